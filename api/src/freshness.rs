@@ -1,0 +1,281 @@
+//! How fresh the report is, and the feed that tells everybody when that changes.
+
+use std::{error::Error, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{Database, REFRESH_CHANNEL, clock, database::DatabaseUrl, report_refresh};
+use futures_util::{Stream, StreamExt, stream};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sqlx::{Executor, postgres::PgListener};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// How often SQLite, which notifies nobody, is asked.
+const SQLITE_POLL: Duration = Duration::from_millis(250);
+/// How often PostgreSQL is asked even if nothing was heard: what a lost notification costs at most.
+const POSTGRES_POLL: Duration = Duration::from_secs(5);
+/// How often the listening connection is used, so that a dead one is noticed.
+const LISTENER_HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long that may take.
+const LISTENER_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before a lost listener is built anew.
+const LISTENER_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is known of the report's refreshes at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// The refresh whose content the report has; 0 before the first.
+    pub refresh_id: i64,
+    /// Every increment with `recordedAt` at or before this is in the report.
+    pub as_of: Option<DateTime<Utc>>,
+    /// When that refresh ended.
+    pub refreshed_at: Option<DateTime<Utc>>,
+    /// How many report rows it changed.
+    pub rows_changed: Option<i64>,
+    /// How long it took.
+    pub duration: Option<TimeDelta>,
+    /// When the next refresh is due.
+    pub next_refresh_at: Option<DateTime<Utc>>,
+    /// The newest word there is, of a refresh that may be under way or have failed.
+    newest: Newest,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Newest {
+    id: i64,
+    under_way: bool,
+    error: Option<String>,
+    overdue_at: Option<DateTime<Utc>>,
+}
+
+/// Whether the report is as fresh as it should be.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum RefreshStatus {
+    /// The last refresh succeeded and the next one is not overdue.
+    Fresh,
+    /// A refresh is under way.
+    Refreshing,
+    /// The last refresh failed.
+    Failed,
+    /// Nobody refreshes: the next refresh is late by more than one interval, or there never was one.
+    Overdue,
+}
+
+impl Freshness {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn read<C: ConnectionTrait>(db: &C) -> Result<Self, DbErr> {
+        let Some(newest) = report_refresh::newest(db).await? else { return Ok(Self::default()) };
+        let content =
+            if newest.as_of.is_some() { Some(newest.clone()) } else { report_refresh::newest_successful(db).await? };
+        let mut freshness = Self {
+            next_refresh_at: newest.next_refresh_at,
+            newest: Newest {
+                id: newest.id,
+                under_way: newest.finished_at.is_none(),
+                error: newest.error,
+                overdue_at: newest.overdue_at,
+            },
+            ..Self::default()
+        };
+        if let Some(content) = content {
+            freshness.refresh_id = content.id;
+            freshness.as_of = content.as_of;
+            freshness.refreshed_at = content.finished_at;
+            freshness.rows_changed = Some(content.rows_changed);
+            freshness.duration = content.finished_at.map(|finished_at| finished_at - content.started_at);
+        }
+        Ok(freshness)
+    }
+
+    /// Its status at `now`, by this process's clock: a Wolf that died is reported by those who outlive it.
+    #[must_use]
+    pub fn status(&self, now: DateTime<Utc>) -> RefreshStatus {
+        if self.newest.id == 0 || self.newest.overdue_at.is_some_and(|overdue_at| overdue_at < now) {
+            RefreshStatus::Overdue
+        } else if self.newest.under_way {
+            RefreshStatus::Refreshing
+        } else if self.newest.error.is_some() {
+            RefreshStatus::Failed
+        } else {
+            RefreshStatus::Fresh
+        }
+    }
+
+    /// Why the last refresh failed, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.newest.error.as_deref()
+    }
+
+    /// How long ago `as_of` was, at `now`.
+    #[must_use]
+    pub fn staleness(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        self.as_of.map(|as_of| (now - as_of).max(TimeDelta::zero()))
+    }
+}
+
+/// What is published: a change of either is news.
+type News = Option<(Freshness, RefreshStatus)>;
+
+/// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct FreshnessFeed {
+    db: DatabaseConnection,
+    news: watch::Receiver<News>,
+}
+
+/// Tails `report_refreshes` for a [`FreshnessFeed`].
+#[derive(Debug)]
+pub struct FreshnessTail {
+    db: DatabaseConnection,
+    url: DatabaseUrl,
+    news: watch::Sender<News>,
+}
+
+impl FreshnessFeed {
+    /// A feed of `database`, and what has to run for it to have news.
+    #[must_use]
+    pub fn new(database: &Database) -> (Self, FreshnessTail) {
+        let (sender, receiver) = watch::channel(None);
+        let db = database.readers.clone();
+        let tail = FreshnessTail { db: db.clone(), url: database.url.clone(), news: sender };
+        (Self { db, news: receiver }, tail)
+    }
+
+    /// The freshness now, from the database.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn read(&self) -> Result<Freshness, DbErr> {
+        Freshness::read(&self.db).await
+    }
+
+    /// The current value, then one on every change. Who is slow skips to the newest.
+    pub fn subscribe(&self) -> impl Stream<Item = Freshness> + use<> {
+        let mut news = self.news.clone();
+        // The current value is news to a new subscriber, unless there is none yet.
+        news.mark_changed();
+        stream::unfold(news, |mut news| async {
+            // Fails when the tail has ended: then the stream has too.
+            news.changed().await.ok()?;
+            let newest = news.borrow_and_update().clone();
+            Some((newest, news))
+        })
+        .filter_map(async |news| news.map(|(freshness, _)| freshness))
+    }
+}
+
+impl FreshnessTail {
+    /// Publishes until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let bell = Notify::new();
+        let (publishing, listening) = (self.publish(&bell), self.listen(&bell));
+        tokio::select! { () = stop.cancelled() => {} () = publishing => {} () = listening => {} }
+    }
+
+    async fn publish(&self, bell: &Notify) {
+        loop {
+            match Freshness::read(&self.db).await {
+                Ok(freshness) => self.publish_if_newer(freshness),
+                Err(error) => {
+                    debug!(error = &error as &dyn Error, "freshness can't be read");
+                    // Time passes all the same: what is known may become overdue.
+                    let known = self.news.borrow().clone();
+                    known.into_iter().for_each(|(freshness, _)| self.publish_if_newer(freshness));
+                }
+            }
+            let poll = if matches!(self.url, DatabaseUrl::Sqlite(_)) { SQLITE_POLL } else { POSTGRES_POLL };
+            tokio::select! { () = bell.notified() => {} () = sleep(poll.min(self.until_overdue())) => {} }
+        }
+    }
+
+    fn publish_if_newer(&self, freshness: Freshness) {
+        let status = freshness.status(clock::process_now());
+        self.news.send_if_modified(|last| {
+            let newer = last.as_ref().is_none_or(|(old, old_status)| {
+                old.newest.id < freshness.newest.id || (old.newest.id == freshness.newest.id && *old_status != status)
+            });
+            if newer {
+                *last = Some((freshness, status));
+            }
+            newer
+        });
+    }
+
+    fn until_overdue(&self) -> Duration {
+        let news = self.news.borrow();
+        let overdue_at = news.as_ref().and_then(|(freshness, _)| freshness.newest.overdue_at);
+        // A millisecond late rather than early: at the moment itself it is not overdue yet.
+        let until = overdue_at.map(|overdue_at| overdue_at - clock::process_now() + TimeDelta::milliseconds(1));
+        // What has been overdue for long is no reason to hurry.
+        until.and_then(|until| until.to_std().ok()).unwrap_or(Duration::MAX)
+    }
+
+    /// Rings `bell` at every notification, and whenever one may have been missed. Never ends.
+    async fn listen(&self, bell: &Notify) {
+        let DatabaseUrl::Postgres(url) = &self.url else { return std::future::pending().await };
+        loop {
+            if let Err(error) = listen_once(url, bell).await {
+                warn!(error = &error as &dyn Error, "listening for refreshes was interrupted");
+            }
+            sleep(LISTENER_PAUSE).await;
+        }
+    }
+}
+
+/// Until the connection is lost in a way that the driver does not mend.
+async fn listen_once(url: &str, bell: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect(url).await?;
+    listener.listen(REFRESH_CHANNEL).await?;
+    loop {
+        // Something may have been said before there was a connection to hear it.
+        bell.notify_one();
+        // `None` is a connection that was lost and made anew.
+        let heard = timeout(LISTENER_HEARTBEAT, listener.try_recv()).await;
+        match heard {
+            Ok(notification) => drop(notification?),
+            Err(_quiet) => {
+                let beat = timeout(LISTENER_HEARTBEAT_TIMEOUT, listener.execute("SELECT 1")).await;
+                beat.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_status_follows_the_newest_word_and_the_clock() {
+        let now = at("2026-11-22T20:00:00Z");
+        assert_eq!(Freshness::default().status(now), RefreshStatus::Overdue, "there never was a refresh");
+        let newest = Newest { id: 1, under_way: false, error: None, overdue_at: Some(at("2026-11-22T20:00:20Z")) };
+        let mut freshness = Freshness { newest, ..Freshness::default() };
+        assert_eq!(freshness.status(now), RefreshStatus::Fresh);
+        assert_eq!(freshness.status(at("2026-11-22T20:00:20Z")), RefreshStatus::Fresh);
+        assert_eq!(freshness.status(at("2026-11-22T20:00:21Z")), RefreshStatus::Overdue);
+        freshness.newest.under_way = true;
+        assert_eq!(freshness.status(now), RefreshStatus::Refreshing);
+        freshness.newest = Newest { under_way: false, error: Some("no".to_owned()), ..freshness.newest };
+        assert_eq!(freshness.status(now), RefreshStatus::Failed);
+    }
+
+    #[test]
+    fn staleness_is_never_negative() {
+        let freshness = Freshness { as_of: Some(at("2026-11-22T20:00:01Z")), ..Freshness::default() };
+        assert_eq!(freshness.staleness(at("2026-11-22T20:00:00Z")), Some(TimeDelta::zero()));
+        assert_eq!(freshness.staleness(at("2026-11-22T20:00:11Z")), Some(TimeDelta::seconds(10)));
+    }
+}

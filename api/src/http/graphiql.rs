@@ -1,0 +1,43 @@
+//! `GraphiQL`, from files that are in the binary: it works without internet.
+
+use axum::{
+    extract::Path,
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use rust_embed::Embed;
+
+/// Nothing is loaded from elsewhere. GraphiQL's editor makes style elements while it runs.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The files change with the binary only.
+const CACHE: &str = "max-age=3600";
+
+#[derive(Embed)]
+#[folder = "assets/graphiql"]
+#[include = "*.html"]
+#[include = "*.js"]
+#[include = "*.css"]
+#[include = "*.svg"]
+struct Files;
+
+pub(super) async fn page() -> Response {
+    respond("index.html")
+}
+
+pub(super) async fn file(Path(name): Path<String>) -> Response {
+    respond(&name)
+}
+
+fn respond(name: &str) -> Response {
+    let Some(file) = Files::get(name) else { return StatusCode::NOT_FOUND.into_response() };
+    let headers: [(HeaderName, &str); 5] = [
+        (header::CONTENT_TYPE, file.metadata.mimetype()),
+        (header::CACHE_CONTROL, CACHE),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, file.data).into_response()
+}

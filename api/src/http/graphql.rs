@@ -1,0 +1,225 @@
+//! GraphQL over HTTP, around the schema: <https://graphql.github.io/graphql-over-http/draft/>
+
+use async_graphql::{
+    Pos, Request, Response as Answer, ServerError, Variables,
+    parser::types::{DocumentOperations, OperationType},
+};
+use async_graphql_axum::GraphQLProtocol;
+use axum::{
+    body::{Body, to_bytes},
+    extract::{
+        Query, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+
+use super::{App, websocket};
+use crate::schema::{AnswerSnapshot, Code, code_of, error};
+
+/// A query's text is at most this long: validating a document comes before every other limit.
+const QUERY_BYTES_MAX: usize = 64 * 1024;
+
+/// The current media type: the status tells whether the request was understood.
+const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+/// The old one: whatever was well-formed is answered with 200.
+const JSON: &str = "application/json";
+
+/// A request's parameters, in a body.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+    #[serde(rename = "extensions")]
+    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The same in an address, where objects are JSON texts.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueryParameters {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+/// Why a request is not even tried.
+struct Refusal {
+    status: StatusCode,
+    code: Code,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    fn malformed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::BadUserInput, message)
+    }
+}
+
+/// Queries, and the way to subscriptions.
+pub(super) async fn get(
+    State(app): State<App>,
+    Query(parameters): Query<QueryParameters>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    protocol: Result<GraphQLProtocol, StatusCode>,
+    headers: HeaderMap,
+) -> Response {
+    if let Ok(socket) = socket {
+        return websocket::upgrade(app, socket, protocol.ok());
+    }
+    let media = media_type(&headers);
+    match parameters.parse().and_then(queries_only) {
+        Ok(request) => execute(&app, request, media).await,
+        Err(refusal) => refuse(refusal, media),
+    }
+}
+
+/// Queries and mutations.
+pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let media = media_type(&headers);
+    match read(&app, &headers, body).await {
+        Ok(request) => execute(&app, request, media).await,
+        Err(refusal) => refuse(refusal, media),
+    }
+}
+
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Refusal> {
+    // A form can't send this type, so no foreign page can make a browser record anything.
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(JSON) {
+        let message = format!("content-type must be {JSON}");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
+    }
+    let too_large = || {
+        let message = format!("the body must be at most {} bytes", app.body_bytes_max);
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
+    };
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|bytes| bytes > app.body_bytes_max) {
+        return Err(too_large());
+    }
+    let bytes = to_bytes(body, app.body_bytes_max).await.map_err(|_too_long_or_broken| too_large())?;
+    let parameters: Parameters = serde_json::from_slice(&bytes)
+        .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))?;
+    parameters.parse()
+}
+
+impl Parameters {
+    fn parse(self) -> Result<Request, Refusal> {
+        if self.query.len() > QUERY_BYTES_MAX {
+            let message = format!("query must be at most {QUERY_BYTES_MAX} bytes; put values into variables");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
+        }
+        let mut request = Request::new(self.query).variables(self.variables.unwrap_or_default());
+        request.operation_name = self.operation_name;
+        Ok(request)
+    }
+}
+
+impl QueryParameters {
+    fn parse(self) -> Result<Request, Refusal> {
+        let query = self.query.ok_or_else(|| Refusal::malformed("the parameter query is missing"))?;
+        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<String>) -> Result<Option<T>, Refusal> {
+            let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(&text)).transpose();
+            parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
+        }
+        let variables = object("variables", self.variables)?;
+        let extensions = object("extensions", self.extensions)?;
+        let operation_name = self.operation_name.filter(|name| !name.is_empty());
+        Parameters { query, operation_name, variables, _extensions: extensions }.parse()
+    }
+}
+
+/// What a browser can be made to GET must not change anything.
+fn queries_only(mut request: Request) -> Result<Request, Refusal> {
+    let name = request.operation_name.clone();
+    // A document that can't be parsed is answered like any other.
+    let Ok(document) = request.parsed_query() else { return Ok(request) };
+    let operation = match (&document.operations, name) {
+        (DocumentOperations::Single(operation), _) => Some(operation),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name.as_str()),
+        (DocumentOperations::Multiple(_), None) => None,
+    };
+    match operation.map(|operation| operation.node.ty) {
+        Some(OperationType::Mutation) => Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            Code::BadUserInput,
+            "mutations are not answered by GET, use POST",
+        )),
+        _ => Ok(request),
+    }
+}
+
+async fn execute(app: &App, request: Request, media: &'static str) -> Response {
+    let mut answer = app.schema.execute(request.data(AnswerSnapshot::default())).await;
+    answer.errors.iter_mut().for_each(complete);
+    // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
+    let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
+    let status = if executed || media == JSON { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    respond(status, media, &answer, executed)
+}
+
+/// Gives the GraphQL library's own errors their codes.
+fn complete(failure: &mut ServerError) {
+    if code_of(failure).is_some() {
+        return;
+    }
+    // What the resolvers say has a code already; what else has a path is an argument that can't be read.
+    let code = if !failure.path.is_empty() {
+        Code::BadUserInput
+    } else if is_parse_error(&failure.message) {
+        Code::ParseFailed
+    } else {
+        Code::ValidationFailed
+    };
+    let extensions = failure.extensions.get_or_insert_default();
+    extensions.set("code", code.as_str());
+    extensions.set("retryable", code.is_retryable());
+}
+
+/// The library's parser shows the place in the text that it could not read.
+fn is_parse_error(message: &str) -> bool {
+    message.trim_start().starts_with("--> ")
+}
+
+fn refuse(refusal: Refusal, media: &'static str) -> Response {
+    let failure = error(refusal.code, refusal.message).into_server_error(Pos::default());
+    let mut failure = ServerError { locations: Vec::new(), ..failure };
+    complete(&mut failure);
+    let mut response = respond(refusal.status, media, &Answer::from_errors(vec![failure]), false);
+    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn respond(status: StatusCode, media: &'static str, answer: &Answer, executed: bool) -> Response {
+    let content_type = [(header::CONTENT_TYPE, format!("{media}; charset=utf-8"))];
+    let body = if executed {
+        serde_json::to_vec(answer)
+    } else {
+        // Nothing was executed: there is no `data`, not even null.
+        serde_json::to_vec(&serde_json::json!({ "errors": answer.errors }))
+    };
+    match body {
+        Ok(body) => (status, content_type, body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The current type for those who ask for it, the old one for everybody else.
+fn media_type(headers: &HeaderMap) -> &'static str {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let asks = accepted.flat_map(|value| value.split(',')).any(|media| media.trim().starts_with(GRAPHQL_RESPONSE));
+    if asks { GRAPHQL_RESPONSE } else { JSON }
+}

@@ -1,0 +1,14 @@
+//! Recording: increments come in, and are acknowledged when they are durable.
+
+mod batch;
+mod increment;
+mod known_pages;
+mod recorder;
+mod store;
+
+pub use increment::{IdempotencyKey, Increment, Invalid, PageName, Request, Title, Views, check_at};
+pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};
+pub use store::StoreError;
+
+/// How many increments one request may hold.
+pub const INCREMENTS_PER_REQUEST_MAX: usize = 10_000;

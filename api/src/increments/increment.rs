@@ -1,0 +1,273 @@
+//! What can be recorded, as types that can only be valid.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::Hour;
+use sha2::{Digest, Sha256};
+
+/// A page's name is at most this long.
+const PAGE_BYTES_MAX: usize = 1_024;
+/// A title is at most this long.
+const TITLE_BYTES_MAX: usize = 1_024;
+/// One increment counts at most this many views.
+const VIEWS_MAX: i64 = 1_000_000;
+/// How far ahead of this process's clock a view may have happened.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+/// No view happened before this year.
+const YEAR_MIN: i32 = 2000;
+/// An idempotency key is at most this long.
+const KEY_CHARACTERS_MAX: usize = 128;
+/// Keys of imports begin so; clients' keys must not.
+const IMPORT_PREFIX: &str = "import:";
+
+/// Why a value can't be recorded, in words for the client: the field and its limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct Invalid {
+    /// The field's name in the GraphQL schema.
+    pub field: &'static str,
+    problem: String,
+}
+
+impl Invalid {
+    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+/// A page's name: 1 to 1,024 bytes, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageName(Box<str>);
+
+impl PageName {
+    /// # Errors
+    /// [`Invalid`] when it is empty, too long or has a control character.
+    pub fn new(name: String) -> Result<Self, Invalid> {
+        check_text("page", &name, PAGE_BYTES_MAX)?;
+        Ok(Self(name.into_boxed_str()))
+    }
+
+    /// The name as it was sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A page's title: 1 to 1,024 bytes, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title(Box<str>);
+
+impl Title {
+    /// # Errors
+    /// [`Invalid`] when it is empty, too long or has a control character.
+    pub fn new(title: String) -> Result<Self, Invalid> {
+        check_text("title", &title, TITLE_BYTES_MAX)?;
+        Ok(Self(title.into_boxed_str()))
+    }
+
+    /// The title as it was sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), Invalid> {
+    if text.is_empty() || text.len() > bytes_max {
+        return Err(Invalid::new(field, format!("must be 1 to {bytes_max} bytes long, not {}", text.len())));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::new(field, "must not have control characters"));
+    }
+    Ok(())
+}
+
+/// How many views an increment counts: 1 to 1,000,000.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Views(i64);
+
+impl Views {
+    /// # Errors
+    /// [`Invalid`] when it is out of range.
+    pub fn new(views: i64) -> Result<Self, Invalid> {
+        if (1..=VIEWS_MAX).contains(&views) {
+            return Ok(Self(views));
+        }
+        Err(Invalid::new("views", format!("must be 1 to {VIEWS_MAX}, not {views}")))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// Checks when a page was viewed, seen from `now`.
+///
+/// # Errors
+/// [`Invalid`] when it is more than 5 minutes ahead or before the year 2000.
+pub fn check_at(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid> {
+    use chrono::Datelike;
+    if at > now + AHEAD_MAX {
+        return Err(Invalid::new("at", format!("must not be more than {} minutes ahead", AHEAD_MAX.num_minutes())));
+    }
+    if at.year() < YEAR_MIN {
+        return Err(Invalid::new("at", format!("must not be before the year {YEAR_MIN}")));
+    }
+    Ok(at)
+}
+
+/// A request to add views to a page in an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Increment {
+    /// The page.
+    pub page: PageName,
+    /// How many views to add.
+    pub views: Views,
+    /// The hour to add them to.
+    pub hour: Hour,
+    /// When the page was viewed, if the client said so.
+    pub at: Option<DateTime<Utc>>,
+    /// The page's title, if the client said so.
+    pub title: Option<Title>,
+}
+
+/// The name under which a request counts once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdempotencyKey {
+    pub(super) text: String,
+    pub(super) kept: bool,
+}
+
+impl IdempotencyKey {
+    /// A client's key: forgotten after 24 hours.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is empty, longer than 128 characters, has a control character or looks like an import's.
+    pub fn of_client(key: String) -> Result<Self, Invalid> {
+        const FIELD: &str = "idempotencyKey";
+        let characters = key.chars().count();
+        if key.is_empty() || characters > KEY_CHARACTERS_MAX {
+            let problem = format!("must be 1 to {KEY_CHARACTERS_MAX} characters long, not {characters}");
+            return Err(Invalid::new(FIELD, problem));
+        }
+        if key.chars().any(char::is_control) {
+            return Err(Invalid::new(FIELD, "must not have control characters"));
+        }
+        if key.starts_with(IMPORT_PREFIX) {
+            return Err(Invalid::new(FIELD, format!("must not begin with {IMPORT_PREFIX}")));
+        }
+        Ok(Self { text: key, kept: false })
+    }
+
+    /// An import's key, made of the file's content and the chunk's place in it: kept as long as its counts.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it does not begin with `import:`.
+    pub fn of_import(key: String) -> Result<Self, Invalid> {
+        if key.starts_with(IMPORT_PREFIX) {
+            return Ok(Self { text: key, kept: true });
+        }
+        Err(Invalid::new("key", format!("must begin with {IMPORT_PREFIX}")))
+    }
+}
+
+/// SHA-256 of a request's increments as they were sent.
+pub(super) type Fingerprint = [u8; 32];
+
+/// Increments that are recorded together or not at all.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(super) increments: Vec<Increment>,
+    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+}
+
+impl Request {
+    /// `increments` under `key`, if there is one.
+    #[must_use]
+    pub fn new(increments: Vec<Increment>, key: Option<IdempotencyKey>) -> Self {
+        let key = key.map(|key| (key, fingerprint(&increments)));
+        Self { increments, key }
+    }
+
+    /// How many increments there are.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an empty request is never made")]
+    pub fn len(&self) -> usize {
+        self.increments.len()
+    }
+
+    /// The sum of the increments' views.
+    #[must_use]
+    pub fn views(&self) -> i64 {
+        self.increments.iter().map(|increment| increment.views.get()).sum()
+    }
+}
+
+/// Of what was sent and not of what it came to: an increment without `at` belongs to another hour when it is retried.
+fn fingerprint(increments: &[Increment]) -> Fingerprint {
+    let mut hash = Sha256::new();
+    let mut text = |text: &str| {
+        // The length in front keeps ("a", "bc") apart from ("ab", "c").
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    };
+    for increment in increments {
+        text(increment.page.as_str());
+        text(&increment.views.get().to_string());
+        text(&increment.at.map_or_else(String::new, |at| at.timestamp_micros().to_string()));
+        text(increment.title.as_ref().map_or("", Title::as_str));
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn increment(page: &str, title: Option<&str>, hour: i32) -> Increment {
+        Increment {
+            page: PageName::new(page.to_owned()).unwrap(),
+            views: Views::new(1).unwrap(),
+            hour: Hour::containing(DateTime::UNIX_EPOCH).plus(hour),
+            at: None,
+            title: title.map(|title| Title::new(title.to_owned()).unwrap()),
+        }
+    }
+
+    #[test]
+    fn names_are_checked_by_bytes() {
+        assert!(PageName::new("é".repeat(512)).is_ok());
+        let error = PageName::new("é".repeat(513)).unwrap_err();
+        assert_eq!(error.to_string(), "page must be 1 to 1024 bytes long, not 1026");
+        for wrong in ["", "a\0", "a\nb", "\u{85}"] {
+            assert!(PageName::new(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_checked_against_the_clock() {
+        let now: DateTime<Utc> = "2026-11-22T20:00:00Z".parse().unwrap();
+        assert!(check_at(now + TimeDelta::minutes(5), now).is_ok());
+        assert!(check_at(now + TimeDelta::minutes(5) + TimeDelta::seconds(1), now).is_err());
+        assert!(check_at("2000-01-01T00:00:00Z".parse().unwrap(), now).is_ok());
+        assert!(check_at("1999-12-31T23:59:59Z".parse().unwrap(), now).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_what_was_sent() {
+        let first = fingerprint(&[increment("/a", None, 0)]);
+        assert_eq!(first, fingerprint(&[increment("/a", None, 7)]), "an hour later, without `at`");
+        assert_ne!(first, fingerprint(&[increment("/b", None, 0)]));
+        assert_ne!(first, fingerprint(&[increment("/a", Some("A"), 0)]));
+        assert_ne!(first, fingerprint(&[increment("/a", None, 0), increment("/a", None, 0)]));
+    }
+
+    #[test]
+    fn clients_and_imports_have_keys_of_their_own() {
+        assert!(IdempotencyKey::of_client("import:1".to_owned()).is_err());
+        assert!(IdempotencyKey::of_client("k".repeat(129)).is_err());
+        assert!(IdempotencyKey::of_client("é".repeat(128)).is_ok());
+    }
+}

@@ -1,0 +1,221 @@
+//! Group commit: whatever waits is committed together, and while it commits the next group gathers.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use entity::{Database, DatabaseKind};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use super::{
+    increment::Request,
+    known_pages::KnownPages,
+    store::{Committed, Outcome, Store, StoreError},
+};
+
+/// One transaction takes at most this many increments (and whole requests only).
+const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
+/// How often a transaction that others were in the way of is tried.
+const TRIES_MAX: u32 = 5;
+/// The pause before the next try, times the number of tries so far.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// What can be set about recording.
+#[derive(Args, Clone, Debug)]
+pub struct RecorderSettings {
+    /// Increments that may wait to be committed; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_QUEUE_INCREMENTS", default_value_t = 200_000, value_parser = queue_range())]
+    pub queue_increments: u32,
+    /// Transactions that may commit at the same time (PostgreSQL)
+    #[arg(long, env = "ANALYTICS_COMMITTERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub committers: u32,
+}
+
+fn queue_range() -> clap::builder::RangedI64ValueParser<u32> {
+    // A whole request has to fit.
+    clap::value_parser!(u32).range(10_000..=100_000_000)
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// In the report once `freshness.asOf` is at or after this.
+    pub recorded_at: DateTime<Utc>,
+    /// Whether the key had been counted before, so that nothing was counted again.
+    pub duplicate: bool,
+}
+
+/// Why nothing is acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Too much waits already. Nothing was recorded.
+    #[error("too many increments wait to be recorded, try again later")]
+    Overloaded,
+    /// The database can't be reached. Whether the increments were recorded is unknown if the connection was lost
+    /// during the commit; a retry with the same idempotency key is safe.
+    #[error("the increments could not be recorded, try again with the same idempotency key")]
+    Unavailable(#[source] Option<Arc<StoreError>>),
+    /// The key stands for other increments. Nothing was recorded.
+    #[error("idempotencyKey was used before, with other increments")]
+    KeyReused,
+    /// The database refuses the increments. Nothing was recorded.
+    #[error("the increments were refused")]
+    Refused(#[source] Arc<StoreError>),
+}
+
+/// Takes increments and answers when they are durable. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    queue: mpsc::Sender<Submission>,
+    room: Arc<Semaphore>,
+}
+
+/// Commits what recorders take, until the last of them is dropped.
+#[derive(Debug)]
+pub struct Committer {
+    queue: Mutex<mpsc::Receiver<Submission>>,
+    store: Store,
+    known: KnownPages,
+    committers: u32,
+}
+
+#[derive(Debug)]
+struct Submission {
+    request: Request,
+    reply: oneshot::Sender<Result<Recorded, RecordError>>,
+    /// Gives the room in the queue back when the submission is answered and dropped.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Recorder {
+    /// A recorder for `database`, and what has to run for it to work.
+    #[must_use]
+    pub fn new(database: &Database, settings: &RecorderSettings) -> (Self, Committer) {
+        let capacity = usize::try_from(settings.queue_increments).unwrap_or(usize::MAX);
+        // Every request holds at least one increment, so the semaphore is always the narrower bound.
+        let (sender, receiver) = mpsc::channel(capacity);
+        let committer = Committer {
+            queue: Mutex::new(receiver),
+            store: Store::new(database),
+            known: KnownPages::new(),
+            // SQLite has one writer.
+            committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
+        };
+        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)) }, committer)
+    }
+
+    /// Records `request`, all of it or nothing, and returns after the commit. A caller that stops waiting
+    /// does not take it back.
+    ///
+    /// # Errors
+    /// See [`RecordError`]; only [`RecordError::Unavailable`] leaves open whether it was recorded.
+    pub async fn record(&self, request: Request) -> Result<Recorded, RecordError> {
+        let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
+        let (reply, answer) = oneshot::channel();
+        let submission = Submission { request, reply, _room: room.map_err(|_full| RecordError::Overloaded)? };
+        self.queue.try_send(submission).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
+        })?;
+        answer.await.unwrap_or(Err(RecordError::Unavailable(None)))
+    }
+}
+
+impl Committer {
+    /// Commits until every [`Recorder`] is dropped and all that they took is answered.
+    pub async fn run(self) {
+        let shared = Arc::new(self);
+        let tasks = TaskTracker::new();
+        for _ in 0..shared.committers {
+            let committer = Arc::clone(&shared);
+            tasks.spawn(async move {
+                while let Some(group) = committer.gather().await {
+                    committer.commit(group).await;
+                }
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Waits for a submission and takes all that wait behind it, up to the bound.
+    async fn gather(&self) -> Option<Vec<Submission>> {
+        let mut queue = self.queue.lock().await;
+        let mut group = vec![queue.recv().await?];
+        let mut size = group[0].request.increments.len();
+        while size < INCREMENTS_PER_COMMIT_MAX {
+            let Ok(submission) = queue.try_recv() else { break };
+            size += submission.request.increments.len();
+            group.push(submission);
+        }
+        Some(group)
+    }
+
+    async fn commit(&self, group: Vec<Submission>) {
+        let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
+        match self.commit_with_retries(&requests).await {
+            Err(StoreError::Refused(source)) if group.len() > 1 => {
+                warn!(
+                    error = &source as &dyn Error,
+                    group.requests = group.len(),
+                    "group refused, committing one by one"
+                );
+                for submission in group {
+                    let result = self.commit_with_retries(&[&submission.request]).await;
+                    answer(vec![submission], result);
+                }
+            }
+            result => answer(group, result),
+        }
+    }
+
+    /// A transaction that failed for a conflict was rolled back: the same again counts once.
+    async fn commit_with_retries(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.store.commit(requests, &self.known).await {
+                Err(StoreError::Conflict(_)) if tries < TRIES_MAX => {
+                    tokio::time::sleep(RETRY_PAUSE * tries).await;
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
+    match result {
+        Ok(committed) => {
+            for (submission, outcome) in group.into_iter().zip(committed.outcomes) {
+                let recorded_at = committed.recorded_at;
+                submission.answer(match outcome {
+                    Outcome::Counted => Ok(Recorded { recorded_at, duplicate: false }),
+                    Outcome::Duplicate => Ok(Recorded { recorded_at, duplicate: true }),
+                    Outcome::KeyReused => Err(RecordError::KeyReused),
+                });
+            }
+        }
+        Err(source) => {
+            error!(error = &source as &dyn Error, group.requests = group.len(), "increments not recorded");
+            let source = Arc::new(source);
+            let error = match *source {
+                StoreError::Refused(_) => RecordError::Refused(source),
+                StoreError::Conflict(_) | StoreError::Unavailable(_) => RecordError::Unavailable(Some(source)),
+            };
+            for submission in group {
+                submission.answer(Err(error.clone()));
+            }
+        }
+    }
+}
+
+impl Submission {
+    fn answer(self, result: Result<Recorded, RecordError>) {
+        // Whoever stopped waiting has no use for the answer.
+        drop(self.reply.send(result));
+    }
+}

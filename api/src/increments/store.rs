@@ -1,0 +1,196 @@
+//! One transaction: keys, pages, counts and marks, on either database.
+
+mod postgres;
+mod sqlite;
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use entity::{Database, DatabaseKind, Hour, clock};
+use sqlx::{Connection, PgPool, SqlitePool};
+
+use super::{
+    batch::Batch,
+    increment::{Fingerprint, IdempotencyKey, Request, Title},
+    known_pages::KnownPages,
+};
+
+/// Why a transaction was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Other transactions were in the way; the same again may succeed.
+    #[error("other transactions were in the way")]
+    Conflict(#[source] sqlx::Error),
+    /// The database can't be reached, or the connection was lost: it may even have committed.
+    #[error("the database can't be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database refuses what it was given.
+    #[error("the database refuses the increments")]
+    Refused(#[source] sqlx::Error),
+}
+
+/// What became of one request.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Counted.
+    Counted,
+    /// Its key had been counted with the same increments: nothing was counted again.
+    Duplicate,
+    /// Its key had been counted with other increments: nothing was counted.
+    KeyReused,
+}
+
+/// A committed transaction.
+#[derive(Debug)]
+pub(super) struct Committed {
+    /// Read from the database's clock after the commit.
+    pub(super) recorded_at: DateTime<Utc>,
+    /// One for each request, in their order.
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+/// Where increments go.
+#[derive(Debug)]
+pub(super) enum Store {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+/// The statements of a transaction. Every slice is sorted by key and has each key once.
+trait Statements: Send {
+    /// Writes the keys that are new and returns them; waits for a transaction that is writing one of them.
+    fn claim_keys(
+        &mut self,
+        keys: &[(&IdempotencyKey, Fingerprint)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<HashSet<String>, sqlx::Error>> + Send;
+    /// What was counted under each of `keys`.
+    fn fingerprints(
+        &mut self,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<HashMap<String, Vec<u8>>, sqlx::Error>> + Send;
+    /// Writes the pages that are new or have another title; marks the titles that did not stand there before.
+    fn write_pages(
+        &mut self,
+        pages: &[(&str, Option<&Title>)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Adds to the counts.
+    fn add_views(
+        &mut self,
+        counts: &[(&str, Hour, i64)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Marks the hours stale.
+    fn mark_hours(&mut self, hours: &[Hour]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+impl Store {
+    pub(super) fn new(database: &Database) -> Self {
+        match database.kind {
+            DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone()),
+            DatabaseKind::Sqlite => Self::Sqlite(database.writers.get_sqlite_connection_pool().clone()),
+        }
+    }
+
+    /// Commits all of `requests` in one transaction.
+    pub(super) async fn commit(&self, requests: &[&Request], known: &KnownPages) -> Result<Committed, StoreError> {
+        match self {
+            Self::Postgres(pool) => commit_postgres(pool, requests, known).await,
+            Self::Sqlite(pool) => commit_sqlite(pool, requests, known).await,
+        }
+        .map_err(classify)
+    }
+}
+
+async fn commit_postgres(pool: &PgPool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    let written = write(&mut *transaction, requests, known).await?;
+    transaction.commit().await?;
+    known.learn(written.pages);
+    let now = sqlx::query_scalar(clock::POSTGRES_CLOCK).fetch_one(&mut *connection).await?;
+    Ok(Committed { recorded_at: clock::recorded_at(now), outcomes: written.outcomes })
+}
+
+async fn commit_sqlite(pool: &SqlitePool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let written = write(&mut *transaction, requests, known).await?;
+    transaction.commit().await?;
+    known.learn(written.pages);
+    Ok(Committed { recorded_at: clock::recorded_at(clock::process_now()), outcomes: written.outcomes })
+}
+
+/// What a transaction has written, once it is committed.
+struct Written<'a> {
+    outcomes: Vec<Outcome>,
+    pages: Vec<(&'a str, Option<&'a Title>)>,
+}
+
+async fn write<'a, S: Statements>(
+    statements: &mut S,
+    requests: &[&'a Request],
+    known: &KnownPages,
+) -> Result<Written<'a>, sqlx::Error> {
+    let now = clock::process_now();
+    let outcomes = claim(statements, requests, now).await?;
+    let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
+    let batch = Batch::new(counted.flat_map(|(request, _)| &request.increments));
+    let pages: Vec<_> = batch.pages.into_iter().filter(|(name, title)| !known.has(name, *title)).collect();
+    if !pages.is_empty() {
+        statements.write_pages(&pages, now).await?;
+    }
+    if !batch.counts.is_empty() {
+        statements.add_views(&batch.counts, now).await?;
+        statements.mark_hours(&batch.hours).await?;
+    }
+    Ok(Written { outcomes, pages })
+}
+
+/// Which requests count. Keys come first: until a key is claimed nobody knows whether its counts may be written.
+async fn claim<S: Statements>(
+    statements: &mut S,
+    requests: &[&Request],
+    now: DateTime<Utc>,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    // The first request of a key in this batch stands for it.
+    let mut first = HashMap::new();
+    for (index, request) in requests.iter().enumerate() {
+        if let Some((key, fingerprint)) = &request.key {
+            first.entry(key).or_insert((index, *fingerprint));
+        }
+    }
+    if first.is_empty() {
+        return Ok(vec![Outcome::Counted; requests.len()]);
+    }
+    let mut keys: Vec<_> = first.iter().map(|(key, (_, fingerprint))| (*key, *fingerprint)).collect();
+    keys.sort_unstable();
+    let claimed = statements.claim_keys(&keys, now).await?;
+    let seen: Vec<_> = keys.iter().map(|(key, _)| key.text.as_str()).filter(|key| !claimed.contains(*key)).collect();
+    let seen = if seen.is_empty() { HashMap::new() } else { statements.fingerprints(&seen).await? };
+    let outcome = |(index, request): (usize, &&Request)| {
+        let Some((key, fingerprint)) = &request.key else { return Outcome::Counted };
+        let (first_index, first_fingerprint) = first[key];
+        let counted = match seen.get(&key.text) {
+            Some(fingerprint) => fingerprint.as_slice(),
+            None if index == first_index => return Outcome::Counted,
+            None => first_fingerprint.as_slice(),
+        };
+        if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused }
+    };
+    Ok(requests.iter().enumerate().map(outcome).collect())
+}
+
+fn classify(error: sqlx::Error) -> StoreError {
+    let sqlx::Error::Database(database) = &error else { return StoreError::Unavailable(error) };
+    let code = database.code().unwrap_or_default();
+    // PostgreSQL's codes have five characters and SQLite's at most four: neither takes the other's for its own.
+    if postgres::is_conflict(&code) {
+        StoreError::Conflict(error)
+    } else if postgres::is_unavailable(&code) || sqlite::is_busy(&code) {
+        StoreError::Unavailable(error)
+    } else {
+        StoreError::Refused(error)
+    }
+}

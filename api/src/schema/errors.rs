@@ -1,0 +1,93 @@
+//! Errors on the wire: a code for programs, a message for people, nothing that is not theirs to know.
+
+use std::error::Error as StdError;
+
+use async_graphql::{Error, ErrorExtensions, ServerError, Value};
+use sea_orm::DbErr;
+
+use crate::{
+    increments::{Invalid, RecordError},
+    reports::ReportError,
+};
+
+/// `extensions.code`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    BadUserInput,
+    Overloaded,
+    Unavailable,
+    PayloadTooLarge,
+    ParseFailed,
+    ValidationFailed,
+    Internal,
+}
+
+impl Code {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Overloaded => "OVERLOADED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
+            Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::Internal => "INTERNAL_SERVER_ERROR",
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub(crate) fn is_retryable(self) -> bool {
+        matches!(self, Self::Overloaded | Self::Unavailable)
+    }
+}
+
+/// An error with its code.
+pub(crate) fn error(code: Code, message: impl Into<String>) -> Error {
+    Error::new(message).extend_with(|_, extensions| {
+        extensions.set("code", code.as_str());
+        extensions.set("retryable", code.is_retryable());
+    })
+}
+
+/// The code of an error that has one; those of the GraphQL library itself have none.
+pub(crate) fn code_of(error: &ServerError) -> Option<&str> {
+    match error.extensions.as_ref()?.get("code")? {
+        Value::String(code) => Some(code),
+        _ => None,
+    }
+}
+
+/// What the log says, and the wire does not.
+fn internal(source: &(dyn StdError + 'static)) -> Error {
+    tracing::error!(error = source, "request failed");
+    error(Code::Internal, "internal error; the server's log says why")
+}
+
+pub(super) fn of_invalid(invalid: &Invalid, place: &str) -> Error {
+    error(Code::BadUserInput, format!("{place}{invalid}"))
+}
+
+pub(super) fn of_record(failure: &RecordError) -> Error {
+    match failure {
+        RecordError::Overloaded => error(Code::Overloaded, failure.to_string()),
+        RecordError::Unavailable(_) => error(Code::Unavailable, failure.to_string()),
+        RecordError::KeyReused => error(Code::BadUserInput, failure.to_string()),
+        // Logged where the commit failed.
+        RecordError::Refused(_) => error(Code::Internal, "internal error; the server's log says why"),
+    }
+}
+
+pub(super) fn of_report(failure: &ReportError) -> Error {
+    match failure {
+        ReportError::Interval(interval) => error(Code::BadUserInput, interval.to_string()),
+        ReportError::Database(source) => of_database(source),
+    }
+}
+
+pub(super) fn of_database(failure: &DbErr) -> Error {
+    if matches!(failure, DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) {
+        tracing::warn!(error = failure as &dyn StdError, "the database can't be reached");
+        return error(Code::Unavailable, "the database can't be reached, try again later");
+    }
+    internal(failure)
+}

@@ -1,0 +1,167 @@
+//! What queries filter by.
+
+use async_graphql::{Enum, InputObject, OneofObject};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::errors::{Code, error};
+use crate::reports::{self, Interval};
+
+/// How many page names a filter may have.
+const NAMES_MAX: usize = 1_000;
+/// How long a text that is looked for may be.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Which views a report is about.
+#[derive(Debug, Default, InputObject)]
+pub(crate) struct ReportFilter {
+    /// LAST_7_DAYS when left out.
+    interval: Option<IntervalInput>,
+    /// All pages when left out.
+    pages: Option<PageFilter>,
+    /// An IANA name.
+    #[graphql(default_with = "Some(\"UTC\".to_owned())")]
+    time_zone: Option<String>,
+}
+
+/// One or the other.
+#[derive(Debug, OneofObject)]
+pub(crate) enum IntervalInput {
+    /// A predefined interval, cut in the filter's time zone.
+    Period(Period),
+    /// Any hours.
+    Range(TimeRange),
+}
+
+/// From start, up to and without end; cut at whole hours.
+#[derive(Debug, InputObject)]
+pub(crate) struct TimeRange {
+    /// The first moment.
+    start: DateTime<Utc>,
+    /// The moment after the last one.
+    end: DateTime<Utc>,
+}
+
+/// The predefined intervals. Days are counted with the current one, which may not be over.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "reports::Period")]
+pub(crate) enum Period {
+    /// From midnight to the next midnight.
+    Today,
+    /// The day before today.
+    Yesterday,
+    /// The current hour and the 23 before it.
+    #[graphql(name = "LAST_24_HOURS")]
+    Last24Hours,
+    /// Today and the 6 days before it.
+    #[graphql(name = "LAST_7_DAYS")]
+    Last7Days,
+    /// Today and the 29 days before it.
+    #[graphql(name = "LAST_30_DAYS")]
+    Last30Days,
+    /// The calendar month that today is in.
+    ThisMonth,
+    /// The calendar month before that.
+    LastMonth,
+    /// This month and the 11 before it.
+    #[graphql(name = "LAST_12_MONTHS")]
+    Last12Months,
+    /// The calendar year that today is in.
+    ThisYear,
+    /// From the first counted hour to the end of the current one.
+    AllTime,
+}
+
+/// The size of a series' buckets, cut in the filter's time zone. Weeks begin on Monday.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "reports::Granularity")]
+pub(crate) enum Granularity {
+    /// One hour.
+    Hour,
+    /// Midnight to midnight.
+    Day,
+    /// Monday to Monday.
+    Week,
+    /// A calendar month.
+    Month,
+}
+
+/// Exactly one of these.
+#[derive(Debug, OneofObject)]
+pub(crate) enum PageFilter {
+    /// Pages by name, at most 1,000.
+    Names(Vec<String>),
+    /// Pages whose names begin so.
+    Prefix(String),
+    /// Pages whose names have this in them.
+    Contains(String),
+}
+
+/// A filter whose parts are valid.
+#[derive(Debug)]
+pub(super) struct ParsedFilter {
+    pub(super) interval: IntervalChoice,
+    pub(super) pages: reports::PageFilter,
+    pub(super) zone: Tz,
+}
+
+/// A period's interval depends on the clock and on the report; a range's does not.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum IntervalChoice {
+    Period(reports::Period),
+    Range(Interval),
+}
+
+impl ReportFilter {
+    pub(super) fn parse(self) -> async_graphql::Result<ParsedFilter> {
+        let zone = self.time_zone.as_deref().unwrap_or("UTC");
+        let zone: Tz = zone.parse().map_err(|_unknown| {
+            let message = format!("timeZone must be an IANA name such as Europe/Berlin, not \"{}\"", shortened(zone));
+            error(Code::BadUserInput, message)
+        })?;
+        let interval = match self.interval {
+            None => IntervalChoice::Period(reports::Period::Last7Days),
+            Some(IntervalInput::Period(period)) => IntervalChoice::Period(period.into()),
+            Some(IntervalInput::Range(TimeRange { start, end })) => IntervalChoice::Range(
+                Interval::of_range(start, end).map_err(|wrong| error(Code::BadUserInput, wrong.to_string()))?,
+            ),
+        };
+        let pages = self.pages.map_or(Ok(reports::PageFilter::All), PageFilter::parse)?;
+        Ok(ParsedFilter { interval, pages, zone })
+    }
+}
+
+impl PageFilter {
+    fn parse(self) -> async_graphql::Result<reports::PageFilter> {
+        match self {
+            Self::Names(names) => {
+                if names.len() > NAMES_MAX {
+                    let message = format!("pages.names must be at most {NAMES_MAX} names, not {}", names.len());
+                    return Err(error(Code::BadUserInput, message));
+                }
+                for (index, name) in names.iter().enumerate() {
+                    check_text(&format!("pages.names[{index}]"), name)?;
+                }
+                Ok(reports::PageFilter::Names(names))
+            }
+            Self::Prefix(prefix) => check_text("pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix)),
+            Self::Contains(part) => check_text("pages.contains", &part).map(|()| reports::PageFilter::Contains(part)),
+        }
+    }
+}
+
+fn check_text(field: &str, text: &str) -> async_graphql::Result<()> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX {
+        let message = format!("{field} must be 1 to {TEXT_BYTES_MAX} bytes long, not {}", text.len());
+        return Err(error(Code::BadUserInput, message));
+    }
+    // No page's name has one, and PostgreSQL takes no zero character.
+    if text.chars().any(char::is_control) {
+        return Err(error(Code::BadUserInput, format!("{field} must not have control characters")));
+    }
+    Ok(())
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(64).collect()
+}

@@ -1,0 +1,104 @@
+//! `recordPageViews`.
+
+use async_graphql::{Context, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use entity::{Hour, clock};
+
+use super::{
+    errors::{self, Code, error},
+    scalars::SafeInt,
+};
+use crate::increments::{
+    INCREMENTS_PER_REQUEST_MAX, IdempotencyKey, Increment, Invalid, PageName, Recorder, Request, Title, Views, check_at,
+};
+
+/// What clients record.
+#[derive(Copy, Clone, Debug)]
+pub struct Mutation;
+
+/// Increments that are recorded together or not at all.
+#[derive(Debug, InputObject)]
+pub(crate) struct RecordPageViewsInput {
+    /// At most 10,000.
+    increments: Vec<PageViewIncrement>,
+    /// Counts once however often it is sent, for 24 hours. At most 128 characters.
+    idempotency_key: Option<String>,
+}
+
+/// Views to add to a page.
+#[derive(Debug, InputObject)]
+pub(crate) struct PageViewIncrement {
+    /// The page's name, its path for instance: 1 to 1,024 bytes, no control characters.
+    page: String,
+    /// How many: 1 to 1,000,000.
+    #[graphql(default_with = "SafeInt(1)")]
+    views: SafeInt,
+    /// When the page was viewed; now when left out.
+    at: Option<DateTime<Utc>>,
+    /// The page's title, shown from now on: 1 to 1,024 bytes, no control characters.
+    title: Option<String>,
+}
+
+/// What was recorded.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct RecordPageViewsPayload {
+    /// How many increments there were.
+    increments: i32,
+    /// The sum of their views.
+    views: SafeInt,
+    /// In the report once `freshness.asOf` is at or after it.
+    recorded_at: DateTime<Utc>,
+    /// True when the idempotency key had been seen: nothing was counted again.
+    duplicate: bool,
+}
+
+#[Object]
+impl Mutation {
+    /// Record page views. Returns after they are committed.
+    async fn record_page_views(
+        &self,
+        context: &Context<'_>,
+        input: RecordPageViewsInput,
+    ) -> async_graphql::Result<RecordPageViewsPayload> {
+        let recorder = context.data::<Recorder>()?;
+        let request = input.parse(clock::process_now())?;
+        let (increments, views) = (request.len(), request.views());
+        let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
+        Ok(RecordPageViewsPayload {
+            // At most 10,000.
+            increments: i32::try_from(increments).unwrap_or(i32::MAX),
+            views: SafeInt(views),
+            recorded_at: recorded.recorded_at,
+            duplicate: recorded.duplicate,
+        })
+    }
+}
+
+impl RecordPageViewsInput {
+    /// All or nothing: the first wrong field refuses the request.
+    fn parse(self, now: DateTime<Utc>) -> async_graphql::Result<Request> {
+        let size = self.increments.len();
+        if size == 0 || size > INCREMENTS_PER_REQUEST_MAX {
+            let message = format!("input.increments must be 1 to {INCREMENTS_PER_REQUEST_MAX} increments, not {size}");
+            return Err(error(Code::BadUserInput, message));
+        }
+        let key = self.idempotency_key.map(IdempotencyKey::of_client).transpose();
+        let key = key.map_err(|invalid| errors::of_invalid(&invalid, "input."))?;
+        let increments = self.increments.into_iter().enumerate().map(|(index, increment)| {
+            increment.parse(now).map_err(|invalid| errors::of_invalid(&invalid, &format!("input.increments[{index}].")))
+        });
+        Ok(Request::new(increments.collect::<Result<_, _>>()?, key))
+    }
+}
+
+impl PageViewIncrement {
+    fn parse(self, now: DateTime<Utc>) -> Result<Increment, Invalid> {
+        Ok(Increment {
+            page: PageName::new(self.page)?,
+            views: Views::new(self.views.0)?,
+            at: self.at.map(|at| check_at(at, now)).transpose()?,
+            hour: Hour::containing(self.at.unwrap_or(now)),
+            title: self.title.map(Title::new).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! `Report` and what is in it.
+
+use async_graphql::{
+    ComplexObject, Context, Object, SimpleObject,
+    connection::{CursorType, OpaqueCursor, PageInfo},
+};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use entity::clock;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AnswerSnapshot,
+    errors::{self, Code, error},
+    freshness::Freshness,
+    inputs::{Granularity, IntervalChoice, ReportFilter},
+    scalars::SafeInt,
+};
+use crate::reports::{self, After, PageFilter, ReportReader, Snapshot};
+
+/// How many pages are listed when the query does not say.
+const PAGES_DEFAULT: i32 = 10;
+/// How many pages are listed at most.
+const PAGES_MAX: i32 = 1_000;
+
+/// The page views that a filter chooses.
+#[derive(Debug)]
+pub(crate) struct Report {
+    interval: reports::Interval,
+    pages: PageFilter,
+    zone: Tz,
+}
+
+/// From start, up to and without end.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct Interval {
+    /// The first moment.
+    start: DateTime<Utc>,
+    /// The moment after the last one.
+    end: DateTime<Utc>,
+    /// False when what was asked for does not begin and end at whole hours of UTC: it was cut at the hour below.
+    exact: bool,
+}
+
+/// One bucket of a series.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct SeriesPoint {
+    /// The first moment.
+    start: DateTime<Utc>,
+    /// The moment after the last one.
+    end: DateTime<Utc>,
+    /// The views counted in it.
+    views: SafeInt,
+    /// False when it ends later than `freshness.asOf`: more may be counted in it.
+    complete: bool,
+}
+
+/// The sums of a report.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    interval: reports::Interval,
+    pages: PageFilter,
+}
+
+/// One page in a report.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct PageViews {
+    /// The page's name.
+    page: String,
+    /// The title recorded last.
+    title: Option<String>,
+    /// Its views.
+    views: SafeInt,
+    /// Of the totals, 0 to 1.
+    share: f64,
+}
+
+/// Pages, most viewed first.
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub(crate) struct PageConnection {
+    /// The pages with their cursors.
+    edges: Vec<PageEdge>,
+    /// Whether there are more.
+    page_info: PageInfo,
+}
+
+/// One page and where it stands.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct PageEdge {
+    /// To go on behind it, give it as `after`.
+    cursor: String,
+    /// The page.
+    node: PageViews,
+}
+
+/// Where a page stood, and in which refresh.
+#[derive(Debug, Deserialize, Serialize)]
+struct Cursor {
+    refresh: i64,
+    views: i64,
+    page: String,
+}
+
+impl Report {
+    pub(super) async fn new(context: &Context<'_>, filter: ReportFilter) -> async_graphql::Result<Self> {
+        let filter = filter.parse()?;
+        let interval = match filter.interval {
+            IntervalChoice::Range(interval) => interval,
+            IntervalChoice::Period(period) => {
+                let first = match period {
+                    reports::Period::AllTime => answered(snapshot(context).await?.first_hour().await)?,
+                    _ => None,
+                };
+                reports::Interval::of_period(period, filter.zone, clock::process_now(), first)
+            }
+        };
+        Ok(Self { interval, pages: filter.pages, zone: filter.zone })
+    }
+}
+
+/// Everything in one report is of the same moment, its freshness included.
+#[Object]
+impl Report {
+    /// What the filter's interval came to.
+    async fn interval(&self) -> Interval {
+        let reports::Interval { start, end, exact } = self.interval;
+        Interval { start: start.start(), end: end.start(), exact }
+    }
+
+    /// How current this answer is.
+    async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
+        Ok((&snapshot(context).await?.freshness).into())
+    }
+
+    /// The sums.
+    async fn totals(&self) -> Totals {
+        Totals { interval: self.interval, pages: self.pages.clone() }
+    }
+
+    /// The views by bucket, in the order of time, empty buckets included; at most 10,000.
+    async fn series(&self, context: &Context<'_>, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
+        let snapshot = snapshot(context).await?;
+        let series = snapshot.series(self.interval, &self.pages, granularity.into(), self.zone).await;
+        let point = |bucket: reports::Bucket| SeriesPoint {
+            start: bucket.start.start(),
+            end: bucket.end.start(),
+            views: SafeInt(bucket.views),
+            complete: bucket.complete,
+        };
+        Ok(answered(series)?.into_iter().map(point).collect())
+    }
+
+    /// Most viewed first, and among equals by name; `first` is at most 1,000, 10 when left out.
+    #[graphql(complexity = "usize::try_from(first.unwrap_or(PAGES_DEFAULT)).unwrap_or_default() * child_complexity")]
+    async fn pages(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<PageConnection> {
+        let first = first.unwrap_or(PAGES_DEFAULT);
+        if !(0..=PAGES_MAX).contains(&first) {
+            return Err(error(Code::BadUserInput, format!("pages.first must be 0 to {PAGES_MAX}, not {first}")));
+        }
+        let after = after.map(|cursor| Cursor::decode(&cursor)).transpose()?;
+        let limit = usize::try_from(first).unwrap_or_default();
+        let snapshot = snapshot(context).await?;
+        let total = answered(snapshot.views(self.interval, &self.pages).await)?;
+        let has_previous_page = after.is_some();
+        // One more than is shown tells whether there are more.
+        let more = u64::try_from(limit).unwrap_or_default() + 1;
+        let mut rows = answered(snapshot.pages(self.interval, &self.pages, after.as_ref(), more).await)?;
+        let has_next_page = rows.len() > limit;
+        rows.truncate(limit);
+        let refresh = snapshot.freshness.refresh_id;
+        let edges: Vec<_> = rows.into_iter().map(|row| PageEdge::new(row, total, refresh)).collect();
+        let cursor = |edge: Option<&PageEdge>| edge.map(|edge| edge.cursor.clone());
+        let page_info = PageInfo {
+            has_previous_page,
+            has_next_page,
+            start_cursor: cursor(edges.first()),
+            end_cursor: cursor(edges.last()),
+        };
+        Ok(PageConnection { edges, page_info })
+    }
+}
+
+#[Object]
+impl Totals {
+    /// The sum of the views.
+    async fn views(&self, context: &Context<'_>) -> async_graphql::Result<SafeInt> {
+        answered(snapshot(context).await?.views(self.interval, &self.pages).await).map(SafeInt)
+    }
+
+    /// How many pages were viewed.
+    async fn pages(&self, context: &Context<'_>) -> async_graphql::Result<i32> {
+        let pages = answered(snapshot(context).await?.page_count(self.interval, &self.pages).await)?;
+        Ok(i32::try_from(pages).unwrap_or(i32::MAX))
+    }
+}
+
+#[ComplexObject]
+impl PageConnection {
+    /// The pages without their cursors.
+    async fn nodes(&self) -> Vec<PageViews> {
+        self.edges.iter().map(|edge| edge.node.clone()).collect()
+    }
+}
+
+impl PageEdge {
+    fn new(row: reports::PageRow, total: i64, refresh: i64) -> Self {
+        let cursor = OpaqueCursor(Cursor { refresh, views: row.views, page: row.name.clone() }).encode_cursor();
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]
+        let share = if total == 0 { 0.0 } else { row.views as f64 / total as f64 };
+        Self { cursor, node: PageViews { page: row.name, title: row.title, views: SafeInt(row.views), share } }
+    }
+}
+
+impl Cursor {
+    fn decode(cursor: &str) -> async_graphql::Result<After> {
+        let OpaqueCursor(Self { views, page, .. }) = OpaqueCursor::decode_cursor(cursor)
+            .map_err(|_unreadable| error(Code::BadUserInput, "pages.after is not a cursor of this list"))?;
+        Ok(After { views, name: page })
+    }
+}
+
+async fn snapshot<'a>(context: &Context<'a>) -> async_graphql::Result<&'a Snapshot> {
+    let answer = context.data::<AnswerSnapshot>()?;
+    answered(answer.get(context.data::<ReportReader>()?).await)
+}
+
+fn answered<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
+    result.map_err(|failure| errors::of_report(&failure))
+}

@@ -1,0 +1,23 @@
+//! The storage contract: the tables and the report as SeaORM entities, the connection to the
+//! database, the clock, and the hour that counts are kept by.
+//!
+//! `api` and `wolf` both stand on this crate and never name each other: the database is all that
+//! is between them.
+
+pub mod clock;
+pub mod database;
+pub mod hour;
+pub mod idempotency_key;
+pub mod page;
+pub mod page_view;
+pub mod page_views_report;
+pub mod report_refresh;
+pub mod stale_hour;
+pub mod stale_title;
+
+pub use database::{Database, DatabaseError, DatabaseKind, DatabaseSettings};
+pub use hour::Hour;
+pub use page_views_report::Grain;
+
+/// The NOTIFY channel on which the Wolf announces a changed row of `report_refreshes`; the payload is the row's id.
+pub const REFRESH_CHANNEL: &str = "report_refreshes";

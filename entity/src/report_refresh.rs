@@ -1,0 +1,50 @@
+//! `report_refreshes`: one row a refresh, the truth about freshness.
+
+use sea_orm::{QueryOrder, entity::prelude::*};
+
+/// One refresh: under way while `finished_at` is null, failed when `error` is not.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "report_refreshes")]
+pub struct Model {
+    /// Given by the database; later refreshes have greater ids.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// Every increment with `recorded_at <= as_of` is in the report. Null until the refresh has succeeded.
+    pub as_of: Option<DateTimeUtc>,
+    /// When the refresh began.
+    pub started_at: DateTimeUtc,
+    /// When it ended, well or badly.
+    pub finished_at: Option<DateTimeUtc>,
+    /// The schedule's next tick; null when no schedule has ever run.
+    pub next_refresh_at: Option<DateTimeUtc>,
+    /// The tick after that one: when it passes without a word, the report is overdue.
+    pub overdue_at: Option<DateTimeUtc>,
+    /// How many stale hours were brought up to date.
+    pub hours: i32,
+    /// How many report rows changed.
+    pub rows_changed: i64,
+    /// Why it failed, in words that carry no SQL and no secret.
+    pub error: Option<String>,
+}
+
+/// None.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The refresh that began last, whatever became of it.
+///
+/// # Errors
+/// When the database can't be asked.
+pub async fn newest<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> {
+    Entity::find().order_by_desc(Column::Id).one(db).await
+}
+
+/// The refresh that succeeded last: the one whose content the report has.
+///
+/// # Errors
+/// When the database can't be asked.
+pub async fn newest_successful<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::AsOf.is_not_null()).order_by_desc(Column::Id).one(db).await
+}

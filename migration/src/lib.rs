@@ -1,0 +1,83 @@
+//! The schema of both databases. Knows none of the other crates: what a migration once did must
+//! not change with them.
+//!
+//! Every function works in one transaction that holds a lock, so that processes that migrate at
+//! once do so one after the other, and a migration that fails leaves nothing behind.
+
+use sea_orm_migration::{
+    MigratorTrait,
+    prelude::{DbErr, MigrationTrait, async_trait},
+    sea_orm::{
+        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+        TransactionTrait,
+    },
+};
+
+mod m20261122_000001_create_tables;
+
+/// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
+const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
+
+/// The migrations, oldest first.
+#[derive(Debug)]
+struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_create_tables::Migration)]
+    }
+}
+
+/// One migration and whether the database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The migration's name.
+    pub name: String,
+    /// Whether it has been applied.
+    pub applied: bool,
+}
+
+/// Applies what is missing. Several processes may do so at once.
+///
+/// # Errors
+/// When the database refuses; then nothing has changed.
+pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin_locked(db).await?;
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
+}
+
+/// Takes the newest migration back: of the first one nothing remains, the counts included.
+///
+/// # Errors
+/// When the database refuses; then nothing has changed.
+pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let transaction = begin_locked(db).await?;
+    Migrator::down(&transaction, Some(1)).await?;
+    transaction.commit().await
+}
+
+/// Every migration and whether the database has it. Changes nothing, and needs no right to.
+///
+/// # Errors
+/// When the database can't be asked.
+pub async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
+    let pending = Migrator::get_pending_migrations_read_only(db).await?;
+    let pending: Vec<_> = pending.iter().map(|migration| migration.name().to_owned()).collect();
+    let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
+    Ok(names.map(|name| Step { applied: !pending.contains(&name), name }).collect())
+}
+
+async fn begin_locked(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let transaction = db
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await?;
+    if db.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
+    }
+    Ok(transaction)
+}

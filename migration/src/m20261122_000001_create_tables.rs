@@ -1,0 +1,43 @@
+//! The tables, the report's definition, and the report.
+
+use sea_orm_migration::{
+    MigrationName, MigrationTrait, SchemaManager,
+    prelude::{DbErr, async_trait},
+    sea_orm::{ConnectionTrait, DbBackend},
+};
+
+#[derive(Debug)]
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "m20261122_000001_create_tables"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(
+            manager,
+            include_str!("m20261122_000001_create_tables/postgres_up.sql"),
+            include_str!("m20261122_000001_create_tables/sqlite_up.sql"),
+        )
+        .await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(
+            manager,
+            include_str!("m20261122_000001_create_tables/postgres_down.sql"),
+            include_str!("m20261122_000001_create_tables/sqlite_down.sql"),
+        )
+        .await
+    }
+}
+
+async fn run(manager: &SchemaManager<'_>, postgres: &str, sqlite: &str) -> Result<(), DbErr> {
+    let db = manager.get_connection();
+    let sql = if db.get_database_backend() == DbBackend::Postgres { postgres } else { sqlite };
+    db.execute_unprepared(sql).await.map(drop)
+}

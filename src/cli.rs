@@ -1,0 +1,123 @@
+//! The commands and their settings. Every flag has an environment variable of the same name.
+
+use std::path::PathBuf;
+
+use api::{http::HttpSettings, increments::RecorderSettings};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use entity::DatabaseSettings;
+use wolf::{ReportKindSetting, WolfSettings};
+
+/// Self-hosted page-view analytics: record increments, refresh a report, query it, know how fresh it is.
+#[derive(Debug, Parser)]
+#[command(name = "analytics", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) database: DatabaseSettings,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+    #[command(flatten)]
+    pub(crate) serve: ServeSettings,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is logged, to standard error.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogSettings {
+    /// What to log: a level, or levels by module such as 'info,wolf=debug'
+    #[arg(long, env = "ANALYTICS_LOG", default_value = "info", global = true)]
+    pub(crate) log: String,
+    /// How to log
+    #[arg(long, env = "ANALYTICS_LOG_FORMAT", default_value = "text", value_enum, global = true)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What a serving process needs.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeSettings {
+    #[command(flatten)]
+    pub(crate) http: HttpSettings,
+    #[command(flatten)]
+    pub(crate) recorder: RecorderSettings,
+    #[command(flatten)]
+    pub(crate) wolf: WolfSettings,
+    /// Migrate a PostgreSQL database first (an SQLite file always is)
+    #[arg(long, env = "ANALYTICS_MIGRATE")]
+    pub(crate) migrate: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Record increments, refresh the report and answer queries (the default)
+    Serve(ServeSettings),
+    /// Create or change the tables
+    Migrate {
+        #[command(subcommand)]
+        command: Option<MigrateCommand>,
+    },
+    /// Refresh the report once, now, then exit
+    Refresh {
+        #[command(flatten)]
+        report_kind: ReportKindSetting,
+    },
+    /// Count the page views of access logs; importing the same log again counts nothing twice
+    Import(ImportSettings),
+    /// Print the GraphQL schema
+    Schema,
+}
+
+#[derive(Copy, Clone, Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Apply what is missing (the default)
+    Up,
+    /// Show what is applied and what is missing
+    Status,
+    /// Take the newest migration back, WITH ALL DATA in the tables that it made
+    Down,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportSettings {
+    /// Access logs in the combined or the common format, plain or gzip; - is standard input. Import a log when it is
+    /// complete (rotated): the last lines of one that has grown since would count again
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Count requests for images, styles, scripts and other assets too
+    #[arg(long, env = "ANALYTICS_INCLUDE_ASSETS")]
+    pub(crate) include_assets: bool,
+    /// Count known bots too
+    #[arg(long, env = "ANALYTICS_INCLUDE_BOTS")]
+    pub(crate) include_bots: bool,
+    #[command(flatten)]
+    pub(crate) recorder: RecorderSettings,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_name() {
+        for argument in Cli::command().get_arguments() {
+            let Some(long) = argument.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
+            let expected = match long {
+                "database-url" => "DATABASE_URL".to_owned(),
+                long => format!("ANALYTICS_{}", long.replace('-', "_").to_uppercase()),
+            };
+            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()), "--{long}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Opening the database such that its tables are there.
+
+use anyhow::Context;
+use entity::{Database, DatabaseKind, DatabaseSettings};
+
+/// The database lacks migrations, and nobody asked to apply them.
+#[derive(Debug, thiserror::Error)]
+#[error("the database {url} lacks {missing}; run: analytics migrate (or serve with --migrate)")]
+pub(crate) struct NotMigrated {
+    url: String,
+    missing: String,
+}
+
+/// Opens the database. An SQLite file is created and migrated; PostgreSQL is migrated if `migrate` says so, and
+/// has to be already if not.
+pub(crate) async fn open(settings: &DatabaseSettings, migrate: bool) -> anyhow::Result<Database> {
+    let database = Database::connect(settings).await?;
+    if migrate || database.kind == DatabaseKind::Sqlite {
+        migration::up(&database.wolf).await.context("can't migrate the database")?;
+    }
+    let steps = migration::status(&database.readers).await.context("can't read which migrations were applied")?;
+    let missing: Vec<_> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
+    if !missing.is_empty() {
+        return Err(NotMigrated { url: database.url.to_string(), missing: missing.join(", ") }.into());
+    }
+    Ok(database)
+}

@@ -1,0 +1,133 @@
+//! `analytics import`: access logs into increments, through the same recorder as everything else.
+
+mod chunks;
+mod log_file;
+mod log_line;
+mod rules;
+mod summary;
+
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
+
+use anyhow::{Context, bail};
+use api::increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
+use chunks::{Chunk, Chunks};
+use entity::{DatabaseSettings, Hour, clock};
+use indicatif::{ProgressBar, ProgressStyle};
+use rules::Rules;
+use summary::Tally;
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+
+use crate::{cli::ImportSettings, database, terminal};
+
+/// How many chunks are read ahead of the one that is being recorded.
+const CHUNKS_AHEAD: usize = 2;
+/// How often a chunk is tried while the database can't be reached.
+const TRIES_MAX: u32 = 10;
+/// The pause before the next try, times the number of tries so far.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of a log.
+#[derive(Debug, Default)]
+struct Imported {
+    tally: Tally,
+    /// Page views that had been imported before.
+    again: u64,
+}
+
+/// Imports one log after the other; one that can't be read on ends the import, with what came before it counted.
+pub(crate) async fn import(settings: &DatabaseSettings, import: &ImportSettings) -> anyhow::Result<()> {
+    let database = database::open(settings, false).await?;
+    let (recorder, committer) = Recorder::new(&database, &import.recorder);
+    let mut committing = JoinSet::new();
+    committing.spawn(committer.run());
+    let rules = Rules { include_assets: import.include_assets, include_bots: import.include_bots };
+    for file in &import.files {
+        import_file(&recorder, file, rules).await.with_context(|| format!("can't import {}", file.display()))?;
+    }
+    drop(recorder);
+    while let Some(ended) = committing.join_next().await {
+        ended?;
+    }
+    Ok(database.close().await?)
+}
+
+async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::Result<()> {
+    let log = log_file::open(file)?;
+    let progress = progress_bar(log.size_bytes, file);
+    let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let mut reading = JoinSet::new();
+    reading.spawn_blocking(move || {
+        for chunk in Chunks::new(log.reader, rules, clock::process_now()) {
+            if sender.blocking_send(chunk).is_err() {
+                return;
+            }
+        }
+    });
+    let mut imported = Imported::default();
+    let result = async {
+        while let Some(chunk) = receiver.recv().await {
+            record(recorder, chunk?, &mut imported).await?;
+            progress.set_position(log.bytes_read.load(Ordering::Relaxed));
+        }
+        anyhow::Ok(())
+    };
+    let result = result.await;
+    progress.finish_and_clear();
+    // What was counted before a failure is counted: it is said either way.
+    terminal::print(&imported.summary(file));
+    result
+}
+
+async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> anyhow::Result<()> {
+    let counted = chunk.tally.counted;
+    if !chunk.views.is_empty() {
+        let increments = chunk.views.into_iter().map(|((page, hour), views)| {
+            let (page, views) = (PageName::new(page)?, Views::new(views)?);
+            Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
+        });
+        let increments = increments.collect::<Result<_, api::increments::Invalid>>()?;
+        let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
+        if record_with_retries(recorder, request).await? {
+            imported.again += counted;
+        }
+    }
+    imported.tally.add(chunk.tally);
+    Ok(())
+}
+
+/// Whether the chunk had been imported before.
+async fn record_with_retries(recorder: &Recorder, request: Request) -> anyhow::Result<bool> {
+    let mut tries = 1;
+    loop {
+        match recorder.record(request.clone()).await {
+            Ok(recorded) => return Ok(recorded.duplicate),
+            // Whether it was recorded or not: its key makes another try safe.
+            Err(RecordError::Unavailable(_) | RecordError::Overloaded) if tries < TRIES_MAX => {
+                sleep(RETRY_PAUSE * tries).await;
+                tries += 1;
+            }
+            Err(RecordError::KeyReused) => {
+                bail!("it was imported before with other --include options; its counts were left as they are")
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+impl Imported {
+    fn summary(&self, file: &Path) -> String {
+        let again = match self.again {
+            0 => String::new(),
+            again => format!("of these, {again} page views had been imported before: nothing was counted twice\n"),
+        };
+        format!("{}\n{}\n{again}", file.display(), self.tally)
+    }
+}
+
+/// Shown on a terminal only.
+fn progress_bar(size_bytes: Option<u64>, file: &Path) -> ProgressBar {
+    let Some(size) = size_bytes else { return ProgressBar::new_spinner() };
+    let style = ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
+    let progress = ProgressBar::new(size).with_message(file.display().to_string());
+    style.map_or_else(|_wrong| progress.clone(), |style| progress.clone().with_style(style))
+}

@@ -1,0 +1,252 @@
+//! Reads a log in chunks that can be recorded one by one, each under its own key.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _};
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+use super::log_line::{LineError, LogLine};
+use super::rules::{Rules, Verdict};
+use super::summary::Tally;
+
+/// How many lines, empty ones too, are recorded at once; as many increments as one request may have.
+pub(crate) const LINES_PER_CHUNK: u64 = 10_000;
+/// The longest line that is read; both servers keep a request's line and headers well below it.
+pub(crate) const LINE_BYTES_MAX: usize = 64 * 1_024;
+
+/// The page views of some consecutive lines of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// `import:`, the SHA-256 in hex of the decompressed log up to the end of this chunk, `:`, the
+    /// chunk's number from 0. The same for the same log however it is named, compressed or handed
+    /// over, and whatever the rules: a log imported twice counts once.
+    pub(crate) key: String,
+    /// Views by page and by the beginning of the hour. Empty where no line counted.
+    pub(crate) views: BTreeMap<(String, DateTime<Utc>), i64>,
+    /// What became of the chunk's lines; line numbers are those of the whole log.
+    pub(crate) tally: Tally,
+    /// The chunk's length, decompressed.
+    pub(crate) bytes: u64,
+}
+
+/// A log's lines in chunks of [`LINES_PER_CHUNK`], the last one shorter.
+///
+/// When the log can't be read on, the error takes the place of the chunk that it cut short, and
+/// nothing follows: a key for the part that was read would not be that chunk's key once the log
+/// can be read as a whole, and its lines would count twice.
+pub(crate) struct Chunks<R> {
+    log: R,
+    rules: Rules,
+    now: DateTime<Utc>,
+    /// Of everything read so far.
+    digest: Sha256,
+    /// The line being read, or as much of it as is buffered.
+    line: Vec<u8>,
+    line_number: u64,
+    chunk_number: u64,
+    ended: bool,
+}
+
+/// What stands in [`Chunks::line`].
+enum Line {
+    Whole,
+    TooLong,
+}
+
+impl<R: BufRead> Chunks<R> {
+    /// Reads `log`, decompressed, by `rules`; lines from long after `now` are unreadable.
+    pub(crate) fn new(log: R, rules: Rules, now: DateTime<Utc>) -> Self {
+        Self { log, rules, now, digest: Sha256::new(), line: Vec::new(), line_number: 0, chunk_number: 0, ended: false }
+    }
+
+    fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
+        let mut chunk = Chunk { key: String::new(), views: BTreeMap::new(), tally: Tally::default(), bytes: 0 };
+        for _ in 0..LINES_PER_CHUNK {
+            let Some(line) = self.read_line(&mut chunk.bytes)? else { break };
+            self.take_line(&line, &mut chunk);
+        }
+        if chunk.bytes == 0 {
+            return Ok(None);
+        }
+        chunk.key = self.key();
+        self.chunk_number += 1;
+        Ok(Some(chunk))
+    }
+
+    /// Reads the next line, adding its length to `bytes`; `None` at the end of the log.
+    fn read_line(&mut self, bytes: &mut u64) -> io::Result<Option<Line>> {
+        let mut is_end = self.read_piece(bytes)?;
+        if self.line.is_empty() {
+            return Ok(None);
+        }
+        self.line_number += 1;
+        if is_end {
+            return Ok(Some(Line::Whole));
+        }
+        while !is_end {
+            is_end = self.read_piece(bytes)?;
+        }
+        Ok(Some(Line::TooLong))
+    }
+
+    /// Reads on to the end of the line, but never more than is buffered; whether the end was reached.
+    fn read_piece(&mut self, bytes: &mut u64) -> io::Result<bool> {
+        self.line.clear();
+        // One more, for the line's end.
+        let bytes_max = LINE_BYTES_MAX + 1;
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let read = self.log.by_ref().take(limit).read_until(b'\n', &mut self.line)?;
+        self.digest.update(&self.line);
+        *bytes += u64::try_from(read).unwrap_or(u64::MAX);
+        Ok(read < bytes_max || self.line.ends_with(b"\n"))
+    }
+
+    fn take_line(&self, line: &Line, chunk: &mut Chunk) {
+        let parsed = match line {
+            Line::TooLong => Err(LineError::TooLong { bytes_max: LINE_BYTES_MAX }),
+            Line::Whole if self.line.trim_ascii().is_empty() => return,
+            Line::Whole => LogLine::parse(&self.line, self.now),
+        };
+        match parsed.map(|line| self.rules.judge(&line)) {
+            Ok(Verdict::Counted { page, hour }) => {
+                *chunk.views.entry((page.to_owned(), hour)).or_default() += 1;
+                chunk.tally.count();
+            }
+            Ok(Verdict::LeftOut(reason)) => chunk.tally.leave_out(reason),
+            Err(error) => chunk.tally.give_up(self.line_number, error),
+        }
+    }
+
+    fn key(&self) -> String {
+        let hex: String = self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("import:{hex}:{}", self.chunk_number)
+    }
+}
+
+impl<R: BufRead> Iterator for Chunks<R> {
+    type Item = io::Result<Chunk>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let chunk = self.read_chunk().transpose();
+        self.ended = !matches!(chunk, Some(Ok(_)));
+        chunk
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use proptest::prelude::*;
+
+    use super::super::rules::LeftOut;
+    use super::*;
+
+    const LINE: &str = "h - - [17/May/2015:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 1\n";
+
+    fn chunks_of(log: impl BufRead, rules: Rules) -> Vec<io::Result<Chunk>> {
+        Chunks::new(log, rules, "2026-01-01T00:00:00Z".parse().unwrap()).collect()
+    }
+
+    fn chunks(log: &[u8]) -> Vec<Chunk> {
+        chunks_of(log, Rules::default()).into_iter().map(Result::unwrap).collect()
+    }
+
+    fn sha256_key(text: &[u8], number: usize) -> String {
+        let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("import:{hex}:{number}")
+    }
+
+    /// Fails once its text has been read, as a truncated file does.
+    struct Broken<'a>(&'a [u8]);
+
+    impl io::Read for Broken<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                bytes => Ok(bytes),
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_sums_by_page_and_hour() {
+        let log = [LINE, LINE, &LINE.replace(":10:05", ":11:00"), "\n", &LINE.replace("/a", "/b?c"), "x\n"].concat();
+        let read = chunks(log.as_bytes());
+        let views: Vec<_> =
+            read[0].views.iter().map(|((page, hour), views)| (page.as_str(), hour.timestamp(), *views)).collect();
+        let ten = 1_431_856_800;
+        assert_eq!(views, [("/a", ten, 2), ("/a", ten + 3_600, 1), ("/b", ten, 1)]);
+        assert_eq!((read[0].tally.lines, read[0].tally.counted, read[0].tally.unreadable), (5, 4, 1));
+        assert_eq!(read[0].tally.unreadable_first, [(6, LineError::Request)]);
+    }
+
+    #[test]
+    fn chunks_end_after_ten_thousand_lines_and_none_is_empty() {
+        let lines = usize::try_from(LINES_PER_CHUNK).unwrap();
+        for (count, expected) in [(0, vec![]), (lines, vec![10_000]), (lines * 2 + 1, vec![10_000, 10_000, 1])] {
+            let log = LINE.repeat(count);
+            let read = chunks(log.as_bytes());
+            assert_eq!(read.iter().map(|chunk| chunk.tally.lines).collect::<Vec<_>>(), expected);
+            for (number, chunk) in read.iter().enumerate() {
+                let end = (LINE.len() * lines * (number + 1)).min(log.len());
+                assert_eq!(chunk.key, sha256_key(&log.as_bytes()[..end], number));
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_breaks_off_gives_its_whole_chunks_then_the_error() {
+        let log = LINE.repeat(10_005);
+        let read = chunks_of(BufReader::new(Broken(log.as_bytes())), Rules::default());
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0].as_ref().unwrap().tally.lines, LINES_PER_CHUNK);
+        assert_eq!(read[1].as_ref().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_line_too_long_is_skipped_without_being_buffered() {
+        for (bytes, too_long) in [(LINE_BYTES_MAX, false), (LINE_BYTES_MAX + 1, true), (LINE_BYTES_MAX * 3 + 5, true)] {
+            for end in ["", "\n"] {
+                let log = format!("{LINE}{}{end}", "x".repeat(bytes));
+                let mut reader = Chunks::new(log.as_bytes(), Rules::default(), DateTime::UNIX_EPOCH);
+                let chunk = reader.next().unwrap().unwrap();
+                let error =
+                    if too_long { LineError::TooLong { bytes_max: LINE_BYTES_MAX } } else { LineError::Request };
+                assert_eq!(chunk.tally.unreadable_first.last(), Some(&(2, error)), "{bytes}");
+                assert_eq!(chunk.tally.lines, 2);
+                assert_eq!(chunk.key, sha256_key(log.as_bytes(), 0));
+                assert!(reader.line.capacity() <= 2 * LINE_BYTES_MAX + 2);
+            }
+        }
+        let log = format!("{}\n{LINE}", "x".repeat(LINE_BYTES_MAX * 2 + 2));
+        assert_eq!(chunks(log.as_bytes())[0].tally.counted, 1);
+    }
+
+    #[test]
+    fn the_key_does_not_depend_on_the_rules() {
+        let log = LINE.replace("/a", "/a.png");
+        let all = chunks_of(log.as_bytes(), Rules { include_assets: true, include_bots: true }).remove(0).unwrap();
+        let few = chunks(log.as_bytes()).remove(0);
+        assert_eq!(few.tally.left_out, BTreeMap::from([(LeftOut::Asset, 1)]));
+        assert_eq!((all.tally.counted, all.key), (1, few.key));
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunk_does_not_depend_on_how_the_log_is_read(
+            log in prop::collection::vec(prop_oneof![Just(LINE), Just("\r\n"), Just("x"), Just("\n")], 0..40),
+            bytes in 1..100_usize,
+        ) {
+            let log = log.concat();
+            let pieces = BufReader::with_capacity(bytes, log.as_bytes());
+            let read: Vec<_> = chunks_of(pieces, Rules::default()).into_iter().map(Result::unwrap).collect();
+            prop_assert_eq!(&read, &chunks(log.as_bytes()));
+            prop_assert_eq!(read.iter().map(|chunk| chunk.bytes).sum::<u64>(), u64::try_from(log.len()).unwrap());
+        }
+    }
+}

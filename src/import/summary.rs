@@ -1,0 +1,156 @@
+//! What became of a log's lines: counted while it is read, told when it ends.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+use super::log_line::LineError;
+use super::rules::LeftOut;
+
+/// How many unreadable lines are told one by one: enough to see what is wrong with a log.
+pub(crate) const UNREADABLE_FIRST_MAX: usize = 5;
+
+/// How many lines were read and what became of them.
+///
+/// Empty lines are in none of the numbers, so `lines` is the sum of all the others.
+/// [`Display`](fmt::Display) is the end of an import, several lines of aligned text, the last without its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Lines that were not empty.
+    pub(crate) lines: u64,
+    /// Lines that are page views.
+    pub(crate) counted: u64,
+    /// Lines that are none, by reason; a reason that never held has no entry.
+    pub(crate) left_out: BTreeMap<LeftOut, u64>,
+    /// Lines that can't be read.
+    pub(crate) unreadable: u64,
+    /// The number, from 1, and the fault of the first unreadable lines, at most [`UNREADABLE_FIRST_MAX`].
+    pub(crate) unreadable_first: Vec<(u64, LineError)>,
+}
+
+impl Tally {
+    /// Notes a page view.
+    pub(crate) fn count(&mut self) {
+        self.lines += 1;
+        self.counted += 1;
+    }
+
+    /// Notes a line that is no page view.
+    pub(crate) fn leave_out(&mut self, reason: LeftOut) {
+        self.lines += 1;
+        *self.left_out.entry(reason).or_default() += 1;
+    }
+
+    /// Notes a line that can't be read; `line_number` counts from 1 and counts empty lines too, as editors do.
+    pub(crate) fn give_up(&mut self, line_number: u64, error: LineError) {
+        self.lines += 1;
+        self.unreadable += 1;
+        if self.unreadable_first.len() < UNREADABLE_FIRST_MAX {
+            self.unreadable_first.push((line_number, error));
+        }
+    }
+
+    /// Adds what became of later lines of the same log. (Of another log, the line numbers would mean nothing.)
+    pub(crate) fn add(&mut self, later: Self) {
+        self.lines += later.lines;
+        self.counted += later.counted;
+        for (reason, lines) in later.left_out {
+            *self.left_out.entry(reason).or_default() += lines;
+        }
+        self.unreadable += later.unreadable;
+        self.unreadable_first.extend(later.unreadable_first);
+        self.unreadable_first.truncate(UNREADABLE_FIRST_MAX);
+    }
+
+    /// How many readable lines are no page views.
+    #[must_use]
+    pub(crate) fn left_out_lines(&self) -> u64 {
+        self.left_out.values().sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left_out = self.left_out_lines();
+        // `lines` is the largest number, so its width fits all.
+        let width = self.lines.to_string().len();
+        write!(f, "{:<32}{:>width$}", "lines", self.lines)?;
+        write!(f, "\n{:<32}{:>width$}", "counted", self.counted)?;
+        write!(f, "\n{:<32}{left_out:>width$}", "left out")?;
+        for (reason, lines) in &self.left_out {
+            write!(f, "\n  {reason:<30}{lines:>width$}")?;
+        }
+        write!(f, "\n{:<32}{:>width$}", "unreadable", self.unreadable)?;
+        for (line_number, error) in &self.unreadable_first {
+            write!(f, "\n  line {line_number}: {error}")?;
+            if let Some(cause) = error.source() {
+                write!(f, ": {cause}")?;
+            }
+        }
+        let told = u64::try_from(self.unreadable_first.len()).unwrap_or(u64::MAX);
+        match self.unreadable.saturating_sub(told) {
+            0 => Ok(()),
+            untold => write!(f, "\n  and {untold} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(unreadable: u64) -> Tally {
+        let mut tally = Tally::default();
+        for _ in 0..3 {
+            tally.count();
+        }
+        for reason in [LeftOut::Status, LeftOut::Asset, LeftOut::Asset] {
+            tally.leave_out(reason);
+        }
+        for line_number in 1..=unreadable {
+            tally.give_up(line_number, LineError::Size);
+        }
+        tally
+    }
+
+    #[test]
+    fn the_text_is_aligned_and_tells_the_first_faults() {
+        let expected = "\
+lines                           12
+counted                          3
+left out                         3
+  status other than 2xx or 304   1
+  asset                          2
+unreadable                       6
+  line 1: the size after the status is neither a number nor -
+  line 2: the size after the status is neither a number nor -
+  line 3: the size after the status is neither a number nor -
+  line 4: the size after the status is neither a number nor -
+  line 5: the size after the status is neither a number nor -
+  and 1 more";
+        assert_eq!(tally(6).to_string(), expected);
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_cause() {
+        let mut tally = Tally::default();
+        let cause = String::from_utf8(vec![b'/', 0xe9]).unwrap_err().utf8_error();
+        tally.give_up(7, LineError::Target(cause));
+        let expected = format!("  line 7: the request's target is not UTF-8: {cause}");
+        assert_eq!(tally.to_string().lines().last(), Some(expected.as_str()));
+    }
+
+    #[test]
+    fn an_empty_log_has_nothing_to_tell() {
+        assert_eq!(Tally::default().to_string().split_whitespace().filter(|word| *word == "0").count(), 4);
+    }
+
+    #[test]
+    fn adding_keeps_the_sum_and_the_first_faults() {
+        let mut sum = tally(3);
+        sum.add(tally(4));
+        assert_eq!((sum.lines, sum.counted, sum.left_out_lines(), sum.unreadable), (19, 6, 6, 7));
+        let numbers: Vec<u64> = sum.unreadable_first.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [1, 2, 3, 1, 2]);
+    }
+}

@@ -1,0 +1,51 @@
+//! The command line: parse, open the database, compose the services, stop them in order.
+
+mod cli;
+mod database;
+mod import;
+mod maintenance;
+mod serve;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command, MigrateCommand};
+
+/// Something went wrong.
+const FAILURE: u8 = 1;
+/// What was asked for can't be done as it is configured.
+const BAD_CONFIGURATION: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    terminal::log(&cli.log);
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&error);
+            ExitCode::from(if is_configuration(&error) { BAD_CONFIGURATION } else { FAILURE })
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(settings) => serve::serve(&cli.database, settings).await,
+        Command::Migrate { command } => {
+            maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up)).await
+        }
+        Command::Refresh { report_kind } => maintenance::refresh(&cli.database, report_kind).await,
+        Command::Import(settings) => import::import(&cli.database, &settings).await,
+        Command::Schema => {
+            terminal::print(&api::schema::sdl());
+            Ok(())
+        }
+    }
+}
+
+fn is_configuration(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(wolf::WolfError::NoMaterializedView))
+        || matches!(error.downcast_ref(), Some(database::NotMigrated { .. }))
+}

@@ -1,0 +1,34 @@
+//! What people see: results on standard output, logs and complaints on standard error.
+
+use std::io::{IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{LogFormat, LogSettings};
+
+/// What libraries say about every start is theirs to know; `--log` may ask for it all the same.
+const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,tokio_cron_scheduler=warn";
+
+/// Starts logging. A directive that can't be read is said and left out.
+pub(crate) fn log(settings: &LogSettings) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("{QUIET_LIBRARIES},{}", settings.log)))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// Prints text that ends with its own line end, if it has one.
+pub(crate) fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    // Whoever closed standard output does not want it.
+    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
+}
+
+/// Says why the command failed, each cause once.
+pub(crate) fn complain(error: &anyhow::Error) {
+    drop(writeln!(std::io::stderr().lock(), "analytics: {error:#}"));
+}

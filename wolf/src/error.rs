@@ -1,0 +1,52 @@
+//! What can go wrong with a refresh.
+
+use sea_orm::DbErr;
+
+use crate::schedule::ScheduleError;
+
+/// Why the Wolf could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum WolfError {
+    /// A statement failed; the transaction that it was part of left nothing behind.
+    #[error("can't {operation}")]
+    Database {
+        /// What the Wolf was doing.
+        operation: &'static str,
+        /// What the database says.
+        #[source]
+        source: DbErr,
+    },
+    /// The schedule does not run.
+    #[error("can't run the schedule")]
+    Schedule(#[source] ScheduleError),
+    /// SQLite has no materialized views.
+    #[error("the report of an SQLite database is always a table: leave --report-kind at auto or table")]
+    NoMaterializedView,
+}
+
+impl WolfError {
+    /// The same in words for everybody: no SQL, no address, no secret.
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        match self {
+            Self::Database { source: DbErr::Conn(_) | DbErr::ConnectionAcquire(_), .. } => {
+                "the database can't be reached"
+            }
+            Self::Database { .. } => "the database refused the refresh; the log of the Wolf says why",
+            Self::Schedule(_) => "the schedule does not run",
+            Self::NoMaterializedView => "an SQLite database has no materialized views",
+        }
+    }
+}
+
+/// Names the operation that a statement was part of.
+pub(crate) trait During<T> {
+    /// `operation` completes the sentence "can't ...".
+    fn during(self, operation: &'static str) -> Result<T, WolfError>;
+}
+
+impl<T> During<T> for Result<T, DbErr> {
+    fn during(self, operation: &'static str) -> Result<T, WolfError> {
+        self.map_err(|source| WolfError::Database { operation, source })
+    }
+}

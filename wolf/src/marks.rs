@@ -1,0 +1,69 @@
+//! The marks that recording leaves: which hours and which titles are stale.
+
+use chrono::NaiveDate;
+use entity::{Hour, stale_hour, stale_title};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, TransactionTrait, Value,
+};
+
+/// The stale hours, newest first.
+pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C) -> Result<Vec<Hour>, DbErr> {
+    let hours: Vec<(NaiveDate, i16)> = stale_hour::Entity::find()
+        .select_only()
+        .columns([stale_hour::Column::Date, stale_hour::Column::Hour])
+        .distinct()
+        .order_by_desc(stale_hour::Column::Date)
+        .order_by_desc(stale_hour::Column::Hour)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect())
+}
+
+/// Whether any title is stale.
+pub(crate) async fn any_stale_title<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    Ok(stale_title::Entity::find().one(db).await?.is_some())
+}
+
+/// Takes the marks of `hours`: those that this statement sees. What is recorded later leaves new ones.
+/// Returns how many there were.
+pub(crate) async fn take_hours(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<u64, DbErr> {
+    let sql = match transaction.get_database_backend() {
+        DbBackend::Postgres => {
+            "DELETE FROM stale_hours USING unnest($1::date[], $2::smallint[]) AS taken (date, hour)
+             WHERE stale_hours.date = taken.date AND stale_hours.hour = taken.hour"
+        }
+        _ => "DELETE FROM stale_hours WHERE (date, hour) IN (SELECT value->>0, value->>1 FROM json_each(?1))",
+    };
+    Ok(transaction.execute_raw(bound(transaction, sql, hours)).await?.rows_affected())
+}
+
+/// Takes the marks of at most `limit` titles and returns their pages.
+pub(crate) async fn take_titles(transaction: &DatabaseTransaction, limit: u64) -> Result<Vec<String>, DbErr> {
+    let marks = stale_title::Entity::find().order_by_asc(stale_title::Column::Id).limit(limit).all(transaction).await?;
+    let ids = marks.iter().map(|mark| mark.id);
+    stale_title::Entity::delete_many().filter(stale_title::Column::Id.is_in(ids)).exec(transaction).await?;
+    let mut names: Vec<_> = marks.into_iter().map(|mark| mark.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// A statement whose only values are hours: two arrays on PostgreSQL, so that the planner knows how many
+/// there are; one JSON text on SQLite.
+pub(crate) fn bound<C: TransactionTrait + ConnectionTrait>(db: &C, sql: &'static str, hours: &[Hour]) -> Statement {
+    let backend = db.get_database_backend();
+    let values: Vec<Value> = match backend {
+        DbBackend::Postgres => {
+            let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();
+            let of_day: Vec<i16> = hours.iter().map(|hour| hour.of_day()).collect();
+            vec![dates.into(), of_day.into()]
+        }
+        _ => {
+            let rows: Vec<(NaiveDate, i16)> = hours.iter().map(|hour| (hour.date(), hour.of_day())).collect();
+            vec![serde_json::json!(rows).to_string().into()]
+        }
+    };
+    Statement::from_sql_and_values(backend, sql, values)
+}

@@ -1,0 +1,118 @@
+//! When to refresh. The only file that knows the cron crates.
+//!
+//! The scheduler starts a new run at every tick, however long the last one takes, so it is given
+//! nothing to do but ring: [`crate::worker`] does the work.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use croner::{
+    Cron,
+    errors::CronError,
+    parser::{CronParser, Seconds},
+};
+use tokio::sync::Notify;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+
+/// A cron expression of six fields, in UTC.
+#[derive(Clone)]
+pub struct Schedule {
+    cron: Cron,
+    expression: String,
+}
+
+/// Why a schedule can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// The expression can't be read.
+    #[error(
+        "a schedule has six fields, 'second minute hour day month weekday', \
+         for instance '*/10 * * * * *' (every ten seconds) or '0 */5 * * * *' (every five minutes): {0}"
+    )]
+    Expression(CronError),
+    /// The expression can be read, but no instant matches it.
+    #[error("the schedule never comes due: {0}")]
+    Never(CronError),
+    /// The scheduler does not run.
+    #[error("the scheduler does not run")]
+    Scheduler(#[source] JobSchedulerError),
+}
+
+/// The next two times that a schedule comes due.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ticks {
+    /// The next one.
+    pub(crate) next: DateTime<Utc>,
+    /// The one after that.
+    pub(crate) after_next: DateTime<Utc>,
+}
+
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(expression: &str) -> Result<Self, ScheduleError> {
+        // The scheduler's own options: what is accepted here is accepted there, and means the same.
+        let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
+        let cron = parser.parse(expression).map_err(ScheduleError::Expression)?;
+        let schedule = Self { cron, expression: expression.to_owned() };
+        schedule.ticks_after(entity::clock::process_now())?;
+        Ok(schedule)
+    }
+}
+
+impl Schedule {
+    /// The two ticks that follow `now`.
+    pub(crate) fn ticks_after(&self, now: DateTime<Utc>) -> Result<Ticks, ScheduleError> {
+        // The cron crate would carry the fraction of the second on into its answer.
+        let now = now.trunc_subsecs(0);
+        let next = self.cron.find_next_occurrence(&now, false).map_err(ScheduleError::Never)?;
+        // A schedule may come due only once more: then it is overdue as soon as that has passed.
+        let after_next = self.cron.find_next_occurrence(&next, false).unwrap_or(next);
+        Ok(Ticks { next, after_next })
+    }
+
+    /// Rings `bell` at every tick, until `stop`.
+    pub(crate) async fn ring(&self, bell: Arc<Notify>, stop: CancellationToken) -> Result<(), ScheduleError> {
+        let mut scheduler = JobScheduler::new().await.map_err(ScheduleError::Scheduler)?;
+        let job = Job::new_async(self.expression.as_str(), move |_, _| {
+            let bell = Arc::clone(&bell);
+            Box::pin(async move { bell.notify_one() })
+        });
+        scheduler.add(job.map_err(ScheduleError::Scheduler)?).await.map_err(ScheduleError::Scheduler)?;
+        scheduler.start().await.map_err(ScheduleError::Scheduler)?;
+        stop.cancelled().await;
+        scheduler.shutdown().await.map_err(ScheduleError::Scheduler)
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Schedule").field(&self.expression).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_two_ticks_follow_the_expression() {
+        let schedule: Schedule = "*/10 * * * * *".parse().unwrap();
+        let ticks = schedule.ticks_after("2026-11-22T20:00:03.725Z".parse().unwrap()).unwrap();
+        assert_eq!(ticks.next, "2026-11-22T20:00:10Z".parse::<DateTime<Utc>>().unwrap());
+        assert_eq!(ticks.after_next, "2026-11-22T20:00:20Z".parse::<DateTime<Utc>>().unwrap());
+    }
+
+    #[test]
+    fn a_wrong_expression_is_refused_with_an_example() {
+        for wrong in ["", "* * * * *", "every minute", "61 * * * * *", "* * * 32 * *"] {
+            let error = wrong.parse::<Schedule>().unwrap_err().to_string();
+            assert!(error.contains("'*/10 * * * * *'"), "{wrong}: {error}");
+        }
+        assert!(matches!(
+            "0 0 0 31 2 *".parse::<Schedule>(),
+            Err(ScheduleError::Never(_) | ScheduleError::Expression(_))
+        ));
+    }
+}
