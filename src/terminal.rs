@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{LogFormat, LogSettings};
 
 /// What libraries say about every start is theirs to know; `--log` may ask for it all the same.
-const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,tokio_cron_scheduler=warn";
+const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn,tokio_cron_scheduler=warn";
 
 /// Starts logging. A directive that can't be read is said and left out.
 pub(crate) fn log(settings: &LogSettings) {

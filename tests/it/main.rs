@@ -1,1 +1,52 @@
-fn main() {}
+//! Everything that touches a database, a socket, a process or a browser: one binary, each test with its own real
+//! database.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on says so by panicking"
+)]
+
+mod app;
+mod architecture;
+mod cluster;
+mod crash;
+mod freshness;
+mod http;
+mod import;
+mod load;
+mod migrations;
+mod model;
+mod node;
+mod process;
+mod recording;
+mod refresh;
+mod reports;
+
+/// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
+macro_rules! on_all_databases {
+    ($(async fn $name:ident($app:ident: TestApp) $body:block)*) => {$(
+        mod $name {
+            #[allow(unused_imports, reason = "not every test needs all of them")]
+            use super::*;
+            async fn test($app: crate::app::TestApp) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                test(crate::app::TestApp::start(crate::app::Rung::Sqlite).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres_with_a_materialized_view() {
+                test(crate::app::TestApp::start(crate::app::Rung::MaterializedView).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres_with_a_table() {
+                test(crate::app::TestApp::start(crate::app::Rung::Table).await).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_all_databases;

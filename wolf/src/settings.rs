@@ -19,7 +19,13 @@ pub struct WolfSettings {
 #[derive(Args, Copy, Clone, Debug)]
 pub struct ReportKindSetting {
     /// What the report is on PostgreSQL; 'auto' leaves it as it is. On SQLite it is always a table
-    #[arg(long = "report-kind", env = "ANALYTICS_REPORT_KIND", default_value = "auto", value_enum)]
+    #[arg(
+        long = "report-kind",
+        env = "ANALYTICS_REPORT_KIND",
+        default_value = "auto",
+        value_enum,
+        value_name = "KIND"
+    )]
     choice: Choice,
 }
 

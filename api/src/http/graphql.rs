@@ -6,7 +6,7 @@ use async_graphql::{
 };
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{
         Query, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt;
 use serde::Deserialize;
 
 use super::{App, websocket};
@@ -21,6 +22,9 @@ use crate::schema::{AnswerSnapshot, Code, code_of, error};
 
 /// A query's text is at most this long: validating a document comes before every other limit.
 const QUERY_BYTES_MAX: usize = 64 * 1024;
+
+/// How much of a body that is too long is read for politeness' sake.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The current media type: the status tells whether the request was understood.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
@@ -104,14 +108,33 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Ref
         let message = format!("the body must be at most {} bytes", app.body_bytes_max);
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
     };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|bytes| bytes > app.body_bytes_max) {
-        return Err(too_large());
-    }
-    let bytes = to_bytes(body, app.body_bytes_max).await.map_err(|_too_long_or_broken| too_large())?;
+    let bytes = collect(body, app.body_bytes_max).await?.ok_or_else(too_large)?;
     let parameters: Parameters = serde_json::from_slice(&bytes)
         .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))?;
     parameters.parse()
+}
+
+/// The body, or nothing when it has more than `bytes_max`.
+///
+/// A client that is still sending when it is answered takes the closed connection for a failure and never reads why:
+/// what is too much is read on, and thrown away.
+async fn collect(body: Body, bytes_max: usize) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut collected = Vec::new();
+    let mut bytes = 0_usize;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|broken| Refusal::malformed(format!("the body can't be read: {broken}")))?;
+        bytes = bytes.saturating_add(chunk.len());
+        if bytes > bytes_max.saturating_add(DISCARDED_BYTES_MAX) {
+            return Ok(None);
+        }
+        if bytes <= bytes_max {
+            collected.extend_from_slice(&chunk);
+        } else {
+            collected = Vec::new();
+        }
+    }
+    Ok((bytes <= bytes_max).then_some(collected))
 }
 
 impl Parameters {

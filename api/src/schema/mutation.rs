@@ -52,6 +52,7 @@ pub(crate) struct RecordPageViewsPayload {
     duplicate: bool,
 }
 
+/// What can be recorded.
 #[Object]
 impl Mutation {
     /// Record page views. Returns after they are committed.

@@ -9,6 +9,7 @@ use crate::freshness::FreshnessFeed;
 #[derive(Copy, Clone, Debug)]
 pub struct Query;
 
+/// What can be asked.
 #[Object]
 impl Query {
     /// The page views that the filter chooses, as of the last refresh. All reports of one answer show the same moment.

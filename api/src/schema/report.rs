@@ -119,7 +119,7 @@ impl Report {
     }
 }
 
-/// Everything in one report is of the same moment, its freshness included.
+/// The page views that a filter chooses, all of one moment, the freshness included.
 #[Object]
 impl Report {
     /// What the filter's interval came to.
@@ -186,6 +186,7 @@ impl Report {
     }
 }
 
+/// The sums of a report.
 #[Object]
 impl Totals {
     /// The sum of the views.

@@ -10,6 +10,7 @@ use crate::freshness::FreshnessFeed;
 #[derive(Copy, Clone, Debug)]
 pub struct Subscription;
 
+/// What can be watched.
 #[Subscription]
 impl Subscription {
     /// The current value first, then one on every change.

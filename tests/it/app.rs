@@ -1,0 +1,207 @@
+//! The service in this process, on a database of its own, refreshed when a test says so.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use api::{
+    freshness::FreshnessFeed,
+    http::{self, HttpSettings},
+    increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
+    reports::ReportReader,
+    schema,
+};
+use chrono::{DateTime, Utc};
+use entity::{
+    Database, DatabaseSettings, Grain, Hour, page_view, page_views_report as report, stale_hour, stale_title,
+};
+use sea_orm::{EntityTrait, PaginatorTrait};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use wolf::{Outcome, Refreshed, Refresher, ReportKind, Turn};
+
+use crate::{
+    cluster,
+    model::{Counts, Rows},
+};
+
+/// What the service runs on.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rung {
+    Sqlite,
+    MaterializedView,
+    Table,
+}
+
+/// A database of a test's own: a file, or a database of the run's cluster.
+pub(crate) struct TestDatabase {
+    pub(crate) url: String,
+    pub(crate) rung: Rung,
+    pub(crate) folder: TempDir,
+}
+
+impl TestDatabase {
+    /// Empty: not even migrated.
+    pub(crate) async fn create(rung: Rung) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match rung {
+            Rung::Sqlite => format!("sqlite://{}", folder.path().join("test.db").display()),
+            Rung::MaterializedView | Rung::Table => cluster::create_database().await,
+        };
+        Self { url, rung, folder }
+    }
+
+    pub(crate) async fn connect(&self) -> Database {
+        Database::connect(&self.settings()).await.unwrap()
+    }
+
+    pub(crate) fn settings(&self) -> DatabaseSettings {
+        DatabaseSettings {
+            database_url: self.url.parse().unwrap(),
+            reader_connections: 4,
+            writer_connections: 4,
+            database_timeout_ms: 30_000,
+        }
+    }
+
+    /// With tables, and the report of the rung's kind.
+    pub(crate) async fn migrate(&self) -> Database {
+        let database = self.connect().await;
+        migration::up(&database.wolf).await.unwrap();
+        if self.rung == Rung::Table {
+            assert!(Refresher::new(&database).ensure_kind(ReportKind::Table).await.unwrap());
+        }
+        database
+    }
+}
+
+/// The service, without a schedule.
+pub(crate) struct TestApp {
+    pub(crate) test_database: TestDatabase,
+    pub(crate) database: Database,
+    pub(crate) recorder: Recorder,
+    pub(crate) refresher: Refresher,
+    pub(crate) address: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: JoinSet<()>,
+}
+
+impl TestApp {
+    pub(crate) async fn start(rung: Rung) -> Self {
+        let test_database = TestDatabase::create(rung).await;
+        let database = test_database.migrate().await;
+        let settings = RecorderSettings { queue_increments: 200_000, committers: 2 };
+        let (recorder, committer) = Recorder::new(&database, &settings);
+        let (feed, tail) = FreshnessFeed::new(&database);
+        let schema = schema::schema(recorder.clone(), ReportReader::new(&database), feed.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(committer.run());
+        tasks.spawn(tail.run(stop.clone()));
+        let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
+        let stop_http = stop.clone();
+        tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await.unwrap() });
+        Self {
+            refresher: Refresher::new(&database),
+            test_database,
+            database,
+            recorder,
+            address,
+            client: reqwest::Client::new(),
+            stop,
+            tasks,
+        }
+    }
+
+    /// Records `views` of `page` at each given time, in one request.
+    pub(crate) async fn record<'a>(&self, views: impl IntoIterator<Item = (&'a str, &'a str, i64)>) -> DateTime<Utc> {
+        let increments = views.into_iter().map(|(page, at, views)| increment(page, at.parse().unwrap(), views));
+        self.recorder.record(Request::new(increments.collect(), None)).await.unwrap().recorded_at
+    }
+
+    pub(crate) async fn refresh(&self) -> Refreshed {
+        match self.refresher.refresh(Turn::Wait, None).await.unwrap() {
+            Outcome::Refreshed(done) => done,
+            Outcome::Standby => panic!("who waits does not stand by"),
+        }
+    }
+
+    /// A whole answer, errors and all.
+    pub(crate) async fn answer(&self, query: &str, variables: Value) -> Value {
+        let body = json!({ "query": query, "variables": variables });
+        let url = format!("http://{}/graphql", self.address);
+        self.client.post(url).json(&body).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// An answer's data; fails when there are errors.
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
+        let mut answer = self.answer(query, variables).await;
+        assert_eq!(answer.get("errors"), None, "{query}");
+        answer["data"].take()
+    }
+
+    /// The codes and messages of an answer's errors.
+    pub(crate) async fn errors(&self, query: &str, variables: Value) -> Vec<(String, String)> {
+        let answer = self.answer(query, variables).await;
+        let errors = answer["errors"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        errors.iter().map(|error| (text(&error["extensions"]["code"]), text(&error["message"]))).collect()
+    }
+
+    pub(crate) async fn report_rows(&self) -> Rows {
+        report_rows(&self.database).await
+    }
+
+    pub(crate) async fn counts(&self) -> Counts {
+        counts(&self.database).await
+    }
+
+    /// How many marks there are.
+    pub(crate) async fn marks(&self) -> u64 {
+        stale_hour::Entity::find().count(&self.database.readers).await.unwrap()
+            + stale_title::Entity::find().count(&self.database.readers).await.unwrap()
+    }
+}
+
+/// One increment at a time of one's own.
+pub(crate) fn increment(page: &str, at: DateTime<Utc>, views: i64) -> Increment {
+    Increment {
+        page: PageName::new(page.to_owned()).unwrap(),
+        views: Views::new(views).unwrap(),
+        hour: Hour::containing(at),
+        at: Some(at),
+        title: None,
+    }
+}
+
+pub(crate) async fn report_rows(database: &Database) -> Rows {
+    let rows = report::Entity::find().all(&database.readers).await.unwrap();
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let grain = match row.grain {
+            Grain::Hour => "hour",
+            Grain::Day => "day",
+            Grain::Month => "month",
+        };
+        assert_eq!(found.insert((grain, row.name, row.date, row.hour), row.views), None, "a row stands twice");
+    }
+    found
+}
+
+pub(crate) async fn counts(database: &Database) -> Counts {
+    let rows = page_view::Entity::find().all(&database.readers).await.unwrap();
+    rows.into_iter().map(|row| ((row.name, row.date, row.hour), row.views)).collect()
+}
+
+/// Waits until `condition` holds, and says what it waited for if it never does.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    const MAX: Duration = Duration::from_secs(60);
+    let begun = tokio::time::Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < MAX, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,70 @@
+//! What is written down and what is true: the schema file, the crates' dependencies, the command line's help.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn the_schema_file_is_the_schema() {
+    let file = include_str!("../../schema.graphql");
+    assert_eq!(file, api::schema::sdl(), "run: cargo run -- schema > schema.graphql");
+}
+
+#[test]
+fn crates_know_only_what_the_design_says() {
+    let output =
+        Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version=1", "--offline"]).output();
+    let metadata: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours: Vec<_> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    let assert_depends_only_on = |name: &str, allowed: &[&str]| {
+        let package = packages.iter().find(|package| package["name"] == name).unwrap();
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let dependencies = dependencies.map(|dependency| dependency["name"].as_str().unwrap());
+        let dependencies: Vec<_> = dependencies.filter(|dependency| ours.contains(dependency)).collect();
+        assert_eq!(dependencies, allowed, "{name}");
+    };
+    assert_depends_only_on("api", &["entity"]);
+    assert_depends_only_on("wolf", &["entity"]);
+    assert_depends_only_on("entity", &[]);
+    assert_depends_only_on("migration", &[]);
+}
+
+#[test]
+fn the_help_is_the_snapshot() {
+    for (arguments, file) in [
+        (&["--help"][..], include_str!("help/analytics.txt")),
+        (&["import", "--help"][..], include_str!("help/import.txt")),
+    ] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_analytics")).args(arguments).env("COLUMNS", "100").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(help, file, "run: COLUMNS=100 cargo run -- {} > tests/it/help/NAME.txt", arguments.join(" "));
+    }
+}
+
+#[test]
+fn bad_settings_are_refused_with_the_reason() {
+    for (arguments, reason) in [
+        (&["--refresh-cron", "* * * * *"][..], "six fields"),
+        (&["--refresh-cron", "0 0 0 31 2 *"], "never comes due"),
+        (&["--database-url", "mysql://host/db"], "sqlite://"),
+        (&["--queue-increments", "9999"], "9999"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_analytics"));
+        let output = command.args(arguments).current_dir(&folder).env_remove("DATABASE_URL").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(complaint.contains(reason), "{arguments:?}: {complaint}");
+    }
+}
+
+#[test]
+fn an_sqlite_report_can_not_be_a_materialized_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_analytics"));
+    command.args(["refresh", "--report-kind", "materialized-view"]).current_dir(&folder).env_remove("DATABASE_URL");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}

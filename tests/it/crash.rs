@@ -1,0 +1,108 @@
+//! Processes that are killed or told to stop under load: what was acknowledged is there.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    model,
+    process::{self, Server},
+};
+
+const CLIENTS: usize = 32;
+const QUERY: &str =
+    "mutation ($page: String!) { recordPageViews(input: { increments: [{ page: $page }] }) { recordedAt } }";
+
+/// Clients that record pages of their own until the server is gone, and remember what was acknowledged.
+fn hammer(server: &Server, round: usize, acknowledged: &Arc<Mutex<Vec<String>>>) -> JoinSet<Option<String>> {
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let (http, url, acknowledged) = (server.client.clone(), server.url("/graphql"), Arc::clone(acknowledged));
+        clients.spawn(async move {
+            for number in 0.. {
+                let page = format!("/{round}/{client}/{number}");
+                let body = json!({ "query": QUERY, "variables": { "page": page } });
+                let Ok(response) = http.post(&url).json(&body).send().await else { return Some(page) };
+                let Ok(answer) = response.json::<serde_json::Value>().await else { return Some(page) };
+                assert_eq!(answer.get("errors"), None);
+                acknowledged.lock().unwrap().push(page);
+            }
+            None
+        });
+    }
+    clients
+}
+
+async fn what_was_acknowledged_is_there_after_a_crash(rung: Rung) {
+    const ROUNDS: usize = 5;
+    let database = TestDatabase::create(rung).await;
+    let connection = database.migrate().await;
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let mut unanswered = Vec::new();
+    for round in 0..ROUNDS {
+        // Refreshes run meanwhile: they are cut off too.
+        let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+        let before = acknowledged.lock().unwrap().len();
+        let clients = hammer(&server, round, &acknowledged);
+        eventually("a thousand acknowledged increments", async || acknowledged.lock().unwrap().len() > before + 1_000)
+            .await;
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+        unanswered.extend(clients.join_all().await.into_iter().flatten());
+    }
+    process::succeed(&database, &["refresh"]);
+    let counts = counts(&connection).await;
+    let recorded: std::collections::BTreeSet<_> = counts.keys().map(|(page, ..)| page.clone()).collect();
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.iter().filter(|page| !recorded.contains(*page)).collect();
+    assert!(lost.is_empty(), "{} of {} acknowledged increments are lost", lost.len(), acknowledged.len());
+    assert!(counts.values().all(|views| *views == 1), "nothing is counted twice");
+    // What nobody got an answer for may have been recorded or not; nothing else is there.
+    assert!(recorded.len() <= acknowledged.len() + unanswered.len());
+    assert_eq!(report_rows(&connection).await, model::report(&counts), "and the report has it all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_a_crash_on_sqlite() {
+    what_was_acknowledged_is_there_after_a_crash(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_a_crash_on_postgres_with_a_materialized_view() {
+    what_was_acknowledged_is_there_after_a_crash(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_a_crash_on_postgres_with_a_table() {
+    what_was_acknowledged_is_there_after_a_crash(Rung::Table).await;
+}
+
+async fn a_server_that_is_told_to_stop_answers_what_it_took(rung: Rung) {
+    let database = TestDatabase::create(rung).await;
+    let connection = database.migrate().await;
+    let mut server = Server::start(&database, &[]);
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let clients = hammer(&server, 0, &acknowledged);
+    eventually("a thousand acknowledged increments", async || acknowledged.lock().unwrap().len() > 1_000).await;
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0), "it ends in order");
+    clients.join_all().await;
+    let recorded = counts(&connection).await;
+    assert_eq!(
+        recorded.len(),
+        acknowledged.lock().unwrap().len(),
+        "what was recorded was acknowledged, and the other way round"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_to_stop_answers_what_it_took_on_sqlite() {
+    a_server_that_is_told_to_stop_answers_what_it_took(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_to_stop_answers_what_it_took_on_postgres() {
+    a_server_that_is_told_to_stop_answers_what_it_took(Rung::MaterializedView).await;
+}

@@ -1,0 +1,184 @@
+//! Freshness reaches those who watch, whatever happens to the connection that listens.
+
+use chrono::{DateTime, Utc};
+use entity::report_refresh;
+use futures_util::{SinkExt, StreamExt};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait};
+use serde_json::{Value, json};
+use sqlx::Executor;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
+};
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase, eventually},
+    cluster,
+    node::Script,
+    on_all_databases,
+    process::{self, Server},
+};
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn subscribe(address: &str) -> Socket {
+    let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    let (mut socket, _) = connect_async(request).await.unwrap();
+    let say = |message: Value| Message::text(message.to_string());
+    socket.send(say(json!({ "type": "connection_init" }))).await.unwrap();
+    let acknowledged = socket.next().await.unwrap().unwrap();
+    assert_eq!(acknowledged.to_text().unwrap(), r#"{"type":"connection_ack"}"#);
+    let query = "subscription { freshness { refreshId asOf status nextRefreshAt stalenessSeconds error } }";
+    let message = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
+    socket.send(say(message)).await.unwrap();
+    socket
+}
+
+/// The next value; a close frame when there is one.
+async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
+    loop {
+        match socket.next().await.expect("the socket is closed").unwrap() {
+            Message::Text(text) => {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(message["type"], "next", "{message}");
+                return Ok(message["payload"]["data"]["freshness"].clone());
+            }
+            Message::Close(frame) => return Err(frame),
+            _ => {}
+        }
+    }
+}
+
+async fn next_of_refresh(socket: &mut Socket, id: i64) -> Value {
+    loop {
+        let freshness = next(socket).await.unwrap();
+        if freshness["refreshId"] == id.to_string() && freshness["status"] != "REFRESHING" {
+            return freshness;
+        }
+    }
+}
+
+on_all_databases! {
+    async fn subscribers_get_the_current_value_first_and_then_every_change(app: TestApp) {
+        let mut early = subscribe(&app.address).await;
+        let never = next(&mut early).await.unwrap();
+        assert_eq!((&never["refreshId"], &never["asOf"], &never["status"]), (&json!("0"), &Value::Null, &json!("OVERDUE")));
+        let recorded_at = app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+        let first = app.refresh().await;
+        let told = next_of_refresh(&mut early, first.id).await;
+        assert_eq!(told["status"], "FRESH");
+        let mut late = subscribe(&app.address).await;
+        assert_eq!(next(&mut late).await.unwrap()["refreshId"], first.id.to_string(), "the current value first");
+        let second = app.refresh().await;
+        for socket in [&mut early, &mut late] {
+            let told = next_of_refresh(socket, second.id).await;
+            let as_of: DateTime<Utc> = told["asOf"].as_str().unwrap().parse().unwrap();
+            assert!(as_of >= recorded_at, "{as_of} {recorded_at}");
+        }
+    }
+
+    async fn a_run_under_way_and_a_late_one_are_told(app: TestApp) {
+        let mut socket = subscribe(&app.address).await;
+        next(&mut socket).await.unwrap();
+        let now = entity::clock::process_now();
+        let row = report_refresh::ActiveModel {
+            started_at: Set(now),
+            next_refresh_at: Set(Some(now + chrono::TimeDelta::seconds(1))),
+            overdue_at: Set(Some(now + chrono::TimeDelta::seconds(3))),
+            ..Default::default()
+        };
+        // A Wolf that says it begins, and dies.
+        row.insert(&app.database.wolf).await.unwrap();
+        if app.test_database.rung != Rung::Sqlite {
+            app.database.wolf.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
+        }
+        assert_eq!(next(&mut socket).await.unwrap()["status"], "REFRESHING");
+        assert_eq!(next(&mut socket).await.unwrap()["status"], "OVERDUE", "nobody wrote anything: the clock alone says so");
+    }
+
+    async fn the_server_says_goodbye_when_it_stops(app: TestApp) {
+        let mut app = app;
+        let mut socket = subscribe(&app.address).await;
+        next(&mut socket).await.unwrap();
+        app.stop.cancel();
+        let closed = next(&mut socket).await.unwrap_err().unwrap();
+        assert_eq!(u16::from(closed.code), 1012, "clients come back after a restart");
+        drop(app.recorder);
+        while let Some(ended) = app.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_lost_its_connection_catches_up() {
+    let app = TestApp::start(Rung::Table).await;
+    let mut socket = subscribe(&app.address).await;
+    next(&mut socket).await.unwrap();
+    let mut admin = cluster::connect(&app.test_database.url).await;
+    for _ in 0..3 {
+        // Every other connection to this database: the pools' and the listener's.
+        admin
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            .await
+            .unwrap();
+        let mut done = None;
+        eventually("a refresh on a new connection", async || {
+            done = app.refresher.refresh(wolf::Turn::Wait, None).await.ok();
+            done.is_some()
+        })
+        .await;
+        let Some(wolf::Outcome::Refreshed(done)) = done else { panic!("who waits does not stand by") };
+        next_of_refresh(&mut socket, done.id).await;
+    }
+}
+
+/// With `serve` running, a mutation is in the report after the next tick, and a real client has been told.
+async fn the_main_job(rung: Rung) {
+    let database = TestDatabase::create(rung).await;
+    let server = Server::start(&database, &["--migrate", "--refresh-cron", "* * * * * *"]);
+    let mut client = Script::start("freshness.mjs", &[&server.url("")]);
+    assert!(client.next().await.is_some(), "the current value comes first");
+    let recorded = process_curl(&server).await;
+    let recorded_at = recorded["data"]["recordPageViews"]["recordedAt"].as_str().unwrap();
+    client.say(&format!("until {recorded_at}")).await;
+    client.end("freshness.mjs").await;
+    let query = "{ report(filter: { interval: { period: TODAY } }) { freshness { asOf } totals { views } pages { edges { node { page title views } } } } }";
+    let report = server.data(query, json!({})).await.unwrap()["report"].take();
+    assert_eq!(report["totals"]["views"], 2);
+    assert_eq!(report["pages"]["edges"], json!([{ "node": { "page": "/hello", "title": "Hello", "views": 2 } }]));
+}
+
+async fn process_curl(server: &Server) -> Value {
+    let body = r#"{"query":"mutation { recordPageViews(input: {increments: [{page: \"/hello\", views: 2, title: \"Hello\"}]}) { recordedAt } }"}"#;
+    let mut command = tokio::process::Command::new("curl");
+    command.args(["--silent", "--show-error", "--header", "content-type: application/json", "--data", body]);
+    let output = command.arg(server.url("/graphql")).output().await.expect("curl is not installed");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_main_job_on_sqlite() {
+    the_main_job(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_main_job_on_postgres() {
+    the_main_job(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn graphiql_works_in_a_browser_without_internet() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    let shown = Script::start("graphiql.mjs", &[&server.url(""), "--twice"]).end("graphiql.mjs").await;
+    assert_eq!(shown[0]["query"]["freshness"]["status"], "FRESH", "{shown:?}");
+    assert!(shown[0]["subscription"].as_array().unwrap().len() >= 2, "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_refresh_from_the_command_line_does_not_need_a_server() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    assert!(process::succeed(&database, &["refresh"]).starts_with("refreshed 0 stale hours"));
+}

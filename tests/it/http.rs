@@ -1,0 +1,93 @@
+//! HTTP: what is answered, how, and what is refused.
+
+use serde_json::{Value, json};
+
+use crate::on_all_databases;
+
+on_all_databases! {
+    async fn requests_are_answered_as_graphql_over_http_says(app: TestApp) {
+        let url = format!("http://{}/graphql", app.address);
+        let get = async |query: &str, accept: &str| {
+            let request = app.client.get(&url).query(&[("query", query)]).header("accept", accept);
+            request.send().await.unwrap()
+        };
+        let response = get("{ freshness { status } }", "application/graphql-response+json").await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/graphql-response+json; charset=utf-8");
+        let response = get("{ freshness { status } }", "application/json").await;
+        assert_eq!(response.headers()["content-type"], "application/json; charset=utf-8");
+
+        // A mutation by GET could be sent by any page that a browser shows.
+        let mutation = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
+        let response = get(mutation, "application/json").await;
+        assert_eq!((response.status(), &response.headers()["allow"]), (reqwest::StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().unwrap()));
+        assert!(app.counts().await.is_empty());
+
+        for (query, code) in [("{", "GRAPHQL_PARSE_FAILED"), ("{ nothing }", "GRAPHQL_VALIDATION_FAILED")] {
+            let response = get(query, "application/graphql-response+json").await;
+            assert_eq!(response.status(), 400, "{query}");
+            let answer: Value = response.json().await.unwrap();
+            assert_eq!(answer["errors"][0]["extensions"], json!({ "code": code, "retryable": false }), "{answer}");
+            assert_eq!(answer.get("data"), None);
+            assert_eq!(get(query, "application/json").await.status(), 200, "{query}");
+        }
+    }
+
+    async fn what_is_no_request_is_refused(app: TestApp) {
+        let url = format!("http://{}/graphql", app.address);
+        let post = async |content_type: &str, body: String| {
+            let request = app.client.post(&url).header("content-type", content_type).body(body);
+            let response = request.send().await.unwrap();
+            let status = response.status().as_u16();
+            let answer: Value = response.json().await.unwrap();
+            (status, answer["errors"][0]["extensions"]["code"].as_str().unwrap().to_owned())
+        };
+        let bad = |status| (status, "BAD_USER_INPUT".to_owned());
+        let query = json!({ "query": "{ freshness { status } }" }).to_string();
+        for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+            assert_eq!(post(content_type, query.clone()).await, bad(415), "{content_type}");
+        }
+        for body in ["", "{", "[]", "1", "{}", r#"{"query":1}"#, r#"{"query":"{ freshness { status } }","variables":[]}"#] {
+            assert_eq!(post("application/json", body.to_owned()).await, bad(400), "{body}");
+        }
+        let batch = format!("[{query},{query}]");
+        assert_eq!(post("application/json", batch).await, bad(400), "there are no batches");
+        let too_large = |status| (status, "PAYLOAD_TOO_LARGE".to_owned());
+        assert_eq!(post("application/json", " ".repeat(8 * 1024 * 1024 + 1)).await, too_large(413));
+        let long = json!({ "query": format!("{{ freshness {{ status }} }} #{}", "x".repeat(64 * 1024)) }).to_string();
+        assert_eq!(post("application/json", long).await, too_large(413));
+    }
+
+    async fn queries_are_bounded(app: TestApp) {
+        let deep = format!("{{ report {{ {} }} }}", "pages { edges { node { page } } } ".repeat(1));
+        assert!(app.errors(&deep, json!({})).await.is_empty());
+        let costly = "{ report { pages(first: 1000) { edges { node { page title views share } } nodes { page title views share } } } }";
+        assert!(app.errors(costly, json!({})).await.is_empty());
+        let reports: Vec<_> = (0..50).map(|index| format!("r{index}: report {{ pages(first: 1000) {{ edges {{ node {{ page views }} }} }} }}")).collect();
+        let errors = app.errors(&format!("{{ {} }}", reports.join(" ")), json!({})).await;
+        assert_eq!(errors[0].0, "GRAPHQL_VALIDATION_FAILED", "{errors:?}");
+        let introspection = "{ __schema { types { fields { type { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType { name } } } } } } } } } } } } } } } } } }";
+        let errors = app.errors(introspection, json!({})).await;
+        assert_eq!(errors[0].0, "GRAPHQL_VALIDATION_FAILED", "{errors:?}");
+    }
+
+    async fn pages_and_health_are_served(app: TestApp) {
+        let get = async |path: &str| app.client.get(format!("http://{}{path}", app.address)).send().await.unwrap();
+        let page = get("/").await;
+        assert_eq!(page.url().path(), "/graphiql");
+        assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+        assert!(page.text().await.unwrap().contains("GraphiQL"));
+        assert_eq!(get("/graphiql/graphiql.min.js").await.headers()["content-type"], "text/javascript");
+        assert_eq!(get("/graphiql/nothing.js").await.status(), 404);
+        assert_eq!(get("/graphiql/vendor.sh").await.status(), 404);
+        assert_eq!(get("/schema.graphql").await.text().await.unwrap(), api::schema::sdl());
+        assert_eq!(get("/health/live").await.status(), 200);
+        assert_eq!(get("/health/ready").await.status(), 200);
+        migration::down(&app.database.wolf).await.unwrap();
+        assert_eq!(get("/health/ready").await.status(), 503);
+        assert_eq!(get("/health/live").await.status(), 200);
+        let errors = app.errors("{ report { totals { views } } }", json!({})).await;
+        assert_eq!(errors[0].0, "INTERNAL_SERVER_ERROR", "{errors:?}");
+        assert!(!errors[0].1.contains("page_views_report"), "what went wrong inside is not told: {errors:?}");
+    }
+}

@@ -1,0 +1,129 @@
+//! `analytics import`, counted against an independent count of the same real log.
+
+use std::{io::Write, process::Stdio};
+
+use chrono::NaiveDate;
+
+use crate::{
+    app::{Rung, TestDatabase, counts, report_rows},
+    model::{self, Counts},
+    process,
+};
+
+/// 6,000 real lines; its origin is told beside it.
+const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz");
+
+/// What the log holds, by the tools that people count logs with: gzip and awk, no parser of ours.
+/// Prints page, date, hour and count of each page and hour, bots included.
+const AWK: &str = r#"
+{
+    # The request is what stands between the first two quotes; the status follows the second.
+    split($0, quoted, "\""); split(quoted[2], request, " "); split(quoted[3], after, " ")
+    if (request[1] != "GET") next
+    if (!(after[1] ~ /^2[0-9][0-9]$/ || after[1] == "304")) next
+    path = request[2]; sub(/[?#].*/, "", path)
+    last = path; sub(/.*\//, "", last)
+    if (tolower(last) ~ /\.(css|js|mjs|map|png|jpg|jpeg|gif|svg|ico|webp|avif|woff|woff2|ttf|eot|mp4|webm|mp3|xml|txt|json|rss|atom|pdf|zip|gz|tar)$/) next
+    # [17/May/2015:10:05:03 +0000]; the whole log is of that month and in UTC.
+    match($0, /\[[0-9][0-9]\/May\/2015:[0-9][0-9]:[0-9][0-9]:[0-9][0-9] \+0000\]/)
+    if (!RSTART) exit 1
+    count[path " 2015-05-" substr($0, RSTART + 1, 2) " " substr($0, RSTART + 13, 2)]++
+}
+END { for (key in count) print key, count[key] }
+"#;
+
+fn independent_count() -> Counts {
+    let mut unpacking = std::process::Command::new("gzip").args(["-dc", LOG]).stdout(Stdio::piped()).spawn().unwrap();
+    let log = unpacking.stdout.take().unwrap();
+    let output = std::process::Command::new("awk").arg(AWK).stdin(log).output().unwrap();
+    assert!(output.status.success() && unpacking.wait().unwrap().success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| {
+            let fields: Vec<_> = line.split(' ').collect();
+            let date: NaiveDate = fields[1].parse().unwrap();
+            ((fields[0].to_owned(), date, fields[2].parse().unwrap()), fields[3].parse().unwrap())
+        })
+        .collect()
+}
+
+async fn a_real_log_is_counted_exactly(rung: Rung) {
+    let database = TestDatabase::create(rung).await;
+    let connection = database.migrate().await;
+    let summary = process::succeed(&database, &["import", LOG, "--include-bots"]);
+    assert!(summary.contains("2581"), "{summary}");
+    process::succeed(&database, &["refresh"]);
+    let expected = independent_count();
+    assert_eq!(expected.values().sum::<i64>(), 2_581);
+    assert_eq!(counts(&connection).await, expected);
+    assert_eq!(report_rows(&connection).await, model::report(&expected));
+
+    let again = process::succeed(&database, &["import", LOG, "--include-bots"]);
+    assert!(again.contains("imported before"), "{again}");
+    // The same log under another name, unpacked, by standard input.
+    let log = std::process::Command::new("gzip").args(["-dc", LOG]).output().unwrap().stdout;
+    let mut importing = process::analytics(&database, &["import", "-", "--include-bots"]);
+    let mut importing = importing.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    importing.stdin.take().unwrap().write_all(&log).unwrap();
+    let output = importing.wait_with_output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("imported before"));
+    process::succeed(&database, &["refresh"]);
+    assert_eq!(counts(&connection).await, expected, "nothing was counted twice");
+
+    let other_rules = process::run(&database, &["import", LOG]);
+    assert_eq!(other_rules.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&other_rules.stderr).contains("other --include options"));
+    assert_eq!(counts(&connection).await, expected);
+}
+
+#[tokio::test]
+async fn a_real_log_is_counted_exactly_on_sqlite() {
+    a_real_log_is_counted_exactly(Rung::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_real_log_is_counted_exactly_on_postgres_with_a_materialized_view() {
+    a_real_log_is_counted_exactly(Rung::MaterializedView).await;
+}
+
+#[tokio::test]
+async fn a_real_log_is_counted_exactly_on_postgres_with_a_table() {
+    a_real_log_is_counted_exactly(Rung::Table).await;
+}
+
+#[tokio::test]
+async fn bots_and_assets_are_left_out_unless_asked_for() {
+    for (arguments, counted) in [
+        (&[][..], 1_122),
+        (&["--include-bots"], 2_581),
+        (&["--include-assets"], 4_079),
+        (&["--include-bots", "--include-assets"], 5_713),
+    ] {
+        let database = TestDatabase::create(Rung::Sqlite).await;
+        process::succeed(&database, &[&["import", LOG], arguments].concat());
+        let counted_views: i64 = counts(&database.connect().await).await.values().sum();
+        assert_eq!(counted_views, counted, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_can_not_be_read_are_counted_and_reported() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let good = r#"h - - [17/May/2015:10:05:03 +0200] "GET /a HTTP/1.1" 200 1"#;
+    let log = [good, "nonsense", good, r#"h - - [99/May/2015:10:05:03 +0200] "GET /a HTTP/1.1" 200 1"#].join("\n");
+    std::fs::write(database.folder.path().join("access.log"), log).unwrap();
+    let summary = process::succeed(&database, &["import", "access.log"]);
+    let expected = [(("/a".to_owned(), "2015-05-17".parse().unwrap(), 8), 2)];
+    assert_eq!(counts(&database.connect().await).await, expected.into(), "in UTC it was two hours earlier");
+    let line = summary.lines().find(|line| line.starts_with("unreadable")).unwrap();
+    assert!(line.ends_with(" 2"), "{summary}");
+    assert!(summary.contains("line 2") && summary.contains("line 4"), "{summary}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_there_is_named() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let output = process::run(&database, &["import", "nowhere.log"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere.log"));
+}

@@ -1,0 +1,120 @@
+//! Many clients at once, while refreshes run: every count ends where the model has it.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    app::{Rung, TestApp},
+    model::{self, Counts},
+    on_all_databases,
+};
+
+const CLIENTS: usize = 200;
+const INCREMENTS: usize = 50_000;
+const PAGES: i64 = 500;
+/// Half of a client's requests hold one increment, the others this many.
+const BATCH: usize = 9;
+
+/// What one client records, request by request.
+fn requests(seed: u8) -> Vec<Vec<(String, DateTime<Utc>, i64)>> {
+    let first: DateTime<Utc> = "2026-02-26T20:00:00Z".parse().unwrap();
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
+    let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
+    let mut left = INCREMENTS.div_euclid(CLIENTS);
+    let mut requests = Vec::new();
+    while left > 0 {
+        let size = if requests.len().is_multiple_of(2) { 1 } else { BATCH.min(left) };
+        left -= size;
+        // The product makes low numbers likelier: some pages are hot.
+        let increment = |draw: &mut dyn FnMut(std::ops::Range<i64>) -> i64| {
+            let page = (draw(0..PAGES) * draw(0..PAGES)).div_euclid(PAGES);
+            (format!("/page/{page}"), first + TimeDelta::hours(draw(0..100)), draw(1..10))
+        };
+        requests.push((0..size).map(|_| increment(&mut draw)).collect());
+    }
+    requests
+}
+
+on_all_databases! {
+    async fn two_hundred_clients_record_while_refreshes_run(app: TestApp) {
+        let app = Arc::new(app);
+        let model = Arc::new(Mutex::new(Counts::new()));
+        let mut clients = JoinSet::new();
+        for client in 0..CLIENTS {
+            let (app, model) = (Arc::clone(&app), Arc::clone(&model));
+            clients.spawn(async move {
+                for request in requests(u8::try_from(client).unwrap()) {
+                    let increments: Vec<_> = request.iter()
+                        .map(|(page, at, views)| json!({ "page": page, "at": at.to_rfc3339(), "views": views }))
+                        .collect();
+                    let query = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
+                    app.data(query, json!({ "input": { "increments": increments } })).await;
+                    let mut model = model.lock().unwrap();
+                    for (page, at, views) in request {
+                        let hour = entity::Hour::containing(at);
+                        *model.entry((page, hour.date(), hour.of_day())).or_default() += views;
+                    }
+                }
+            });
+        }
+        let recording = Arc::new(AtomicBool::new(true));
+        let mut refreshing = JoinSet::new();
+        let (refreshed, goes_on) = (Arc::clone(&app), Arc::clone(&recording));
+        refreshing.spawn(async move {
+            let mut refreshes = 0;
+            while goes_on.load(Ordering::Relaxed) {
+                refreshed.refresh().await;
+                refreshes += 1;
+                // At every moment a page's month is the sum of its hours, and the site is the sum of its pages.
+                model::assert_adds_up(&refreshed.report_rows().await);
+            }
+            refreshes
+        });
+        clients.join_all().await;
+        recording.store(false, Ordering::Relaxed);
+        let refreshes = refreshing.join_next().await.unwrap().unwrap();
+        assert!(refreshes > 1, "refreshes ran meanwhile");
+
+        app.refresh().await;
+        let model = model.lock().unwrap().clone();
+        assert_eq!(app.counts().await, model);
+        assert_eq!(app.report_rows().await, model::report(&model));
+        assert_eq!(app.marks().await, 0);
+    }
+}
+
+/// Readers see whole transactions only: in between two of a merge, too, every month is the sum of its hours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_is_merged_in_transactions_that_each_add_up() {
+    for rung in [Rung::Sqlite, Rung::Table] {
+        let app = Arc::new(TestApp::start(rung).await);
+        for page in 0..200 {
+            let first: DateTime<Utc> = "2026-01-20T00:00:00Z".parse().unwrap();
+            let times: Vec<_> = (0..100).map(|hours| (first + TimeDelta::hours(hours * 7)).to_rfc3339()).collect();
+            let name = format!("/{page}");
+            app.record(times.iter().map(|at| (name.as_str(), at.as_str(), 1))).await;
+        }
+        let mut merging = JoinSet::new();
+        let merged = Arc::clone(&app);
+        merging.spawn(async move { merged.refresh().await });
+        let mut seen = std::collections::BTreeSet::new();
+        while merging.try_join_next().is_none() {
+            let rows = app.report_rows().await;
+            model::assert_adds_up(&rows);
+            seen.insert(rows.len());
+        }
+        assert!(seen.len() > 2, "the merge was seen between its transactions: {seen:?}");
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+}

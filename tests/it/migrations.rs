@@ -1,0 +1,104 @@
+//! The schema: up, down, up again; by several processes at once.
+
+use sea_orm::{ConnectionTrait, Statement};
+
+use crate::{
+    app::{Rung, TestDatabase},
+    process,
+};
+
+/// Every table, view and index of ours.
+async fn relations(database: &TestDatabase) -> Vec<String> {
+    let connection = database.connect().await;
+    let sql = match database.rung {
+        Rung::Sqlite => "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1",
+        _ => {
+            "SELECT relkind::text || ' ' || relname FROM pg_class
+             WHERE relnamespace = 'public'::regnamespace AND relkind <> 'S' ORDER BY 1"
+        }
+    };
+    let backend = connection.readers.get_database_backend();
+    let rows = connection.readers.query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
+    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+}
+
+async fn up_down_and_up_again(rung: Rung) {
+    let database = TestDatabase::create(rung).await;
+    assert!(process::succeed(&database, &["migrate", "status"]).starts_with("missing "));
+    assert!(process::succeed(&database, &["migrate"]).starts_with("applied "));
+    let first = relations(&database).await;
+    for name in ["pages", "page_views", "page_views_live", "page_views_report", "report_refreshes", "stale_hours"] {
+        assert!(first.iter().any(|relation| relation.ends_with(&format!(" {name}"))), "{name} is missing: {first:?}");
+    }
+    assert!(process::succeed(&database, &["migrate", "down"]).starts_with("missing "));
+    let left = relations(&database).await;
+    assert!(left.iter().all(|relation| relation.contains("seaql_migrations")), "{left:?}");
+    process::succeed(&database, &["migrate", "up"]);
+    assert_eq!(relations(&database).await, first);
+    process::succeed(&database, &["migrate", "up"]);
+    assert_eq!(relations(&database).await, first, "a second time changes nothing");
+}
+
+#[tokio::test]
+async fn up_down_and_up_again_on_sqlite() {
+    up_down_and_up_again(Rung::Sqlite).await;
+}
+
+#[tokio::test]
+async fn up_down_and_up_again_on_postgres() {
+    up_down_and_up_again(Rung::MaterializedView).await;
+}
+
+#[tokio::test]
+async fn the_report_that_became_a_table_is_taken_back_too() {
+    let database = TestDatabase::create(Rung::Table).await;
+    database.migrate().await;
+    process::succeed(&database, &["migrate", "down"]);
+    let left = relations(&database).await;
+    assert!(left.iter().all(|relation| relation.contains("seaql_migrations")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_new_postgres_database_has_a_materialized_view_with_its_indexes() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    process::succeed(&database, &["migrate"]);
+    let relations = relations(&database).await;
+    for relation in
+        ["m page_views_report", "i page_views_report_key", "i page_views_report_by_hour", "v page_views_live"]
+    {
+        assert!(relations.contains(&relation.to_owned()), "{relation} is missing: {relations:?}");
+    }
+}
+
+async fn processes_that_migrate_at_once_leave_one_schema(rung: Rung) {
+    const PROCESSES: usize = 8;
+    let database = TestDatabase::create(rung).await;
+    let migrating: Vec<_> = (0..PROCESSES)
+        .map(|_| process::analytics(&database, &["migrate"]).stdout(std::process::Stdio::piped()).spawn().unwrap())
+        .collect();
+    for process in migrating {
+        assert!(process.wait_with_output().unwrap().status.success());
+    }
+    let alone = TestDatabase::create(rung).await;
+    process::succeed(&alone, &["migrate"]);
+    assert_eq!(relations(&database).await, relations(&alone).await);
+}
+
+#[tokio::test]
+async fn processes_that_migrate_at_once_leave_one_schema_on_sqlite() {
+    processes_that_migrate_at_once_leave_one_schema(Rung::Sqlite).await;
+}
+
+#[tokio::test]
+async fn processes_that_migrate_at_once_leave_one_schema_on_postgres() {
+    processes_that_migrate_at_once_leave_one_schema(Rung::MaterializedView).await;
+}
+
+#[tokio::test]
+async fn serving_a_postgres_database_without_tables_says_which_command_makes_them() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    let output = process::run(&database, &["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("run: analytics migrate"), "{complaint}");
+}

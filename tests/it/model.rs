@@ -1,0 +1,33 @@
+//! The oracle: what the report has to be, computed in the plainest way.
+
+use std::collections::BTreeMap;
+
+use chrono::{Datelike, NaiveDate};
+
+/// Views by page, date and hour of the day.
+pub(crate) type Counts = BTreeMap<(String, NaiveDate, i16), i64>;
+
+/// Views by grain, name, date and hour of the day: the rows of the report.
+pub(crate) type Rows = BTreeMap<(&'static str, String, NaiveDate, i16), i64>;
+
+/// The report of `counts`.
+pub(crate) fn report(counts: &Counts) -> Rows {
+    let mut rows = Rows::new();
+    for ((page, date, hour), views) in counts {
+        for name in [page.as_str(), ""] {
+            for (grain, date, hour) in
+                [("hour", *date, *hour), ("day", *date, 0), ("month", date.with_day(1).unwrap(), 0)]
+            {
+                *rows.entry((grain, name.to_owned(), date, hour)).or_default() += views;
+            }
+        }
+    }
+    rows
+}
+
+/// Asserts that each day and month row is the sum of its hour rows, for each page and for the site.
+pub(crate) fn assert_adds_up(rows: &Rows) {
+    let pages = rows.iter().filter(|((grain, name, ..), _)| *grain == "hour" && !name.is_empty());
+    let counts = pages.map(|((_, name, date, hour), views)| ((name.clone(), *date, *hour), *views)).collect();
+    assert_eq!(*rows, report(&counts), "the report does not add up");
+}

@@ -1,0 +1,58 @@
+//! Real clients: npm packages and Chromium, driven by the scripts in tests/clients.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+/// A running script that prints one JSON value a line.
+pub(crate) struct Script {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Script {
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+        assert!(
+            std::path::Path::new(folder).join("node_modules").exists(),
+            "the clients' packages are not installed: run tests/run, which installs them"
+        );
+        let mut command = Command::new("node");
+        command.arg(name).args(arguments).current_dir(folder);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("node is not installed");
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { input: child.stdin.take(), child, output }
+    }
+
+    pub(crate) async fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        input.flush().await.unwrap();
+    }
+
+    /// The next value; nothing when the script has ended.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let line = self.output.next_line().await.unwrap()?;
+        Some(serde_json::from_str(&line).unwrap())
+    }
+
+    /// What else it prints; fails unless it ends well.
+    pub(crate) async fn end(mut self, name: &str) -> Vec<Value> {
+        let mut values = Vec::new();
+        while let Some(value) = self.next().await {
+            values.push(value);
+        }
+        assert!(self.child.wait().await.unwrap().success(), "{name} failed, see its output above");
+        values
+    }
+}

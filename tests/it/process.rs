@@ -1,0 +1,81 @@
+//! The real binary as a process.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::app::TestDatabase;
+
+/// `analytics` with `arguments` on `database`, in the database's folder.
+pub(crate) fn analytics(database: &TestDatabase, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_analytics"));
+    command.args(arguments).env("DATABASE_URL", &database.url).current_dir(database.folder.path());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
+    analytics(database, arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command that has to succeed and returns what it printed.
+pub(crate) fn succeed(database: &TestDatabase, arguments: &[&str]) -> String {
+    let output = run(database, arguments);
+    assert!(output.status.success(), "analytics {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A serving process; killed when it is dropped.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) client: reqwest::Client,
+}
+
+impl Server {
+    /// Serves on a free port, as soon as it says which.
+    pub(crate) fn start(database: &TestDatabase, arguments: &[&str]) -> Self {
+        let mut command = analytics(database, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"]);
+        let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.ok()?;
+            line.split_once("http://").map(|(_, address)| address.trim_end_matches('/').to_owned())
+        });
+        let address = address.expect("the server says where it listens");
+        Self { child, address, client: reqwest::Client::new() }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// An answer's data; an error for everything else.
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Result<Value, String> {
+        let body = json!({ "query": query, "variables": variables });
+        let response = self.client.post(self.url("/graphql")).json(&body).send().await;
+        let answer: Value =
+            response.map_err(|error| error.to_string())?.json().await.map_err(|error| error.to_string())?;
+        match answer.get("errors") {
+            None => Ok(answer["data"].clone()),
+            Some(errors) => Err(errors.to_string()),
+        }
+    }
+
+    /// Sends a signal by name, such as TERM.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,179 @@
+//! The Wolf: the report becomes what is recorded, and `as_of` is true.
+
+use chrono::TimeDelta;
+use entity::{page_views_report as report, report_refresh};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sqlx::Executor;
+use wolf::{Outcome, Refresher, ReportKind, Turn};
+
+use crate::{
+    app::{Rung, TestApp},
+    cluster, model, on_all_databases,
+};
+
+async fn titles(app: &TestApp) -> Vec<Option<String>> {
+    let rows = report::Entity::find().filter(report::Column::Name.eq("/a")).all(&app.database.readers).await.unwrap();
+    rows.into_iter().filter(|row| row.grain == entity::Grain::Month).map(|row| row.title).collect()
+}
+
+on_all_databases! {
+    async fn the_report_is_the_sums_of_what_is_recorded(app: TestApp) {
+        app.record([("/a", "2026-02-28T23:00:00Z", 1), ("/a", "2026-03-01T00:00:00Z", 2), ("/b", "2026-03-01T00:10:00Z", 4)]).await;
+        let done = app.refresh().await;
+        assert_eq!(done.hours, 2);
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+        assert_eq!(u64::try_from(done.rows_changed).unwrap(), u64::try_from(app.report_rows().await.len()).unwrap());
+        app.record([("/a", "2026-02-28T23:30:00Z", 8)]).await;
+        let done = app.refresh().await;
+        assert_eq!(done.rows_changed, 6, "an hour, a day and a month of the page and of the site");
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+        assert_eq!(app.marks().await, 0);
+    }
+
+    async fn a_second_refresh_changes_nothing(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
+        let first = app.refresh().await;
+        let before = app.report_rows().await;
+        let second = app.refresh().await;
+        assert_eq!(second.rows_changed, 0);
+        assert!(second.as_of > first.as_of, "but it is fresher");
+        assert!(second.id > first.id);
+        assert_eq!(app.report_rows().await, before);
+    }
+
+    async fn what_is_acknowledged_by_then_is_in_the_report(app: TestApp) {
+        let recorded_at = app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
+        let done = app.refresh().await;
+        assert!(done.as_of.unwrap() >= recorded_at - TimeDelta::milliseconds(1));
+        crate::app::eventually("asOf to pass recordedAt", async || app.refresh().await.as_of.unwrap() >= recorded_at).await;
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+
+    async fn many_stale_hours_are_merged_in_several_transactions(app: TestApp) {
+        let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
+        app.record(times.iter().map(|at| ("/a", at.as_str(), 1))).await;
+        assert_eq!(app.refresh().await.hours, 28);
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+
+    async fn a_changed_title_reaches_the_report(app: TestApp) {
+        const RECORD: &str = "mutation ($title: String) { recordPageViews(input: { increments: [
+            { page: \"/a\", at: \"2026-01-01T00:00:00Z\", title: $title }, { page: \"/a\", at: \"2026-02-01T00:00:00Z\" }
+        ] }) { views } }";
+        app.data(RECORD, serde_json::json!({ "title": null })).await;
+        app.refresh().await;
+        assert_eq!(titles(&app).await, [None, None]);
+        for title in ["first", "second"] {
+            app.data(RECORD, serde_json::json!({ "title": title })).await;
+            app.refresh().await;
+            assert_eq!(titles(&app).await, [Some(title.to_owned()), Some(title.to_owned())]);
+        }
+        app.data(RECORD, serde_json::json!({ "title": null })).await;
+        app.refresh().await;
+        assert_eq!(titles(&app).await[0].as_deref(), Some("second"), "no title takes none away");
+        assert_eq!(app.marks().await, 0);
+    }
+
+    async fn a_failed_refresh_is_recorded_and_the_next_one_makes_up_for_it(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
+        let good = app.refresh().await;
+        app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
+        // Neither kind of report can be refreshed without the pages' titles.
+        let hide = "ALTER TABLE pages RENAME TO hidden";
+        let show = "ALTER TABLE hidden RENAME TO pages";
+        let view = app.test_database.rung == Rung::MaterializedView;
+        let (hide, show) = if view {
+            // A view follows a table that is renamed; not so a row that has two hours of one name.
+            ("DROP INDEX page_views_report_key", "CREATE UNIQUE INDEX page_views_report_key ON page_views_report (grain, name, date, hour)")
+        } else { (hide, show) };
+        app.database.wolf.execute_unprepared(hide).await.unwrap();
+        assert!(app.refresher.refresh(Turn::Wait, None).await.is_err());
+        let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
+        let message = newest.error.unwrap();
+        assert!(message.contains("refused"), "{message}");
+        assert!(!message.to_lowercase().contains("select"), "{message}");
+        let status = app.data("{ freshness { status error refreshId } }", serde_json::json!({})).await;
+        assert_eq!(status["freshness"]["status"], "FAILED");
+        assert_eq!(status["freshness"]["refreshId"], good.id.to_string(), "the report is still the last good one");
+        assert!(app.marks().await > 0, "nothing is forgotten");
+
+        app.database.wolf.execute_unprepared(show).await.unwrap();
+        app.refresh().await;
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+}
+
+/// A commit that is held open across the reading of `as_of` is either in the report or recorded after it.
+async fn a_commit_held_open_is_not_promised(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    let mut other = cluster::connect(&app.test_database.url).await;
+    // The recorder's own statements, by hand.
+    other.execute("BEGIN").await.unwrap();
+    other.execute("UPDATE page_views SET views = views + 10").await.unwrap();
+    other.execute("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)").await.unwrap();
+    let done = app.refresh().await;
+    other.execute("COMMIT").await.unwrap();
+    let recorded_at = entity::clock::recorded_at(entity::clock::database_now(&app.database.readers).await.unwrap());
+    assert!(recorded_at > done.as_of.unwrap(), "what was committed after the look is not promised");
+    assert_eq!(app.report_rows().await.values().max(), Some(&1));
+    assert_eq!(app.marks().await, 1, "its mark is left for the next refresh");
+    app.refresh().await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    assert_eq!(app.report_rows().await.values().max(), Some(&11));
+}
+
+#[tokio::test]
+async fn a_commit_held_open_is_not_promised_with_a_materialized_view() {
+    a_commit_held_open_is_not_promised(Rung::MaterializedView).await;
+}
+
+#[tokio::test]
+async fn a_commit_held_open_is_not_promised_with_a_table() {
+    a_commit_held_open_is_not_promised(Rung::Table).await;
+}
+
+#[tokio::test]
+async fn while_one_refreshes_the_others_stand_by() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    let mut other = cluster::connect(&app.test_database.url).await;
+    other.execute("BEGIN").await.unwrap();
+    other.execute("SELECT pg_advisory_xact_lock(x'776f6c66'::bigint)").await.unwrap();
+    assert_eq!(app.refresher.refresh(Turn::Try, None).await.unwrap(), Outcome::Standby);
+    assert!(app.report_rows().await.is_empty());
+    other.execute("COMMIT").await.unwrap();
+    assert!(matches!(app.refresher.refresh(Turn::Try, None).await.unwrap(), Outcome::Refreshed(_)));
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+#[tokio::test]
+async fn a_report_keeps_its_content_when_it_is_converted() {
+    let app = TestApp::start(Rung::MaterializedView).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-02-01T00:00:00Z", 2)]).await;
+    app.refresh().await;
+    for kind in [ReportKind::Table, ReportKind::MaterializedView, ReportKind::Table] {
+        app.record([("/a", "2026-03-01T05:00:00Z", 1)]).await;
+        assert!(app.refresher.ensure_kind(kind).await.unwrap());
+        assert!(!app.refresher.ensure_kind(kind).await.unwrap(), "it is already");
+        app.refresh().await;
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+}
+
+#[tokio::test]
+async fn refreshes_of_two_processes_do_not_disturb_each_other() {
+    let app = TestApp::start(Rung::Table).await;
+    let others =
+        [Refresher::new(&app.test_database.connect().await), Refresher::new(&app.test_database.connect().await)];
+    for round in 0..10_i64 {
+        let times: Vec<_> = (0..24).map(|hour| format!("2026-03-01T{hour:02}:00:00Z")).collect();
+        app.record(times.iter().map(|at| ("/a", at.as_str(), 1 + round))).await;
+        let (first, second) = tokio::join!(others[0].refresh(Turn::Wait, None), others[1].refresh(Turn::Wait, None));
+        first.unwrap();
+        second.unwrap();
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+    let rows = report_refresh::Entity::find().all(&app.database.readers).await.unwrap();
+    assert!(rows.windows(2).all(|pair| pair[0].as_of <= pair[1].as_of), "freshness never goes back");
+}

@@ -1,0 +1,263 @@
+//! Reports: the same numbers as a plain sum of what was recorded.
+
+use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use entity::clock;
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::{Value, json};
+
+use crate::{app::TestApp, on_all_databases};
+
+const REPORT: &str = "query ($filter: ReportFilter, $granularity: Granularity!) { report(filter: $filter) {
+    interval { start end exact }
+    freshness { asOf status }
+    totals { views pages }
+    series(granularity: $granularity) { start end views complete }
+    pages(first: 1000) { edges { node { page views share } } nodes { page } pageInfo { hasNextPage } }
+} }";
+
+async fn report(app: &TestApp, filter: Value, granularity: &str) -> Value {
+    app.data(REPORT, json!({ "filter": filter, "granularity": granularity })).await["report"].take()
+}
+
+fn range(start: &str, end: &str) -> Value {
+    json!({ "interval": { "range": { "start": start, "end": end } } })
+}
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn views_of_pages(report: &Value) -> Vec<(String, i64)> {
+    let edges = report["pages"]["edges"].as_array().unwrap().iter();
+    edges
+        .map(|edge| (edge["node"]["page"].as_str().unwrap().to_owned(), edge["node"]["views"].as_i64().unwrap()))
+        .collect()
+}
+
+on_all_databases! {
+    async fn an_empty_report_is_zeros_and_empty_lists(app: TestApp) {
+        let recorded = [false, true];
+        for recorded in recorded {
+            if recorded {
+                app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+                app.refresh().await;
+            }
+            let empty_range = range("2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z");
+            let before = range("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z");
+            let unknown = json!({ "interval": { "period": "ALL_TIME" }, "pages": { "names": ["/unknown"] } });
+            let none = json!({ "interval": { "period": "ALL_TIME" }, "pages": { "names": [] } });
+            for filter in [json!(null), empty_range, before, unknown, none] {
+                let report = report(&app, filter.clone(), "DAY").await;
+                assert_eq!(report["totals"], json!({ "views": 0, "pages": 0 }), "{filter}");
+                assert_eq!(report["pages"]["edges"], json!([]), "{filter}");
+                assert!(report["series"].as_array().unwrap().iter().all(|point| point["views"] == 0), "{filter}");
+            }
+            let points = report(&app, range("2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z"), "HOUR").await;
+            assert_eq!(points["series"].as_array().unwrap().len(), 24, "empty buckets are there");
+        }
+    }
+
+    async fn every_period_is_answered(app: TestApp) {
+        let now = clock::process_now();
+        let hours_ago = |hours| (now - TimeDelta::hours(hours)).to_rfc3339();
+        let times = [hours_ago(0), hours_ago(30), hours_ago(24 * 20), hours_ago(24 * 400)];
+        app.record(times.iter().map(|at| ("/a", at.as_str(), 1))).await;
+        app.refresh().await;
+        for period in [
+            "TODAY", "YESTERDAY", "LAST_24_HOURS", "LAST_7_DAYS", "LAST_30_DAYS", "THIS_MONTH", "LAST_MONTH",
+            "LAST_12_MONTHS", "THIS_YEAR", "ALL_TIME",
+        ] {
+            for zone in ["UTC", "America/New_York", "Asia/Kolkata"] {
+                let filter = json!({ "interval": { "period": period }, "timeZone": zone });
+                let report = report(&app, filter, "DAY").await;
+                let (start, end) = (time(&report["interval"]["start"]), time(&report["interval"]["end"]));
+                let expected = times.iter().filter(|at| {
+                    let hour = entity::Hour::containing(at.parse().unwrap()).start();
+                    start <= hour && hour < end
+                }).count();
+                assert_eq!(report["totals"]["views"], expected, "{period} in {zone}");
+                let series: i64 = report["series"].as_array().unwrap().iter().map(|point| point["views"].as_i64().unwrap()).sum();
+                assert_eq!(report["totals"]["views"], series, "{period} in {zone}");
+            }
+        }
+        let all = report(&app, json!({ "interval": { "period": "ALL_TIME" } }), "MONTH").await;
+        assert_eq!(time(&all["interval"]["start"]), entity::Hour::containing(times[3].parse().unwrap()).start());
+        let default = app.data("{ report { interval { start end } } }", json!({})).await;
+        let week = report(&app, json!({ "interval": { "period": "LAST_7_DAYS" } }), "DAY").await;
+        assert_eq!(default["report"]["interval"]["start"], week["interval"]["start"]);
+    }
+
+    async fn points_are_complete_when_they_end_before_as_of(app: TestApp) {
+        app.refresh().await;
+        let report = report(&app, json!({ "interval": { "period": "LAST_24_HOURS" } }), "HOUR").await;
+        let as_of = time(&report["freshness"]["asOf"]);
+        let series = report["series"].as_array().unwrap();
+        assert_eq!(series.len(), 24);
+        for point in series {
+            assert_eq!(point["complete"], time(&point["end"]) <= as_of, "{point}");
+        }
+        assert_eq!(series[23]["complete"], false);
+    }
+
+    async fn any_range_zone_and_filter_has_the_sums_of_the_hours(app: TestApp) {
+        let first: DateTime<Utc> = "2025-01-15T00:00:00Z".parse().unwrap();
+        // A fixed seed: a failure says what to look at, and stays.
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
+        let pages = ["/a", "/a/b", "/a/c", "/b", "/ä", "/%_x"];
+        let recorded: Vec<_> = (0..3_000).map(|_| {
+            let page = pages[usize::try_from(draw(0..6)).unwrap()];
+            (page, first + TimeDelta::hours(draw(0..24 * 500)), draw(1..100))
+        }).collect();
+        let texts: Vec<_> = recorded.iter().map(|(page, at, views)| (*page, at.to_rfc3339(), *views)).collect();
+        app.record(texts.iter().map(|(page, at, views)| (*page, at.as_str(), *views))).await;
+        app.refresh().await;
+
+        for _ in 0..60 {
+            let start = first + TimeDelta::minutes(draw(-1_000..60 * 24 * 500));
+            let end = start + TimeDelta::minutes(draw(0..60 * 24 * 500));
+            let zone = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
+                [usize::try_from(draw(0..6)).unwrap()];
+            let granularity = ["DAY", "WEEK", "MONTH"][usize::try_from(draw(0..3)).unwrap()];
+            let (filter, matches): (Value, fn(&str) -> bool) = match draw(0..5) {
+                0 => (json!(null), |_| true),
+                1 => (json!({ "names": ["/a", "/%_x", "/nowhere"] }), |page| ["/a", "/%_x"].contains(&page)),
+                2 => (json!({ "prefix": "/a" }), |page| page.starts_with("/a")),
+                3 => (json!({ "contains": "%_" }), |page| page.contains("%_")),
+                _ => (json!({ "contains": "a" }), |page| page.contains('a')),
+            };
+            let mut variables = range(&start.to_rfc3339(), &end.to_rfc3339());
+            variables["pages"] = filter;
+            variables["timeZone"] = json!(zone);
+            let report = report(&app, variables.clone(), granularity).await;
+            let cut = |at| entity::Hour::containing(at).start();
+            let chosen: Vec<_> = recorded.iter()
+                .filter(|(page, at, _)| matches(page) && cut(start) <= cut(*at) && cut(*at) < cut(end))
+                .collect();
+
+            let sum: i64 = chosen.iter().map(|(_, _, views)| views).sum();
+            assert_eq!(report["totals"]["views"], sum, "{variables}");
+            let mut by_page = std::collections::BTreeMap::new();
+            for (page, _, views) in &chosen {
+                *by_page.entry((*page).to_owned()).or_insert(0) += views;
+            }
+            assert_eq!(report["totals"]["pages"], by_page.len(), "{variables}");
+            let mut sorted: Vec<(String, i64)> = by_page.into_iter().collect();
+            sorted.sort_by(|(a, fewer), (b, more)| more.cmp(fewer).then(a.cmp(b)));
+            assert_eq!(views_of_pages(&report), sorted, "{variables}");
+            assert_series(&report, &chosen, zone.parse().unwrap(), granularity);
+        }
+    }
+
+    async fn pages_are_listed_page_by_page(app: TestApp) {
+        let names: Vec<_> = (0..25).map(|index| format!("/{index:02}")).collect();
+        // Several have the same views: the name decides.
+        app.record(names.iter().enumerate().map(|(index, name)| {
+            (name.as_str(), "2026-03-01T00:00:00Z", i64::try_from(index).unwrap().rem_euclid(5) + 1)
+        })).await;
+        app.refresh().await;
+        const PAGES: &str = "query ($first: Int, $after: String) { report(filter: { interval: { period: ALL_TIME } }) {
+            pages(first: $first, after: $after) { edges { cursor node { page views share } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }
+        } }";
+        let all = app.data(PAGES, json!({ "first": 1_000 })).await["report"]["pages"].take();
+        assert_eq!(all["pageInfo"]["hasNextPage"], false);
+        let shares: f64 = all["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+        let mut listed = Vec::new();
+        let mut after = Value::Null;
+        loop {
+            let page = app.data(PAGES, json!({ "first": 4, "after": after })).await["report"]["pages"].take();
+            assert_eq!(page["pageInfo"]["hasPreviousPage"], !after.is_null());
+            listed.extend(page["edges"].as_array().unwrap().clone());
+            after = page["pageInfo"]["endCursor"].clone();
+            if page["pageInfo"]["hasNextPage"] == false {
+                break;
+            }
+        }
+        assert_eq!(json!(listed), all["edges"]);
+        let ten = app.data(PAGES, json!({})).await["report"]["pages"]["edges"].as_array().unwrap().len();
+        assert_eq!(ten, 10, "ten when left out");
+        let none = app.data(PAGES, json!({ "first": 0 })).await["report"]["pages"].take();
+        assert_eq!((&none["edges"], &none["pageInfo"]["hasNextPage"]), (&json!([]), &json!(true)));
+    }
+
+    async fn wrong_filters_are_refused_by_field(app: TestApp) {
+        for (filter, code, field) in [
+            (json!({ "interval": { "period": "LAST_CENTURY" } }), "GRAPHQL_VALIDATION_FAILED", "period"),
+            (json!({ "interval": { "period": "TODAY", "range": { "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z" } } }), "GRAPHQL_VALIDATION_FAILED", "interval"),
+            (range("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"), "BAD_USER_INPUT", "interval.range.end"),
+            (range("-10000-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), "BAD_USER_INPUT", "range.start"),
+            (json!({ "timeZone": "Mars/Olympus" }), "BAD_USER_INPUT", "timeZone"),
+            (json!({ "pages": { "names": ["/a"], "prefix": "/b" } }), "GRAPHQL_VALIDATION_FAILED", "pages"),
+            (json!({ "pages": {} }), "GRAPHQL_VALIDATION_FAILED", "pages"),
+            (json!({ "pages": { "prefix": "" } }), "BAD_USER_INPUT", "pages.prefix"),
+            (json!({ "pages": { "contains": "a\u{0}" } }), "BAD_USER_INPUT", "pages.contains"),
+            (json!({ "pages": { "names": vec!["/a"; 1_001] } }), "BAD_USER_INPUT", "pages.names"),
+        ] {
+            let errors = app.errors(REPORT, json!({ "filter": filter, "granularity": "DAY" })).await;
+            assert!(!errors.is_empty(), "{filter}");
+            assert_eq!(errors[0].0, code, "{filter}: {errors:?}");
+            assert!(errors[0].1.contains(field), "{filter}: {errors:?}");
+        }
+        for (arguments, field) in [("first: 1001", "pages.first"), ("first: -1", "pages.first"), ("after: \"x\"", "pages.after")] {
+            let errors = app.errors(&format!("{{ report {{ pages({arguments}) {{ edges {{ cursor }} }} }} }}"), json!({})).await;
+            assert_eq!(errors[0].0, "BAD_USER_INPUT", "{errors:?}");
+            assert!(errors[0].1.contains(field), "{errors:?}");
+        }
+        let long = json!({ "filter": range("2000-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), "granularity": "HOUR" });
+        let errors = app.errors(REPORT, long).await;
+        assert!(errors[0].1.contains("series.granularity"), "{errors:?}");
+    }
+
+    async fn all_reports_of_an_answer_show_the_same_moment(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+        app.refresh().await;
+        let reports: Vec<_> = (0..30).map(|index| format!(
+            "r{index}: report(filter: {{ interval: {{ period: ALL_TIME }} }}) {{ freshness {{ refreshId }} totals {{ views }} series(granularity: MONTH) {{ views }} }}"
+        )).collect();
+        // More reports than there are connections: they share one.
+        let answer = app.data(&format!("{{ {} }}", reports.join(" ")), json!({})).await;
+        let answers: Vec<_> = answer.as_object().unwrap().values().collect();
+        assert_eq!(answers.len(), 30);
+        assert!(answers.iter().all(|report| report == &answers[0]));
+    }
+}
+
+/// Each point is the sum of its hours, points follow each other without a gap, and each is of one local bucket.
+fn assert_series(report: &Value, chosen: &[&(&str, DateTime<Utc>, i64)], zone: Tz, granularity: &str) {
+    let series = report["series"].as_array().unwrap();
+    let mut expected_start = report["interval"]["start"].clone();
+    let bucket = |at: DateTime<Utc>| {
+        // Half-hour zones are cut at the hour below: the hour that midnight lies in belongs to the new day.
+        let local = zone.from_utc_datetime(&(at + TimeDelta::minutes(59)).naive_utc()).date_naive();
+        match granularity {
+            "DAY" => local,
+            "WEEK" => local - TimeDelta::days(i64::from(local.weekday().num_days_from_monday())),
+            _ => local.with_day(1).unwrap(),
+        }
+    };
+    for point in series {
+        assert_eq!(point["start"], expected_start);
+        expected_start = point["end"].clone();
+        let (start, end) = (time(&point["start"]), time(&point["end"]));
+        let sum: i64 = chosen.iter().filter(|(_, at, _)| start <= *at && *at < end).map(|(_, _, views)| views).sum();
+        assert_eq!(point["views"], sum, "{point}");
+        assert_eq!(bucket(start), bucket(end - TimeDelta::hours(1)), "{point} is one bucket in {zone}");
+    }
+    for pair in series.windows(2) {
+        assert_ne!(
+            bucket(time(&pair[0]["start"])),
+            bucket(time(&pair[1]["start"])),
+            "{pair:?} are two buckets in {zone}"
+        );
+    }
+    if !series.is_empty() {
+        assert_eq!(expected_start, report["interval"]["end"]);
+    }
+}
