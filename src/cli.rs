@@ -55,7 +55,7 @@ pub(crate) struct ServeSettings {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Record increments, refresh the report and answer queries (the default)
-    Serve(ServeSettings),
+    Serve(Box<ServeSettings>),
     /// Create or change the tables
     Migrate {
         #[command(subcommand)]

@@ -31,8 +31,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(settings) => serve::serve(&cli.database, settings).await,
+    match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(settings) => serve::serve(&cli.database, *settings).await,
         Command::Migrate { command } => {
             maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up)).await
         }

@@ -43,7 +43,7 @@ struct App {
 }
 
 /// Serves on `listener` until `stop`: then accepts nothing more, lets open requests end, tells sockets to come
-/// back later, and returns within [`DRAIN`].
+/// back later, and returns within ten seconds more.
 ///
 /// # Errors
 /// When the listener fails.

@@ -29,7 +29,7 @@ const SQLITE_READERS_MAX: u32 = 8;
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
-    /// The database: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME
+    /// The database: `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME`
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite://analytics.db", hide_env_values = true, global = true)]
     pub database_url: DatabaseUrl,
     /// Connections that queries may use at once (PostgreSQL)

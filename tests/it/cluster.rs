@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -21,7 +21,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// does, because then the pipe to its standard input closes.
 struct Cluster {
     port: u16,
-    _keeper: ChildStdin,
+    _keeper: Child,
 }
 
 /// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port.
@@ -71,7 +71,7 @@ fn start() -> Cluster {
         assert!(begun.elapsed() < START_MAX, "PostgreSQL does not start: {}", log(&folder));
         std::thread::sleep(Duration::from_millis(20));
     }
-    Cluster { port, _keeper: keeper.stdin.take().unwrap() }
+    Cluster { port, _keeper: keeper }
 }
 
 fn is_root() -> bool {

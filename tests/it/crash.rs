@@ -55,7 +55,7 @@ async fn what_was_acknowledged_is_there_after_a_crash(rung: Rung) {
     process::succeed(&database, &["refresh"]);
     let counts = counts(&connection).await;
     let recorded: std::collections::BTreeSet<_> = counts.keys().map(|(page, ..)| page.clone()).collect();
-    let acknowledged = acknowledged.lock().unwrap();
+    let acknowledged = acknowledged.lock().unwrap().clone();
     let lost: Vec<_> = acknowledged.iter().filter(|page| !recorded.contains(*page)).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged increments are lost", lost.len(), acknowledged.len());
     assert!(counts.values().all(|views| *views == 1), "nothing is counted twice");

@@ -51,9 +51,10 @@ async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
 }
 
 async fn next_of_refresh(socket: &mut Socket, id: i64) -> Value {
+    let id = id.to_string();
     loop {
         let freshness = next(socket).await.unwrap();
-        if freshness["refreshId"] == id.to_string() && freshness["status"] != "REFRESHING" {
+        if freshness["refreshId"] == id && freshness["status"] != "REFRESHING" {
             return freshness;
         }
     }

@@ -15,7 +15,7 @@ const TEXT_BYTES_MAX: usize = 1_024;
 /// Which views a report is about.
 #[derive(Debug, Default, InputObject)]
 pub(crate) struct ReportFilter {
-    /// LAST_7_DAYS when left out.
+    /// `LAST_7_DAYS` when left out.
     interval: Option<IntervalInput>,
     /// All pages when left out.
     pages: Option<PageFilter>,
