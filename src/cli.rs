@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use api::{http::HttpSettings, increments::RecorderSettings};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::DatabaseSettings;
-use wolf::{ReportKindSetting, WolfSettings};
+use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
 /// Self-hosted page-view analytics: record increments, refresh a report, query it, know how fresh it is.
 #[derive(Debug, Parser)]
@@ -66,6 +66,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         report_kind: ReportKindSetting,
     },
+    /// Build the report anew from all that is counted, and swap it in
+    Rebuild {
+        /// What the report becomes on PostgreSQL; what it is when left out
+        #[arg(long = "as", value_enum, value_name = "KIND")]
+        kind: Option<ReportKind>,
+    },
+    /// Compare the report with its definition; exit with 1 and a list when they differ
+    Verify,
     /// Count the page views of access logs; importing the same log again counts nothing twice
     Import(ImportSettings),
     /// Print the GraphQL schema

@@ -11,12 +11,18 @@ pub(crate) struct NotMigrated {
     missing: String,
 }
 
+/// Applies the migrations that are missing; on a Citus cluster the tables are distributed too.
+pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
+    migration::up(&database.wolf).await.context("can't migrate the database")?;
+    Ok(wolf::distribute(database).await?)
+}
+
 /// Opens the database. An SQLite file is created and migrated; PostgreSQL is migrated if `migrate` says so, and
 /// has to be already if not.
 pub(crate) async fn open(settings: &DatabaseSettings, migrate: bool) -> anyhow::Result<Database> {
     let database = Database::connect(settings).await?;
     if migrate || database.kind == DatabaseKind::Sqlite {
-        migration::up(&database.wolf).await.context("can't migrate the database")?;
+        self::migrate(&database).await?;
     }
     let steps = migration::status(&database.readers).await.context("can't read which migrations were applied")?;
     let missing: Vec<_> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();

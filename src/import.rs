@@ -16,6 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rules::Rules;
 use summary::Tally;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{cli::ImportSettings, database, terminal};
 
@@ -39,7 +40,7 @@ pub(crate) async fn import(settings: &DatabaseSettings, import: &ImportSettings)
     let database = database::open(settings, false).await?;
     let (recorder, committer) = Recorder::new(&database, &import.recorder);
     let mut committing = JoinSet::new();
-    committing.spawn(committer.run());
+    committing.spawn(committer.run(CancellationToken::new()));
     let rules = Rules { include_assets: import.include_assets, include_bots: import.include_bots };
     for file in &import.files {
         import_file(&recorder, file, rules).await.with_context(|| format!("can't import {}", file.display()))?;
@@ -69,27 +70,31 @@ async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::
             record(recorder, chunk?, &mut imported).await?;
             progress.set_position(log.bytes_read.load(Ordering::Relaxed));
         }
+        while let Some(read) = reading.join_next().await {
+            read.context("the log could not be read to its end")?;
+        }
         anyhow::Ok(())
     };
     let result = result.await;
     progress.finish_and_clear();
     // What was counted before a failure is counted: it is said either way.
-    terminal::print(&imported.summary(file));
+    if result.is_ok() || imported.tally.lines > 0 {
+        terminal::print(&imported.summary(file));
+    }
     result
 }
 
 async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> anyhow::Result<()> {
     let counted = chunk.tally.counted;
-    if !chunk.views.is_empty() {
-        let increments = chunk.views.into_iter().map(|((page, hour), views)| {
-            let (page, views) = (PageName::new(page)?, Views::new(views)?);
-            Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
-        });
-        let increments = increments.collect::<Result<_, api::increments::Invalid>>()?;
-        let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
-        if record_with_retries(recorder, request).await? {
-            imported.again += counted;
-        }
+    let increments = chunk.views.into_iter().map(|((page, hour), views)| {
+        let (page, views) = (PageName::new(page)?, Views::new(views)?);
+        Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
+    });
+    let increments = increments.collect::<Result<_, api::increments::Invalid>>()?;
+    // A chunk without a view is recorded too: by its key the whole log is known to have been read by these rules.
+    let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
+    if record_with_retries(recorder, request).await? {
+        imported.again += counted;
     }
     imported.tally.add(chunk.tally);
     Ok(())

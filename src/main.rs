@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cli::{Cli, Command, MigrateCommand};
+use entity::DatabaseError;
 
 /// Something went wrong.
 const FAILURE: u8 = 1;
@@ -37,6 +38,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up)).await
         }
         Command::Refresh { report_kind } => maintenance::refresh(&cli.database, report_kind).await,
+        Command::Rebuild { kind } => maintenance::rebuild(&cli.database, kind).await,
+        Command::Verify => maintenance::verify(&cli.database).await,
         Command::Import(settings) => import::import(&cli.database, &settings).await,
         Command::Schema => {
             terminal::print(&api::schema::sdl());
@@ -47,5 +50,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 
 fn is_configuration(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(wolf::WolfError::NoMaterializedView))
+        || matches!(error.downcast_ref(), Some(DatabaseError::Url | DatabaseError::PostgresUrl))
         || matches!(error.downcast_ref(), Some(database::NotMigrated { .. }))
 }

@@ -2,15 +2,21 @@
 
 use anyhow::Context;
 use entity::{Database, DatabaseSettings};
-use wolf::{Outcome, Refresher, ReportKindSetting, Turn};
+use indicatif::ProgressBar;
+use wolf::{Outcome, Refresher, ReportKind, ReportKindSetting, Turn};
 
 use crate::{cli::MigrateCommand, database, terminal};
+
+/// The report is not what its definition says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} report rows differ from their definition; mend them with: analytics rebuild")]
+struct Differs(i64);
 
 /// Creates or changes the tables.
 pub(crate) async fn migrate(settings: &DatabaseSettings, command: MigrateCommand) -> anyhow::Result<()> {
     let database = Database::connect(settings).await?;
     match command {
-        MigrateCommand::Up => migration::up(&database.wolf).await.context("can't migrate the database")?,
+        MigrateCommand::Up => database::migrate(&database).await?,
         MigrateCommand::Down => migration::down(&database.wolf).await.context("can't take the migration back")?,
         MigrateCommand::Status => {}
     }
@@ -23,10 +29,7 @@ pub(crate) async fn migrate(settings: &DatabaseSettings, command: MigrateCommand
 /// One refresh.
 pub(crate) async fn refresh(settings: &DatabaseSettings, kind: ReportKindSetting) -> anyhow::Result<()> {
     let database = database::open(settings, false).await?;
-    let refresher = Refresher::new(&database);
-    if let Some(kind) = kind.pinned() {
-        refresher.ensure_kind(kind).await?;
-    }
+    let refresher = kind.refresher(&database).await?;
     match refresher.refresh(Turn::Wait, None).await? {
         Outcome::Refreshed(done) => terminal::print(&format!(
             "refreshed {} stale hours, {} report rows changed, in {} ms\n",
@@ -37,4 +40,35 @@ pub(crate) async fn refresh(settings: &DatabaseSettings, kind: ReportKindSetting
         Outcome::Standby => terminal::print("another process refreshes\n"),
     }
     Ok(database.close().await?)
+}
+
+/// The report anew, beside the old one.
+pub(crate) async fn rebuild(settings: &DatabaseSettings, kind: Option<ReportKind>) -> anyhow::Result<()> {
+    let database = database::open(settings, false).await?;
+    // Shown on a terminal only.
+    let progress = ProgressBar::new(0).with_message("months");
+    let tell = |done, total| {
+        progress.set_length(total);
+        progress.set_position(done);
+    };
+    let done = Refresher::new(&database).rebuild(kind, &tell).await;
+    progress.finish_and_clear();
+    let done = done?;
+    terminal::print(&format!("rebuilt {} report rows in {} ms\n", done.rows_changed, done.duration.num_milliseconds()));
+    Ok(database.close().await?)
+}
+
+/// The report against its definition.
+pub(crate) async fn verify(settings: &DatabaseSettings) -> anyhow::Result<()> {
+    let database = database::open(settings, false).await?;
+    let found = wolf::verify(&database).await?;
+    database.close().await?;
+    for difference in &found.differences {
+        terminal::print(&format!("{difference}\n"));
+    }
+    if found.count > 0 {
+        return Err(Differs(found.count).into());
+    }
+    terminal::print("the report is what its definition says\n");
+    Ok(())
 }

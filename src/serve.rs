@@ -1,18 +1,19 @@
 //! All services in one process: started together, stopped in order.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use api::{freshness::FreshnessFeed, http, increments::Recorder, reports::ReportReader, schema};
 use entity::DatabaseSettings;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::{JoinError, JoinHandle},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
-use wolf::Refresher;
+use wolf::Maintenance;
 
 use crate::{cli::ServeSettings, database, terminal};
 
@@ -27,10 +28,8 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = database::open(settings, serve.migrate).await?;
-    let refresher = Refresher::new(&database);
-    if let Some(kind) = serve.wolf.report_kind.pinned() {
-        refresher.ensure_kind(kind).await?;
-    }
+    let refresher = serve.wolf.report_kind.refresher(&database).await?;
+    let maintenance = Maintenance::new(&database, serve.wolf.keep_hours);
     let listen = serve.http.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
     terminal::print(&welcome(&listener.local_addr()?.to_string(), &database.url.to_string()));
@@ -39,36 +38,56 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let (feed, tail) = FreshnessFeed::new(&database);
     let schema = schema::schema(recorder, ReportReader::new(&database), feed.clone());
 
-    let stop = CancellationToken::new();
-    let stop_inner = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let committing = tasks.spawn(committer.run());
-    let tailing = tasks.spawn(tail.run(stop_inner.clone()));
-    let mut refreshing = tasks.spawn(wolf::run(refresher, serve.wolf.refresh_cron, stop_inner.clone()));
-    let http = serve.http;
-    let stop_http = stop.clone();
+    // In the order of stopping; each is told to stop when the one before it has.
+    let stops = [(); 3].map(|()| CancellationToken::new());
+    let [stop_http, stop_recorder, stop_rest] = stops.clone();
+    let (http, cron, rest) = (serve.http, serve.wolf.refresh_cron, stop_rest.clone());
     let mut serving = tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await });
+    let mut committing = tasks.spawn(committer.run(stop_recorder));
+    let mut refreshing = tasks.spawn(wolf::run(refresher, maintenance, cron, stop_rest));
+    let mut tailing = tasks.spawn(tail.run(rest));
+    tasks.close();
 
-    tokio::select! {
-        served = &mut serving => served?.context("can't serve")?,
-        refreshed = &mut refreshing => refreshed?.context("the Wolf can't work")?,
-        _ = terminate.recv() => info!("SIGTERM, stopping"),
-        _ = interrupt.recv() => info!("SIGINT, stopping"),
-    }
-    stop.cancel();
-    if !serving.is_finished() {
-        serving.await?.context("can't serve")?;
-    }
-    // The schema went with the server, and with it the last recorder.
-    timeout(RECORDER_DRAIN, committing).await.context("what was accepted could not be recorded in time")??;
-    stop_inner.cancel();
-    if !refreshing.is_finished() {
-        refreshing.await?.context("the Wolf can't work")?;
-    }
-    tailing.await?;
-    database.close().await.context("can't close the database")?;
+    // Nothing of this ends by itself: what does has failed, and the others are stopped.
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(info!("SIGTERM, stopping")),
+        _ = interrupt.recv() => Ok(info!("SIGINT, stopping")),
+        served = &mut serving => flat(served, "HTTP"),
+        refreshed = &mut refreshing => flat(refreshed, "the Wolf"),
+        committed = &mut committing => flat(committed.map(Ok::<_, Infallible>), "the recorder"),
+        tailed = &mut tailing => flat(tailed.map(Ok::<_, Infallible>), "the freshness feed"),
+    };
+    let [stop_http, stop_recorder, stop_rest] = stops;
+    stop_http.cancel();
+    finished(serving).await;
+    stop_recorder.cancel();
+    let recorded = timeout(RECORDER_DRAIN, finished(committing)).await;
+    stop_rest.cancel();
+    finished(refreshing).await;
+    finished(tailing).await;
+    let closed = database.close().await;
     info!("stopped");
-    Ok(())
+    ended?;
+    recorded.context("what was accepted could not be recorded in time")?;
+    closed.context("can't close the database")
+}
+
+/// A part that ended although nobody told it to.
+fn flat<E: std::error::Error + Send + Sync + 'static>(
+    ended: Result<Result<(), E>, JoinError>,
+    part: &str,
+) -> anyhow::Result<()> {
+    ended.with_context(|| format!("{part} failed"))?.with_context(|| format!("{part} failed"))?;
+    Err(anyhow!("{part} ended by itself"))
+}
+
+/// Waits for a task that may have been waited for before.
+async fn finished<T>(task: JoinHandle<T>) {
+    if !task.is_finished() {
+        // How it ended was asked by whoever watched it.
+        drop(task.await);
+    }
 }
 
 fn welcome(address: &str, database: &str) -> String {

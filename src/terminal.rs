@@ -28,7 +28,14 @@ pub(crate) fn print(text: &str) {
     drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
 }
 
-/// Says why the command failed, each cause once.
+/// Says why the command failed, each cause once: libraries' errors like to repeat their cause.
 pub(crate) fn complain(error: &anyhow::Error) {
-    drop(writeln!(std::io::stderr().lock(), "analytics: {error:#}"));
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said.push_str(if said.is_empty() { "" } else { ": " });
+            said.push_str(&cause);
+        }
+    }
+    drop(writeln!(std::io::stderr().lock(), "analytics: {said}"));
 }

@@ -2,11 +2,18 @@
 
 use std::{error::Error, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Database, REFRESH_CHANNEL, clock, database::DatabaseUrl, report_refresh};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use entity::{
+    Database, DatabaseKind, REFRESH_CHANNEL, clock,
+    database::{DatabaseUrl, Place},
+    report_refresh,
+};
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
-use sqlx::{Executor, postgres::PgListener};
+use sqlx::{
+    Executor,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -40,6 +47,8 @@ pub struct Freshness {
     pub duration: Option<TimeDelta>,
     /// When the next refresh is due.
     pub next_refresh_at: Option<DateTime<Utc>>,
+    /// The first day of which the report has hours; of older ones it has days and months only.
+    pub hours_since: Option<NaiveDate>,
     /// The newest word there is, of a refresh that may be under way or have failed.
     newest: Newest,
 }
@@ -76,6 +85,7 @@ impl Freshness {
             if newest.as_of.is_some() { Some(newest.clone()) } else { report_refresh::newest_successful(db).await? };
         let mut freshness = Self {
             next_refresh_at: newest.next_refresh_at,
+            hours_since: newest.hours_since,
             newest: Newest {
                 id: newest.id,
                 under_way: newest.finished_at.is_none(),
@@ -135,6 +145,7 @@ pub struct FreshnessFeed {
 #[derive(Debug)]
 pub struct FreshnessTail {
     db: DatabaseConnection,
+    kind: DatabaseKind,
     url: DatabaseUrl,
     news: watch::Sender<News>,
 }
@@ -145,7 +156,7 @@ impl FreshnessFeed {
     pub fn new(database: &Database) -> (Self, FreshnessTail) {
         let (sender, receiver) = watch::channel(None);
         let db = database.readers.clone();
-        let tail = FreshnessTail { db: db.clone(), url: database.url.clone(), news: sender };
+        let tail = FreshnessTail { db: db.clone(), kind: database.kind, url: database.url.clone(), news: sender };
         (Self { db, news: receiver }, tail)
     }
 
@@ -191,7 +202,7 @@ impl FreshnessTail {
                     known.into_iter().for_each(|(freshness, _)| self.publish_if_newer(freshness));
                 }
             }
-            let poll = if matches!(self.url, DatabaseUrl::Sqlite(_)) { SQLITE_POLL } else { POSTGRES_POLL };
+            let poll = if self.kind == DatabaseKind::Sqlite { SQLITE_POLL } else { POSTGRES_POLL };
             tokio::select! { () = bell.notified() => {} () = sleep(poll.min(self.until_overdue())) => {} }
         }
     }
@@ -200,7 +211,9 @@ impl FreshnessTail {
         let status = freshness.status(clock::process_now());
         self.news.send_if_modified(|last| {
             let newer = last.as_ref().is_none_or(|(old, old_status)| {
-                old.newest.id < freshness.newest.id || (old.newest.id == freshness.newest.id && *old_status != status)
+                let same = old.newest.id == freshness.newest.id;
+                old.newest.id < freshness.newest.id
+                    || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
             });
             if newer {
                 *last = Some((freshness, status));
@@ -220,9 +233,9 @@ impl FreshnessTail {
 
     /// Rings `bell` at every notification, and whenever one may have been missed. Never ends.
     async fn listen(&self, bell: &Notify) {
-        let DatabaseUrl::Postgres(url) = &self.url else { return std::future::pending().await };
+        let Ok(Place::Postgres(options)) = self.url.place() else { return std::future::pending().await };
         loop {
-            if let Err(error) = listen_once(url, bell).await {
+            if let Err(error) = listen_once(&options, bell).await {
                 warn!(error = &error as &dyn Error, "listening for refreshes was interrupted");
             }
             sleep(LISTENER_PAUSE).await;
@@ -231,8 +244,9 @@ impl FreshnessTail {
 }
 
 /// Until the connection is lost in a way that the driver does not mend.
-async fn listen_once(url: &str, bell: &Notify) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect(url).await?;
+async fn listen_once(options: &PgConnectOptions, bell: &Notify) -> Result<(), sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let mut listener = PgListener::connect_with(&pool.connect_with(options.clone()).await?).await?;
     listener.listen(REFRESH_CHANNEL).await?;
     loop {
         // Something may have been said before there was a connection to hear it.

@@ -28,8 +28,8 @@ pub struct HttpSettings {
     #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
     /// How many bytes a request's body may have
-    #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024)]
-    pub body_bytes: usize,
+    #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
+    pub body_bytes: u32,
 }
 
 /// What the handlers share.
@@ -55,7 +55,13 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let sockets = TaskTracker::new();
-    let app = App { schema, feed, body_bytes_max: settings.body_bytes, stop: stop.clone(), sockets: sockets.clone() };
+    let app = App {
+        schema,
+        feed,
+        body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
+        stop: stop.clone(),
+        sockets: sockets.clone(),
+    };
     let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {

@@ -1,6 +1,7 @@
 //! The connection to the database: which of the two it is, and one pool for each kind of work.
 
 use std::{
+    convert::Infallible,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -12,7 +13,7 @@ use sea_orm::{DatabaseConnection, DbBackend};
 use sqlx::{
     Connection, Postgres, Sqlite,
     pool::PoolOptions,
-    postgres::PgConnectOptions,
+    postgres::{PgConnectOptions, PgConnection},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -21,6 +22,10 @@ const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 /// How long the switch of a new SQLite file into WAL may find it locked by other processes that start.
 const WAL_SWITCH_TRIES: u32 = 100;
 const WAL_SWITCH_PAUSE: Duration = Duration::from_millis(50);
+/// How long a query or a commit may take, in milliseconds.
+const STATEMENT_MAX_MS: &str = "30000";
+/// How long a transaction may stand still: its client is gone, and its locks go too.
+const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
 /// The Wolf works on one connection and records its failures on another.
 const WOLF_CONNECTIONS: u32 = 2;
 /// Readers of an SQLite file: they never wait for the writer, so a few serve many requests.
@@ -43,13 +48,37 @@ pub struct DatabaseSettings {
     pub database_timeout_ms: u64,
 }
 
-/// A database's address. Its `Debug` and `Display` never show the password.
+/// A database's address, as it was given. Its `Debug` and `Display` never show a password.
 #[derive(Clone)]
-pub enum DatabaseUrl {
+pub struct DatabaseUrl(String);
+
+/// What an address can mean.
+#[derive(Clone, Debug)]
+pub enum Place {
     /// A PostgreSQL server's database.
-    Postgres(String),
+    Postgres(Box<PgConnectOptions>),
     /// An SQLite file.
     Sqlite(PathBuf),
+}
+
+impl DatabaseUrl {
+    /// Where it points to.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Url`] and [`DatabaseError::PostgresUrl`], which repeat nothing of it.
+    pub fn place(&self) -> Result<Place, DatabaseError> {
+        if self.0.starts_with("postgres://") || self.0.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(&self.0).map_err(|_| DatabaseError::PostgresUrl)?;
+            return Ok(Place::Postgres(Box::new(options.application_name("analytics"))));
+        }
+        match self.0.strip_prefix("sqlite://").or_else(|| self.0.strip_prefix("sqlite:")) {
+            // An in-memory database is one per connection: there would be nothing to share. Parameters are not known.
+            Some(file) if !file.is_empty() && !file.starts_with(":memory:") && !file.contains('?') => {
+                Ok(Place::Sqlite(PathBuf::from(file)))
+            }
+            _ => Err(DatabaseError::Url),
+        }
+    }
 }
 
 /// Which of the two databases it is.
@@ -76,11 +105,11 @@ impl DatabaseKind {
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The address is of neither database.
-    #[error("a database URL begins with sqlite:// (then a file) or postgres:// (then USER:PASSWORD@HOST/NAME)")]
+    #[error("a database URL is sqlite:// and a file, or postgres://USER:PASSWORD@HOST/NAME")]
     Url,
     /// The PostgreSQL address can't be read.
-    #[error("the PostgreSQL URL can't be read")]
-    PostgresUrl(#[source] sqlx::Error),
+    #[error("the PostgreSQL URL can't be read, it should be like postgres://USER:PASSWORD@HOST:5432/NAME")]
+    PostgresUrl,
     /// The database could not be reached or opened.
     #[error("can't open the database {url}")]
     Connect {
@@ -93,34 +122,24 @@ pub enum DatabaseError {
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = DatabaseError;
+    type Err = Infallible;
 
-    fn from_str(url: &str) -> Result<Self, DatabaseError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            PgConnectOptions::from_str(url).map_err(DatabaseError::PostgresUrl)?;
-            return Ok(Self::Postgres(url.to_owned()));
-        }
-        match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            // An in-memory database is one per connection: there would be nothing to share.
-            Some(file) if !file.is_empty() && !file.starts_with(":memory:") => Ok(Self::Sqlite(PathBuf::from(file))),
-            _ => Err(DatabaseError::Url),
-        }
+    /// Takes anything: who refuses an argument repeats it, and it may hold a password. It is read when it is used.
+    fn from_str(url: &str) -> Result<Self, Infallible> {
+        Ok(Self(url.to_owned()))
     }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(file) => write!(f, "sqlite://{}", file.display()),
-            Self::Postgres(url) => {
-                // What stands between the scheme and the last @ may hold a password.
-                let host = url
-                    .rsplit_once('@')
-                    .map_or_else(|| url.split_once("://").map_or("", |(_, rest)| rest), |(_, host)| host);
-                // Parameters may hold one too.
-                write!(f, "postgres://{}", host.split('?').next().unwrap_or_default())
-            }
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        if scheme == "sqlite" {
+            return write!(f, "{}", self.0);
         }
+        // Parameters may hold a password, and so does what stands before the last @.
+        let rest = rest.split('?').next().unwrap_or_default();
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        write!(f, "postgres://{place}")
     }
 }
 
@@ -154,9 +173,9 @@ impl Database {
     /// [`DatabaseError::Connect`] when it can't be reached within the timeout.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.database_url.clone();
-        let connected = match &url {
-            DatabaseUrl::Postgres(address) => connect_postgres(address, settings).await,
-            DatabaseUrl::Sqlite(file) => connect_sqlite(file, settings).await,
+        let connected = match url.place()? {
+            Place::Postgres(options) => connect_postgres(*options, settings).await,
+            Place::Sqlite(file) => connect_sqlite(&file, settings).await,
         };
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
@@ -176,15 +195,21 @@ impl Database {
 
 type Pools = (DatabaseKind, [DatabaseConnection; 3]);
 
-async fn connect_postgres(url: &str, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("analytics");
-    let pool = async |connections: u32| {
-        let pool = pool_options::<Postgres>(settings, connections).connect_with(options.clone()).await;
-        pool.map(DatabaseConnection::from)
+async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
+    let idle = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS);
+    let asking = options.clone().options([idle, ("statement_timeout", STATEMENT_MAX_MS)]);
+    // The Wolf's statements may take as long as the report is large.
+    let refreshing = options.options([idle]);
+    // A pool that can't connect says only that it waited; a connection says why.
+    let timeout = Duration::from_millis(settings.database_timeout_ms);
+    let first = tokio::time::timeout(timeout, PgConnection::connect_with(&refreshing)).await;
+    first.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??.close().await?;
+    let pool = |connections: u32, options| {
+        DatabaseConnection::from(pool_options::<Postgres>(settings, connections).connect_lazy_with(options))
     };
-    let readers = pool(settings.reader_connections).await?;
-    let writers = pool(settings.writer_connections).await?;
-    Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS).await?]))
+    let (readers, writers) =
+        (pool(settings.reader_connections, asking.clone()), pool(settings.writer_connections, asking));
+    Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS, refreshing)]))
 }
 
 async fn connect_sqlite(file: &Path, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
@@ -237,20 +262,32 @@ fn is_locked(error: &sqlx::Error) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_password_is_never_shown() {
-        for url in ["postgres://me:secret@host:5432/db?password=secret", "postgresql://me:se@secret@host:5432/db"] {
-            let Ok(url) = url.parse::<DatabaseUrl>() else { continue };
-            assert_eq!(url.to_string(), "postgres://host:5432/db");
-            assert_eq!(format!("{url:?}"), "postgres://host:5432/db");
-        }
-        assert_eq!("postgres://host/db".parse::<DatabaseUrl>().unwrap().to_string(), "postgres://host/db");
+    fn url(text: &str) -> DatabaseUrl {
+        let Ok(url) = text.parse();
+        url
     }
 
     #[test]
-    fn other_databases_are_refused() {
-        for url in ["mysql://host/db", "analytics.db", "sqlite://", "sqlite::memory:", ""] {
-            assert!(matches!(url.parse::<DatabaseUrl>(), Err(DatabaseError::Url)), "{url}");
+    fn a_password_is_never_shown() {
+        for (given, shown) in [
+            ("postgres://me:secret@host:5432/db?password=secret", "postgres://host:5432/db"),
+            ("postgresql://me:se@secret@host:5432/db", "postgres://host:5432/db"),
+            ("postgres://host/db?user=me@corp&password=p@secret", "postgres://host/db"),
+            ("postgres://me:secret@host:badport/db", "postgres://host:badport/db"),
+            ("mysql://me:secret@host/db", "postgres://host/db"),
+        ] {
+            assert_eq!(url(given).to_string(), shown);
+            assert_eq!(format!("{:?}", url(given)), shown);
         }
+    }
+
+    #[test]
+    fn other_databases_are_refused_and_not_repeated() {
+        for wrong in ["mysql://host/secret", "secret.db", "sqlite://", "sqlite::memory:", "", "sqlite://secret?mode=ro"]
+        {
+            assert!(matches!(url(wrong).place(), Err(DatabaseError::Url)), "{wrong}");
+        }
+        let error = url("postgres://me:secret@host:badport/db").place().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"));
     }
 }

@@ -6,12 +6,15 @@
 
 pub mod clock;
 pub mod database;
+pub mod failure;
 pub mod hour;
 pub mod idempotency_key;
+pub mod kept_day;
 pub mod page;
 pub mod page_view;
 pub mod page_views_report;
 pub mod report_refresh;
+pub mod snapshot;
 pub mod stale_hour;
 pub mod stale_title;
 

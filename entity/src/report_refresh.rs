@@ -19,6 +19,8 @@ pub struct Model {
     pub next_refresh_at: Option<DateTimeUtc>,
     /// The tick after that one: when it passes without a word, the report is overdue.
     pub overdue_at: Option<DateTimeUtc>,
+    /// The first day of which the report has hours; older ones were dropped. Null when all are kept.
+    pub hours_since: Option<Date>,
     /// How many stale hours were brought up to date.
     pub hours: i32,
     /// How many report rows changed.

@@ -99,7 +99,7 @@ impl TestApp {
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(committer.run());
+        tasks.spawn(committer.run(CancellationToken::new()));
         tasks.spawn(tail.run(stop.clone()));
         let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
         let stop_http = stop.clone();

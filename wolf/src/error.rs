@@ -1,5 +1,6 @@
 //! What can go wrong with a refresh.
 
+use entity::failure::Failure;
 use sea_orm::DbErr;
 
 use crate::schedule::ScheduleError;
@@ -29,7 +30,7 @@ impl WolfError {
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::Database { source: DbErr::Conn(_) | DbErr::ConnectionAcquire(_), .. } => {
+            Self::Database { source, .. } if Failure::of(source) == Failure::Unavailable => {
                 "the database can't be reached"
             }
             Self::Database { .. } => "the database refused the refresh; the log of the Wolf says why",

@@ -4,19 +4,44 @@
 //! ([`Refresher`]). What is stale, what a refresh did and how fresh the report is all stand in the
 //! database, so that a Wolf that dies takes nothing with it.
 
+mod backlog;
+mod citus;
 mod error;
 mod history;
+mod maintenance;
 mod marks;
 mod merge;
+mod rebuild;
 mod refresh;
 mod report_kind;
 mod schedule;
 mod settings;
+mod turn;
+mod verify;
 mod worker;
 
 pub use error::WolfError;
-pub use refresh::{Outcome, Refreshed, Refresher, Turn};
+pub use maintenance::Maintenance;
+pub use refresh::{Outcome, Refreshed, Refresher};
 pub use report_kind::ReportKind;
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{ReportKindSetting, WolfSettings};
+pub use turn::Turn;
+pub use verify::{Difference, Verification, verify};
 pub use worker::run;
+
+use entity::Database;
+use error::During;
+
+/// Distributes the tables by page over the nodes of a Citus cluster, with the report as a table. Nothing happens on a
+/// database without the extension, or when it has been done.
+///
+/// # Errors
+/// [`WolfError::Database`].
+pub async fn distribute(database: &Database) -> Result<(), WolfError> {
+    if citus::is_installed(&database.wolf).await.during("look for the extension Citus")? {
+        Refresher::new(database).ensure_kind(ReportKind::Table).await?;
+        citus::distribute(&database.wolf).await.during("distribute the tables")?;
+    }
+    Ok(())
+}

@@ -3,27 +3,29 @@
 use chrono::NaiveDate;
 use entity::{Hour, stale_hour, stale_title};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, TransactionTrait, Value,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr,
+    EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, TransactionTrait, Value,
 };
 
-/// The stale hours, newest first.
-pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C) -> Result<Vec<Hour>, DbErr> {
+/// The stale hours, newest first; at most `limit` of them, if there is one.
+pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) -> Result<Vec<Hour>, DbErr> {
     let hours: Vec<(NaiveDate, i16)> = stale_hour::Entity::find()
         .select_only()
         .columns([stale_hour::Column::Date, stale_hour::Column::Hour])
         .distinct()
         .order_by_desc(stale_hour::Column::Date)
         .order_by_desc(stale_hour::Column::Hour)
+        .limit(limit)
         .into_tuple()
         .all(db)
         .await?;
     Ok(hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect())
 }
 
-/// Whether any title is stale.
-pub(crate) async fn any_stale_title<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
-    Ok(stale_title::Entity::find().one(db).await?.is_some())
+/// The newest mark of a title, if there is one.
+pub(crate) async fn newest_stale_title<C: ConnectionTrait>(db: &C) -> Result<Option<i64>, DbErr> {
+    let newest = stale_title::Entity::find().order_by_desc(stale_title::Column::Id).one(db).await?;
+    Ok(newest.map(|mark| mark.id))
 }
 
 /// Takes the marks of `hours`: those that this statement sees. What is recorded later leaves new ones.
@@ -39,15 +41,34 @@ pub(crate) async fn take_hours(transaction: &DatabaseTransaction, hours: &[Hour]
     Ok(transaction.execute_raw(bound(transaction, sql, hours)).await?.rows_affected())
 }
 
-/// Takes the marks of at most `limit` titles and returns their pages.
-pub(crate) async fn take_titles(transaction: &DatabaseTransaction, limit: u64) -> Result<Vec<String>, DbErr> {
-    let marks = stale_title::Entity::find().order_by_asc(stale_title::Column::Id).limit(limit).all(transaction).await?;
-    let ids = marks.iter().map(|mark| mark.id);
-    stale_title::Entity::delete_many().filter(stale_title::Column::Id.is_in(ids)).exec(transaction).await?;
-    let mut names: Vec<_> = marks.into_iter().map(|mark| mark.name).collect();
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
+/// Takes at most `limit` marks of titles, none newer than `newest`, and returns the pages' names, one for each mark.
+pub(crate) async fn take_titles(
+    transaction: &DatabaseTransaction,
+    newest: Option<i64>,
+    limit: usize,
+) -> Result<Vec<String>, DbErr> {
+    let Some(newest) = newest else { return Ok(Vec::new()) };
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    let marks = stale_title::Entity::find().filter(stale_title::Column::Id.lte(newest));
+    let marks = marks.order_by_asc(stale_title::Column::Id).limit(limit).all(transaction).await?;
+    if !marks.is_empty() {
+        let ids = marks.iter().map(|mark| mark.id);
+        stale_title::Entity::delete_many().filter(stale_title::Column::Id.is_in(ids)).exec(transaction).await?;
+    }
+    Ok(marks.into_iter().map(|mark| mark.name).collect())
+}
+
+/// Marks an hour stale.
+pub(crate) async fn mark(transaction: &DatabaseTransaction, hour: Hour) -> Result<(), DbErr> {
+    let mark = stale_hour::ActiveModel { date: Set(hour.date()), hour: Set(hour.of_day()), ..Default::default() };
+    mark.insert(transaction).await.map(drop)
+}
+
+/// Takes every mark that this transaction sees.
+pub(crate) async fn take_all(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    stale_hour::Entity::delete_many().exec(transaction).await?;
+    stale_title::Entity::delete_many().exec(transaction).await?;
+    Ok(())
 }
 
 /// A statement whose only values are hours: two arrays on PostgreSQL, so that the planner knows how many

@@ -1,10 +1,7 @@
 //! The merge: a report that is a table gets the deltas of its stale hours added, and nothing else is touched.
 
-use entity::{Grain, Hour, page, page_views_report as report};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
-    sea_query::{Expr, ExprTrait},
-};
+use entity::Hour;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
 use crate::marks;
 
@@ -21,20 +18,18 @@ pub(crate) async fn merge(transaction: &DatabaseTransaction, hours: &[Hour]) -> 
     Ok(transaction.execute_raw(marks::bound(transaction, sql, hours)).await?.rows_affected())
 }
 
-/// Puts the current titles of `names` on their month rows. Returns how many report rows changed.
+/// Puts the current titles of the pages `names` on their month rows. Returns how many report rows changed.
 pub(crate) async fn retitle(transaction: &DatabaseTransaction, names: &[String]) -> Result<u64, DbErr> {
-    let pages = page::Entity::find().filter(page::Column::Name.is_in(names)).all(transaction).await?;
-    let mut changed = 0;
-    for page in pages.into_iter().filter(|page| page.title.is_some()) {
-        let other_title = report::Column::Title.is_null().or(report::Column::Title.ne(page.title.clone()));
-        changed += report::Entity::update_many()
-            .col_expr(report::Column::Title, Expr::value(page.title))
-            .filter(report::Column::Grain.eq(Grain::Month))
-            .filter(report::Column::Name.eq(page.name))
-            .filter(other_title)
-            .exec(transaction)
-            .await?
-            .rows_affected;
-    }
-    Ok(changed)
+    let backend = transaction.get_database_backend();
+    let (named, names): (_, Value) = match backend {
+        DbBackend::Postgres => ("= ANY($1)", names.to_vec().into()),
+        _ => ("IN (SELECT value FROM json_each(?1))", serde_json::json!(names).to_string().into()),
+    };
+    let sql = format!(
+        "UPDATE page_views_report SET title = pages.title FROM pages
+         WHERE pages.name {named} AND pages.title IS NOT NULL
+             AND page_views_report.grain = 'month' AND page_views_report.name = pages.name
+             AND page_views_report.title IS DISTINCT FROM pages.title"
+    );
+    Ok(transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [names])).await?.rows_affected())
 }

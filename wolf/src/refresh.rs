@@ -1,42 +1,40 @@
 //! One refresh: what is stale, brought up to date, and proven.
 
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Database, DatabaseKind, Hour, clock};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
 use tracing::{info, warn};
 
 use crate::{
+    backlog::Backlog,
     error::{During, WolfError},
-    history::{self, End, Run},
+    history::{End, Run},
     marks, merge,
+    rebuild::{Source, rebuild},
     report_kind::ReportKind,
     schedule::Schedule,
+    turn::{Turn, Turns},
 };
 
-/// "wolf" in ASCII: whoever holds this advisory lock in a transaction may change the report.
-const POSTGRES_LOCK: i64 = 0x776f_6c66;
-/// How many stale hours one transaction merges: its length, and what a crash costs.
-const HOURS_PER_MERGE: usize = 8;
 /// How many titles one transaction changes.
-const TITLES_PER_TRANSACTION: u64 = 1_000;
+const TITLES_PER_TRANSACTION: usize = 1_000;
+/// How many of the hours that become stale during a refresh go before its backlog.
+const FRESH_HOURS_MAX: u64 = 16;
+/// How often a long refresh says that it goes on.
+const SAYS_SO_EVERY: Duration = Duration::from_secs(1);
+/// After a refresh that changed as many rows the planner's statistics are made anew.
+const ANALYZE_ROWS_MIN: i64 = 50_000;
 
 /// Does one refresh at a time, across all processes.
 #[derive(Clone, Debug)]
 pub struct Refresher {
-    db: DatabaseConnection,
-    kind: DatabaseKind,
-}
-
-/// What to do while another process refreshes.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Leave it to that process.
-    Try,
-    /// Wait until it is done. (On SQLite everybody waits: that is how its lock works.)
-    Wait,
+    turns: Turns,
+    view_limit: Option<TimeDelta>,
 }
 
 /// What became of a refresh that did not fail.
@@ -67,33 +65,81 @@ pub struct Refreshed {
 struct Work {
     as_of: DateTime<Utc>,
     hours: Vec<Hour>,
-    titles: bool,
+    newest_title: Option<i64>,
 }
 
 impl Refresher {
     /// For the report of `database`.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), kind: database.kind }
+        Self { turns: Turns::new(database), view_limit: None }
     }
 
-    /// Makes the report a relation of the kind `wanted`, if it is another. Says whether it was.
+    /// Turns a materialized view into a table when its refresh takes longer than `limit`.
+    #[must_use]
+    pub fn converting_views_slower_than(self, limit: TimeDelta) -> Self {
+        Self { view_limit: Some(limit), ..self }
+    }
+
+    /// Makes the report a relation of the kind `wanted`, with the content that it has, if it is another kind. Says
+    /// whether it was. Readers and writers go on meanwhile.
     ///
     /// # Errors
     /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::Database`], then nothing has changed.
     pub async fn ensure_kind(&self, wanted: ReportKind) -> Result<bool, WolfError> {
-        if self.kind == DatabaseKind::Sqlite {
-            return if wanted == ReportKind::Table { Ok(false) } else { Err(WolfError::NoMaterializedView) };
-        }
-        let transaction = self.begin_in_turn().await?;
+        self.check_kind(wanted)?;
+        let transaction = self.turns.wait().await.during("begin the report's conversion")?;
         let before = ReportKind::read(&transaction).await.during("read the report's kind")?;
         if before == wanted {
             return Ok(false);
         }
-        wanted.convert(&transaction).await.during("convert the report")?;
+        rebuild(&transaction, wanted, Source::Report).await.during("convert the report")?;
         transaction.commit().await.during("commit the report's conversion")?;
         info!(report.from = ?before, report.to = ?wanted, "report converted");
         Ok(true)
+    }
+
+    /// Builds the report anew from all that is counted, as a relation of the kind `wanted` or of the kind it is, and
+    /// swaps it in. `progress` is told how many months of how many are done.
+    ///
+    /// # Errors
+    /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::Database`], then nothing has changed.
+    pub async fn rebuild(
+        &self,
+        wanted: Option<ReportKind>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Refreshed, WolfError> {
+        wanted.map_or(Ok(()), |wanted| self.check_kind(wanted))?;
+        let mut run = Run::new(&self.turns.db, None).await.during("read the database's clock")?;
+        let transaction = self.turns.wait().await.during("begin the rebuild")?;
+        run.goes_on(&transaction).await.during("record the rebuild's start")?;
+        transaction.commit().await.during("record the rebuild's start")?;
+        let result = self.rebuild_in_turn(wanted, progress, &run).await;
+        self.record_failure(&run, &result).await;
+        result
+    }
+
+    async fn rebuild_in_turn(
+        &self,
+        wanted: Option<ReportKind>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+        run: &Run<'_>,
+    ) -> Result<Refreshed, WolfError> {
+        let transaction = self.turns.wait().await.during("begin the rebuild")?;
+        let work = Work::find(&transaction).await.during("look for stale hours")?;
+        // The counts are read by later statements than the marks are taken by, as in every refresh.
+        marks::take_all(&transaction).await.during("take the stale hours")?;
+        let kind = match wanted {
+            Some(wanted) => wanted,
+            None => ReportKind::read(&transaction).await.during("read the report's kind")?,
+        };
+        let rows = rebuild(&transaction, kind, Source::Counts(progress)).await.during("rebuild the report")?;
+        finish(transaction, run, &work, rows).await
+    }
+
+    fn check_kind(&self, wanted: ReportKind) -> Result<(), WolfError> {
+        let impossible = self.turns.kind == DatabaseKind::Sqlite && wanted == ReportKind::MaterializedView;
+        if impossible { Err(WolfError::NoMaterializedView) } else { Ok(()) }
     }
 
     /// Brings the report up to date with everything that is recorded when this begins.
@@ -102,90 +148,107 @@ impl Refresher {
     /// [`WolfError::Database`]; the failure is recorded in `report_refreshes` if the database can still be
     /// written to, and what had been merged by then stays merged.
     pub async fn refresh(&self, turn: Turn, schedule: Option<&Schedule>) -> Result<Outcome, WolfError> {
-        let ticks = schedule.map(|schedule| schedule.ticks_after(clock::process_now())).transpose();
-        let started_at = clock::database_now(&self.db).await.during("read the database's clock")?;
-        let mut run = Run { started_at, ticks: ticks.map_err(WolfError::Schedule)?, under_way_id: None };
+        let mut run = Run::new(&self.turns.db, schedule).await.during("read the database's clock")?;
         let result = self.run(turn, &mut run).await;
-        if let Err(error) = &result {
-            let failed = End::Failed { error: error.public_message() };
-            if let Err(error) = history::end(&self.db, &run, failed).await {
-                warn!(error = &error as &dyn std::error::Error, "the refresh's failure could not be recorded");
-            }
+        self.record_failure(&run, &result).await;
+        let (kind, outcome) = result?;
+        if let Outcome::Refreshed(done) = outcome {
+            self.follow_up(kind, done).await?;
         }
-        result
+        Ok(outcome)
     }
 
-    async fn run(&self, turn: Turn, run: &mut Run) -> Result<Outcome, WolfError> {
-        let Some(transaction) = self.begin(turn).await? else { return Ok(Outcome::Standby) };
+    async fn record_failure<T>(&self, run: &Run<'_>, result: &Result<T, WolfError>) {
+        let Err(error) = result else { return };
+        let failed = End::Failed { error: error.public_message() };
+        // In turn, like every word: ids tell the order.
+        let recorded = async {
+            let transaction = self.turns.wait().await?;
+            run.ends(&transaction, failed).await?;
+            transaction.commit().await
+        };
+        if let Err(error) = recorded.await {
+            warn!(error = &error as &dyn Error, "the refresh's failure could not be recorded");
+        }
+    }
+
+    async fn run(&self, turn: Turn, run: &mut Run<'_>) -> Result<(ReportKind, Outcome), WolfError> {
+        let transaction = self.turns.take(turn).await.during("begin the refresh")?;
+        let Some(transaction) = transaction else { return Ok((ReportKind::Table, Outcome::Standby)) };
+        let kind = ReportKind::read(&transaction).await.during("read the report's kind")?;
         let work = Work::find(&transaction).await.during("look for stale hours")?;
         if work.is_none() {
-            return finish(transaction, run, &work, 0).await;
+            let done = finish(transaction, run, &work, 0).await?;
+            return Ok((kind, Outcome::Refreshed(done)));
         }
-        history::begin(&transaction, run).await.during("record the refresh's start")?;
+        run.goes_on(&transaction).await.during("record the refresh's start")?;
         transaction.commit().await.during("record the refresh's start")?;
 
-        let transaction = self.begin_in_turn().await?;
-        match ReportKind::read(&transaction).await.during("read the report's kind")? {
+        let transaction = self.turns.wait().await.during("begin the refresh")?;
+        // Another process may have converted the report in between.
+        let kind = ReportKind::read(&transaction).await.during("read the report's kind")?;
+        let done = match kind {
             ReportKind::MaterializedView => {
                 let changed = refresh_view(&transaction).await.during("refresh the materialized view")?;
-                finish(transaction, run, &work, changed).await
+                finish(transaction, run, &work, changed).await?
             }
-            ReportKind::Table => self.merge(transaction, run, &work).await,
-        }
+            ReportKind::Table => self.merge(transaction, run, &work).await?,
+        };
+        Ok((kind, Outcome::Refreshed(done)))
     }
 
-    /// A few hours a transaction, newest first; the last one also says that all is done.
-    async fn merge(&self, mut transaction: DatabaseTransaction, run: &Run, work: &Work) -> Result<Outcome, WolfError> {
+    /// Portion by portion, each in a transaction of its own; the last one also says that all is done.
+    async fn merge(
+        &self,
+        mut transaction: DatabaseTransaction,
+        run: &mut Run<'_>,
+        work: &Work,
+    ) -> Result<Refreshed, WolfError> {
+        let mut backlog = Backlog::new(work.hours.iter().copied());
+        let mut said = Instant::now();
         let mut changed = 0;
-        for hours in work.hours.chunks(HOURS_PER_MERGE) {
-            // First the marks, then the counts: what is recorded in between is merged and still marked.
-            if marks::take_hours(&transaction, hours).await.during("take the stale hours")? > 0 {
-                changed += merge::merge(&transaction, hours).await.during("merge the stale hours")?;
-            }
-            transaction = self.next_transaction(transaction).await?;
-        }
         loop {
-            let names =
-                marks::take_titles(&transaction, TITLES_PER_TRANSACTION).await.during("take the stale titles")?;
-            if names.is_empty() {
+            let marked =
+                marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await.during("look for stale hours")?;
+            let hours = backlog.next_portion(marked);
+            // First the marks, then the counts: what is recorded in between is merged and still marked.
+            if marks::take_hours(&transaction, &hours).await.during("take the stale hours")? > 0 {
+                changed += merge::merge(&transaction, &hours).await.during("merge the stale hours")?;
+            }
+            let names = marks::take_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
+            let names = names.await.during("take the stale titles")?;
+            if !names.is_empty() {
+                changed += merge::retitle(&transaction, &names).await.during("change the titles")?;
+            }
+            if backlog.is_empty() && names.len() < TITLES_PER_TRANSACTION {
                 return finish(transaction, run, work, changed).await;
             }
-            changed += merge::retitle(&transaction, &names).await.during("change the titles")?;
-            transaction = self.next_transaction(transaction).await?;
+            if said.elapsed() > SAYS_SO_EVERY {
+                run.goes_on(&transaction).await.during("record that the refresh goes on")?;
+                said = Instant::now();
+            }
+            transaction.commit().await.during("commit the merge")?;
+            backlog.portion_done();
+            transaction = self.turns.wait().await.during("begin the next merge")?;
         }
     }
 
-    async fn next_transaction(&self, transaction: DatabaseTransaction) -> Result<DatabaseTransaction, WolfError> {
-        transaction.commit().await.during("commit the merge")?;
-        self.begin_in_turn().await
-    }
-
-    /// A transaction that alone may change the report, as soon as it is this process's turn.
-    async fn begin_in_turn(&self) -> Result<DatabaseTransaction, WolfError> {
-        let transaction = self.begin_unlocked().await?;
-        if self.kind == DatabaseKind::Postgres {
-            let sql = format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})");
-            transaction.execute_unprepared(&sql).await.during("wait for the refresh's lock")?;
+    /// What a refresh has shown to be due.
+    async fn follow_up(&self, kind: ReportKind, done: Refreshed) -> Result<(), WolfError> {
+        if done.rows_changed >= ANALYZE_ROWS_MIN {
+            let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
+            self.turns.db.execute_unprepared(sql).await.during("make the planner's statistics")?;
         }
-        Ok(transaction)
-    }
-
-    async fn begin(&self, turn: Turn) -> Result<Option<DatabaseTransaction>, WolfError> {
-        if turn == Turn::Wait || self.kind == DatabaseKind::Sqlite {
-            return self.begin_in_turn().await.map(Some);
+        let Some(limit) = self.view_limit.filter(|_| kind == ReportKind::MaterializedView) else { return Ok(()) };
+        if done.duration > limit {
+            info!(
+                refresh.duration_ms = done.duration.num_milliseconds(),
+                limit_ms = limit.num_milliseconds(),
+                "the materialized view has outgrown its limit, turning it into a table"
+            );
+            self.ensure_kind(ReportKind::Table).await?;
         }
-        let transaction = self.begin_unlocked().await?;
-        let locked = try_lock(&transaction).await.during("try the refresh's lock")?;
-        Ok(locked.then_some(transaction))
-    }
-
-    async fn begin_unlocked(&self) -> Result<DatabaseTransaction, WolfError> {
-        let options = TransactionOptions {
-            // On SQLite this is the lock.
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.db.begin_with_options(options).await.during("begin a transaction")
+        Ok(())
     }
 }
 
@@ -194,44 +257,42 @@ impl Work {
     /// marks are read, so its mark is seen, or was taken by a refresh that has been committed too.
     async fn find(transaction: &DatabaseTransaction) -> Result<Self, DbErr> {
         let as_of = clock::as_of(clock::database_now(transaction).await?);
-        let hours = marks::stale_hours(transaction).await?;
-        Ok(Self { as_of, hours, titles: marks::any_stale_title(transaction).await? })
+        let hours = marks::stale_hours(transaction, None).await?;
+        Ok(Self { as_of, hours, newest_title: marks::newest_stale_title(transaction).await? })
     }
 
     fn is_none(&self) -> bool {
-        self.hours.is_empty() && !self.titles
+        self.hours.is_empty() && self.newest_title.is_none()
     }
 }
 
 /// Says that all of `work` is done, and commits.
-async fn finish(transaction: DatabaseTransaction, run: &Run, work: &Work, changed: u64) -> Result<Outcome, WolfError> {
+async fn finish(
+    transaction: DatabaseTransaction,
+    run: &Run<'_>,
+    work: &Work,
+    changed: u64,
+) -> Result<Refreshed, WolfError> {
     let end = End::Succeeded { as_of: work.as_of, hours: work.hours.len(), rows_changed: changed };
-    let row = history::end(&transaction, run, end).await.during("record the refresh's end")?;
+    let row = run.ends(&transaction, end).await.during("record the refresh's end")?;
     transaction.commit().await.during("commit the refresh")?;
-    Ok(Outcome::Refreshed(Refreshed {
+    Ok(Refreshed {
         id: row.id,
         as_of: row.as_of,
         hours: row.hours,
         rows_changed: row.rows_changed,
         duration: row.finished_at.map_or_else(TimeDelta::zero, |finished_at| finished_at - row.started_at),
-    }))
-}
-
-async fn try_lock(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
-    let sql = format!("SELECT pg_try_advisory_xact_lock({POSTGRES_LOCK})");
-    let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), sql)).await?;
-    row.map_or(Ok(false), |row| row.try_get_by_index(0))
+    })
 }
 
 /// All marks, then all of the view: the view is computed by a later snapshot than the marks were taken by.
 async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
-    transaction.execute_unprepared("DELETE FROM stale_hours").await?;
-    transaction.execute_unprepared("DELETE FROM stale_titles").await?;
+    marks::take_all(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
     // The statement does not say how many rows it wrote, this transaction's own statistics do. A row that
     // changed was deleted and inserted.
-    const WRITTEN: &str = "SELECT greatest(pg_stat_get_xact_tuples_inserted('page_views_report'::regclass),
-                                           pg_stat_get_xact_tuples_deleted('page_views_report'::regclass))";
+    const WRITTEN: &str = "SELECT greatest(pg_stat_get_xact_tuples_inserted(to_regclass('page_views_report')),
+                                           pg_stat_get_xact_tuples_deleted(to_regclass('page_views_report')))";
     let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), WRITTEN)).await?;
     let written: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
     Ok(u64::try_from(written).unwrap_or_default())

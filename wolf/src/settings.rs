@@ -1,24 +1,31 @@
 //! What can be set about the Wolf.
 
+use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
+use entity::Database;
 
-use crate::{report_kind::ReportKind, schedule::Schedule};
+use crate::{error::WolfError, refresh::Refresher, report_kind::ReportKind, schedule::Schedule};
 
-/// When the report is refreshed, and what kind of relation it is.
+/// When the report is refreshed, what kind of relation it is, and what is dropped when it is old.
 #[derive(Args, Clone, Debug)]
 pub struct WolfSettings {
     /// When to refresh the report, in UTC: six fields, 'second minute hour day month weekday'
-    #[arg(long, env = "ANALYTICS_REFRESH_CRON", default_value = "*/10 * * * * *")]
+    #[arg(long, env = "ANALYTICS_REFRESH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
     pub refresh_cron: Schedule,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "the flag's own text is shown by --help, a comment here would replace the heading")]
+    #[allow(missing_docs, reason = "a comment here would replace the heading of --help")]
     pub report_kind: ReportKindSetting,
+    /// Drop hourly rows that are older than so many hours, whole days at a time; sums of days and months stay.
+    /// All hours are kept when this is left out
+    #[arg(long, env = "ANALYTICS_KEEP_HOURS", value_name = "HOURS", value_parser = clap::value_parser!(u32).range(48..=1_000_000))]
+    pub keep_hours: Option<u32>,
 }
 
 /// What kind of relation the report is to be.
 #[derive(Args, Copy, Clone, Debug)]
 pub struct ReportKindSetting {
-    /// What the report is on PostgreSQL; 'auto' leaves it as it is. On SQLite it is always a table
+    /// What the report is on PostgreSQL; 'auto' turns the materialized view that it is at first into a table when a
+    /// refresh has taken too long. On SQLite it is always a table
     #[arg(
         long = "report-kind",
         env = "ANALYTICS_REPORT_KIND",
@@ -27,18 +34,9 @@ pub struct ReportKindSetting {
         value_name = "KIND"
     )]
     choice: Choice,
-}
-
-impl ReportKindSetting {
-    /// The kind that is asked for, if one is.
-    #[must_use]
-    pub fn pinned(self) -> Option<ReportKind> {
-        match self.choice {
-            Choice::Auto => None,
-            Choice::MaterializedView => Some(ReportKind::MaterializedView),
-            Choice::Table => Some(ReportKind::Table),
-        }
-    }
+    /// How long a refresh of the materialized view may take with '--report-kind auto'
+    #[arg(long, env = "ANALYTICS_MATERIALIZED_VIEW_LIMIT_MS", default_value_t = 5_000, value_name = "MS")]
+    materialized_view_limit_ms: u32,
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
@@ -46,4 +44,25 @@ enum Choice {
     Auto,
     MaterializedView,
     Table,
+}
+
+impl ReportKindSetting {
+    /// A refresher that keeps to this setting, of a report that does: one that is pinned to the other kind is
+    /// converted now.
+    ///
+    /// # Errors
+    /// As [`Refresher::ensure_kind`].
+    pub async fn refresher(self, database: &Database) -> Result<Refresher, WolfError> {
+        let refresher = Refresher::new(database);
+        let pinned = match self.choice {
+            Choice::Auto => {
+                let limit = TimeDelta::milliseconds(self.materialized_view_limit_ms.into());
+                return Ok(refresher.converting_views_slower_than(limit));
+            }
+            Choice::MaterializedView => ReportKind::MaterializedView,
+            Choice::Table => ReportKind::Table,
+        };
+        refresher.ensure_kind(pinned).await?;
+        Ok(refresher)
+    }
 }

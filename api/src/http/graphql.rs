@@ -9,6 +9,7 @@ use axum::{
     body::Body,
     extract::{
         Query, State,
+        rejection::QueryRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -72,16 +73,22 @@ impl Refusal {
 /// Queries, and the way to subscriptions.
 pub(super) async fn get(
     State(app): State<App>,
-    Query(parameters): Query<QueryParameters>,
+    parameters: Result<Query<QueryParameters>, QueryRejection>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     protocol: Result<GraphQLProtocol, StatusCode>,
     headers: HeaderMap,
 ) -> Response {
+    let media = media_type(&headers);
     if let Ok(socket) = socket {
+        // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
+        if !websocket::is_same_origin(&headers) {
+            let message = "the page's origin may not open a socket here";
+            return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), media);
+        }
         return websocket::upgrade(app, socket, protocol.ok());
     }
-    let media = media_type(&headers);
-    match parameters.parse().and_then(queries_only) {
+    let parameters = parameters.map_err(|wrong| Refusal::malformed(wrong.body_text()));
+    match parameters.and_then(|Query(parameters)| parameters.parse()).and_then(queries_only) {
         Ok(request) => execute(&app, request, media).await,
         Err(refusal) => refuse(refusal, media),
     }
@@ -109,6 +116,10 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Ref
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
     };
     let bytes = collect(body, app.body_bytes_max).await?.ok_or_else(too_large)?;
+    // Lists of requests are not answered, nor parameters in a list.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object"));
+    }
     let parameters: Parameters = serde_json::from_slice(&bytes)
         .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))?;
     parameters.parse()
@@ -165,22 +176,22 @@ impl QueryParameters {
 
 /// What a browser can be made to GET must not change anything.
 fn queries_only(mut request: Request) -> Result<Request, Refusal> {
-    let name = request.operation_name.clone();
-    // A document that can't be parsed is answered like any other.
-    let Ok(document) = request.parsed_query() else { return Ok(request) };
-    let operation = match (&document.operations, name) {
-        (DocumentOperations::Single(operation), _) => Some(operation),
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name.as_str()),
-        (DocumentOperations::Multiple(_), None) => None,
-    };
-    match operation.map(|operation| operation.node.ty) {
-        Some(OperationType::Mutation) => Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            Code::BadUserInput,
-            "mutations are not answered by GET, use POST",
-        )),
-        _ => Ok(request),
+    if operation_type(&mut request) == Some(OperationType::Mutation) {
+        let message = "mutations are not answered by GET, use POST";
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
     }
+    Ok(request)
+}
+
+/// What the request would do; nothing when it can't be parsed or does not say which of its operations it means.
+pub(super) fn operation_type(request: &mut Request) -> Option<OperationType> {
+    let name = request.operation_name.clone();
+    let document = request.parsed_query().ok()?;
+    let operation = match &document.operations {
+        DocumentOperations::Single(operation) => Some(operation),
+        DocumentOperations::Multiple(operations) => operations.get(name?.as_str()),
+    };
+    operation.map(|operation| operation.node.ty)
 }
 
 async fn execute(app: &App, request: Request, media: &'static str) -> Response {
@@ -193,7 +204,7 @@ async fn execute(app: &App, request: Request, media: &'static str) -> Response {
 }
 
 /// Gives the GraphQL library's own errors their codes.
-fn complete(failure: &mut ServerError) {
+pub(super) fn complete(failure: &mut ServerError) {
     if code_of(failure).is_some() {
         return;
     }

@@ -1,15 +1,22 @@
 //! Subscriptions over WebSocket, in the protocol `graphql-transport-ws`.
 
-use async_graphql::{Data, Executor, Request, Response};
+use std::sync::Arc;
+
+use async_graphql::{Data, Executor, Request, Response, parser::types::OperationType};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
+    http::{HeaderMap, HeaderValue, header},
     response::IntoResponse,
 };
-use futures_util::{SinkExt, StreamExt, stream::BoxStream};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::App;
+use super::{App, graphql};
 use crate::schema::{AnalyticsSchema, AnswerSnapshot};
 
 /// The protocol's name.
@@ -21,20 +28,43 @@ const WRITE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Runs each operation of a socket like a request of its own.
 #[derive(Clone)]
-struct PerOperation(AnalyticsSchema);
+struct PerOperation {
+    schema: AnalyticsSchema,
+    tasks: TaskTracker,
+}
 
 impl Executor for PerOperation {
     async fn execute(&self, request: Request) -> Response {
-        self.0.execute(request.data(AnswerSnapshot::default())).await
+        let mut answer = self.schema.execute(request.data(AnswerSnapshot::default())).await;
+        answer.errors.iter_mut().for_each(graphql::complete);
+        answer
     }
 
-    fn execute_stream(
-        &self,
-        request: Request,
-        session_data: Option<std::sync::Arc<Data>>,
-    ) -> BoxStream<'static, Response> {
-        Executor::execute_stream(&self.0, request.data(AnswerSnapshot::default()), session_data)
+    fn execute_stream(&self, mut request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        if graphql::operation_type(&mut request) != Some(OperationType::Subscription) {
+            // In a task of its own, to its end: on a client that does not read it would stop half-way, with a
+            // connection to the database in its hands.
+            let executor = self.clone();
+            let answer = self.tasks.spawn(async move { executor.execute(request).await });
+            return Box::pin(stream::once(answer).filter_map(async |answer| answer.ok()));
+        }
+        let request = request.data(AnswerSnapshot::default());
+        let answers = Executor::execute_stream(&self.schema, request, session_data);
+        Box::pin(answers.map(|mut answer| {
+            answer.errors.iter_mut().for_each(graphql::complete);
+            answer
+        }))
     }
+}
+
+/// Whether the request comes from no page, or from one of this server's own.
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if !headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    let page = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    page.is_some() && page == text(header::HOST)
 }
 
 pub(super) fn upgrade(
@@ -64,7 +94,7 @@ async fn talk(app: App, socket: WebSocket, protocol: Option<GraphQLProtocol>) {
         drop(sink.send(Message::Close(Some(close))).await);
         return;
     };
-    let executor = PerOperation(app.schema);
+    let executor = PerOperation { schema: app.schema, tasks: app.sockets };
     let stream = stream.take_until(app.stop.cancelled());
     GraphQLWebSocket::new_with_pair(&mut sink, stream, executor, protocol).serve().await;
     if app.stop.is_cancelled() {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use entity::{Database, DatabaseKind};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
 use super::{
@@ -125,14 +125,15 @@ impl Recorder {
 }
 
 impl Committer {
-    /// Commits until every [`Recorder`] is dropped and all that they took is answered.
-    pub async fn run(self) {
+    /// Commits until every [`Recorder`] is dropped, or until `stop`, and all that they took is answered. What is
+    /// recorded after `stop` is refused.
+    pub async fn run(self, stop: CancellationToken) {
         let shared = Arc::new(self);
         let tasks = TaskTracker::new();
         for _ in 0..shared.committers {
-            let committer = Arc::clone(&shared);
+            let (committer, stop) = (Arc::clone(&shared), stop.clone());
             tasks.spawn(async move {
-                while let Some(group) = committer.gather().await {
+                while let Some(group) = committer.gather(&stop).await {
                     committer.commit(group).await;
                 }
             });
@@ -142,9 +143,17 @@ impl Committer {
     }
 
     /// Waits for a submission and takes all that wait behind it, up to the bound.
-    async fn gather(&self) -> Option<Vec<Submission>> {
+    async fn gather(&self, stop: &CancellationToken) -> Option<Vec<Submission>> {
         let mut queue = self.queue.lock().await;
-        let mut group = vec![queue.recv().await?];
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                queue.recv().await
+            }
+            first = queue.recv() => first,
+        };
+        let mut group = vec![first?];
         let mut size = group[0].request.increments.len();
         while size < INCREMENTS_PER_COMMIT_MAX {
             let Ok(submission) = queue.try_recv() else { break };

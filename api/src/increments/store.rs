@@ -6,7 +6,7 @@ mod sqlite;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use entity::{Database, DatabaseKind, Hour, clock};
+use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
 use sqlx::{Connection, PgPool, SqlitePool};
 
 use super::{
@@ -105,7 +105,8 @@ impl Store {
 
 async fn commit_postgres(pool: &PgPool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin().await?;
+    // Whatever the role's default is: a second request with a key has to see what the first one committed.
+    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let written = write(&mut *transaction, requests, known).await?;
     transaction.commit().await?;
     known.learn(written.pages);
@@ -170,27 +171,24 @@ async fn claim<S: Statements>(
     let seen: Vec<_> = keys.iter().map(|(key, _)| key.text.as_str()).filter(|key| !claimed.contains(*key)).collect();
     let seen = if seen.is_empty() { HashMap::new() } else { statements.fingerprints(&seen).await? };
     let outcome = |(index, request): (usize, &&Request)| {
-        let Some((key, fingerprint)) = &request.key else { return Outcome::Counted };
+        let Some((key, fingerprint)) = &request.key else { return Ok(Outcome::Counted) };
         let (first_index, first_fingerprint) = first[key];
         let counted = match seen.get(&key.text) {
             Some(fingerprint) => fingerprint.as_slice(),
-            None if index == first_index => return Outcome::Counted,
+            // Neither new nor there: it was pruned in between, and the same again will find it new.
+            None if !claimed.contains(&key.text) => return Err(sqlx::Error::RowNotFound),
+            None if index == first_index => return Ok(Outcome::Counted),
             None => first_fingerprint.as_slice(),
         };
-        if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused }
+        Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
     };
-    Ok(requests.iter().enumerate().map(outcome).collect())
+    requests.iter().enumerate().map(outcome).collect()
 }
 
 fn classify(error: sqlx::Error) -> StoreError {
-    let sqlx::Error::Database(database) = &error else { return StoreError::Unavailable(error) };
-    let code = database.code().unwrap_or_default();
-    // PostgreSQL's codes have five characters and SQLite's at most four: neither takes the other's for its own.
-    if postgres::is_conflict(&code) {
-        StoreError::Conflict(error)
-    } else if postgres::is_unavailable(&code) || sqlite::is_busy(&code) {
-        StoreError::Unavailable(error)
-    } else {
-        StoreError::Refused(error)
+    match Failure::of_sqlx(&error) {
+        Failure::Conflict => StoreError::Conflict(error),
+        Failure::Unavailable => StoreError::Unavailable(error),
+        Failure::Refused => StoreError::Refused(error),
     }
 }

@@ -8,6 +8,8 @@ use entity::Hour;
 
 /// The years that a range may begin and end in.
 const YEARS: RangeInclusive<i32> = 1..=9_999;
+/// How far ahead of the clock a view may have been recorded.
+const AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// A series has at most this many points.
 const POINTS_MAX: usize = 10_000;
 
@@ -56,8 +58,11 @@ pub struct Interval {
     pub start: Hour,
     /// The hour after the last one.
     pub end: Hour,
-    /// Whether the interval that was asked for begins and ends at whole hours of UTC.
+    /// Whether the interval that was asked for begins and ends where the report can be cut: at whole hours of UTC,
+    /// and at whole days where hours were dropped.
     pub exact: bool,
+    /// Before this hour only whole days are kept.
+    hours_since: Option<Hour>,
 }
 
 /// Why there is no such interval or series.
@@ -70,8 +75,11 @@ pub enum IntervalError {
     #[error("interval.range.{0} must lie in the years {first} to {last}", first = YEARS.start(), last = YEARS.end())]
     Year(&'static str),
     /// A series of it would be too long.
-    #[error("series.granularity: the interval has {0} points, at most {POINTS_MAX} are answered; choose a coarser one")]
-    TooManyPoints(usize),
+    #[error("series.granularity: of {hours} hours there would be more than {POINTS_MAX} points; choose a coarser one")]
+    TooManyPoints {
+        /// The interval's length.
+        hours: i32,
+    },
 }
 
 impl Interval {
@@ -81,7 +89,7 @@ impl Interval {
         let today = now.with_timezone(&zone).date_naive();
         let month = first_of_month(today);
         let days = |from: NaiveDate, to: NaiveDate| Self::cut(midnight(zone, from), midnight(zone, to));
-        let hours_until_now = |start: Hour| Self { start, end: Hour::containing(now).plus(1), exact: true };
+        let hours_until_now = |start: Hour| Self::of_hours(start, Hour::containing(now).plus(1), true);
         match period {
             Period::Today => days(today, add_days(today, 1)),
             Period::Yesterday => days(add_days(today, -1), today),
@@ -97,9 +105,9 @@ impl Interval {
             }
             Period::AllTime => {
                 // What was recorded a little ahead of the clock is counted too.
-                let end = Hour::containing(now).plus(1);
+                let end = Hour::containing(now + AHEAD).plus(1);
                 let start = first.unwrap_or(end);
-                Self { start, end: end.max(start), exact: true }
+                Self::of_hours(start, end.max(start), true)
             }
         }
     }
@@ -122,7 +130,24 @@ impl Interval {
 
     fn cut(start: DateTime<Utc>, end: DateTime<Utc>) -> Self {
         let (first, last) = (Hour::containing(start), Hour::containing(end));
-        Self { start: first, end: last, exact: first.start() == start && last.start() == end }
+        Self::of_hours(first, last, first.start() == start && last.start() == end)
+    }
+
+    fn of_hours(start: Hour, end: Hour, exact: bool) -> Self {
+        Self { start, end, exact, hours_since: None }
+    }
+
+    /// The same, cut at the day below where it lies before `hours_since`, of which the report has no hours any more.
+    #[must_use]
+    pub fn with_hours_since(self, hours_since: Option<NaiveDate>) -> Self {
+        let wider = Self { hours_since: hours_since.map(|date| Hour::new(date, 0)), ..self };
+        let (start, end) = (wider.floor(self.start), wider.floor(self.end));
+        Self { start, end, exact: self.exact && (start, end) == (self.start, self.end), ..wider }
+    }
+
+    /// The latest hour up to `hour` at which the report can be cut.
+    fn floor(&self, hour: Hour) -> Hour {
+        if self.hours_since.is_some_and(|since| hour < since) { hour.day_start() } else { hour }
     }
 
     /// The hours at which buckets of `granularity` begin, and the interval's end. The first and the last
@@ -134,28 +159,33 @@ impl Interval {
         if self.start >= self.end {
             return Ok(Vec::new());
         }
-        let hours = usize::try_from(self.end.since(self.start)).unwrap_or(usize::MAX);
-        let mut cuts = vec![self.start];
-        if granularity == Granularity::Hour {
-            if hours > POINTS_MAX {
-                return Err(IntervalError::TooManyPoints(hours));
-            }
-            cuts.extend((1..self.end.since(self.start)).map(|hours| self.start.plus(hours)));
+        let hours = self.end.since(self.start);
+        let mut next: Box<dyn FnMut() -> Hour> = if granularity == Granularity::Hour {
+            let mut hour = self.start;
+            Box::new(move || {
+                hour = hour.plus(1);
+                hour
+            })
         } else {
             let mut day = first_day(granularity, self.start.start().with_timezone(&zone).date_naive());
-            loop {
+            Box::new(move || {
                 day = next_day(granularity, day);
-                let cut = Hour::containing(midnight(zone, day));
-                if cut >= self.end {
-                    break;
-                }
-                // Hours cut below may fall together with the interval's own start.
-                if cut > self.start {
-                    cuts.push(cut);
-                }
-                if cuts.len() > POINTS_MAX {
-                    return Err(IntervalError::TooManyPoints(hours.div_ceil(24)));
-                }
+                Hour::containing(midnight(zone, day))
+            })
+        };
+        let mut cuts = vec![self.start];
+        loop {
+            let cut = next();
+            if cut >= self.end {
+                break;
+            }
+            // Cut below, one may fall together with the one before it.
+            let cut = self.floor(cut);
+            if cuts.last().is_some_and(|last| *last < cut) {
+                cuts.push(cut);
+            }
+            if cuts.len() > POINTS_MAX {
+                return Err(IntervalError::TooManyPoints { hours });
             }
         }
         cuts.push(self.end);
@@ -298,9 +328,30 @@ mod tests {
     }
 
     #[test]
+    fn where_hours_were_dropped_days_are_whole() {
+        let since = Some("2026-04-01".parse().unwrap());
+        let range = Interval::of_range(at("2026-03-30T22:00:00Z"), at("2026-04-02T22:00:00Z")).unwrap();
+        let range = range.with_hours_since(since);
+        assert_eq!((range.start.start(), range.end.start()), (at("2026-03-30T00:00:00Z"), at("2026-04-02T22:00:00Z")));
+        assert!(!range.exact);
+        let cuts = |granularity| -> Vec<String> {
+            let cuts = range.buckets(granularity, Berlin).unwrap();
+            cuts.iter().map(|cut| cut.start().format("%m-%dT%H").to_string()).collect()
+        };
+        assert_eq!(cuts(Granularity::Day), ["03-30T00", "03-31T00", "04-01T22", "04-02T22"]);
+        assert_eq!(cuts(Granularity::Hour)[..4], ["03-30T00", "03-31T00", "04-01T00", "04-01T01"]);
+        assert!(
+            Interval::of_range(at("2026-04-01T05:00:00Z"), at("2026-04-02T22:00:00Z"))
+                .unwrap()
+                .with_hours_since(since)
+                .exact
+        );
+    }
+
+    #[test]
     fn a_series_is_bounded() {
         let long = Interval::of_range(at("2000-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).unwrap();
-        assert!(matches!(long.buckets(Granularity::Hour, UTC), Err(IntervalError::TooManyPoints(_))));
+        assert!(matches!(long.buckets(Granularity::Hour, UTC), Err(IntervalError::TooManyPoints { .. })));
         assert!(long.buckets(Granularity::Day, UTC).is_ok());
         let endless = Interval::of_range(at("0001-01-01T00:00:00Z"), at("9999-12-31T23:00:00Z")).unwrap();
         for granularity in [Granularity::Hour, Granularity::Day, Granularity::Week, Granularity::Month] {

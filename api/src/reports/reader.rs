@@ -2,10 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::{Database, DatabaseKind, Hour};
-use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionOptions, TransactionTrait,
-};
+use entity::{Database, Hour, snapshot};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 
 use super::{
     cover::{cover, cover_each},
@@ -29,7 +27,6 @@ pub enum ReportError {
 #[derive(Clone, Debug)]
 pub struct ReportReader {
     db: DatabaseConnection,
-    kind: DatabaseKind,
 }
 
 /// The report and its freshness at one moment: whatever is read from it adds up, however often the report is
@@ -58,7 +55,7 @@ impl ReportReader {
     /// A reader of `database`'s report.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { db: database.readers.clone(), kind: database.kind }
+        Self { db: database.readers.clone() }
     }
 
     /// The report as it is now.
@@ -66,14 +63,7 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn snapshot(&self) -> Result<Snapshot, ReportError> {
-        // On SQLite every transaction is a snapshot from its first read on.
-        let postgres = self.kind == DatabaseKind::Postgres;
-        let options = TransactionOptions {
-            isolation_level: postgres.then_some(IsolationLevel::RepeatableRead),
-            access_mode: postgres.then_some(AccessMode::ReadOnly),
-            sqlite_transaction_mode: None,
-        };
-        let transaction = self.db.begin_with_options(options).await?;
+        let transaction = snapshot::begin(&self.db).await?;
         let freshness = Freshness::read(&transaction).await?;
         Ok(Snapshot { transaction, freshness })
     }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use async_graphql::{Error, ErrorExtensions, ServerError, Value};
+use entity::failure::Failure;
 use sea_orm::DbErr;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     BadUserInput,
+    Forbidden,
     Overloaded,
     Unavailable,
     PayloadTooLarge,
@@ -26,6 +28,7 @@ impl Code {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Forbidden => "FORBIDDEN",
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
@@ -85,7 +88,7 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
 }
 
 pub(super) fn of_database(failure: &DbErr) -> Error {
-    if matches!(failure, DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) {
+    if Failure::of(failure) != Failure::Refused {
         tracing::warn!(error = failure as &dyn StdError, "the database can't be reached");
         return error(Code::Unavailable, "the database can't be reached, try again later");
     }

@@ -150,7 +150,7 @@ impl PageFilter {
     }
 }
 
-fn check_text(field: &str, text: &str) -> async_graphql::Result<()> {
+pub(super) fn check_text(field: &str, text: &str) -> async_graphql::Result<()> {
     if text.is_empty() || text.len() > TEXT_BYTES_MAX {
         let message = format!("{field} must be 1 to {TEXT_BYTES_MAX} bytes long, not {}", text.len());
         return Err(error(Code::BadUserInput, message));

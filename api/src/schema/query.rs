@@ -2,8 +2,11 @@
 
 use async_graphql::{Context, Object};
 
-use super::{errors, freshness::Freshness, inputs::ReportFilter, report::Report};
-use crate::freshness::FreshnessFeed;
+use super::{
+    freshness::Freshness,
+    inputs::ReportFilter,
+    report::{self, Report},
+};
 
 /// What can be asked.
 #[derive(Copy, Clone, Debug)]
@@ -17,9 +20,8 @@ impl Query {
         Report::new(context, filter.unwrap_or_default()).await
     }
 
-    /// How current the report is.
+    /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
-        let freshness = context.data::<FreshnessFeed>()?.read().await;
-        freshness.as_ref().map(Freshness::from).map_err(errors::of_database)
+        Ok((&report::snapshot(context).await?.freshness).into())
     }
 }

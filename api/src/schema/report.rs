@@ -13,7 +13,7 @@ use super::{
     AnswerSnapshot,
     errors::{self, Code, error},
     freshness::Freshness,
-    inputs::{Granularity, IntervalChoice, ReportFilter},
+    inputs::{self, Granularity, IntervalChoice, ReportFilter},
     scalars::SafeInt,
 };
 use crate::reports::{self, After, PageFilter, ReportReader, Snapshot};
@@ -38,7 +38,8 @@ pub(crate) struct Interval {
     start: DateTime<Utc>,
     /// The moment after the last one.
     end: DateTime<Utc>,
-    /// False when what was asked for does not begin and end at whole hours of UTC: it was cut at the hour below.
+    /// False when what was asked for does not begin and end at whole hours of UTC, or at whole days where the hours
+    /// were dropped for their age: it was cut below.
     exact: bool,
 }
 
@@ -115,6 +116,7 @@ impl Report {
                 reports::Interval::of_period(period, filter.zone, clock::process_now(), first)
             }
         };
+        let interval = interval.with_hours_since(snapshot(context).await?.freshness.hours_since);
         Ok(Self { interval, pages: filter.pages, zone: filter.zone })
     }
 }
@@ -124,7 +126,7 @@ impl Report {
 impl Report {
     /// What the filter's interval came to.
     async fn interval(&self) -> Interval {
-        let reports::Interval { start, end, exact } = self.interval;
+        let reports::Interval { start, end, exact, .. } = self.interval;
         Interval { start: start.start(), end: end.start(), exact }
     }
 
@@ -222,11 +224,12 @@ impl Cursor {
     fn decode(cursor: &str) -> async_graphql::Result<After> {
         let OpaqueCursor(Self { views, page, .. }) = OpaqueCursor::decode_cursor(cursor)
             .map_err(|_unreadable| error(Code::BadUserInput, "pages.after is not a cursor of this list"))?;
+        inputs::check_text("pages.after", &page)?;
         Ok(After { views, name: page })
     }
 }
 
-async fn snapshot<'a>(context: &Context<'a>) -> async_graphql::Result<&'a Snapshot> {
+pub(super) async fn snapshot<'a>(context: &Context<'a>) -> async_graphql::Result<&'a Snapshot> {
     let answer = context.data::<AnswerSnapshot>()?;
     answered(answer.get(context.data::<ReportReader>()?).await)
 }

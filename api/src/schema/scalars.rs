@@ -3,7 +3,7 @@
 use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, Value};
 
 /// The greatest whole number below which JavaScript has all of them: 2^53 - 1.
-const SAFE_MAX: i64 = (1 << 53) - 1;
+const SAFE_MAX: u64 = (1 << 53) - 1;
 
 /// A whole number that JavaScript holds exactly.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -18,13 +18,13 @@ impl ScalarType for SafeInt {
             _ => None,
         };
         match number {
-            Some(number) if number.abs() <= SAFE_MAX => Ok(Self(number)),
+            Some(number) if number.unsigned_abs() <= SAFE_MAX => Ok(Self(number)),
             _ => Err(InputValueError::expected_type(value)),
         }
     }
 
     fn is_valid(value: &Value) -> bool {
-        matches!(value, Value::Number(number) if number.as_i64().is_some_and(|number| number.abs() <= SAFE_MAX))
+        matches!(value, Value::Number(number) if number.as_i64().is_some_and(|number| number.unsigned_abs() <= SAFE_MAX))
     }
 
     fn to_value(&self) -> Value {

@@ -8,9 +8,11 @@ BEGIN
     END IF;
 END $$;
 DROP VIEW page_views_live;
+DROP VIEW counted_days;
 DROP TABLE report_refreshes;
 DROP TABLE idempotency_keys;
 DROP TABLE stale_titles;
 DROP TABLE stale_hours;
+DROP TABLE kept_days;
 DROP TABLE page_views;
 DROP TABLE pages;

@@ -19,12 +19,22 @@ CREATE TABLE page_views (
 
 CREATE INDEX page_views_by_hour ON page_views (date, hour);
 
+-- The sums of days whose hourly rows were dropped for their age.
+CREATE TABLE kept_days (
+    name  text COLLATE "C" NOT NULL,
+    date  date NOT NULL,
+    views bigint NOT NULL,
+    PRIMARY KEY (name, date)
+);
+
 -- Append-only for writers, emptied by the Wolf: mostly dead rows, so vacuumed by number and not by share.
 CREATE TABLE stale_hours (
     id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     date date NOT NULL,
     hour smallint NOT NULL CHECK (hour BETWEEN 0 AND 23)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
+
+CREATE INDEX stale_hours_by_hour ON stale_hours (date, hour);
 
 CREATE TABLE stale_titles (
     id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -47,10 +57,17 @@ CREATE TABLE report_refreshes (
     finished_at     timestamptz,
     next_refresh_at timestamptz,
     overdue_at      timestamptz,
+    hours_since     date,
     hours           integer NOT NULL DEFAULT 0,
     rows_changed    bigint NOT NULL DEFAULT 0,
     error           text
 );
+
+-- All that is counted, by day.
+CREATE VIEW counted_days AS
+    SELECT name, date, views FROM page_views
+UNION ALL
+    SELECT name, date, views FROM kept_days;
 
 -- The definition of the report: always right, slow. The site's rows have the empty name.
 -- A title stands on month rows alone, so that a changed one touches a row a month.
@@ -59,12 +76,12 @@ CREATE VIEW page_views_live AS
     FROM page_views
 UNION ALL
     SELECT 'day', name, date, 0::smallint, NULL, sum(views)::bigint
-    FROM page_views GROUP BY name, date
+    FROM counted_days GROUP BY name, date
 UNION ALL
     SELECT 'month', month.name, month.date, 0::smallint, pages.title, month.views
     FROM (
         SELECT name, date_trunc('month', date::timestamp)::date AS date, sum(views)::bigint AS views
-        FROM page_views GROUP BY 1, 2
+        FROM counted_days GROUP BY 1, 2
     ) AS month
     LEFT JOIN pages ON pages.name = month.name
 UNION ALL
@@ -72,10 +89,10 @@ UNION ALL
     FROM page_views GROUP BY date, hour
 UNION ALL
     SELECT 'day', '', date, 0::smallint, NULL, sum(views)::bigint
-    FROM page_views GROUP BY date
+    FROM counted_days GROUP BY date
 UNION ALL
     SELECT 'month', '', date_trunc('month', date::timestamp)::date, 0::smallint, NULL, sum(views)::bigint
-    FROM page_views GROUP BY 3;
+    FROM counted_days GROUP BY 3;
 
 CREATE MATERIALIZED VIEW page_views_report AS
     SELECT grain, name, date, hour, title, views FROM page_views_live;

@@ -17,12 +17,22 @@ CREATE TABLE page_views (
 
 CREATE INDEX page_views_by_hour ON page_views (date, hour);
 
+-- The sums of days whose hourly rows were dropped for their age.
+CREATE TABLE kept_days (
+    name  TEXT NOT NULL,
+    date  TEXT NOT NULL,
+    views INTEGER NOT NULL,
+    PRIMARY KEY (name, date)
+) STRICT, WITHOUT ROWID;
+
 -- AUTOINCREMENT: the ids of deleted marks do not return.
 CREATE TABLE stale_hours (
     id   INTEGER PRIMARY KEY AUTOINCREMENT,
     date TEXT NOT NULL,
     hour INTEGER NOT NULL CHECK (hour BETWEEN 0 AND 23)
 ) STRICT;
+
+CREATE INDEX stale_hours_by_hour ON stale_hours (date, hour);
 
 CREATE TABLE stale_titles (
     id   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,10 +55,17 @@ CREATE TABLE report_refreshes (
     finished_at     TEXT,
     next_refresh_at TEXT,
     overdue_at      TEXT,
+    hours_since     TEXT,
     hours           INTEGER NOT NULL DEFAULT 0,
     rows_changed    INTEGER NOT NULL DEFAULT 0,
     error           TEXT
 ) STRICT;
+
+-- All that is counted, by day.
+CREATE VIEW counted_days AS
+    SELECT name, date, views FROM page_views
+UNION ALL
+    SELECT name, date, views FROM kept_days;
 
 -- The definition of the report: always right, slow. The site's rows have the empty name.
 -- A title stands on month rows alone, so that a changed one touches a row a month.
@@ -57,12 +74,12 @@ CREATE VIEW page_views_live AS
     FROM page_views
 UNION ALL
     SELECT 'day', name, date, 0, NULL, sum(views)
-    FROM page_views GROUP BY name, date
+    FROM counted_days GROUP BY name, date
 UNION ALL
     SELECT 'month', month.name, month.date, 0, pages.title, month.views
     FROM (
         SELECT name, date(date, 'start of month') AS date, sum(views) AS views
-        FROM page_views GROUP BY 1, 2
+        FROM counted_days GROUP BY 1, 2
     ) AS month
     LEFT JOIN pages ON pages.name = month.name
 UNION ALL
@@ -70,10 +87,10 @@ UNION ALL
     FROM page_views GROUP BY date, hour
 UNION ALL
     SELECT 'day', '', date, 0, NULL, sum(views)
-    FROM page_views GROUP BY date
+    FROM counted_days GROUP BY date
 UNION ALL
     SELECT 'month', '', date(date, 'start of month'), 0, NULL, sum(views)
-    FROM page_views GROUP BY 3;
+    FROM counted_days GROUP BY 3;
 
 -- One page's rows, or the site's, in the order of time.
 CREATE TABLE page_views_report (

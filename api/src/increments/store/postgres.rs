@@ -9,17 +9,6 @@ use sqlx::PgConnection;
 use super::Statements;
 use crate::increments::increment::{Fingerprint, IdempotencyKey, Title};
 
-/// `serialization_failure` and `deadlock_detected`: <https://www.postgresql.org/docs/15/errcodes-appendix.html>
-pub(super) fn is_conflict(code: &str) -> bool {
-    matches!(code, "40001" | "40P01")
-}
-
-/// The classes "connection exception", "insufficient resources" and "operator intervention" (a server that
-/// stops or starts); and "read only transaction", which a standby answers.
-pub(super) fn is_unavailable(code: &str) -> bool {
-    code.len() == 5 && ["08", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25006"
-}
-
 fn columns(hours: impl Iterator<Item = Hour> + Clone) -> (Vec<NaiveDate>, Vec<i16>) {
     (hours.clone().map(Hour::date).collect(), hours.map(Hour::of_day).collect())
 }

@@ -10,12 +10,6 @@ use sqlx::SqliteConnection;
 use super::Statements;
 use crate::increments::increment::{Fingerprint, IdempotencyKey, Title};
 
-/// `SQLITE_BUSY` and its extended codes: <https://www.sqlite.org/rescode.html#busy>
-pub(super) fn is_busy(code: &str) -> bool {
-    const PRIMARY_CODE_MASK: u32 = 0xff;
-    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & PRIMARY_CODE_MASK == 5)
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

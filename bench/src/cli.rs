@@ -1,0 +1,104 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::dataset::PAGES;
+
+const MILLION: u64 = 1_000_000;
+const ROWS: [u64; 2] = [MILLION, 5 * MILLION];
+const ROWS_LARGE: u64 = 20 * MILLION;
+const ROWS_LATENCY: u64 = 5 * MILLION;
+
+/// The load and scale benchmarks. Prints Markdown for bench/RESULTS.md.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The report's refresh: the merge against the database's own, by the number of hourly rows
+    Refresh(Settings),
+}
+
+/// What is measured, and where.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Settings {
+    /// Numbers of hourly rows, multiples of 10,000 [default: 1000000,5000000; with --latency 5000000]
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = parse_rows)]
+    rows: Vec<u64>,
+    /// 20 million hourly rows too (about 20 GB on disk, an hour)
+    #[arg(long)]
+    large: bool,
+    /// How often the merge is measured; the median counts
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) runs: u32,
+    /// How often the native refresh is measured (with 20 million rows or more: once)
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    native_runs: u32,
+    /// Also measure merge and reads with an index by hour that covers the views
+    #[arg(long, conflicts_with = "latency")]
+    pub(crate) covering: bool,
+    /// Measure what writers and readers notice of the merge instead
+    #[arg(long)]
+    pub(crate) latency: bool,
+    /// How long writers and readers are measured without refreshes, and during refreshes
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// How long each writer and reader waits between two requests
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub(crate) pause_ms: u64,
+    /// A running server, as a superuser, instead of one of its own: databases `analytics_bench_*` come and go there
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres_url: Option<String>,
+}
+
+impl Settings {
+    /// How many hourly rows there shall be, one database each.
+    pub(crate) fn rows(&self) -> Vec<u64> {
+        let mut rows = match self.rows.as_slice() {
+            [] if self.latency => vec![ROWS_LATENCY],
+            [] => ROWS.to_vec(),
+            rows => rows.to_vec(),
+        };
+        if self.large && !rows.contains(&ROWS_LARGE) {
+            rows.push(ROWS_LARGE);
+        }
+        rows
+    }
+
+    /// How often the native refresh of `rows` hourly rows is measured: it takes minutes.
+    pub(crate) fn native_runs(&self, rows: u64) -> u32 {
+        if rows < ROWS_LARGE { self.native_runs } else { 1 }
+    }
+}
+
+fn parse_rows(text: &str) -> Result<u64, String> {
+    let rows: u64 = text.parse().map_err(|error| format!("{error}"))?;
+    let pages = u64::from(PAGES);
+    if rows == 0 || !rows.is_multiple_of(pages) {
+        return Err(format!("must be a multiple of {pages}, the number of pages: every page has a row each hour"));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn rows_come_in_whole_hours() {
+        assert_eq!(parse_rows("50000"), Ok(50_000));
+        assert!(parse_rows("0").is_err());
+        assert!(parse_rows("15000").is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! All that is different on a PostgreSQL with the extension Citus: tables are distributed by the page's name, so that
+//! what belongs to a page lies on one node. Everything else stays on the coordinator.
+//!
+//! The other statements keep to what Citus allows wherever they run: only columns, `excluded` and immutable functions
+//! in `DO UPDATE`, `name` in every conflict target, times as bound values. A materialized view can't be distributed,
+//! so the report is a table here.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+
+/// The tables that are distributed, with the one whose placement all others follow first.
+const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];
+
+/// Whether the database has the extension.
+pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
+    if db.get_database_backend() != DbBackend::Postgres {
+        return Ok(false);
+    }
+    let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, SQL)).await?;
+    row.map_or(Ok(false), |row| row.try_get_by_index(0))
+}
+
+/// Distributes all tables that are not yet. Nothing happens without the extension.
+pub(crate) async fn distribute<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    for table in DISTRIBUTED {
+        distribute_table(db, table).await?;
+    }
+    Ok(())
+}
+
+/// Distributes one table if it is not yet. Nothing happens without the extension.
+pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) -> Result<(), DbErr> {
+    if is_installed(db).await? {
+        db.execute_unprepared(&statement(table)).await?;
+    }
+    Ok(())
+}
+
+/// What is in the table already is moved to where it belongs.
+fn statement(table: &str) -> String {
+    let placement = match DISTRIBUTED[0] {
+        first if first == table => String::new(),
+        first => format!(", colocate_with => '{first}'"),
+    };
+    format!(
+        "SELECT create_distributed_table('{table}', 'name'{placement})
+         WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = '{table}'::regclass)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_distributed_by_name_beside_the_pages() {
+        assert!(statement("pages").starts_with("SELECT create_distributed_table('pages', 'name')\n"));
+        for table in &DISTRIBUTED[1..] {
+            let expected = format!("SELECT create_distributed_table('{table}', 'name', colocate_with => 'pages')\n");
+            assert!(statement(table).starts_with(&expected));
+        }
+    }
+
+    #[test]
+    fn a_table_is_distributed_once() {
+        assert!(statement("page_views").contains("WHERE NOT EXISTS (SELECT FROM pg_dist_partition"));
+    }
+}

@@ -1,0 +1,77 @@
+//! Compares the report with its definition.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use entity::{Database, snapshot};
+use sea_orm::{DbBackend, FromQueryResult, Statement};
+
+use crate::error::{During, WolfError};
+
+/// How many differences are listed; all are counted.
+const DIFFERENCES_MAX: u32 = 100;
+
+/// One row that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Difference {
+    /// `hour`, `day` or `month`.
+    pub grain: String,
+    /// The page, or the site's empty name.
+    pub name: String,
+    /// The bucket's first day.
+    pub date: NaiveDate,
+    /// The bucket's hour of the day.
+    pub hour: i16,
+    /// What the counts add up to; none when there should be no such row.
+    pub expected_views: Option<i64>,
+    /// What the report has; none when it has no such row.
+    pub reported_views: Option<i64>,
+    /// The page's title, on month rows.
+    pub expected_title: Option<String>,
+    /// The title that the report has.
+    pub reported_title: Option<String>,
+    differences: i64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// How many rows differ.
+    pub count: i64,
+    /// The first 100 of them, by grain and time.
+    pub differences: Vec<Difference>,
+}
+
+/// Compares the report of `database` with its definition, in one snapshot, while recording and refreshes go on.
+/// Hours that changed since the last refresh are believed; the sums over them are compared all the same.
+///
+/// # Errors
+/// [`WolfError::Database`].
+pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
+    let backend = database.kind.backend();
+    let month = match backend {
+        DbBackend::Postgres => "date_trunc('month', date::timestamp)::date",
+        _ => "date(date, 'start of month')",
+    };
+    let sql = include_str!("verify/differences.sql")
+        .replace("{month}", month)
+        .replace("{limit}", &DIFFERENCES_MAX.to_string());
+    let transaction = snapshot::begin(&database.wolf).await.during("begin the verification")?;
+    let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
+    let differences = differences.during("compare the report with its definition")?;
+    transaction.rollback().await.during("end the verification")?;
+    Ok(Verification { count: differences.first().map_or(0, |first| first.differences), differences })
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { grain, name, date, hour, .. } = self;
+        let views = |views: Option<i64>| views.map_or_else(|| "no row".to_owned(), |views| format!("{views} views"));
+        let name = if name.is_empty() { "the whole site" } else { name };
+        write!(f, "{grain} {date} {hour:02}:00 of {name}: ")?;
+        if self.expected_views != self.reported_views {
+            return write!(f, "{} expected, {} reported", views(self.expected_views), views(self.reported_views));
+        }
+        write!(f, "title {:?} expected, {:?} reported", self.expected_title, self.reported_title)
+    }
+}
