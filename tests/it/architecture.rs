@@ -49,6 +49,7 @@ fn bad_settings_are_refused_with_the_reason() {
         (&["--refresh-cron", "* * * * *"][..], "six fields"),
         (&["--refresh-cron", "0 0 0 31 2 *"], "never comes due"),
         (&["--database-url", "mysql://host/db"], "sqlite://"),
+        (&["--database-url", "postgres://me:secret@host:port/db"], "can't be read"),
         (&["--queue-increments", "9999"], "9999"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -57,6 +58,7 @@ fn bad_settings_are_refused_with_the_reason() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(complaint.contains(reason), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("secret"), "{complaint}");
     }
 }
 

@@ -97,6 +97,20 @@ async fn a_server_that_is_told_to_stop_answers_what_it_took(rung: Rung) {
     );
 }
 
+/// A client that never sends the rest of its request does not keep the server from ending in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_hangs_does_not_keep_the_server() {
+    use std::io::Write;
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let mut server = Server::start(&database, &[]);
+    let mut hanging = std::net::TcpStream::connect(&server.address).unwrap();
+    let head = "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    hanging.write_all(head.as_bytes()).unwrap();
+    assert!(server.data("{ freshness { status } }", json!({})).await.is_ok());
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_told_to_stop_answers_what_it_took_on_sqlite() {
     a_server_that_is_told_to_stop_answers_what_it_took(Rung::Sqlite).await;

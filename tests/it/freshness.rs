@@ -112,6 +112,65 @@ on_all_databases! {
     }
 }
 
+/// Browsers let any page open a socket to anywhere; only the server can refuse.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_page_gets_no_socket() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    for (origin, accepted) in [("http://evil.example".to_owned(), false), (format!("http://{}", app.address), true)] {
+        let mut request = format!("ws://{}/graphql", app.address).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        assert_eq!(connect_async(request).await.is_ok(), accepted, "{origin}");
+    }
+}
+
+/// Operations of a client that never reads run to their end and give their connections back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_takes_nothing_from_others() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let mut silent = subscribe(&app.address).await;
+    let query = "{ report(filter: { interval: { range: { start: \"2025-01-01T00:00:00Z\", end: \"2026-01-01T00:00:00Z\" } } }) { series(granularity: HOUR) { start end views } } }";
+    for id in 0..100 {
+        let message = json!({ "id": format!("q{id}"), "type": "subscribe", "payload": { "query": query } });
+        silent.send(Message::text(message.to_string())).await.unwrap();
+    }
+    for _ in 0..20 {
+        assert!(app.errors("{ report { totals { views } } freshness { status } }", json!({})).await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_on_a_socket_have_codes_too() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let mut socket = subscribe(&app.address).await;
+    let message = json!({ "id": "2", "type": "subscribe", "payload": { "query": "{ report { pages(first: -1) { edges { cursor } } } }" } });
+    socket.send(Message::text(message.to_string())).await.unwrap();
+    loop {
+        let message: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+        if message["id"] == "2" {
+            assert_eq!(message["payload"]["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{message}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_is_unavailable_and_not_an_internal_error() {
+    let app = TestApp::start(Rung::Table).await;
+    let mut admin = cluster::connect(&app.test_database.url).await;
+    for _ in 0..5 {
+        app.data("{ report { totals { views } } }", json!({})).await;
+        admin
+            .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            .await
+            .unwrap();
+        for _ in 0..3 {
+            let errors = app.errors("{ report { totals { views } } }", json!({})).await;
+            assert!(errors.iter().all(|(code, _)| code == "UNAVAILABLE"), "{errors:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_lost_its_connection_catches_up() {
     let app = TestApp::start(Rung::Table).await;

@@ -120,6 +120,20 @@ async fn lines_that_can_not_be_read_are_counted_and_reported() {
     assert!(summary.contains("line 2") && summary.contains("line 4"), "{summary}");
 }
 
+/// By its keys a log is known to have been read by other rules, also where those rules counted nothing.
+#[tokio::test]
+async fn a_log_is_never_counted_by_two_rules() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let line = |page: &str| format!("h - - [17/May/2015:10:05:03 +0000] \"GET {page} HTTP/1.1\" 200 1\n");
+    let log = [line("/a.png").repeat(10_000), line("/b").repeat(10_000), line("/a.png").repeat(10)].concat();
+    std::fs::write(database.folder.path().join("access.log"), log).unwrap();
+    process::succeed(&database, &["import", "access.log"]);
+    let before = counts(&database.connect().await).await;
+    let output = process::run(&database, &["import", "access.log", "--include-assets"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(counts(&database.connect().await).await, before);
+}
+
 #[tokio::test]
 async fn a_log_that_is_not_there_is_named() {
     let database = TestDatabase::create(Rung::Sqlite).await;

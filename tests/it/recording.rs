@@ -66,6 +66,7 @@ on_all_databases! {
             (json!({ "page": "/p", "views": -1 }), "BAD_USER_INPUT", "increments[1].views"),
             (json!({ "page": "/p", "views": 1_000_001 }), "BAD_USER_INPUT", "increments[1].views"),
             (json!({ "page": "/p", "views": 9_007_199_254_740_992_i64 }), "GRAPHQL_VALIDATION_FAILED", "views"),
+            (json!({ "page": "/p", "views": i64::MIN }), "GRAPHQL_VALIDATION_FAILED", "views"),
             (json!({ "page": "/p", "views": 1.5 }), "GRAPHQL_VALIDATION_FAILED", "views"),
             (json!({ "page": "/p", "views": "1" }), "GRAPHQL_VALIDATION_FAILED", "views"),
             (json!({ "page": "/p", "at": ahead }), "BAD_USER_INPUT", "increments[1].at"),

@@ -210,6 +210,10 @@ on_all_databases! {
             assert_eq!(errors[0].0, "BAD_USER_INPUT", "{errors:?}");
             assert!(errors[0].1.contains(field), "{errors:?}");
         }
+        // Well-formed, but with a name that no database takes: {"refresh":1,"views":1,"page":"a\u0000"}
+        let forged = "{ report { pages(after: \"eyJyZWZyZXNoIjoxLCJ2aWV3cyI6MSwicGFnZSI6ImFcdTAwMDAifQ\") { edges { cursor } } } }";
+        let errors = app.errors(forged, json!({})).await;
+        assert_eq!(errors[0].0, "BAD_USER_INPUT", "{errors:?}");
         let long = json!({ "filter": range("2000-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), "granularity": "HOUR" });
         let errors = app.errors(REPORT, long).await;
         assert!(errors[0].1.contains("series.granularity"), "{errors:?}");
@@ -222,7 +226,9 @@ on_all_databases! {
             "r{index}: report(filter: {{ interval: {{ period: ALL_TIME }} }}) {{ freshness {{ refreshId }} totals {{ views }} series(granularity: MONTH) {{ views }} }}"
         )).collect();
         // More reports than there are connections: they share one.
-        let answer = app.data(&format!("{{ {} }}", reports.join(" ")), json!({})).await;
+        let mut answer = app.data(&format!("{{ {} freshness {{ refreshId }} }}", reports.join(" ")), json!({})).await;
+        let freshness = answer.as_object_mut().unwrap().remove("freshness").unwrap();
+        assert_eq!(freshness, answer["r0"]["freshness"]);
         let answers: Vec<_> = answer.as_object().unwrap().values().collect();
         assert_eq!(answers.len(), 30);
         assert!(answers.iter().all(|report| report == &answers[0]));

@@ -12,7 +12,8 @@ use tracing::info;
 
 use crate::{
     error::{During, WolfError},
-    history, marks,
+    history,
+    refresh::refresh_view,
     report_kind::ReportKind,
     turn::Turns,
 };
@@ -97,27 +98,42 @@ impl Maintenance {
             .into_tuple()
             .all(&self.turns.db)
             .await?;
-        let mut dropped = 0;
-        for (date, hour) in hours {
-            let transaction = self.turns.wait().await?;
-            let announced = report_refresh::newest(&transaction).await?.and_then(|row| row.hours_since);
-            // Readers have to know before the first row is gone.
-            if announced.is_none_or(|since| since < first_kept) {
-                history::hours_dropped(&transaction, first_kept).await?;
-            }
-            drop_hour(&transaction, Hour::new(date, hour)).await?;
-            transaction.commit().await?;
-            dropped += 1;
+        if hours.is_empty() {
+            return Ok(0);
         }
-        Ok(dropped)
+        let mut transaction = self.turns.wait().await?;
+        let kind = ReportKind::read(&transaction).await?;
+        for (date, hour) in &hours {
+            announce(&transaction, first_kept).await?;
+            drop_hour(&transaction, Hour::new(*date, *hour), kind).await?;
+            if kind == ReportKind::Table {
+                transaction.commit().await?;
+                transaction = self.turns.wait().await?;
+            }
+        }
+        if kind == ReportKind::MaterializedView {
+            // In the same transaction: at no moment does the view show hours that are not counted any more.
+            refresh_view(&transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
     }
+}
+
+/// Readers have to know before the first row is gone.
+async fn announce(transaction: &DatabaseTransaction, first_kept: NaiveDate) -> Result<(), DbErr> {
+    let announced = report_refresh::newest(transaction).await?.and_then(|row| row.hours_since);
+    if announced.is_none_or(|since| since < first_kept) {
+        history::hours_dropped(transaction, first_kept).await?;
+    }
+    Ok(())
 }
 
 /// Drops one hour's rows, from the counts and from the report; the sums of its day are kept.
 ///
 /// Only rows whose count is in the report go: one that grew since stays until a refresh has merged it. A writer that
 /// comes in between makes a new row, which is merged like any other.
-async fn drop_hour(transaction: &DatabaseTransaction, hour: Hour) -> Result<(), DbErr> {
+async fn drop_hour(transaction: &DatabaseTransaction, hour: Hour, kind: ReportKind) -> Result<(), DbErr> {
     let backend = transaction.get_database_backend();
     let run = async |sql: &str, values: Vec<Value>| {
         transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await.map(drop)
@@ -165,9 +181,8 @@ async fn drop_hour(transaction: &DatabaseTransaction, hour: Hour) -> Result<(), 
          ON CONFLICT (name, date) DO UPDATE SET views = kept_days.views + excluded.views"
     );
     run(&keep, values).await?;
-    if ReportKind::read(transaction).await? == ReportKind::MaterializedView {
-        // The next refresh finds the hour gone.
-        return marks::mark(transaction, hour).await;
+    if kind == ReportKind::MaterializedView {
+        return Ok(());
     }
     let names: Value = match backend {
         DbBackend::Postgres => names.into(),

@@ -3,8 +3,8 @@
 use chrono::NaiveDate;
 use entity::{Hour, stale_hour, stale_title};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr,
-    EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, TransactionTrait, Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, TransactionTrait, Value,
 };
 
 /// The stale hours, newest first; at most `limit` of them, if there is one.
@@ -56,12 +56,6 @@ pub(crate) async fn take_titles(
         stale_title::Entity::delete_many().filter(stale_title::Column::Id.is_in(ids)).exec(transaction).await?;
     }
     Ok(marks.into_iter().map(|mark| mark.name).collect())
-}
-
-/// Marks an hour stale.
-pub(crate) async fn mark(transaction: &DatabaseTransaction, hour: Hour) -> Result<(), DbErr> {
-    let mark = stale_hour::ActiveModel { date: Set(hour.date()), hour: Set(hour.of_day()), ..Default::default() };
-    mark.insert(transaction).await.map(drop)
 }
 
 /// Takes every mark that this transaction sees.

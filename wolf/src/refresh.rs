@@ -286,7 +286,7 @@ async fn finish(
 }
 
 /// All marks, then all of the view: the view is computed by a later snapshot than the marks were taken by.
-async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
+pub(crate) async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
     marks::take_all(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
     // The statement does not say how many rows it wrote, this transaction's own statistics do. A row that

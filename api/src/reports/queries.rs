@@ -161,16 +161,19 @@ async fn titles<C: ConnectionTrait>(
     Ok(titles.into_iter().collect())
 }
 
-/// The first counted hour.
+/// The first counted hour, or the first one of the first counted day where its hours were dropped.
 pub(super) async fn first_hour<C: ConnectionTrait>(db: &C) -> Result<Option<Hour>, DbErr> {
-    let first = report::Entity::find()
-        .filter(report::Column::Grain.eq(Grain::Hour))
-        .filter(report::Column::Name.eq(SITE))
-        .order_by_asc(report::Column::Date)
-        .order_by_asc(report::Column::Hour)
-        .one(db)
-        .await?;
-    Ok(first.map(|row| Hour::new(row.date, row.hour)))
+    let first = async |grain: Grain| {
+        let first = report::Entity::find()
+            .filter(report::Column::Grain.eq(grain))
+            .filter(report::Column::Name.eq(SITE))
+            .order_by_asc(report::Column::Date)
+            .order_by_asc(report::Column::Hour);
+        Ok::<_, DbErr>(first.one(db).await?.map(|row| Hour::new(row.date, row.hour)))
+    };
+    let (hour, day) = (first(Grain::Hour).await?, first(Grain::Day).await?);
+    // Of days whose hours were dropped only the day is known.
+    Ok(hour.filter(|hour| day.is_none_or(|day| day >= hour.day_start())).or(day))
 }
 
 /// Whose rows are read.

@@ -1,0 +1,154 @@
+//! Any interleaving of recording, refreshing, converting, rebuilding, pruning and crashing ends with a report that is
+//! what its definition says and what a plain model says.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use entity::{Hour, clock, report_refresh};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::json;
+use wolf::{Maintenance, ReportKind, Turn};
+
+use crate::{
+    app::{Rung, TestApp},
+    model::{self, Counts, Rows},
+};
+
+const CASES: u8 = 8;
+const STEPS: usize = 30;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Page, hours ago, views.
+    Record(Vec<(u8, u32, i64)>),
+    Retitle(u8, u8),
+    Refresh,
+    /// A refresh that is cut off after so many microseconds, wherever it is then.
+    Crash(u64),
+    Convert(bool),
+    Rebuild(bool),
+    Prune(u32),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let increments = prop::collection::vec((0..12_u8, 0..24 * 12_u32, 1..50_i64), 1..40);
+    let step = prop_oneof![
+        6 => increments.prop_map(Step::Record),
+        2 => (0..12_u8, 0..4_u8).prop_map(|(page, title)| Step::Retitle(page, title)),
+        4 => Just(Step::Refresh),
+        3 => (0..30_000_u64).prop_map(Step::Crash),
+        1 => any::<bool>().prop_map(Step::Convert),
+        1 => any::<bool>().prop_map(Step::Rebuild),
+        2 => (48..24 * 10_u32).prop_map(Step::Prune),
+    ];
+    prop::collection::vec(step, STEPS)
+}
+
+struct Case {
+    app: TestApp,
+    begun: DateTime<Utc>,
+    counts: Counts,
+}
+
+impl Case {
+    async fn step(&mut self, step: &Step) {
+        let view = |view: bool| if view { ReportKind::MaterializedView } else { ReportKind::Table };
+        let sqlite = self.app.test_database.rung == Rung::Sqlite;
+        match step {
+            Step::Record(increments) => self.record(increments).await,
+            Step::Retitle(page, title) => {
+                let query = "mutation ($page: String!, $at: DateTime, $title: String) { recordPageViews(input: {
+                    increments: [{ page: $page, at: $at, title: $title }] }) { views } }";
+                let (page, title) = (format!("/{page}"), format!("title {title}"));
+                self.app.data(query, json!({ "page": page, "at": self.begun.to_rfc3339(), "title": title })).await;
+                self.count(page, self.begun, 1);
+            }
+            Step::Refresh => {
+                self.app.refresh().await;
+            }
+            Step::Crash(micros) => {
+                let refresh = self.app.refresher.refresh(Turn::Wait, None);
+                if let Ok(ended) = tokio::time::timeout(Duration::from_micros(*micros), refresh).await {
+                    ended.unwrap();
+                }
+            }
+            Step::Convert(to) if !sqlite => {
+                self.app.refresher.ensure_kind(view(*to)).await.unwrap();
+            }
+            Step::Rebuild(to) if !sqlite => {
+                self.app.refresher.rebuild(Some(view(*to)), &|_, _| {}).await.unwrap();
+            }
+            Step::Rebuild(_) => {
+                self.app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
+            }
+            Step::Convert(_) => {}
+            Step::Prune(hours) => Maintenance::new(&self.app.database, Some(*hours)).run().await.unwrap(),
+        }
+    }
+
+    async fn record(&mut self, increments: &[(u8, u32, i64)]) {
+        let increments: Vec<_> = increments
+            .iter()
+            .map(|(page, hours, views)| (format!("/{page}"), self.begun - TimeDelta::hours((*hours).into()), *views))
+            .collect();
+        let texts: Vec<_> =
+            increments.iter().map(|(page, at, views)| (page.as_str(), at.to_rfc3339(), *views)).collect();
+        self.app.record(texts.iter().map(|(page, at, views)| (*page, at.as_str(), *views))).await;
+        for (page, at, views) in increments {
+            self.count(page, at, views);
+        }
+    }
+
+    fn count(&mut self, page: String, at: DateTime<Utc>, views: i64) {
+        let hour = Hour::containing(at);
+        *self.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
+    }
+
+    async fn check(&self, context: &str) {
+        self.app.refresh().await;
+        let found = wolf::verify(&self.app.database).await.unwrap();
+        assert_eq!(found.differences, [], "{context}");
+        let since = report_refresh::newest(&self.app.database.readers).await.unwrap().and_then(|row| row.hours_since);
+        let kept = |rows: Rows| -> Rows { rows.into_iter().filter(|(key, _)| is_kept(key, since)).collect() };
+        assert_eq!(kept(self.app.report_rows().await), kept(model::report(&self.counts)), "{context}");
+    }
+}
+
+/// Of days whose hours were dropped, some hours may be there (views that came later), but only days and months count.
+fn is_kept((grain, _, date, _): &(&str, String, NaiveDate, i16), since: Option<NaiveDate>) -> bool {
+    *grain != "hour" || since.is_none_or(|since| *date >= since)
+}
+
+async fn any_interleaving_ends_well(rung: Rung) {
+    for seed in 0..CASES {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        let steps = steps().new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap().current();
+        let mut case = Case { app: TestApp::start(rung).await, begun: clock::process_now(), counts: Counts::new() };
+        for (number, step) in steps.iter().enumerate() {
+            case.step(step).await;
+            if number.is_multiple_of(10) {
+                case.check(&format!("{rung:?}, seed {seed}, after step {number} of {steps:?}")).await;
+            }
+        }
+        case.check(&format!("{rung:?}, seed {seed}, at the end of {steps:?}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_interleaving_ends_well_on_sqlite() {
+    any_interleaving_ends_well(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_interleaving_ends_well_beginning_with_a_materialized_view() {
+    any_interleaving_ends_well(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_interleaving_ends_well_beginning_with_a_table() {
+    any_interleaving_ends_well(Rung::Table).await;
+}

@@ -1,0 +1,258 @@
+//! Rebuild, verify, conversion, pruning, and several Wolves at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chrono::TimeDelta;
+use entity::{clock, idempotency_key, page_view, report_refresh};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, PaginatorTrait};
+use serde_json::json;
+use tokio::task::JoinSet;
+use wolf::{Maintenance, ReportKind};
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase, counts, eventually, report_rows},
+    model, on_all_databases,
+    process::{self, Server},
+};
+
+const TOTALS: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
+
+on_all_databases! {
+    async fn verify_lists_what_differs_and_rebuild_mends_it(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-04-01T00:00:00Z", 2)]).await;
+        app.refresh().await;
+        let good = process::succeed(&app.test_database, &["verify"]);
+        assert!(good.contains("is what its definition says"), "{good}");
+        // What is not refreshed yet is no difference.
+        app.record([("/a", "2026-03-01T00:00:00Z", 5), ("/c", "2026-05-01T00:00:00Z", 5)]).await;
+        process::succeed(&app.test_database, &["verify"]);
+
+        // Somebody meddles with the counts, behind everybody's back.
+        app.database.wolf.execute_unprepared("UPDATE page_views SET views = 7 WHERE name = '/b'").await.unwrap();
+        let output = process::run(&app.test_database, &["verify"]);
+        assert_eq!(output.status.code(), Some(1));
+        let list = String::from_utf8(output.stdout).unwrap();
+        assert!(list.contains("hour 2026-04-01 00:00 of /b: 7 views expected, 2 views reported"), "{list}");
+        assert!(list.contains("month 2026-04-01 00:00 of the whole site: 7 views expected, 2 views reported"), "{list}");
+        assert_eq!(list.lines().count(), 6, "an hour, a day and a month of the page and of the site: {list}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("6 report rows differ"));
+
+        let rebuilt = process::succeed(&app.test_database, &["rebuild"]);
+        assert!(rebuilt.starts_with("rebuilt "), "{rebuilt}");
+        process::succeed(&app.test_database, &["verify"]);
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+        app.record([("/a", "2026-03-01T00:00:00Z", 5)]).await;
+        app.refresh().await;
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await), "and it goes on from there");
+    }
+
+    async fn old_keys_and_old_history_are_pruned(app: TestApp) {
+        let now = clock::process_now();
+        for (key, hours, kept) in [("old", 25, false), ("new", 23, false), ("import:old", 25_000, true)] {
+            let row = idempotency_key::ActiveModel {
+                key: Set(key.to_owned()),
+                fingerprint: Set(vec![0; 32]),
+                recorded_at: Set(now - TimeDelta::hours(hours)),
+                kept: Set(kept),
+            };
+            idempotency_key::Entity::insert(row).exec(&app.database.writers).await.unwrap();
+        }
+        for (as_of, days) in [(Some(now), 30), (None, 30), (None, 1)] {
+            let started_at = Set(now - TimeDelta::days(days));
+            let row = report_refresh::ActiveModel { as_of: Set(as_of), started_at, ..Default::default() };
+            row.insert(&app.database.wolf).await.unwrap();
+        }
+        Maintenance::new(&app.database, None).run().await.unwrap();
+        let keys = idempotency_key::Entity::find().all(&app.database.readers).await.unwrap();
+        let keys: std::collections::BTreeSet<_> = keys.iter().map(|key| key.key.as_str()).collect();
+        assert_eq!(keys, ["import:old", "new"].into());
+        let history = async || report_refresh::Entity::find().count(&app.database.readers).await.unwrap();
+        assert_eq!(history().await, 3, "the newest success stays, however old it is, and what came after it");
+        app.refresh().await;
+        Maintenance::new(&app.database, None).run().await.unwrap();
+        assert_eq!(history().await, 2);
+    }
+
+    async fn hours_are_dropped_and_their_sums_are_kept(app: TestApp) {
+        let now = clock::process_now();
+        let at = |hours: i64| (now - TimeDelta::hours(hours)).to_rfc3339();
+        let times: Vec<_> = (0..24 * 20).map(at).collect();
+        app.record(times.iter().flat_map(|at| [("/a", at.as_str(), 1), ("/b", at.as_str(), 2)])).await;
+        app.refresh().await;
+        let everything = app.data(TOTALS, json!({})).await;
+        let maintenance = Maintenance::new(&app.database, Some(24 * 5));
+        maintenance.run().await.unwrap();
+        app.refresh().await;
+        let hours = page_view::Entity::find().count(&app.database.readers).await.unwrap();
+        assert!((24 * 5 * 2..24 * 6 * 2 + 2).contains(&hours), "{hours} hourly rows are left");
+        assert_eq!(app.data(TOTALS, json!({})).await, everything);
+        process::succeed(&app.test_database, &["verify"]);
+
+        // In another zone the days of the dropped hours can't be cut: they are cut at UTC's, and it is said.
+        let query = "query ($zone: String) { report(filter: { interval: { period: LAST_30_DAYS }, timeZone: $zone }) {
+            interval { exact } totals { views } series(granularity: DAY) { views } } }";
+        let report = app.data(query, json!({ "zone": "America/New_York" })).await["report"].take();
+        let series: i64 = report["series"].as_array().unwrap().iter().map(|point| point["views"].as_i64().unwrap()).sum();
+        assert_eq!(report["interval"]["exact"], false);
+        assert_eq!((report["totals"]["views"].as_i64(), series), (Some(24 * 20 * 3), 24 * 20 * 3));
+
+        // A view that comes late is counted, and dropped again with its sum kept.
+        app.record([("/a", at(24 * 15).as_str(), 100)]).await;
+        app.refresh().await;
+        maintenance.run().await.unwrap();
+        app.refresh().await;
+        assert_eq!(app.data(TOTALS, json!({})).await["report"]["totals"]["views"], 24 * 20 * 3 + 100);
+        process::succeed(&app.test_database, &["verify"]);
+        process::succeed(&app.test_database, &["rebuild"]);
+        assert_eq!(app.data(TOTALS, json!({})).await["report"]["totals"]["views"], 24 * 20 * 3 + 100);
+    }
+
+    async fn a_refresh_ends_while_titles_go_on_changing(app: TestApp) {
+        let app = Arc::new(app);
+        let changing = Arc::new(AtomicBool::new(true));
+        let mut clients = JoinSet::new();
+        for client in 0..4 {
+            let (app, changing) = (Arc::clone(&app), Arc::clone(&changing));
+            clients.spawn(async move {
+                let query = "mutation ($page: String!, $title: String) { recordPageViews(input: {
+                    increments: [{ page: $page, title: $title }] }) { views } }";
+                let mut number = 0;
+                while changing.load(Ordering::Relaxed) {
+                    number += 1;
+                    app.data(query, json!({ "page": format!("/{client}"), "title": format!("({number}) Inbox") })).await;
+                }
+            });
+        }
+        for _ in 0..5 {
+            let ended = tokio::time::timeout(std::time::Duration::from_secs(30), app.refresh()).await;
+            assert!(ended.is_ok(), "the refresh does not end");
+        }
+        changing.store(false, Ordering::Relaxed);
+        clients.join_all().await;
+        app.refresh().await;
+        assert_eq!(wolf::verify(&app.database).await.unwrap().differences, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_has_become_slow_turns_into_a_table_by_itself() {
+    let app = TestApp::start(Rung::MaterializedView).await;
+    let refresher = app.refresher.clone().converting_views_slower_than(TimeDelta::zero());
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    let kind = async || {
+        let sql = "SELECT relkind::text FROM pg_class WHERE relname = 'page_views_report'";
+        let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql);
+        let row = app.database.readers.query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get_by_index::<String>(0).unwrap()
+    };
+    assert_eq!(kind().await, "m");
+    refresher.refresh(wolf::Turn::Wait, None).await.unwrap();
+    assert_eq!(kind().await, "r");
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+/// A reader's snapshot is older than the relation that has just been swapped in: it must not find it empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_and_writers_go_on_while_the_report_is_swapped() {
+    let app = Arc::new(TestApp::start(Rung::MaterializedView).await);
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    let swapping = Arc::new(AtomicBool::new(true));
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let (app, swapping) = (Arc::clone(&app), Arc::clone(&swapping));
+        clients.spawn(async move {
+            let mut last = 1;
+            while swapping.load(Ordering::Relaxed) {
+                app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+                let views = app.data(TOTALS, json!({})).await["report"]["totals"]["views"].as_i64().unwrap();
+                assert!(views >= last, "{views} views after {last}");
+                last = views;
+            }
+        });
+    }
+    for _ in 0..10 {
+        for kind in [ReportKind::Table, ReportKind::MaterializedView] {
+            app.refresher.ensure_kind(kind).await.unwrap();
+            app.refresh().await;
+            app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
+        }
+    }
+    swapping.store(false, Ordering::Relaxed);
+    clients.join_all().await;
+    app.refresh().await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wolf_that_is_killed_loses_nothing_and_another_goes_on() {
+    let database = TestDatabase::create(Rung::Table).await;
+    let connection = database.migrate().await;
+    let survivor = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    let record = async |page: &str, hours: std::ops::Range<i64>| {
+        let now = clock::process_now();
+        let at = |hours| (now - TimeDelta::hours(hours)).to_rfc3339();
+        let increments: Vec<_> = hours.map(|hours| json!({ "page": page, "at": at(hours) })).collect();
+        let query = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
+        let recorded = survivor.data(query, json!({ "input": { "increments": increments } })).await.unwrap();
+        recorded["recordPageViews"]["recordedAt"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    };
+    for round in 0..4 {
+        let mut victim = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+        // A backlog of many transactions, so that it is killed in the middle of some refresh.
+        let mut recorded_at = clock::process_now();
+        for page in 0..20 {
+            recorded_at = record(&format!("/{round}/{page}"), 0..2_000).await;
+        }
+        victim.child.kill().unwrap();
+        victim.child.wait().unwrap();
+        eventually("the other Wolf to go on", async || {
+            let freshness = survivor.data("{ freshness { asOf } }", json!({})).await.unwrap();
+            let as_of =
+                freshness["freshness"]["asOf"].as_str().map(|as_of| as_of.parse::<chrono::DateTime<_>>().unwrap());
+            as_of >= Some(recorded_at)
+        })
+        .await;
+    }
+    // Beside a Wolf that serves, a refresh by hand waits its turn.
+    assert!(process::succeed(&database, &["refresh"]).starts_with("refreshed "));
+    assert_eq!(report_rows(&connection).await, model::report(&counts(&connection).await));
+    process::succeed(&database, &["verify"]);
+}
+
+/// A merge reads the stale hours by index, whatever else there is.
+#[tokio::test]
+async fn a_merge_never_scans_the_counts_or_the_report() {
+    let app = TestApp::start(Rung::Table).await;
+    let fill = "
+        INSERT INTO pages SELECT '/' || page, NULL, now() FROM generate_series(1, 200) AS page;
+        INSERT INTO page_views
+        SELECT '/' || page, date '2026-01-01' + hours / 24, hours % 24, 1, now()
+        FROM generate_series(0, 999) AS hours, generate_series(1, 200) AS page;
+        INSERT INTO stale_hours (date, hour) SELECT DISTINCT date, hour FROM page_views;
+        ANALYZE;";
+    app.database.wolf.execute_unprepared(fill).await.unwrap();
+    app.refresh().await;
+    app.database.wolf.execute_unprepared("VACUUM ANALYZE page_views_report").await.unwrap();
+    let merge = include_str!("../../wolf/src/merge/postgres.sql")
+        .replace("$1::date[]", "'{2026-02-01,2026-02-01}'::date[]")
+        .replace("$2::smallint[]", "'{3,4}'::smallint[]");
+    let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, format!("EXPLAIN {merge}"));
+    let rows = app.database.readers.query_all_raw(statement).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    let plan = plan.join("\n");
+    for table in ["page_views counted", "page_views_report reported"] {
+        assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
+        assert!(plan.contains(&format!("on {table}")), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn without_citus_nothing_is_distributed() {
+    let app = TestApp::start(Rung::MaterializedView).await;
+    wolf::distribute(&app.database).await.unwrap();
+    assert!(!app.refresher.ensure_kind(ReportKind::MaterializedView).await.unwrap(), "the report is what it was");
+}
