@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     /// Numbers of hourly rows, multiples of 10,000 [default: 1000000,5000000; with --latency 5000000]
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = parse_rows)]
     rows: Vec<u64>,
-    /// 20 million hourly rows too (about 20 GB on disk, an hour)
+    /// 20 million hourly rows too (allow 25 GB of disk)
     #[arg(long)]
     large: bool,
     /// How often the merge is measured; the median counts
