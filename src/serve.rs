@@ -51,8 +51,14 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
 
     // Nothing of this ends by itself: what does has failed, and the others are stopped.
     let ended = tokio::select! {
-        _ = terminate.recv() => Ok(info!("SIGTERM, stopping")),
-        _ = interrupt.recv() => Ok(info!("SIGINT, stopping")),
+        _ = terminate.recv() => {
+            info!("SIGTERM, stopping");
+            Ok(())
+        }
+        _ = interrupt.recv() => {
+            info!("SIGINT, stopping");
+            Ok(())
+        }
         served = &mut serving => flat(served, "HTTP"),
         refreshed = &mut refreshing => flat(refreshed, "the Wolf"),
         committed = &mut committing => flat(committed.map(Ok::<_, Infallible>), "the recorder"),

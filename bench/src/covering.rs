@@ -91,18 +91,10 @@ pub(crate) fn print(coverings: &[Covering], progress: &Progress) {
     }
 }
 
-/// Puts an index with these columns in the place of all that are not the key.
+/// Puts a unique index with these columns in the place of the key, which is in the order of time.
 async fn replace_index(dataset: &mut Dataset, columns: &str) -> anyhow::Result<()> {
-    let others: Vec<String> = sqlx::query_scalar(
-        "SELECT indexrelid::regclass::text FROM pg_index
-         WHERE indrelid = 'page_views_report'::regclass AND NOT indisunique",
-    )
-    .fetch_all(&mut dataset.admin)
-    .await?;
-    for index in others {
-        dataset.admin.execute(AssertSqlSafe(format!("DROP INDEX {index}"))).await?;
-    }
-    let create = format!("CREATE INDEX page_views_report_by_hour ON page_views_report {columns}");
+    dataset.admin.execute("DROP INDEX page_views_report_key").await?;
+    let create = format!("CREATE UNIQUE INDEX page_views_report_key ON page_views_report {columns}");
     dataset.admin.execute(AssertSqlSafe(create)).await?;
     Ok(())
 }

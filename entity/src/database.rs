@@ -68,7 +68,7 @@ impl DatabaseUrl {
     /// [`DatabaseError::Url`] and [`DatabaseError::PostgresUrl`], which repeat nothing of it.
     pub fn place(&self) -> Result<Place, DatabaseError> {
         if self.0.starts_with("postgres://") || self.0.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(&self.0).map_err(|_| DatabaseError::PostgresUrl)?;
+            let options = PgConnectOptions::from_str(&self.0).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
             return Ok(Place::Postgres(Box::new(options.application_name("analytics"))));
         }
         match self.0.strip_prefix("sqlite://").or_else(|| self.0.strip_prefix("sqlite:")) {

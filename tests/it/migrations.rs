@@ -64,7 +64,7 @@ async fn a_new_postgres_database_has_a_materialized_view_with_its_indexes() {
     process::succeed(&database, &["migrate"]);
     let relations = relations(&database).await;
     for relation in
-        ["m page_views_report", "i page_views_report_key", "i page_views_report_by_hour", "v page_views_live"]
+        ["m page_views_report", "i page_views_report_key", "i page_views_report_by_name", "v page_views_live"]
     {
         assert!(relations.contains(&relation.to_owned()), "{relation} is missing: {relations:?}");
     }

@@ -44,7 +44,7 @@ pub(crate) async fn rebuild(
         "DROP {from} page_views_report;
          ALTER TABLE page_views_report_next RENAME TO page_views_report;
          ALTER INDEX page_views_report_next_key RENAME TO page_views_report_key;
-         ALTER INDEX page_views_report_next_by_hour RENAME TO page_views_report_by_hour;"
+         ALTER INDEX page_views_report_next_by_name RENAME TO page_views_report_by_name;"
     );
     transaction.execute_unprepared(&swap).await?;
     Ok(rows)

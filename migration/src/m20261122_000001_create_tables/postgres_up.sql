@@ -97,8 +97,8 @@ UNION ALL
 CREATE MATERIALIZED VIEW page_views_report AS
     SELECT grain, name, date, hour, title, views FROM page_views_live;
 
--- One page's rows, or the site's, in the order of time.
-CREATE UNIQUE INDEX page_views_report_key ON page_views_report (grain, name, date, hour);
+-- All pages' rows of a range of time. Unique in this order: what a merge looks up lies side by side here.
+CREATE UNIQUE INDEX page_views_report_key ON page_views_report (grain, date, hour, name);
 
--- All pages' rows of a range of time.
-CREATE INDEX page_views_report_by_hour ON page_views_report (grain, date, hour, name);
+-- One page's rows, or the site's, in the order of time. Without the hour, so that no look-up of a row prefers it.
+CREATE INDEX page_views_report_by_name ON page_views_report (grain, name, date);

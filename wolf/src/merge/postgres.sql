@@ -26,9 +26,7 @@ deltas AS (
     SELECT grain, '', date, hour, sum(views)::bigint FROM page_deltas GROUP BY grain, date, hour
 )
 INSERT INTO page_views_report (grain, name, date, hour, title, views)
--- Sorted as the wider index is: neighbours are written together.
 SELECT deltas.grain, deltas.name, deltas.date, deltas.hour, pages.title, deltas.views
 FROM deltas
 LEFT JOIN pages ON deltas.grain = 'month' AND pages.name = deltas.name
-ORDER BY deltas.grain, deltas.date, deltas.hour, deltas.name
 ON CONFLICT (grain, name, date, hour) DO UPDATE SET views = page_views_report.views + excluded.views
