@@ -11,6 +11,7 @@ mod history;
 mod maintenance;
 mod marks;
 mod merge;
+mod old_hours;
 mod rebuild;
 mod refresh;
 mod report_kind;

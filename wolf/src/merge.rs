@@ -16,8 +16,9 @@ pub(crate) async fn merge(transaction: &DatabaseTransaction, hours: &[Hour]) -> 
         _ => include_str!("merge/sqlite.sql"),
     };
     if transaction.get_database_backend() == DbBackend::Postgres {
-        // Compiling the statement takes longer than it saves.
-        transaction.execute_unprepared("SET LOCAL jit = off").await?;
+        // Compiling the statement takes longer than it saves; and a plan that does not know how many hours there are
+        // may scan what it should look up.
+        transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
     }
     Ok(transaction.execute_raw(marks::bound(transaction, sql, hours)).await?.rows_affected())
 }

@@ -288,12 +288,19 @@ async fn finish(
 /// All marks, then all of the view: the view is computed by a later snapshot than the marks were taken by.
 pub(crate) async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
     marks::take_all(transaction).await?;
+    let before = rows_written(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
-    // The statement does not say how many rows it wrote, this transaction's own statistics do. A row that
-    // changed was deleted and inserted.
-    const WRITTEN: &str = "SELECT greatest(pg_stat_get_xact_tuples_inserted(to_regclass('page_views_report')),
-                                           pg_stat_get_xact_tuples_deleted(to_regclass('page_views_report')))";
-    let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), WRITTEN)).await?;
-    let written: i64 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
-    Ok(u64::try_from(written).unwrap_or_default())
+    let after = rows_written(transaction).await?;
+    // A row that changed was deleted and inserted.
+    let [inserted, deleted] = [after[0] - before[0], after[1] - before[1]];
+    Ok(u64::try_from(inserted.max(deleted)).unwrap_or_default())
+}
+
+/// How many rows of the view this session has inserted and deleted so far. The statement that refreshes it does not
+/// say; and these numbers may hold some of transactions before this one.
+async fn rows_written(transaction: &DatabaseTransaction) -> Result<[i64; 2], DbErr> {
+    const SQL: &str = "SELECT pg_stat_get_xact_tuples_inserted(to_regclass('page_views_report')),
+                              pg_stat_get_xact_tuples_deleted(to_regclass('page_views_report'))";
+    let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), SQL)).await?;
+    row.map_or(Ok([0, 0]), |row| Ok([row.try_get_by_index(0)?, row.try_get_by_index(1)?]))
 }

@@ -1,0 +1,131 @@
+//! Old hourly rows are dropped, from the counts and from the report; the sums of their days and months stay.
+
+use chrono::NaiveDate;
+use entity::{Hour, page_view, report_refresh};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect, Statement, Value,
+};
+use serde_json::json;
+
+use crate::{history, refresh::refresh_view, report_kind::ReportKind, turn::Turns};
+
+/// How many hours one call drops at most.
+const HOURS_MAX: u64 = 500;
+
+/// Drops hourly rows of the days before `first_kept`, oldest first, a bounded number at a time. Returns how many hours
+/// it looked at.
+///
+/// A table's hours go each in a transaction of its own. A materialized view is refreshed in the transaction that drops
+/// what it shows, so that at no moment it shows hours that are not counted any more.
+pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<u64, DbErr> {
+    let hours: Vec<(NaiveDate, i16)> = page_view::Entity::find()
+        .select_only()
+        .columns([page_view::Column::Date, page_view::Column::Hour])
+        .filter(page_view::Column::Date.lt(first_kept))
+        .distinct()
+        .order_by_asc(page_view::Column::Date)
+        .order_by_asc(page_view::Column::Hour)
+        .limit(HOURS_MAX)
+        .into_tuple()
+        .all(&turns.db)
+        .await?;
+    let hours: Vec<Hour> = hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect();
+    let mut left = hours.as_slice();
+    while !left.is_empty() {
+        let transaction = turns.wait().await?;
+        announce(&transaction, first_kept).await?;
+        match ReportKind::read(&transaction).await? {
+            ReportKind::Table => {
+                drop_from_report(&transaction, left[0], &drop_from_counts(&transaction, left[0]).await?).await?;
+                left = &left[1..];
+            }
+            ReportKind::MaterializedView => {
+                for hour in left {
+                    drop_from_counts(&transaction, *hour).await?;
+                }
+                refresh_view(&transaction).await?;
+                left = &[];
+            }
+        }
+        transaction.commit().await?;
+    }
+    Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
+}
+
+/// Readers have to know before the first row is gone.
+async fn announce(transaction: &DatabaseTransaction, first_kept: NaiveDate) -> Result<(), DbErr> {
+    let announced = report_refresh::newest(transaction).await?.and_then(|row| row.hours_since);
+    if announced.is_none_or(|since| since < first_kept) {
+        history::hours_dropped(transaction, first_kept).await?;
+    }
+    Ok(())
+}
+
+/// A page's dropped row.
+#[derive(Debug, FromQueryResult)]
+struct Dropped {
+    name: String,
+    views: i64,
+}
+
+/// Moves one hour's counts into the sums of its day, and returns them.
+///
+/// Only rows whose count is in the report go: one that grew since stays until a refresh has merged it. A writer that
+/// comes in between makes a new row, which is merged like any other.
+async fn drop_from_counts(transaction: &DatabaseTransaction, hour: Hour) -> Result<Vec<Dropped>, DbErr> {
+    const DROP: &str = "
+        DELETE FROM page_views WHERE date = $1 AND hour = $2 AND EXISTS (
+            SELECT 1 FROM page_views_report AS reported
+            WHERE reported.grain = 'hour' AND reported.name = page_views.name
+                AND reported.date = page_views.date AND reported.hour = page_views.hour
+                AND reported.views = page_views.views)
+        RETURNING name, views";
+    let statement = statement(transaction, DROP, hour, None);
+    let dropped = Dropped::find_by_statement(statement).all(transaction).await?;
+    const KEEP: &str = "
+        INSERT INTO kept_days (name, date, views) SELECT name, $1, views FROM {dropped}
+        WHERE $2 = $2 -- for SQLite, whose parser needs a condition before ON
+        ON CONFLICT (name, date) DO UPDATE SET views = kept_days.views + excluded.views";
+    run(transaction, KEEP, hour, Some(&dropped)).await?;
+    Ok(dropped)
+}
+
+/// Takes the rows that were dropped out of a report that is a table.
+async fn drop_from_report(transaction: &DatabaseTransaction, hour: Hour, dropped: &[Dropped]) -> Result<(), DbErr> {
+    const OF_PAGES: &str = "
+        DELETE FROM page_views_report WHERE grain = 'hour' AND date = $1 AND hour = $2
+            AND name IN (SELECT name FROM {dropped})";
+    const OF_SITE: &str = "
+        UPDATE page_views_report SET views = views - (SELECT coalesce(sum(dropped.views), 0) FROM {dropped})
+        WHERE grain = 'hour' AND date = $1 AND hour = $2 AND name = ''";
+    const EMPTY: &str = "
+        DELETE FROM page_views_report WHERE grain = 'hour' AND date = $1 AND hour = $2 AND name = '' AND views = 0";
+    run(transaction, OF_PAGES, hour, Some(dropped)).await?;
+    run(transaction, OF_SITE, hour, Some(dropped)).await?;
+    run(transaction, EMPTY, hour, None).await
+}
+
+async fn run(
+    transaction: &DatabaseTransaction,
+    sql: &str,
+    hour: Hour,
+    dropped: Option<&[Dropped]>,
+) -> Result<(), DbErr> {
+    transaction.execute_raw(statement(transaction, sql, hour, dropped)).await.map(drop)
+}
+
+/// `$1` is the hour's date, `$2` the hour of the day, `{dropped}` the rows (name, views), as one bound JSON text.
+fn statement(transaction: &DatabaseTransaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Statement {
+    let backend = transaction.get_database_backend();
+    let rows = match backend {
+        DbBackend::Postgres => "json_to_recordset($3::json) AS dropped (name text, views bigint)",
+        _ => "(SELECT value->>'name' AS name, value->>'views' AS views FROM json_each($3)) AS dropped",
+    };
+    let mut values: Vec<Value> = vec![hour.date().into(), hour.of_day().into()];
+    if let Some(dropped) = dropped {
+        let rows: Vec<_> = dropped.iter().map(|row| json!({ "name": row.name, "views": row.views })).collect();
+        values.push(json!(rows).to_string().into());
+    }
+    Statement::from_sql_and_values(backend, sql.replace("{dropped}", rows), values)
+}
