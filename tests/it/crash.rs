@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use entity::report_refresh;
 use serde_json::json;
+use sqlx::Executor;
 use tokio::task::JoinSet;
 
 use crate::{
     app::{Rung, TestDatabase, counts, eventually, report_rows},
-    model,
+    cluster, model,
     process::{self, Server},
 };
 
@@ -95,6 +97,33 @@ async fn a_server_that_is_told_to_stop_answers_what_it_took(rung: Rung) {
         acknowledged.lock().unwrap().len(),
         "what was recorded was acknowledged, and the other way round"
     );
+}
+
+/// A refresh that has begun when the server is told to stop ends first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_waits_for_its_refresh() {
+    let database = TestDatabase::create(Rung::Table).await;
+    let connection = database.migrate().await;
+    let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    // Somebody looks at the report so hard that a merge has to wait in the middle.
+    let mut holder = cluster::connect(&database.url).await;
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
+    server.data(QUERY, json!({ "page": "/a" })).await.unwrap();
+    eventually("the refresh to be under way", async || {
+        let newest = report_refresh::newest(&connection.readers).await.unwrap();
+        newest.is_some_and(|row| row.finished_at.is_none())
+    })
+    .await;
+    server.signal("TERM");
+    let address = server.address.clone();
+    eventually("the server to take no more requests", async || std::net::TcpStream::connect(&address).is_err()).await;
+    assert!(server.child.try_wait().unwrap().is_none(), "it waits");
+    holder.execute("COMMIT").await.unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    let report = report_rows(&connection).await;
+    assert_eq!(report.len(), 6);
+    assert_eq!(report, model::report(&counts(&connection).await));
 }
 
 /// A client that never sends the rest of its request does not keep the server from ending in order.

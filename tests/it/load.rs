@@ -26,6 +26,20 @@ const PAGES: i64 = 500;
 /// Half of a client's requests hold one increment, the others this many.
 const BATCH: usize = 9;
 
+/// What has been acknowledged.
+#[derive(Default)]
+struct Model {
+    counts: Counts,
+    /// When, and how many views, of each request.
+    acknowledged: Vec<(DateTime<Utc>, i64)>,
+}
+
+impl Model {
+    fn acknowledged_by(&self, as_of: DateTime<Utc>) -> i64 {
+        self.acknowledged.iter().filter(|(recorded_at, _)| *recorded_at <= as_of).map(|(_, views)| views).sum()
+    }
+}
+
 /// What one client records, request by request.
 fn requests(seed: u8) -> Vec<Vec<(String, DateTime<Utc>, i64)>> {
     let first: DateTime<Utc> = "2026-02-26T20:00:00Z".parse().unwrap();
@@ -49,7 +63,7 @@ fn requests(seed: u8) -> Vec<Vec<(String, DateTime<Utc>, i64)>> {
 on_all_databases! {
     async fn two_hundred_clients_record_while_refreshes_run(app: TestApp) {
         let app = Arc::new(app);
-        let model = Arc::new(Mutex::new(Counts::new()));
+        let model = Arc::new(Mutex::new(Model::default()));
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
             let (app, model) = (Arc::clone(&app), Arc::clone(&model));
@@ -59,25 +73,33 @@ on_all_databases! {
                         .map(|(page, at, views)| json!({ "page": page, "at": at.to_rfc3339(), "views": views }))
                         .collect();
                     let query = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
-                    app.data(query, json!({ "input": { "increments": increments } })).await;
+                    let recorded = app.data(query, json!({ "input": { "increments": increments } })).await;
+                    let recorded_at = recorded["recordPageViews"]["recordedAt"].as_str().unwrap().parse().unwrap();
+                    let views = request.iter().map(|(_, _, views)| views).sum();
                     let mut model = model.lock().unwrap();
+                    model.acknowledged.push((recorded_at, views));
                     for (page, at, views) in request {
                         let hour = entity::Hour::containing(at);
-                        *model.entry((page, hour.date(), hour.of_day())).or_default() += views;
+                        *model.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
                     }
                 }
             });
         }
         let recording = Arc::new(AtomicBool::new(true));
         let mut refreshing = JoinSet::new();
-        let (refreshed, goes_on) = (Arc::clone(&app), Arc::clone(&recording));
+        let (refreshed, goes_on, told) = (Arc::clone(&app), Arc::clone(&recording), Arc::clone(&model));
         refreshing.spawn(async move {
             let mut refreshes = 0;
             while goes_on.load(Ordering::Relaxed) {
-                refreshed.refresh().await;
+                let as_of = refreshed.refresh().await.as_of.unwrap();
                 refreshes += 1;
                 // At every moment a page's month is the sum of its hours, and the site is the sum of its pages.
-                model::assert_adds_up(&refreshed.report_rows().await);
+                let rows = refreshed.report_rows().await;
+                model::assert_adds_up(&rows);
+                // What was acknowledged by then is in it.
+                let reported: i64 = rows.iter().filter(|((grain, name, ..), _)| *grain == "month" && name.is_empty()).map(|(_, views)| views).sum();
+                let promised = told.lock().unwrap().acknowledged_by(as_of);
+                assert!(promised <= reported, "{promised} views were acknowledged by {as_of}, {reported} are in the report");
             }
             refreshes
         });
@@ -87,7 +109,7 @@ on_all_databases! {
         assert!(refreshes > 1, "refreshes ran meanwhile");
 
         app.refresh().await;
-        let model = model.lock().unwrap().clone();
+        let model = model.lock().unwrap().counts.clone();
         assert_eq!(app.counts().await, model);
         assert_eq!(app.report_rows().await, model::report(&model));
         assert_eq!(app.marks().await, 0);

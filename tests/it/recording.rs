@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{clock, idempotency_key, page, stale_hour};
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, Statement};
 use serde_json::{Value, json};
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::on_all_databases;
+use crate::{
+    app::{Rung, TestDatabase},
+    on_all_databases,
+};
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) {
     recordPageViews(input: $input) { increments views recordedAt duplicate }
@@ -16,6 +19,19 @@ const RECORD: &str = "mutation ($input: RecordPageViewsInput!) {
 
 fn input(increments: Value) -> Value {
     json!({ "input": { "increments": increments } })
+}
+
+/// What SQLite's durability rests on: <https://www.sqlite.org/pragma.html#pragma_synchronous>
+#[tokio::test]
+async fn sqlite_writes_ahead_and_waits_for_the_disk() {
+    const FULL: i64 = 2;
+    let database = TestDatabase::create(Rung::Sqlite).await.migrate().await;
+    let pragma = async |name: &str| {
+        let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
+        database.writers.query_one_raw(statement).await.unwrap().unwrap()
+    };
+    assert_eq!(pragma("journal_mode").await.try_get_by_index::<String>(0).unwrap(), "wal");
+    assert_eq!(pragma("synchronous").await.try_get_by_index::<i64>(0).unwrap(), FULL);
 }
 
 on_all_databases! {
