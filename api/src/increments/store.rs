@@ -69,12 +69,14 @@ trait Statements: Send {
         &mut self,
         keys: &[&str],
     ) -> impl Future<Output = Result<HashMap<String, Vec<u8>>, sqlx::Error>> + Send;
-    /// Writes the pages that are new or have another title; marks the titles that did not stand there before.
+    /// Writes the pages that are new or have another title, and returns them, with whether they have a title.
     fn write_pages(
         &mut self,
         pages: &[(&str, Option<&Title>)],
         now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<(String, bool)>, sqlx::Error>> + Send;
+    /// Marks the titles of these pages stale.
+    fn mark_titles(&mut self, names: &[String]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Adds to the counts.
     fn add_views(
         &mut self,
@@ -140,7 +142,12 @@ async fn write<'a, S: Statements>(
     let batch = Batch::new(counted.flat_map(|(request, _)| &request.increments));
     let pages: Vec<_> = batch.pages.into_iter().filter(|(name, title)| !known.has(name, *title)).collect();
     if !pages.is_empty() {
-        statements.write_pages(&pages, now).await?;
+        let written = statements.write_pages(&pages, now).await?;
+        // A page that is new is marked too, needlessly: its first month row will have the title.
+        let retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
+        if !retitled.is_empty() {
+            statements.mark_titles(&retitled).await?;
+        }
     }
     if !batch.counts.is_empty() {
         statements.add_views(&batch.counts, now).await?;

@@ -43,28 +43,27 @@ impl Statements for PgConnection {
         Ok(rows.into_iter().collect())
     }
 
-    async fn write_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let retitled: Vec<String> = sqlx::query_scalar(
+    async fn write_pages(
+        &mut self,
+        pages: &[(&str, Option<&Title>)],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(String, bool)>, sqlx::Error> {
+        sqlx::query_as(
             "INSERT INTO pages (name, title, first_seen_at)
              SELECT name, title, $3 FROM unnest($1::text[], $2::text[]) AS sent (name, title)
              ON CONFLICT (name) DO UPDATE SET title = excluded.title
              WHERE excluded.title IS NOT NULL AND pages.title IS DISTINCT FROM excluded.title
-             RETURNING name",
+             RETURNING name, title IS NOT NULL",
         )
         .bind(pages.iter().map(|(name, _)| *name).collect::<Vec<_>>())
         .bind(pages.iter().map(|(_, title)| title.map(Title::as_str)).collect::<Vec<_>>())
         .bind(now)
         .fetch_all(&mut *self)
-        .await?;
-        // A page that is new is marked too, needlessly: its first month row will have the title.
-        let titled: HashSet<_> = pages.iter().filter(|(_, title)| title.is_some()).map(|(name, _)| *name).collect();
-        let retitled: Vec<_> = retitled.into_iter().filter(|name| titled.contains(name.as_str())).collect();
-        if !retitled.is_empty() {
-            sqlx::query("INSERT INTO stale_titles (name) SELECT unnest($1::text[])")
-                .bind(retitled)
-                .execute(self)
-                .await?;
-        }
+        .await
+    }
+
+    async fn mark_titles(&mut self, names: &[String]) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO stale_titles (name) SELECT unnest($1::text[])").bind(names).execute(self).await?;
         Ok(())
     }
 

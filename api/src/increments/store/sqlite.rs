@@ -46,29 +46,31 @@ impl Statements for SqliteConnection {
         Ok(rows.into_iter().collect())
     }
 
-    async fn write_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    async fn write_pages(
+        &mut self,
+        pages: &[(&str, Option<&Title>)],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(String, bool)>, sqlx::Error> {
         let rows: Vec<_> = pages.iter().map(|(name, title)| (name, title.map(Title::as_str))).collect();
-        let retitled: Vec<String> = sqlx::query_scalar(
+        sqlx::query_as(
             "INSERT INTO pages (name, title, first_seen_at)
              SELECT value->>0, value->>1, ?2 FROM json_each(?1)
              WHERE true -- tells the parser that ON begins the conflict clause
              ON CONFLICT (name) DO UPDATE SET title = excluded.title
              WHERE excluded.title IS NOT NULL AND pages.title IS NOT excluded.title
-             RETURNING name",
+             RETURNING name, title IS NOT NULL",
         )
         .bind(json!(rows).to_string())
         .bind(now)
         .fetch_all(&mut *self)
-        .await?;
-        // A page that is new is marked too, needlessly: its first month row will have the title.
-        let titled: HashSet<_> = pages.iter().filter(|(_, title)| title.is_some()).map(|(name, _)| *name).collect();
-        let retitled: Vec<_> = retitled.into_iter().filter(|name| titled.contains(name.as_str())).collect();
-        if !retitled.is_empty() {
-            sqlx::query("INSERT INTO stale_titles (name) SELECT value FROM json_each(?1)")
-                .bind(json!(retitled).to_string())
-                .execute(self)
-                .await?;
-        }
+        .await
+    }
+
+    async fn mark_titles(&mut self, names: &[String]) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT INTO stale_titles (name) SELECT value FROM json_each(?1)")
+            .bind(json!(names).to_string())
+            .execute(self)
+            .await?;
         Ok(())
     }
 
