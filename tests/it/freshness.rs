@@ -19,6 +19,9 @@ use crate::{
     process::{self, Server},
 };
 
+/// How long the next message may take: a feed that says nothing fails the test.
+const MESSAGE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn subscribe(address: &str) -> Socket {
@@ -38,7 +41,8 @@ async fn subscribe(address: &str) -> Socket {
 /// The next value; a close frame when there is one.
 async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
     loop {
-        match socket.next().await.expect("the socket is closed").unwrap() {
+        let message = tokio::time::timeout(MESSAGE_MAX, socket.next()).await.expect("waited in vain for a message");
+        match message.expect("the socket is closed").unwrap() {
             Message::Text(text) => {
                 let message: Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(message["type"], "next", "{message}");
