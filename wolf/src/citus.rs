@@ -20,10 +20,10 @@ pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbE
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }
 
-/// Distributes all tables that are not yet. Nothing happens without the extension.
+/// Distributes all tables that are not yet. The extension has to be there.
 pub(crate) async fn distribute<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     for table in DISTRIBUTED {
-        distribute_table(db, table).await?;
+        db.execute_unprepared(&statement(table)).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ const TITLE_BYTES_MAX: usize = 1_024;
 /// One increment counts at most this many views.
 const VIEWS_MAX: i64 = 1_000_000;
 /// How far ahead of this process's clock a view may have happened.
-const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 /// No view happened before this year.
 const YEAR_MIN: i32 = 2000;
 /// An idempotency key is at most this long.

@@ -6,10 +6,10 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTi
 use chrono_tz::Tz;
 use entity::Hour;
 
+use crate::increments::AHEAD_MAX;
+
 /// The years that a range may begin and end in.
 const YEARS: RangeInclusive<i32> = 1..=9_999;
-/// How far ahead of the clock a view may have been recorded.
-const AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// A series has at most this many points.
 const POINTS_MAX: usize = 10_000;
 
@@ -105,7 +105,7 @@ impl Interval {
             }
             Period::AllTime => {
                 // What was recorded a little ahead of the clock is counted too.
-                let end = Hour::containing(now + AHEAD).plus(1);
+                let end = Hour::containing(now + AHEAD_MAX).plus(1);
                 let start = first.unwrap_or(end);
                 Self::of_hours(start, end.max(start), true)
             }
