@@ -11,6 +11,7 @@
 mod app;
 mod architecture;
 mod cluster;
+mod comparison;
 mod crash;
 mod freshness;
 mod http;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::errors::{Code, error};
-use crate::reports::{self, Interval};
+use crate::reports::{self, IntervalChoice, Range};
 
 /// How many page names a filter may have.
 const NAMES_MAX: usize = 1_000;
@@ -72,6 +72,18 @@ pub(crate) enum Period {
     AllTime,
 }
 
+/// What a report's totals are compared with. An interval that is not over yet is compared with as much of the other one:
+/// up to the same time of day as `freshness.asOf`, cut at the hour below.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "reports::Comparison")]
+pub(crate) enum Comparison {
+    /// The period before: yesterday, the 7 days before, the calendar month before, the 12 months before. The 24 hours
+    /// before; of a range, what is as long and right before it.
+    PreviousPeriod,
+    /// The same dates and times of day a year before. 29 February has none in most years.
+    SamePeriodLastYear,
+}
+
 /// The size of a series' buckets, cut in the filter's time zone. Weeks begin on Monday.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "reports::Granularity")]
@@ -105,13 +117,6 @@ pub(super) struct ParsedFilter {
     pub(super) zone: Tz,
 }
 
-/// A period's interval depends on the clock and on the report; a range's does not.
-#[derive(Copy, Clone, Debug)]
-pub(super) enum IntervalChoice {
-    Period(reports::Period),
-    Range(Interval),
-}
-
 impl ReportFilter {
     pub(super) fn parse(self) -> async_graphql::Result<ParsedFilter> {
         let zone = self.time_zone.as_deref().unwrap_or("UTC");
@@ -123,7 +128,7 @@ impl ReportFilter {
             None => IntervalChoice::Period(reports::Period::Last7Days),
             Some(IntervalInput::Period(period)) => IntervalChoice::Period(period.into()),
             Some(IntervalInput::Range(TimeRange { start, end })) => IntervalChoice::Range(
-                Interval::of_range(start, end).map_err(|wrong| error(Code::BadUserInput, wrong.to_string()))?,
+                Range::new(start, end).map_err(|wrong| error(Code::BadUserInput, wrong.to_string()))?,
             ),
         };
         let pages = self.pages.map_or(Ok(reports::PageFilter::All), PageFilter::parse)?;

@@ -5,7 +5,6 @@ use async_graphql::{
     connection::{CursorType, OpaqueCursor, PageInfo},
 };
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use entity::clock;
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +12,10 @@ use super::{
     AnswerSnapshot,
     errors::{self, Code, error},
     freshness::Freshness,
-    inputs::{self, Granularity, IntervalChoice, ReportFilter},
+    inputs::{self, Comparison, Granularity, ParsedFilter, ReportFilter},
     scalars::SafeInt,
 };
-use crate::reports::{self, After, PageFilter, ReportReader, Snapshot};
+use crate::reports::{self, After, IntervalChoice, PageFilter, ReportReader, Snapshot};
 
 /// How many pages are listed when the query does not say.
 const PAGES_DEFAULT: i32 = 10;
@@ -27,8 +26,9 @@ const PAGES_MAX: i32 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Report {
     interval: reports::Interval,
-    pages: PageFilter,
-    zone: Tz,
+    filter: ParsedFilter,
+    /// When the interval was found.
+    now: DateTime<Utc>,
 }
 
 /// From start, up to and without end.
@@ -60,6 +60,7 @@ pub(crate) struct SeriesPoint {
 #[derive(Debug)]
 pub(crate) struct Totals {
     interval: reports::Interval,
+    previous: Option<reports::Interval>,
     pages: PageFilter,
 }
 
@@ -106,18 +107,14 @@ struct Cursor {
 impl Report {
     pub(super) async fn new(context: &Context<'_>, filter: ReportFilter) -> async_graphql::Result<Self> {
         let filter = filter.parse()?;
-        let interval = match filter.interval {
-            IntervalChoice::Range(interval) => interval,
-            IntervalChoice::Period(period) => {
-                let first = match period {
-                    reports::Period::AllTime => answered(snapshot(context).await?.first_hour().await)?,
-                    _ => None,
-                };
-                reports::Interval::of_period(period, filter.zone, clock::process_now(), first)
-            }
+        let now = clock::process_now();
+        let first = match filter.interval {
+            IntervalChoice::Period(reports::Period::AllTime) => answered(snapshot(context).await?.first_hour().await)?,
+            _ => None,
         };
+        let interval = filter.interval.interval(filter.zone, now, first);
         let interval = interval.with_hours_since(snapshot(context).await?.freshness.hours_since);
-        Ok(Self { interval, pages: filter.pages, zone: filter.zone })
+        Ok(Self { interval, filter, now })
     }
 }
 
@@ -126,8 +123,7 @@ impl Report {
 impl Report {
     /// What the filter's interval came to.
     async fn interval(&self) -> Interval {
-        let reports::Interval { start, end, exact, .. } = self.interval;
-        Interval { start: start.start(), end: end.start(), exact }
+        self.interval.into()
     }
 
     /// How current this answer is.
@@ -135,15 +131,20 @@ impl Report {
         Ok((&snapshot(context).await?.freshness).into())
     }
 
-    /// The sums.
-    async fn totals(&self) -> Totals {
-        Totals { interval: self.interval, pages: self.pages.clone() }
+    /// The sums; with `compareTo` those of another period too.
+    async fn totals(&self, context: &Context<'_>, compare_to: Option<Comparison>) -> async_graphql::Result<Totals> {
+        let freshness = &snapshot(context).await?.freshness;
+        let ParsedFilter { interval, ref pages, zone } = self.filter;
+        let previous = compare_to
+            .and_then(|compare_to| interval.previous(compare_to.into(), zone, self.now, freshness.as_of))
+            .map(|previous| previous.with_hours_since(freshness.hours_since));
+        Ok(Totals { interval: self.interval, previous, pages: pages.clone() })
     }
 
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000.
     async fn series(&self, context: &Context<'_>, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
         let snapshot = snapshot(context).await?;
-        let series = snapshot.series(self.interval, &self.pages, granularity.into(), self.zone).await;
+        let series = snapshot.series(self.interval, &self.filter.pages, granularity.into(), self.filter.zone).await;
         let point = |bucket: reports::Bucket| SeriesPoint {
             start: bucket.start.start(),
             end: bucket.end.start(),
@@ -168,11 +169,11 @@ impl Report {
         let after = after.map(|cursor| Cursor::decode(&cursor)).transpose()?;
         let limit = usize::try_from(first).unwrap_or_default();
         let snapshot = snapshot(context).await?;
-        let total = answered(snapshot.views(self.interval, &self.pages).await)?;
+        let total = answered(snapshot.views(self.interval, &self.filter.pages).await)?;
         let has_previous_page = after.is_some();
         // One more than is shown tells whether there are more.
         let more = u64::try_from(limit).unwrap_or_default() + 1;
-        let mut rows = answered(snapshot.pages(self.interval, &self.pages, after.as_ref(), more).await)?;
+        let mut rows = answered(snapshot.pages(self.interval, &self.filter.pages, after.as_ref(), more).await)?;
         let has_next_page = rows.len() > limit;
         rows.truncate(limit);
         let refresh = snapshot.freshness.refresh_id;
@@ -200,6 +201,42 @@ impl Totals {
     async fn pages(&self, context: &Context<'_>) -> async_graphql::Result<i32> {
         let pages = answered(snapshot(context).await?.page_count(self.interval, &self.pages).await)?;
         Ok(i32::try_from(pages).unwrap_or(i32::MAX))
+    }
+
+    /// The sum of the views of the period that `compareTo` names; null without `compareTo`, and when there is no such
+    /// period: `ALL_TIME` has none.
+    async fn previous(&self, context: &Context<'_>) -> async_graphql::Result<Option<SafeInt>> {
+        Ok(self.previous_views(context).await?.map(SafeInt))
+    }
+
+    /// What `previous` is the sum of: of an interval that is not over yet as much as has elapsed of that.
+    async fn previous_interval(&self) -> Option<Interval> {
+        self.previous.map(Interval::from)
+    }
+
+    /// (views - previous) / previous; null without a previous, and when that is 0.
+    async fn change(&self, context: &Context<'_>) -> async_graphql::Result<Option<f64>> {
+        let Some(previous) = self.previous_views(context).await?.filter(|previous| *previous != 0) else {
+            return Ok(None);
+        };
+        let views = answered(snapshot(context).await?.views(self.interval, &self.pages).await)?;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits than a double has")]
+        let change = (views - previous) as f64 / previous as f64;
+        Ok(Some(change))
+    }
+}
+
+impl Totals {
+    async fn previous_views(&self, context: &Context<'_>) -> async_graphql::Result<Option<i64>> {
+        let Some(previous) = self.previous else { return Ok(None) };
+        answered(snapshot(context).await?.views(previous, &self.pages).await).map(Some)
+    }
+}
+
+impl From<reports::Interval> for Interval {
+    fn from(interval: reports::Interval) -> Self {
+        let reports::Interval { start, end, exact, .. } = interval;
+        Self { start: start.start(), end: end.start(), exact }
     }
 }
 

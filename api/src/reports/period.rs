@@ -1,0 +1,395 @@
+//! What interval is asked for, what it comes to at a moment, and what it is compared with.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono_tz::Tz;
+use entity::Hour;
+
+use super::{
+    calendar::{Step, add_days, add_months, first_of_month, midnight},
+    interval::{Interval, IntervalError},
+};
+use crate::increments::AHEAD_MAX;
+
+/// The years that a range may begin and end in.
+const YEARS: RangeInclusive<i32> = 1..=9_999;
+
+/// The predefined intervals.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// From midnight to the next midnight.
+    Today,
+    /// The day before today.
+    Yesterday,
+    /// The current hour and the 23 before it.
+    Last24Hours,
+    /// Today and the 6 days before it.
+    Last7Days,
+    /// Today and the 29 days before it.
+    Last30Days,
+    /// The calendar month that today is in.
+    ThisMonth,
+    /// The calendar month before that.
+    LastMonth,
+    /// This month and the 11 before it.
+    Last12Months,
+    /// The calendar year that today is in.
+    ThisYear,
+    /// From the first counted hour to the end of the current one.
+    AllTime,
+}
+
+/// What a report is compared with.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// The period before: yesterday, the 7 days before, the calendar month before; of a range, what is as long.
+    PreviousPeriod,
+    /// The same dates and times a year before.
+    SamePeriodLastYear,
+}
+
+/// The interval that is asked for. What a period comes to depends on the clock and on the report; a range does not.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum IntervalChoice {
+    /// One of the predefined intervals.
+    Period(Period),
+    /// Any hours.
+    Range(Range),
+}
+
+/// From a moment up to another, both in years that all databases know.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+}
+
+impl Range {
+    /// From `start` up to `end`.
+    ///
+    /// # Errors
+    /// [`IntervalError::Reversed`] when it ends before it starts, [`IntervalError::Year`] outside of the years 1 to 9999.
+    pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self, IntervalError> {
+        for (bound, at) in [("start", start), ("end", end)] {
+            if !YEARS.contains(&at.year()) {
+                return Err(IntervalError::Year { bound, first: *YEARS.start(), last: *YEARS.end() });
+            }
+        }
+        if end < start { Err(IntervalError::Reversed) } else { Ok(Self { start, end }) }
+    }
+
+    /// The hours that it comes to, cut at the hour below.
+    #[must_use]
+    pub fn interval(self) -> Interval {
+        Interval::cut(self.start, self.end)
+    }
+}
+
+impl IntervalChoice {
+    /// What it comes to in `zone` at `now`; `first` is the first counted hour, if there is any.
+    #[must_use]
+    pub fn interval(self, zone: Tz, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
+        let until_now = |start: Hour| Interval::of_hours(start, Hour::containing(now).plus(1), true);
+        match self {
+            Self::Range(range) => range.interval(),
+            Self::Period(Period::Last24Hours) => until_now(Hour::containing(now).plus(-23)),
+            Self::Period(Period::AllTime) => {
+                // What was recorded a little ahead of the clock is counted too.
+                let end = Hour::containing(now + AHEAD_MAX).plus(1);
+                let start = first.unwrap_or(end);
+                Interval::of_hours(start, end.max(start), true)
+            }
+            Self::Period(period) => match period.days(zone, now) {
+                Some(days) => Interval::cut(midnight(zone, days.from), midnight(zone, days.to)),
+                None => until_now(Hour::containing(now)),
+            },
+        }
+    }
+
+    /// What its interval at `now` is compared with; nothing when there is no such period: `ALL_TIME` has none before
+    /// it, and 29 February none in most years.
+    ///
+    /// Of an interval that is not over yet only the part counts that is counted already: up to `as_of`, cut at the
+    /// hour below. What it is compared with ends at the same time of its own days: Tuesday noon is compared with last
+    /// Tuesday noon, however long the days were.
+    #[must_use]
+    pub fn previous(
+        self,
+        comparison: Comparison,
+        zone: Tz,
+        now: DateTime<Utc>,
+        as_of: Option<DateTime<Utc>>,
+    ) -> Option<Interval> {
+        let interval = self.interval(zone, now, None);
+        let year = Step::Months(12);
+        let counted = as_of.map_or(interval.start, Hour::containing).max(interval.start);
+        // The part that is counted, when that is not all.
+        let part = Some(counted).filter(|counted| *counted < interval.end);
+        let days = match self {
+            Self::Period(Period::AllTime) => return None,
+            Self::Period(period) => period.days(zone, now),
+            Self::Range(_) => None,
+        };
+        let (start, end, cut) = match (days, comparison) {
+            (Some(days), _) => {
+                let step = if comparison == Comparison::PreviousPeriod { days.step } else { year };
+                let [from, to] = [days.from, days.to].map(|day| midnight(zone, step.day_before(day)));
+                (from, to, part.map(|part| if part == interval.start { from } else { step.before(zone, part.start()) }))
+            }
+            (None, Comparison::PreviousPeriod) => {
+                let length = interval.end.since(interval.start);
+                let before = |hour: Hour| hour.plus(-length).start();
+                (before(interval.start), interval.start.start(), part.map(before))
+            }
+            (None, Comparison::SamePeriodLastYear) => {
+                let (start, end) = match self {
+                    Self::Range(range) => (range.start, range.end),
+                    Self::Period(_) => (interval.start.start(), interval.end.start()),
+                };
+                let before = |at| year.before(zone, at);
+                (before(start), before(end), part.map(|part| before(part.start())))
+            }
+        };
+        if start >= end && interval.start < interval.end {
+            return None;
+        }
+        // Nothing was counted in years that databases order differently.
+        let first = NaiveDate::from_ymd_opt(*YEARS.start(), 1, 1).unwrap_or_default().and_time(Default::default());
+        let [start, end] = [start, cut.map_or(end, |cut| cut.min(end))].map(|at| at.max(first.and_utc()));
+        let mut previous = Interval::cut(start, end.max(start));
+        previous.exact &= interval.exact;
+        Some(previous)
+    }
+}
+
+/// Local days, from the first one up to and without the last one.
+struct LocalDays {
+    from: NaiveDate,
+    to: NaiveDate,
+    /// How far back the period before lies.
+    step: Step,
+}
+
+impl Period {
+    /// The local days that it comes to, if it is made of days.
+    fn days(self, zone: Tz, now: DateTime<Utc>) -> Option<LocalDays> {
+        let today = now.with_timezone(&zone).date_naive();
+        let month = first_of_month(today);
+        let year = add_months(month, -i32::try_from(today.month0()).unwrap_or_default());
+        let (from, to, step) = match self {
+            Self::Today => (today, add_days(today, 1), Step::Days(1)),
+            Self::Yesterday => (add_days(today, -1), today, Step::Days(1)),
+            Self::Last7Days => (add_days(today, -6), add_days(today, 1), Step::Days(7)),
+            Self::Last30Days => (add_days(today, -29), add_days(today, 1), Step::Days(30)),
+            Self::ThisMonth => (month, add_months(month, 1), Step::Months(1)),
+            Self::LastMonth => (add_months(month, -1), month, Step::Months(1)),
+            Self::Last12Months => (add_months(month, -11), add_months(month, 1), Step::Months(12)),
+            Self::ThisYear => (year, add_months(year, 12), Step::Months(12)),
+            Self::Last24Hours | Self::AllTime => return None,
+        };
+        Some(LocalDays { from, to, step })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::{America::New_York, America::Sao_Paulo, Asia::Kolkata, Europe::Berlin, UTC};
+
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn hours(interval: Interval) -> i32 {
+        interval.end.since(interval.start)
+    }
+
+    fn of_period(period: Period, zone: Tz, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
+        IntervalChoice::Period(period).interval(zone, now, first)
+    }
+
+    /// The interval that `period` is compared with when all up to `now` is counted.
+    fn previous(period: Period, comparison: Comparison, zone: Tz, now: &str) -> Option<String> {
+        let previous = IntervalChoice::Period(period).previous(comparison, zone, at(now), Some(at(now)))?;
+        let text = |hour: Hour| hour.start().format("%Y-%m-%dT%H").to_string();
+        Some(format!("{} {}", text(previous.start), text(previous.end)))
+    }
+
+    #[test]
+    fn periods_are_the_callers_days() {
+        let now = at("2026-03-01T02:30:00Z");
+        let utc = of_period(Period::Today, UTC, now, None);
+        assert_eq!((utc.start.start(), utc.end.start()), (at("2026-03-01T00:00:00Z"), at("2026-03-02T00:00:00Z")));
+        // In New York it is still February.
+        let york = of_period(Period::ThisMonth, New_York, now, None);
+        assert_eq!((york.start.start(), york.end.start()), (at("2026-02-01T05:00:00Z"), at("2026-03-01T05:00:00Z")));
+        let last = of_period(Period::Last24Hours, New_York, now, None);
+        assert_eq!((last.start.start(), last.end.start()), (at("2026-02-28T03:00:00Z"), at("2026-03-01T03:00:00Z")));
+        let year = of_period(Period::ThisYear, UTC, now, None);
+        assert_eq!((year.start.start(), year.end.start()), (at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")));
+        assert_eq!(hours(of_period(Period::Last7Days, UTC, now, None)), 7 * 24);
+        assert_eq!(hours(of_period(Period::Last30Days, UTC, now, None)), 30 * 24);
+        let months = of_period(Period::Last12Months, UTC, now, None);
+        assert_eq!(
+            (months.start.start(), months.end.start()),
+            (at("2025-04-01T00:00:00Z"), at("2026-04-01T00:00:00Z"))
+        );
+        let yesterday = of_period(Period::Yesterday, UTC, now, None);
+        assert_eq!(yesterday.end, utc.start);
+        let last_month = of_period(Period::LastMonth, UTC, now, None);
+        assert_eq!(last_month.start.start(), at("2026-02-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn all_time_begins_with_the_first_count() {
+        let now = at("2026-03-01T02:30:00Z");
+        let first = Hour::containing(at("2015-05-17T10:00:00Z"));
+        let all = of_period(Period::AllTime, UTC, now, Some(first));
+        assert_eq!((all.start, all.end.start()), (first, at("2026-03-01T03:00:00Z")));
+        assert_eq!(hours(of_period(Period::AllTime, UTC, now, None)), 0);
+    }
+
+    #[test]
+    fn days_are_23_and_25_hours_long_when_clocks_change() {
+        for (now, length) in [("2026-03-29T12:00:00Z", 23), ("2026-10-25T12:00:00Z", 25), ("2026-10-26T12:00:00Z", 24)]
+        {
+            assert_eq!(hours(of_period(Period::Today, Berlin, at(now), None)), length, "{now}");
+        }
+        // In São Paulo clocks were put forward at midnight: the day began at 01:00, which is 03:00 in UTC.
+        let day = of_period(Period::Today, Sao_Paulo, at("2018-11-04T12:00:00Z"), None);
+        assert_eq!((day.start.start(), hours(day)), (at("2018-11-04T03:00:00Z"), 23));
+    }
+
+    #[test]
+    fn half_hour_zones_are_cut_at_the_hour_below_and_say_so() {
+        let day = of_period(Period::Today, Kolkata, at("2026-01-10T12:00:00Z"), None);
+        assert_eq!((day.start.start(), hours(day), day.exact), (at("2026-01-09T18:00:00Z"), 24, false));
+        assert!(of_period(Period::Today, Berlin, at("2026-01-10T12:00:00Z"), None).exact);
+    }
+
+    #[test]
+    fn ranges_are_cut_at_whole_hours() {
+        let range = Range::new(at("2026-01-01T00:30:00Z"), at("2026-01-01T05:00:00Z")).unwrap().interval();
+        assert_eq!((range.start.start(), hours(range), range.exact), (at("2026-01-01T00:00:00Z"), 5, false));
+        assert_eq!(Range::new(at("2026-01-02T00:00:00Z"), at("2026-01-01T00:00:00Z")), Err(IntervalError::Reversed));
+    }
+
+    #[test]
+    fn tuesday_noon_is_compared_with_last_tuesday_noon() {
+        use Comparison::{PreviousPeriod, SamePeriodLastYear};
+        // A Tuesday.
+        let now = "2026-03-03T12:00:00Z";
+        for (period, before, last_year) in [
+            (Period::Today, "2026-03-02T00 2026-03-02T12", "2025-03-03T00 2025-03-03T12"),
+            (Period::Yesterday, "2026-03-01T00 2026-03-02T00", "2025-03-02T00 2025-03-03T00"),
+            (Period::Last24Hours, "2026-03-01T13 2026-03-02T12", "2025-03-02T13 2025-03-03T12"),
+            (Period::Last7Days, "2026-02-18T00 2026-02-24T12", "2025-02-25T00 2025-03-03T12"),
+            (Period::Last30Days, "2026-01-03T00 2026-02-01T12", "2025-02-02T00 2025-03-03T12"),
+            (Period::ThisMonth, "2026-02-01T00 2026-02-03T12", "2025-03-01T00 2025-03-03T12"),
+            (Period::LastMonth, "2026-01-01T00 2026-02-01T00", "2025-02-01T00 2025-03-01T00"),
+            (Period::Last12Months, "2024-04-01T00 2025-03-03T12", "2024-04-01T00 2025-03-03T12"),
+            (Period::ThisYear, "2025-01-01T00 2025-03-03T12", "2025-01-01T00 2025-03-03T12"),
+        ] {
+            assert_eq!(previous(period, PreviousPeriod, UTC, now).as_deref(), Some(before), "{period:?}");
+            assert_eq!(previous(period, SamePeriodLastYear, UTC, now).as_deref(), Some(last_year), "{period:?}");
+        }
+        for comparison in [PreviousPeriod, SamePeriodLastYear] {
+            assert_eq!(previous(Period::AllTime, comparison, UTC, now), None);
+        }
+    }
+
+    #[test]
+    fn the_hour_under_way_has_not_elapsed() {
+        let noon = "2026-03-02T00 2026-03-02T12";
+        let compared = |now| previous(Period::Today, Comparison::PreviousPeriod, UTC, now);
+        assert_eq!(compared("2026-03-03T12:59:59Z").as_deref(), Some(noon));
+        assert_eq!(compared("2026-03-03T00:59:59Z").as_deref(), Some("2026-03-02T00 2026-03-02T00"));
+    }
+
+    #[test]
+    fn what_is_not_counted_yet_is_not_compared() {
+        let choice = IntervalChoice::Period(Period::Yesterday);
+        let compared = |as_of| {
+            let previous = choice.previous(Comparison::PreviousPeriod, UTC, at("2026-03-03T12:00:00Z"), as_of).unwrap();
+            (previous.start.start(), previous.end.start())
+        };
+        let day = at("2026-03-01T00:00:00Z");
+        // Yesterday is over, but counted until ten only.
+        assert_eq!(compared(Some(at("2026-03-02T10:20:00Z"))), (day, at("2026-03-01T10:00:00Z")));
+        assert_eq!(compared(Some(at("2026-02-02T10:20:00Z"))), (day, day));
+        assert_eq!(compared(None), (day, day));
+    }
+
+    #[test]
+    fn months_of_other_lengths_are_compared_up_to_their_ends() {
+        let compared = |now| previous(Period::ThisMonth, Comparison::PreviousPeriod, UTC, now).unwrap();
+        assert_eq!(compared("2026-03-28T12:00:00Z"), "2026-02-01T00 2026-02-28T12");
+        assert_eq!(compared("2026-03-29T00:00:00Z"), "2026-02-01T00 2026-03-01T00");
+        assert_eq!(compared("2026-03-31T12:00:00Z"), "2026-02-01T00 2026-03-01T00");
+        assert_eq!(compared("2026-04-30T23:00:00Z"), "2026-03-01T00 2026-03-30T23");
+    }
+
+    #[test]
+    fn days_are_compared_by_their_clocks_when_those_change() {
+        let compared = |now| previous(Period::Today, Comparison::PreviousPeriod, Berlin, now).unwrap();
+        // 2026-03-29 has 23 hours in Berlin: noon comes after 11 of them, the day before after 12.
+        assert_eq!(compared("2026-03-29T10:00:00Z"), "2026-03-27T23 2026-03-28T11");
+        assert_eq!(compared("2026-03-30T10:00:00Z"), "2026-03-28T23 2026-03-29T10");
+        // 2026-10-25 has 25.
+        assert_eq!(compared("2026-10-25T11:00:00Z"), "2026-10-23T22 2026-10-24T10");
+        assert_eq!(compared("2026-10-26T11:00:00Z"), "2026-10-24T22 2026-10-25T11");
+        // São Paulo's 2018-11-04 began at 01:00: the day before began at midnight.
+        let after = IntervalChoice::Period(Period::Today).previous(
+            Comparison::PreviousPeriod,
+            Sao_Paulo,
+            at("2018-11-04T15:00:00Z"),
+            Some(at("2018-11-04T03:30:00Z")),
+        );
+        assert_eq!(after.map(|day| (day.start.start(), hours(day))), Some((at("2018-11-03T03:00:00Z"), 0)));
+    }
+
+    #[test]
+    fn a_leap_day_has_no_last_year() {
+        let compared = |period, now| previous(period, Comparison::SamePeriodLastYear, UTC, now);
+        assert_eq!(compared(Period::Today, "2024-02-29T12:00:00Z"), None);
+        assert_eq!(compared(Period::Today, "2025-02-28T12:00:00Z").as_deref(), Some("2024-02-28T00 2024-02-28T12"));
+        // 28 February is compared with 28 and 29 February: up to 1 March.
+        assert_eq!(compared(Period::Yesterday, "2025-03-01T12:00:00Z").as_deref(), Some("2024-02-28T00 2024-03-01T00"));
+        assert_eq!(compared(Period::ThisYear, "2024-02-29T12:00:00Z").as_deref(), Some("2023-01-01T00 2023-03-01T00"));
+    }
+
+    #[test]
+    fn a_range_is_compared_with_what_is_as_long_and_with_the_same_dates() {
+        let range = Range::new(at("2026-03-20T10:00:00Z"), at("2026-04-02T10:00:00Z")).unwrap();
+        let compared = |comparison, zone, as_of| {
+            let previous =
+                IntervalChoice::Range(range).previous(comparison, zone, at("2027-01-01T00:00:00Z"), Some(at(as_of)));
+            previous.map(|previous| (previous.start.start(), previous.end.start())).unwrap()
+        };
+        let over = "2027-01-01T00:00:00Z";
+        let expected = (at("2026-03-07T10:00:00Z"), at("2026-03-20T10:00:00Z"));
+        assert_eq!(compared(Comparison::PreviousPeriod, Berlin, over), expected);
+        let expected = (at("2026-03-07T10:00:00Z"), at("2026-03-08T10:00:00Z"));
+        assert_eq!(compared(Comparison::PreviousPeriod, Berlin, "2026-03-21T10:30:00Z"), expected);
+        // Berlin's clocks changed a day later in 2025 than in 2026, within both ranges.
+        let expected = (at("2025-03-20T10:00:00Z"), at("2025-04-02T10:00:00Z"));
+        assert_eq!(compared(Comparison::SamePeriodLastYear, Berlin, over), expected);
+        let ancient = Range::new(at("0001-01-01T00:00:00Z"), at("9999-01-01T00:00:00Z")).unwrap();
+        let ancient =
+            IntervalChoice::Range(ancient).previous(Comparison::PreviousPeriod, UTC, at(over), Some(at(over)));
+        assert!(ancient.is_some_and(|ancient| ancient.start.start() == at("0001-01-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn half_hour_zones_are_compared_with_what_is_cut_alike() {
+        let choice = IntervalChoice::Period(Period::Today);
+        let now = at("2026-01-10T12:00:00Z");
+        let previous = choice.previous(Comparison::PreviousPeriod, Kolkata, now, Some(now)).unwrap();
+        let expected = (at("2026-01-08T18:00:00Z"), at("2026-01-09T12:00:00Z"), false);
+        assert_eq!((previous.start.start(), previous.end.start(), previous.exact), expected);
+        let year = choice.previous(Comparison::SamePeriodLastYear, Kolkata, now, Some(now)).unwrap();
+        assert_eq!((year.start.start(), year.end.start()), (at("2025-01-09T18:00:00Z"), at("2025-01-10T12:00:00Z")));
+    }
+}

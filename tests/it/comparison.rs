@@ -1,0 +1,115 @@
+//! Totals beside those of another period: as much of it as has elapsed of the report's own.
+
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+use entity::{Hour, clock};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::{Value, json};
+
+use crate::on_all_databases;
+
+const COMPARED: &str = "query ($filter: ReportFilter, $to: Comparison) { report(filter: $filter) {
+    interval { start end exact }
+    freshness { asOf }
+    totals(compareTo: $to) { views previous previousInterval { start end exact } change }
+} }";
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// The views of the hours in `interval`.
+fn sum(recorded: &[(DateTime<Utc>, i64)], interval: &Value) -> i64 {
+    let (start, end) = (time(&interval["start"]), time(&interval["end"]));
+    let within = |at: DateTime<Utc>| start <= Hour::containing(at).start() && Hour::containing(at).start() < end;
+    recorded.iter().filter(|(at, _)| within(*at)).map(|(_, views)| views).sum()
+}
+
+on_all_databases! {
+    async fn every_period_is_compared_with_what_was_counted_then(app: TestApp) {
+        let now = clock::process_now();
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[3; 32]);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
+        // Two years and a bit; every hour of the last four days.
+        let long: Vec<_> = (0..2_000).map(|_| (now - TimeDelta::hours(draw(0..24 * 760)), draw(1..50))).collect();
+        let recorded: Vec<_> = (0..96).map(|hours| (now - TimeDelta::hours(hours), hours + 1)).chain(long).collect();
+        let texts: Vec<_> = recorded.iter().map(|(at, views)| (at.to_rfc3339(), *views)).collect();
+        app.record(texts.iter().map(|(at, views)| ("/a", at.as_str(), *views))).await;
+        app.refresh().await;
+
+        for period in [
+            "TODAY", "YESTERDAY", "LAST_24_HOURS", "LAST_7_DAYS", "LAST_30_DAYS", "THIS_MONTH", "LAST_MONTH",
+            "LAST_12_MONTHS", "THIS_YEAR",
+        ] {
+            for zone in ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"] {
+                for to in ["PREVIOUS_PERIOD", "SAME_PERIOD_LAST_YEAR"] {
+                    let context = format!("{period} in {zone} against {to} at {now}");
+                    let filter = json!({ "interval": { "period": period }, "timeZone": zone });
+                    let report = app.data(COMPARED, json!({ "filter": filter, "to": to })).await["report"].take();
+                    let totals = &report["totals"];
+                    let previous = &totals["previousInterval"];
+                    if previous.is_null() {
+                        // 29 February.
+                        assert_eq!((&totals["previous"], &totals["change"]), (&Value::Null, &Value::Null), "{context}");
+                        continue;
+                    }
+                    let expected = sum(&recorded, previous);
+                    assert_eq!(totals["views"], sum(&recorded, &report["interval"]), "{context}");
+                    assert_eq!(totals["previous"], expected, "{context}");
+                    if expected == 0 {
+                        assert_eq!(totals["change"], Value::Null, "{context}");
+                    } else {
+                        let views = totals["views"].as_f64().unwrap();
+                        let expected = totals["previous"].as_f64().unwrap();
+                        let change = totals["change"].as_f64().unwrap();
+                        assert!((change - (views - expected) / expected).abs() < 1e-9, "{context}: {totals}");
+                    }
+                    assert_same_time_of_day(&report, zone.parse().unwrap(), to, &context);
+                }
+            }
+        }
+    }
+
+    async fn without_another_period_there_is_no_change(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 5)]).await;
+        app.refresh().await;
+        let totals = async |filter: Value, to: Value| {
+            app.data(COMPARED, json!({ "filter": filter, "to": to })).await["report"]["totals"].take()
+        };
+        let none = json!({ "views": 5, "previous": null, "previousInterval": null, "change": null });
+        let all = json!({ "interval": { "period": "ALL_TIME" } });
+        assert_eq!(totals(all.clone(), json!("PREVIOUS_PERIOD")).await, none);
+        assert_eq!(totals(all, Value::Null).await, none);
+        let day = |start: &str, end: &str| json!({ "interval": { "range": { "start": start, "end": end } } });
+        // Before the first count there is a period, with nothing in it: its sum is 0, and nothing can be divided by it.
+        let first = totals(day("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), json!("PREVIOUS_PERIOD")).await;
+        assert_eq!((&first["previous"], &first["change"]), (&json!(0), &Value::Null));
+        let second = totals(day("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z"), json!("PREVIOUS_PERIOD")).await;
+        assert_eq!((&second["previous"], &second["change"]), (&json!(5), &json!(-1.0)));
+    }
+}
+
+/// Of an interval that is not over yet the other one ends when its clocks show what they show at `asOf`.
+fn assert_same_time_of_day(report: &Value, zone: Tz, to: &str, context: &str) {
+    let as_of = Hour::containing(time(&report["freshness"]["asOf"])).start();
+    let (start, end) = (time(&report["interval"]["start"]), time(&report["interval"]["end"]));
+    let previous = &report["totals"]["previousInterval"];
+    let (previous_start, previous_end) = (time(&previous["start"]), time(&previous["end"]));
+    if to == "PREVIOUS_PERIOD" {
+        assert!(previous_start <= previous_end && previous_end <= start, "{context}: {report}");
+    }
+    let whole_hours = report["interval"]["exact"] == true;
+    if as_of <= start || end <= as_of || !whole_hours {
+        return;
+    }
+    let shows = |at: DateTime<Utc>| at.with_timezone(&zone).time().hour();
+    // Midnight where a month has no such day, and any hour where the clocks leave out this one.
+    let same =
+        shows(previous_end) == shows(as_of) || shows(previous_end) == 0 || shows(previous_end) == shows(as_of) + 1;
+    assert!(same, "{context}: {report}");
+}
