@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::{http::HttpSettings, increments::RecorderSettings};
+use api::{http::HttpSettings, increments::RecorderSettings, reports::ReportSettings};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::DatabaseSettings;
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
@@ -45,6 +45,8 @@ pub(crate) struct ServeSettings {
     pub(crate) http: HttpSettings,
     #[command(flatten)]
     pub(crate) recorder: RecorderSettings,
+    #[command(flatten)]
+    pub(crate) reports: ReportSettings,
     #[command(flatten)]
     pub(crate) wolf: WolfSettings,
     /// Migrate a PostgreSQL database first (an SQLite file always is)

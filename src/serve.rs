@@ -36,7 +36,8 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
 
     let (recorder, committer) = Recorder::new(&database, &serve.recorder);
     let (feed, tail) = FreshnessFeed::new(&database);
-    let schema = schema::schema(recorder, ReportReader::new(&database), feed.clone());
+    let reader = ReportReader::new(&database, feed.clone(), &serve.reports);
+    let schema = schema::schema(recorder, reader.clone(), feed.clone());
 
     let tasks = TaskTracker::new();
     // In the order of stopping; each is told to stop when the one before it has.
@@ -67,6 +68,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let [stop_http, stop_recorder, stop_rest] = stops;
     stop_http.cancel();
     finished(serving).await;
+    reader.finish().await;
     stop_recorder.cancel();
     let recorded = timeout(RECORDER_DRAIN, finished(committing)).await;
     stop_rest.cancel();

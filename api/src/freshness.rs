@@ -1,6 +1,9 @@
 //! How fresh the report is, and the feed that tells everybody when that changes.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use entity::{
@@ -25,6 +28,8 @@ use tracing::{debug, warn};
 const SQLITE_POLL: Duration = Duration::from_millis(250);
 /// How often PostgreSQL is asked even if nothing was heard: what a lost notification costs at most.
 const POSTGRES_POLL: Duration = Duration::from_secs(5);
+/// What is known goes for as many polls; then, when none has succeeded, whoever asks asks the database.
+const POLLS_MISSED_MAX: u32 = 4;
 /// How often the listening connection is used, so that a dead one is noticed.
 const LISTENER_HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long that may take.
@@ -49,6 +54,8 @@ pub struct Freshness {
     pub next_refresh_at: Option<DateTime<Utc>>,
     /// The first day of which the report has hours; of older ones it has days and months only.
     pub hours_since: Option<NaiveDate>,
+    /// Grows whenever the report changes, within a refresh too: where it is the same, so is all of the report.
+    pub content_version: i64,
     /// The newest word there is, of a refresh that may be under way or have failed.
     newest: Newest,
 }
@@ -80,12 +87,14 @@ impl Freshness {
     /// # Errors
     /// When the database can't be asked.
     pub async fn read<C: ConnectionTrait>(db: &C) -> Result<Self, DbErr> {
-        let Some(newest) = report_refresh::newest(db).await? else { return Ok(Self::default()) };
-        let content =
-            if newest.as_of.is_some() { Some(newest.clone()) } else { report_refresh::newest_successful(db).await? };
+        // Read apart, the promise could be newer than the content that the newest row stands for.
+        let (Some(newest), content) = report_refresh::newest_and_successful(db).await? else {
+            return Ok(Self::default());
+        };
         let mut freshness = Self {
             next_refresh_at: newest.next_refresh_at,
             hours_since: newest.hours_since,
+            content_version: newest.content_version,
             newest: Newest {
                 id: newest.id,
                 under_way: newest.finished_at.is_none(),
@@ -124,6 +133,12 @@ impl Freshness {
         self.newest.error.as_deref()
     }
 
+    /// What clients see of it: the same, it is no news.
+    fn what_is_told(&self) -> Self {
+        let newest = Newest { id: 0, overdue_at: None, ..self.newest.clone() };
+        Self { content_version: 0, newest, ..self.clone() }
+    }
+
     /// How long ago `as_of` was, at `now`.
     #[must_use]
     pub fn staleness(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
@@ -132,32 +147,44 @@ impl Freshness {
 }
 
 /// What is published: a change of either is news.
-type News = Option<(Freshness, RefreshStatus)>;
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct News {
+    pub(crate) freshness: Freshness,
+    status: RefreshStatus,
+}
+
+/// What everybody looks at.
+#[derive(Debug, Default)]
+struct Board {
+    news: Option<News>,
+    /// When the database last confirmed them.
+    read_at: Option<Instant>,
+    /// There will be no more.
+    ended: bool,
+}
 
 /// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct FreshnessFeed {
     db: DatabaseConnection,
-    news: watch::Receiver<News>,
+    kind: DatabaseKind,
+    board: watch::Sender<Board>,
 }
 
 /// Tails `report_refreshes` for a [`FreshnessFeed`].
 #[derive(Debug)]
 pub struct FreshnessTail {
-    db: DatabaseConnection,
-    kind: DatabaseKind,
+    feed: FreshnessFeed,
     url: DatabaseUrl,
-    news: watch::Sender<News>,
 }
 
 impl FreshnessFeed {
     /// A feed of `database`, and what has to run for it to have news.
     #[must_use]
     pub fn new(database: &Database) -> (Self, FreshnessTail) {
-        let (sender, receiver) = watch::channel(None);
-        let db = database.readers.clone();
-        let tail = FreshnessTail { db: db.clone(), kind: database.kind, url: database.url.clone(), news: sender };
-        (Self { db, news: receiver }, tail)
+        let feed =
+            Self { db: database.readers.clone(), kind: database.kind, board: watch::Sender::new(Board::default()) };
+        (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
     }
 
     /// The freshness now, from the database.
@@ -168,18 +195,93 @@ impl FreshnessFeed {
         Freshness::read(&self.db).await
     }
 
+    /// The newest freshness that has been heard of, unless that was too long ago to go by: then the database has to
+    /// be asked. A refresh is heard of as soon as PostgreSQL notifies; on SQLite, and where a notification was lost,
+    /// by the next poll.
+    #[must_use]
+    pub fn known(&self) -> Option<Freshness> {
+        let board = self.board.borrow();
+        let current = board.read_at.is_some_and(|read_at| read_at.elapsed() < poll(self.kind) * POLLS_MISSED_MAX);
+        board.news.as_ref().filter(|_| current).map(|news| news.freshness.clone())
+    }
+
     /// The current value, then one on every change. Who is slow skips to the newest.
     pub fn subscribe(&self) -> impl Stream<Item = Freshness> + use<> {
-        let mut news = self.news.clone();
-        // The current value is news to a new subscriber, unless there is none yet.
-        news.mark_changed();
-        stream::unfold(news, |mut news| async {
-            // Fails when the tail has ended: then the stream has too.
-            news.changed().await.ok()?;
-            let newest = news.borrow_and_update().clone();
-            Some((newest, news))
+        let news = stream::unfold(self.changes(), |mut changes| async {
+            let news = changes.next().await?;
+            Some((news, changes))
+        });
+        // While a refresh goes on, it says so again and again.
+        let mut last = None;
+        news.filter_map(move |news| {
+            let told = (news.freshness.what_is_told(), news.status);
+            let changed = last.as_ref() != Some(&told);
+            last = Some(told);
+            std::future::ready(changed.then_some(news.freshness))
         })
-        .filter_map(async |news| news.map(|(freshness, _)| freshness))
+    }
+
+    /// What is told from now on, beginning with the current value.
+    pub(crate) fn changes(&self) -> Changes {
+        let mut board = self.board.subscribe();
+        // The current value is news to a new subscriber, unless there is none yet.
+        board.mark_changed();
+        Changes(board)
+    }
+
+    /// Takes note of what somebody has read, and tells everybody if it is newer than what was known.
+    pub(crate) fn learn(&self, freshness: Freshness) {
+        self.publish(freshness, Some(Instant::now()));
+    }
+
+    fn publish(&self, freshness: Freshness, read_at: Option<Instant>) {
+        let status = freshness.status(clock::process_now());
+        self.board.send_if_modified(|board| {
+            board.read_at = read_at.max(board.read_at);
+            let newer = board.news.as_ref().is_none_or(|News { freshness: old, status: old_status }| {
+                let same = old.newest.id == freshness.newest.id;
+                old.newest.id < freshness.newest.id
+                    || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
+            });
+            if newer {
+                board.news = Some(News { freshness, status });
+            }
+            newer
+        });
+    }
+}
+
+/// The news as they come; who is slow skips to the newest.
+#[derive(Debug)]
+pub(crate) struct Changes(watch::Receiver<Board>);
+
+impl Changes {
+    /// The next news; nothing when there will be no more.
+    pub(crate) async fn next(&mut self) -> Option<News> {
+        loop {
+            self.0.changed().await.ok()?;
+            let board = self.0.borrow_and_update();
+            if board.ended {
+                return None;
+            }
+            if let Some(news) = &board.news {
+                return Some(news.clone());
+            }
+        }
+    }
+}
+
+impl Drop for FreshnessTail {
+    /// Who has subscribed learns that nothing more comes.
+    fn drop(&mut self) {
+        self.feed.board.send_modify(|board| board.ended = true);
+    }
+}
+
+fn poll(kind: DatabaseKind) -> Duration {
+    match kind {
+        DatabaseKind::Sqlite => SQLITE_POLL,
+        DatabaseKind::Postgres => POSTGRES_POLL,
     }
 }
 
@@ -193,38 +295,25 @@ impl FreshnessTail {
 
     async fn publish(&self, bell: &Notify) {
         loop {
-            match Freshness::read(&self.db).await {
-                Ok(freshness) => self.publish_if_newer(freshness),
+            // Before it is read: what is confirmed is no newer.
+            let read_at = Instant::now();
+            match self.feed.read().await {
+                Ok(freshness) => self.feed.publish(freshness, Some(read_at)),
                 Err(error) => {
                     debug!(error = &error as &dyn Error, "freshness can't be read");
                     // Time passes all the same: what is known may become overdue.
-                    let known = self.news.borrow().clone();
-                    known.into_iter().for_each(|(freshness, _)| self.publish_if_newer(freshness));
+                    let known = self.feed.board.borrow().news.clone();
+                    known.into_iter().for_each(|news| self.feed.publish(news.freshness, None));
                 }
             }
-            let poll = if self.kind == DatabaseKind::Sqlite { SQLITE_POLL } else { POSTGRES_POLL };
-            tokio::select! { () = bell.notified() => {} () = sleep(poll.min(self.until_overdue())) => {} }
+            let pause = poll(self.feed.kind).min(self.until_overdue());
+            tokio::select! { () = bell.notified() => {} () = sleep(pause) => {} }
         }
     }
 
-    fn publish_if_newer(&self, freshness: Freshness) {
-        let status = freshness.status(clock::process_now());
-        self.news.send_if_modified(|last| {
-            let newer = last.as_ref().is_none_or(|(old, old_status)| {
-                let same = old.newest.id == freshness.newest.id;
-                old.newest.id < freshness.newest.id
-                    || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
-            });
-            if newer {
-                *last = Some((freshness, status));
-            }
-            newer
-        });
-    }
-
     fn until_overdue(&self) -> Duration {
-        let news = self.news.borrow();
-        let overdue_at = news.as_ref().and_then(|(freshness, _)| freshness.newest.overdue_at);
+        let board = self.feed.board.borrow();
+        let overdue_at = board.news.as_ref().and_then(|news| news.freshness.newest.overdue_at);
         // A millisecond late rather than early: at the moment itself it is not overdue yet.
         let until = overdue_at.map(|overdue_at| overdue_at - clock::process_now() + TimeDelta::milliseconds(1));
         // What has been overdue for long is no reason to hurry.

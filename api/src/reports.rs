@@ -1,13 +1,21 @@
-//! Reading: intervals and buckets in the caller's time zone, covered by rows of the report.
+//! Reading: intervals and buckets in the caller's time zone, covered by rows of the report; what was found out is kept
+//! as long as the report stays the same.
 
+mod answer;
+mod cache;
 mod calendar;
 mod cover;
 mod interval;
 mod period;
 mod queries;
+mod question;
 mod reader;
+mod snapshot;
 
+pub use answer::Answer;
+pub use cache::CacheFigures;
 pub use interval::{Granularity, Interval, IntervalError};
 pub use period::{Comparison, IntervalChoice, Period, Range};
 pub use queries::{After, PageFilter, PageRow};
-pub use reader::{Bucket, ReportError, ReportReader, Snapshot};
+pub use reader::{ReportError, ReportReader, ReportSettings};
+pub use snapshot::{Bucket, Snapshot};

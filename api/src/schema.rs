@@ -1,6 +1,7 @@
 //! The GraphQL schema: types and resolvers, thin over the handles that do the work.
 
 mod errors;
+mod execution;
 mod freshness;
 mod inputs;
 mod mutation;
@@ -9,17 +10,11 @@ mod report;
 mod scalars;
 mod subscription;
 
-use std::sync::Arc;
-
 use async_graphql::{ObjectType, SDLExportOptions, Schema, SchemaBuilder, SubscriptionType};
-use tokio::sync::OnceCell;
 
-use crate::{
-    freshness::FreshnessFeed,
-    increments::Recorder,
-    reports::{ReportError, ReportReader, Snapshot},
-};
+use crate::{freshness::FreshnessFeed, increments::Recorder, reports::ReportReader};
 pub(crate) use errors::{Code, code_of, error};
+pub(crate) use execution::{execute, execute_stream, operation_type};
 use mutation::Mutation;
 use query::Query;
 use subscription::Subscription;
@@ -33,16 +28,6 @@ const DIRECTIVES_MAX: usize = 16;
 
 /// The schema of a process that records and reads.
 pub type AnalyticsSchema = Schema<Query, Mutation, Subscription>;
-
-/// What one answer is read from: every report in it shows the same moment.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AnswerSnapshot(Arc<OnceCell<Snapshot>>);
-
-impl AnswerSnapshot {
-    async fn get(&self, reader: &ReportReader) -> Result<&Snapshot, ReportError> {
-        self.0.get_or_try_init(|| reader.snapshot()).await
-    }
-}
 
 /// The schema, with the handles that its resolvers use.
 #[must_use]

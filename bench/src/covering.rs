@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use api::reports::{Interval, PageFilter, ReportReader};
+use api::reports::{Interval, PageFilter};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::{
     cli::Settings,
     dataset::Dataset,
     figures::{self, median},
+    latency::uncached,
     measure::{Samples, Size},
     terminal::Progress,
 };
@@ -103,7 +104,7 @@ async fn replace_index(dataset: &mut Dataset, columns: &str) -> anyhow::Result<(
 async fn time_top_pages(dataset: &Dataset, days: i32) -> anyhow::Result<Duration> {
     let end = dataset.last_hour.day_start().plus(HOURS_PER_DAY);
     let interval = Interval::of_range(end.plus(-days * HOURS_PER_DAY).start(), end.start())?;
-    let reader = ReportReader::new(&dataset.database);
+    let reader = uncached(&dataset.database);
     let mut durations = Vec::new();
     for _ in 0..READS {
         let snapshot = reader.snapshot().await?;

@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::Context;
 use api::{
+    freshness::FreshnessFeed,
     increments::{Recorder, Request},
-    reports::{Interval, PageFilter, ReportReader},
+    reports::{Interval, PageFilter, ReportReader, ReportSettings},
 };
 use entity::Hour;
 use hdrhistogram::Histogram;
@@ -82,7 +83,7 @@ async fn measure(dataset: &mut Dataset, rows: u64, settings: &Settings, progress
     }
     drop(recorder);
     for _ in 0..READERS {
-        reading.spawn(read(ReportReader::new(&dataset.database), dataset.last_hour, Arc::clone(&load)));
+        reading.spawn(read(uncached(&dataset.database), dataset.last_hour, Arc::clone(&load)));
     }
     let refreshes = go_through_stages(dataset, &load, Duration::from_secs(settings.seconds), progress).await;
     load.stopped.store(true, Ordering::Relaxed);
@@ -140,6 +141,11 @@ async fn write(recorder: Recorder, hour: Hour, writer: u16, load: Arc<Load>) -> 
         load.pause().await;
     }
     Ok(latencies)
+}
+
+/// Reads everything anew, each time.
+pub(crate) fn uncached(database: &entity::Database) -> ReportReader {
+    ReportReader::new(database, FreshnessFeed::new(database).0, &ReportSettings { cache_bytes: 0 })
 }
 
 /// Reads the site's total of 30 days, again and again.

@@ -1,6 +1,6 @@
 //! `report_refreshes`: one row a refresh, the truth about freshness.
 
-use sea_orm::{QueryOrder, entity::prelude::*};
+use sea_orm::{Condition, QueryOrder, QuerySelect, QueryTrait, entity::prelude::*};
 
 /// One refresh: under way while `finished_at` is null, failed when `error` is not.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -21,6 +21,8 @@ pub struct Model {
     pub overdue_at: Option<DateTimeUtc>,
     /// The first day of which the report has hours; older ones were dropped. Null when all are kept.
     pub hours_since: Option<Date>,
+    /// Grows with every transaction that changes the report: where it is the same, so is all of the report.
+    pub content_version: i64,
     /// How many stale hours were brought up to date.
     pub hours: i32,
     /// How many report rows changed.
@@ -49,4 +51,20 @@ pub async fn newest<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> 
 /// When the database can't be asked.
 pub async fn newest_successful<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> {
     Entity::find().filter(Column::AsOf.is_not_null()).order_by_desc(Column::Id).one(db).await
+}
+
+/// The newest row, whatever it says, and the newest successful one, both of one moment: one statement reads them.
+///
+/// # Errors
+/// When the database can't be asked.
+pub async fn newest_and_successful<C: ConnectionTrait>(db: &C) -> Result<(Option<Model>, Option<Model>), DbErr> {
+    let newest = Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id).limit(1);
+    let successful = newest.clone().filter(Column::AsOf.is_not_null());
+    let either = Condition::any()
+        .add(Column::Id.in_subquery(newest.into_query()))
+        .add(Column::Id.in_subquery(successful.into_query()));
+    let mut rows = Entity::find().filter(either).order_by_desc(Column::Id).all(db).await?.into_iter();
+    let newest = rows.next();
+    let successful = rows.next().or_else(|| newest.clone().filter(|row| row.as_of.is_some()));
+    Ok((newest, successful))
 }

@@ -3,16 +3,18 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{
-    freshness::FreshnessFeed,
+    freshness::{Freshness, FreshnessFeed},
     http::{self, HttpSettings},
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
-    reports::ReportReader,
+    reports::{ReportReader, ReportSettings},
     schema,
 };
 use chrono::{DateTime, Utc};
 use entity::{
-    Database, DatabaseSettings, Grain, Hour, page_view, page_views_report as report, stale_hour, stale_title,
+    Database, DatabaseSettings, Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour,
+    stale_title,
 };
+use futures_util::StreamExt;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,6 +26,9 @@ use crate::{
     cluster,
     model::{Counts, Rows},
 };
+
+/// How long a test waits for what has to come.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What the service runs on.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -81,6 +86,8 @@ pub(crate) struct TestApp {
     pub(crate) test_database: TestDatabase,
     pub(crate) database: Database,
     pub(crate) recorder: Recorder,
+    pub(crate) reader: ReportReader,
+    pub(crate) feed: FreshnessFeed,
     pub(crate) refresher: Refresher,
     pub(crate) address: String,
     pub(crate) client: reqwest::Client,
@@ -95,7 +102,8 @@ impl TestApp {
         let settings = RecorderSettings { queue_increments: 200_000, committers: 2 };
         let (recorder, committer) = Recorder::new(&database, &settings);
         let (feed, tail) = FreshnessFeed::new(&database);
-        let schema = schema::schema(recorder.clone(), ReportReader::new(&database), feed.clone());
+        let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
+        let schema = schema::schema(recorder.clone(), reader.clone(), feed.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
@@ -103,13 +111,15 @@ impl TestApp {
         tasks.spawn(committer.run(CancellationToken::new()));
         tasks.spawn(tail.run(stop.clone()));
         let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
-        let stop_http = stop.clone();
-        tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await.unwrap() });
+        let (stop_http, http_feed) = (stop.clone(), feed.clone());
+        tasks.spawn(async move { http::serve(listener, schema, http_feed, &http, stop_http).await.unwrap() });
         Self {
             refresher: Refresher::new(&database),
             test_database,
             database,
             recorder,
+            reader,
+            feed,
             address,
             client: reqwest::Client::new(),
             stop,
@@ -123,10 +133,21 @@ impl TestApp {
         self.recorder.record(Request::new(increments.collect(), None)).await.unwrap().recorded_at
     }
 
+    /// Refreshes, and waits until this process has heard of it: so much later its queries show it.
     pub(crate) async fn refresh(&self) -> Refreshed {
-        match self.refresher.refresh(Turn::Wait, None).await.unwrap() {
-            Outcome::Refreshed(done) => done,
-            Outcome::Standby => panic!("who waits does not stand by"),
+        let Outcome::Refreshed(done) = self.refresher.refresh(Turn::Wait, None).await.unwrap() else {
+            panic!("who waits does not stand by")
+        };
+        self.heard("of the refresh", |known| known.refresh_id >= done.id).await;
+        done
+    }
+
+    /// Waits until this process has heard of a freshness that is `what`.
+    pub(crate) async fn heard(&self, what: &str, is_it: impl Fn(&Freshness) -> bool) {
+        let heard = self.feed.subscribe().any(|known| std::future::ready(is_it(&known)));
+        match tokio::time::timeout(WAIT_MAX, heard).await {
+            Ok(heard) => assert!(heard, "the feed has ended, and has not heard {what}"),
+            Err(_elapsed) => panic!("waited in vain: the feed has heard {what}"),
         }
     }
 
@@ -154,6 +175,17 @@ impl TestApp {
 
     pub(crate) async fn report_rows(&self) -> Rows {
         report_rows(&self.database).await
+    }
+
+    /// The content's version, and all of the content, of one moment.
+    pub(crate) async fn content(&self) -> (i64, Vec<report::Model>) {
+        let snapshot = entity::snapshot::begin(&self.database.readers).await.unwrap();
+        let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
+        let mut rows = report::Entity::find().all(&snapshot).await.unwrap();
+        rows.sort_by(|a, b| {
+            (&a.name, a.grain.as_str(), a.date, a.hour).cmp(&(&b.name, b.grain.as_str(), b.date, b.hour))
+        });
+        (version, rows)
     }
 
     pub(crate) async fn counts(&self) -> Counts {
@@ -199,10 +231,9 @@ pub(crate) async fn counts(database: &Database) -> Counts {
 
 /// Waits until `condition` holds, and says what it waited for if it never does.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    const MAX: Duration = Duration::from_secs(60);
     let begun = tokio::time::Instant::now();
     while !condition().await {
-        assert!(begun.elapsed() < MAX, "waited in vain: {what}");
+        assert!(begun.elapsed() < WAIT_MAX, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

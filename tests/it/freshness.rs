@@ -91,6 +91,7 @@ on_all_databases! {
             started_at: Set(now),
             next_refresh_at: Set(Some(now + chrono::TimeDelta::seconds(1))),
             overdue_at: Set(Some(now + chrono::TimeDelta::seconds(3))),
+            content_version: Set(0),
             ..Default::default()
         };
         // A Wolf that says it begins, and dies.

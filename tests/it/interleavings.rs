@@ -1,10 +1,10 @@
 //! Any interleaving of recording, refreshing, converting, rebuilding, pruning and crashing ends with a report that is
 //! what its definition says and what a plain model says.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use entity::{Hour, clock, report_refresh};
+use entity::{Hour, clock, page_views_report as report, report_refresh};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -52,6 +52,8 @@ struct Case {
     app: TestApp,
     begun: DateTime<Utc>,
     counts: Counts,
+    /// The report by its version.
+    versions: BTreeMap<i64, Vec<report::Model>>,
 }
 
 impl Case {
@@ -108,6 +110,15 @@ impl Case {
         *self.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
     }
 
+    /// A version stands for one content, whatever has changed it; and a later version is greater.
+    async fn check_version(&mut self, context: &str) {
+        let (version, rows) = self.app.content().await;
+        assert!(self.versions.last_key_value().is_none_or(|(last, _)| *last <= version), "{context}");
+        if let Some(same) = self.versions.insert(version, rows.clone()) {
+            assert!(same == rows, "version {version} stands for two contents; {context}");
+        }
+    }
+
     async fn check(&self, context: &str) {
         self.app.refresh().await;
         let found = wolf::verify(&self.app.database).await.unwrap();
@@ -127,9 +138,15 @@ async fn any_interleaving_ends_well(rung: Rung) {
     for seed in 0..CASES {
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
         let steps = steps().new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap().current();
-        let mut case = Case { app: TestApp::start(rung).await, begun: clock::process_now(), counts: Counts::new() };
+        let mut case = Case {
+            app: TestApp::start(rung).await,
+            begun: clock::process_now(),
+            counts: Counts::new(),
+            versions: BTreeMap::new(),
+        };
         for (number, step) in steps.iter().enumerate() {
             case.step(step).await;
+            case.check_version(&format!("{rung:?}, seed {seed}, after step {number} of {steps:?}")).await;
             if number.is_multiple_of(10) {
                 case.check(&format!("{rung:?}, seed {seed}, after step {number} of {steps:?}")).await;
             }

@@ -130,13 +130,15 @@ async fn a_backlog_is_merged_in_transactions_that_each_add_up() {
         let mut merging = JoinSet::new();
         let merged = Arc::clone(&app);
         merging.spawn(async move { merged.refresh().await });
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = std::collections::BTreeMap::new();
         while merging.try_join_next().is_none() {
-            let rows = app.report_rows().await;
-            model::assert_adds_up(&rows);
-            seen.insert(rows.len());
+            model::assert_adds_up(&app.report_rows().await);
+            let (version, rows) = app.content().await;
+            let same = seen.insert(version, rows.clone());
+            assert!(same.is_none_or(|same| same == rows), "version {version} stands for two contents");
         }
-        assert!(seen.len() > 2, "the merge was seen between its transactions: {seen:?}");
+        let versions: Vec<_> = seen.keys().collect();
+        assert!(seen.len() > 2, "the merge was seen between its transactions: {versions:?}");
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
 }

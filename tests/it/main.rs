@@ -10,6 +10,7 @@
 
 mod app;
 mod architecture;
+mod cache;
 mod cluster;
 mod comparison;
 mod crash;
@@ -17,6 +18,7 @@ mod freshness;
 mod http;
 mod import;
 mod interleavings;
+mod live;
 mod load;
 mod maintenance;
 mod migrations;

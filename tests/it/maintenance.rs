@@ -62,7 +62,7 @@ on_all_databases! {
         }
         for (as_of, days) in [(Some(now), 30), (None, 30), (None, 1)] {
             let started_at = Set(now - TimeDelta::days(days));
-            let row = report_refresh::ActiveModel { as_of: Set(as_of), started_at, ..Default::default() };
+            let row = report_refresh::ActiveModel { as_of: Set(as_of), started_at, content_version: Set(0), ..Default::default() };
             row.insert(&app.database.wolf).await.unwrap();
         }
         Maintenance::new(&app.database, None).run().await.unwrap();

@@ -1,5 +1,6 @@
 //! The Wolf: the report becomes what is recorded, and `as_of` is true.
 
+use api::freshness::{Freshness, RefreshStatus};
 use chrono::TimeDelta;
 use entity::{page_views_report as report, report_refresh};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
@@ -92,6 +93,8 @@ on_all_databases! {
         let message = newest.error.unwrap();
         assert!(message.contains("refused"), "{message}");
         assert!(!message.to_lowercase().contains("select"), "{message}");
+        let failed = |known: &Freshness| known.status(entity::clock::process_now()) == RefreshStatus::Failed;
+        app.heard("that the refresh failed", failed).await;
         let status = app.data("{ freshness { status error refreshId } }", serde_json::json!({})).await;
         assert_eq!(status["freshness"]["status"], "FAILED");
         assert_eq!(status["freshness"]["refreshId"], good.id.to_string(), "the report is still the last good one");

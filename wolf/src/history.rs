@@ -1,7 +1,8 @@
 //! What the Wolf writes about itself: rows of `report_refreshes`, each with a NOTIFY in the same transaction.
 //!
 //! Rows are only ever inserted; the row that says "under way" is replaced by the one that says how it went on or ended.
-//! So the greatest id is always the newest word, and a greater id on a successful row means new content.
+//! So the greatest id is always the newest word. Each row carries the content's version, and every transaction that
+//! changes the report writes a row with a greater one.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::{REFRESH_CHANNEL, clock, report_refresh};
@@ -29,6 +30,25 @@ pub(crate) enum End {
     Failed { error: &'static str },
 }
 
+/// Whether the transaction that writes a row has changed the report.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// All of it is as it was.
+    Same,
+    /// Some of it may be another.
+    Changed,
+}
+
+impl Content {
+    pub(crate) fn of(rows_changed: u64) -> Self {
+        if rows_changed == 0 { Self::Same } else { Self::Changed }
+    }
+
+    fn version_after(self, newest: Option<&report_refresh::Model>) -> i64 {
+        newest.map_or(0, |row| row.content_version) + i64::from(self == Self::Changed)
+    }
+}
+
 impl<'a> Run<'a> {
     /// One that begins now.
     pub(crate) async fn new<C: ConnectionTrait>(db: &C, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
@@ -36,15 +56,18 @@ impl<'a> Run<'a> {
     }
 
     /// Says that the refresh is under way, and when the next one is due, again and again while it is.
-    pub(crate) async fn goes_on<C: ConnectionTrait>(&mut self, db: &C) -> Result<(), DbErr> {
-        self.forget_under_way(db).await?;
-        self.under_way_id = Some(self.insert(db, Default::default()).await?.id);
+    pub(crate) async fn goes_on<C: ConnectionTrait>(&mut self, db: &C, content: Content) -> Result<(), DbErr> {
+        self.under_way_id = Some(self.replace_under_way(db, content, Default::default()).await?.id);
         Ok(())
     }
 
     /// Says how the refresh ended, and when.
-    pub(crate) async fn ends<C: ConnectionTrait>(&self, db: &C, end: End) -> Result<report_refresh::Model, DbErr> {
-        self.forget_under_way(db).await?;
+    pub(crate) async fn ends<C: ConnectionTrait>(
+        &self,
+        db: &C,
+        content: Content,
+        end: End,
+    ) -> Result<report_refresh::Model, DbErr> {
         let finished_at = Set(Some(clock::database_now(db).await?));
         let row = match end {
             End::Succeeded { as_of, hours, rows_changed } => {
@@ -62,19 +85,27 @@ impl<'a> Run<'a> {
                 report_refresh::ActiveModel { finished_at, error: Set(Some(error.to_owned())), ..Default::default() }
             }
         };
-        self.insert(db, row).await
+        self.replace_under_way(db, content, row).await
     }
 
-    async fn forget_under_way<C: ConnectionTrait>(&self, db: &C) -> Result<(), DbErr> {
+    /// Inserts before it deletes: the row that goes may be the one that knows the content's version.
+    async fn replace_under_way<C: ConnectionTrait>(
+        &self,
+        db: &C,
+        content: Content,
+        row: report_refresh::ActiveModel,
+    ) -> Result<report_refresh::Model, DbErr> {
+        let row = self.insert(db, content, row).await?;
         if let Some(id) = self.under_way_id {
             report_refresh::Entity::delete_by_id(id).exec(db).await?;
         }
-        Ok(())
+        Ok(row)
     }
 
     async fn insert<C: ConnectionTrait>(
         &self,
         db: &C,
+        content: Content,
         row: report_refresh::ActiveModel,
     ) -> Result<report_refresh::Model, DbErr> {
         let newest = report_refresh::newest(db).await?;
@@ -88,6 +119,7 @@ impl<'a> Run<'a> {
             started_at: Set(self.started_at),
             next_refresh_at: Set(next),
             overdue_at: Set(after_next),
+            content_version: Set(content.version_after(newest.as_ref())),
             hours_since: Set(newest.and_then(|row| row.hours_since)),
             ..row
         };
@@ -95,19 +127,33 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Says that the report has no hours any more of the days before `hours_since`. What was promised stays promised.
-pub(crate) async fn hours_dropped<C: ConnectionTrait>(db: &C, hours_since: NaiveDate) -> Result<(), DbErr> {
-    let Some(newest) = report_refresh::newest_successful(db).await? else { return Ok(()) };
-    let row = report_refresh::ActiveModel {
-        as_of: Set(newest.as_of),
-        started_at: Set(newest.started_at),
-        finished_at: Set(newest.finished_at),
-        next_refresh_at: Set(newest.next_refresh_at),
-        overdue_at: Set(newest.overdue_at),
-        hours_since: Set(Some(hours_since)),
+/// Says that the report was changed by something else than a refresh; `hours_since` is the first day of which it has
+/// hours from now on. What was promised stays promised. `replaces` is the row that said so last; returns this one's id.
+pub(crate) async fn content_changed<C: ConnectionTrait>(
+    db: &C,
+    hours_since: Option<NaiveDate>,
+    replaces: Option<i64>,
+) -> Result<i64, DbErr> {
+    let (newest, successful) = report_refresh::newest_and_successful(db).await?;
+    let mut row = report_refresh::ActiveModel {
+        started_at: Set(clock::database_now(db).await?),
+        content_version: Set(Content::Changed.version_after(newest.as_ref())),
+        hours_since: Set(hours_since.max(newest.and_then(|row| row.hours_since))),
         ..Default::default()
     };
-    insert_and_notify(db, row).await.map(drop)
+    // Before the first success this stands for a refresh under way: there are things to come, and no promise.
+    if let Some(successful) = successful {
+        row.as_of = Set(successful.as_of);
+        row.started_at = Set(successful.started_at);
+        row.finished_at = Set(successful.finished_at);
+        row.next_refresh_at = Set(successful.next_refresh_at);
+        row.overdue_at = Set(successful.overdue_at);
+    }
+    let row = insert_and_notify(db, row).await?;
+    if let Some(id) = replaces {
+        report_refresh::Entity::delete_by_id(id).exec(db).await?;
+    }
+    Ok(row.id)
 }
 
 async fn insert_and_notify<C: ConnectionTrait>(

@@ -1,7 +1,7 @@
 //! Old hourly rows are dropped, from the counts and from the report; the sums of their days and months stay.
 
 use chrono::NaiveDate;
-use entity::{Hour, page_view, report_refresh};
+use entity::{Hour, page_view};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
     QueryOrder, QuerySelect, Statement, Value,
@@ -32,9 +32,11 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
         .await?;
     let hours: Vec<Hour> = hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect();
     let mut left = hours.as_slice();
+    let mut said = None;
     while !left.is_empty() {
         let transaction = turns.wait().await?;
-        announce(&transaction, first_kept).await?;
+        // In the same transaction: readers have to know before the first row is gone.
+        said = Some(history::content_changed(&transaction, Some(first_kept), said).await?);
         match ReportKind::read(&transaction).await? {
             ReportKind::Table => {
                 drop_from_report(&transaction, left[0], &drop_from_counts(&transaction, left[0]).await?).await?;
@@ -51,15 +53,6 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
         transaction.commit().await?;
     }
     Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
-}
-
-/// Readers have to know before the first row is gone.
-async fn announce(transaction: &DatabaseTransaction, first_kept: NaiveDate) -> Result<(), DbErr> {
-    let announced = report_refresh::newest(transaction).await?.and_then(|row| row.hours_since);
-    if announced.is_none_or(|since| since < first_kept) {
-        history::hours_dropped(transaction, first_kept).await?;
-    }
-    Ok(())
 }
 
 /// A page's dropped row.

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     backlog::Backlog,
     error::{During, WolfError},
-    history::{End, Run},
+    history::{self, Content, End, Run},
     marks, merge,
     rebuild::{Source, rebuild},
     report_kind::ReportKind,
@@ -94,6 +94,10 @@ impl Refresher {
             return Ok(false);
         }
         rebuild(&transaction, wanted, Source::Report).await.during("convert the report")?;
+        if wanted == ReportKind::MaterializedView {
+            // It is computed from the counts, which may be newer than the report was.
+            history::content_changed(&transaction, None, None).await.during("record the report's conversion")?;
+        }
         transaction.commit().await.during("commit the report's conversion")?;
         info!(report.from = ?before, report.to = ?wanted, "report converted");
         Ok(true)
@@ -112,7 +116,7 @@ impl Refresher {
         wanted.map_or(Ok(()), |wanted| self.check_kind(wanted))?;
         let mut run = Run::new(&self.turns.db, None).await.during("read the database's clock")?;
         let transaction = self.turns.wait().await.during("begin the rebuild")?;
-        run.goes_on(&transaction).await.during("record the rebuild's start")?;
+        run.goes_on(&transaction, Content::Same).await.during("record the rebuild's start")?;
         transaction.commit().await.during("record the rebuild's start")?;
         let result = self.rebuild_in_turn(wanted, progress, &run).await;
         self.record_failure(&run, &result).await;
@@ -134,7 +138,7 @@ impl Refresher {
             None => ReportKind::read(&transaction).await.during("read the report's kind")?,
         };
         let rows = rebuild(&transaction, kind, Source::Counts(progress)).await.during("rebuild the report")?;
-        finish(transaction, run, &work, rows).await
+        finish(transaction, run, &work, Content::Changed, rows).await
     }
 
     fn check_kind(&self, wanted: ReportKind) -> Result<(), WolfError> {
@@ -164,7 +168,7 @@ impl Refresher {
         // In turn, like every word: ids tell the order.
         let recorded = async {
             let transaction = self.turns.wait().await?;
-            run.ends(&transaction, failed).await?;
+            run.ends(&transaction, Content::Same, failed).await?;
             transaction.commit().await
         };
         if let Err(error) = recorded.await {
@@ -178,10 +182,10 @@ impl Refresher {
         let kind = ReportKind::read(&transaction).await.during("read the report's kind")?;
         let work = Work::find(&transaction).await.during("look for stale hours")?;
         if work.is_none() {
-            let done = finish(transaction, run, &work, 0).await?;
+            let done = finish(transaction, run, &work, Content::Same, 0).await?;
             return Ok((kind, Outcome::Refreshed(done)));
         }
-        run.goes_on(&transaction).await.during("record the refresh's start")?;
+        run.goes_on(&transaction, Content::Same).await.during("record the refresh's start")?;
         transaction.commit().await.during("record the refresh's start")?;
 
         let transaction = self.turns.wait().await.during("begin the refresh")?;
@@ -190,7 +194,8 @@ impl Refresher {
         let done = match kind {
             ReportKind::MaterializedView => {
                 let changed = refresh_view(&transaction).await.during("refresh the materialized view")?;
-                finish(transaction, run, &work, changed).await?
+                // Whether any row was written is not known for certain.
+                finish(transaction, run, &work, Content::Changed, changed).await?
             }
             ReportKind::Table => self.merge(transaction, run, &work).await?,
         };
@@ -206,11 +211,12 @@ impl Refresher {
     ) -> Result<Refreshed, WolfError> {
         let mut backlog = Backlog::new(work.hours.iter().copied());
         let mut said = Instant::now();
-        let mut changed = 0;
+        let mut total = 0;
         loop {
             let marked =
                 marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await.during("look for stale hours")?;
             let hours = backlog.next_portion(marked);
+            let mut changed = 0;
             // First the marks, then the counts: what is recorded in between is merged and still marked.
             if marks::take_hours(&transaction, &hours).await.during("take the stale hours")? > 0 {
                 changed += merge::merge(&transaction, &hours).await.during("merge the stale hours")?;
@@ -220,11 +226,14 @@ impl Refresher {
             if !names.is_empty() {
                 changed += merge::retitle(&transaction, &names).await.during("change the titles")?;
             }
+            total += changed;
+            let content = Content::of(changed);
             if backlog.is_empty() && names.len() < TITLES_PER_TRANSACTION {
-                return finish(transaction, run, work, changed).await;
+                return finish(transaction, run, work, content, total).await;
             }
-            if said.elapsed() > SAYS_SO_EVERY {
-                run.goes_on(&transaction).await.during("record that the refresh goes on")?;
+            // Whoever keeps what was read has to know of every change.
+            if content == Content::Changed || said.elapsed() > SAYS_SO_EVERY {
+                run.goes_on(&transaction, content).await.during("record that the refresh goes on")?;
                 said = Instant::now();
             }
             transaction.commit().await.during("commit the merge")?;
@@ -271,10 +280,11 @@ async fn finish(
     transaction: DatabaseTransaction,
     run: &Run<'_>,
     work: &Work,
+    content: Content,
     changed: u64,
 ) -> Result<Refreshed, WolfError> {
     let end = End::Succeeded { as_of: work.as_of, hours: work.hours.len(), rows_changed: changed };
-    let row = run.ends(&transaction, end).await.during("record the refresh's end")?;
+    let row = run.ends(&transaction, content, end).await.during("record the refresh's end")?;
     transaction.commit().await.during("commit the refresh")?;
     Ok(Refreshed {
         id: row.id,

@@ -1,9 +1,6 @@
 //! GraphQL over HTTP, around the schema: <https://graphql.github.io/graphql-over-http/draft/>
 
-use async_graphql::{
-    Pos, Request, Response as Answer, ServerError, Variables,
-    parser::types::{DocumentOperations, OperationType},
-};
+use async_graphql::{Pos, Request, Response as Answer, ServerError, Variables, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
     body::Body,
@@ -19,7 +16,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 
 use super::{App, websocket};
-use crate::schema::{AnswerSnapshot, Code, code_of, error};
+use crate::schema::{self, Code, code_of, error};
 
 /// A query's text is at most this long: validating a document comes before every other limit.
 const QUERY_BYTES_MAX: usize = 64 * 1024;
@@ -176,26 +173,15 @@ impl QueryParameters {
 
 /// What a browser can be made to GET must not change anything.
 fn queries_only(mut request: Request) -> Result<Request, Refusal> {
-    if operation_type(&mut request) == Some(OperationType::Mutation) {
+    if schema::operation_type(&mut request) == Some(OperationType::Mutation) {
         let message = "mutations are not answered by GET, use POST";
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
     }
     Ok(request)
 }
 
-/// What the request would do; nothing when it can't be parsed or does not say which of its operations it means.
-pub(super) fn operation_type(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    let operation = match &document.operations {
-        DocumentOperations::Single(operation) => Some(operation),
-        DocumentOperations::Multiple(operations) => operations.get(name?.as_str()),
-    };
-    operation.map(|operation| operation.node.ty)
-}
-
 async fn execute(app: &App, request: Request, media: &'static str) -> Response {
-    let mut answer = app.schema.execute(request.data(AnswerSnapshot::default())).await;
+    let mut answer = schema::execute(&app.schema, request).await;
     answer.errors.iter_mut().for_each(complete);
     // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
     let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::{App, graphql};
-use crate::schema::{AnalyticsSchema, AnswerSnapshot};
+use crate::schema::{self, AnalyticsSchema};
 
 /// The protocol's name.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -35,21 +35,20 @@ struct PerOperation {
 
 impl Executor for PerOperation {
     async fn execute(&self, request: Request) -> Response {
-        let mut answer = self.schema.execute(request.data(AnswerSnapshot::default())).await;
+        let mut answer = schema::execute(&self.schema, request).await;
         answer.errors.iter_mut().for_each(graphql::complete);
         answer
     }
 
     fn execute_stream(&self, mut request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        if graphql::operation_type(&mut request) != Some(OperationType::Subscription) {
+        if schema::operation_type(&mut request) != Some(OperationType::Subscription) {
             // In a task of its own, to its end: on a client that does not read it would stop half-way, with a
             // connection to the database in its hands.
             let executor = self.clone();
             let answer = self.tasks.spawn(async move { executor.execute(request).await });
             return Box::pin(stream::once(answer).filter_map(async |answer| answer.ok()));
         }
-        let request = request.data(AnswerSnapshot::default());
-        let answers = Executor::execute_stream(&self.schema, request, session_data);
+        let answers = schema::execute_stream(&self.schema, request, session_data);
         Box::pin(answers.map(|mut answer| {
             answer.errors.iter_mut().for_each(graphql::complete);
             answer

@@ -16,7 +16,7 @@ use super::cover::Run;
 const RUNS_PER_STATEMENT_MAX: usize = 16;
 
 /// Which pages a report is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PageFilter {
     /// All pages, the whole site.
     All,
@@ -29,7 +29,7 @@ pub enum PageFilter {
 }
 
 /// The last page that has been seen: the list goes on behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct After {
     /// Its views.
     pub views: i64,

@@ -1,19 +1,28 @@
-//! The handle that queries get: it can take a snapshot of the report, and nothing else.
+//! The handle that queries get: it can read the report, and nothing else.
 
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use entity::{Database, Hour, snapshot};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use clap::Args;
+use entity::Database;
+use futures_util::{Stream, stream};
+use sea_orm::{DatabaseConnection, DbErr};
 
 use super::{
-    cover::{cover, cover_each},
-    interval::{Granularity, Interval, IntervalError},
-    queries::{self, After, PageFilter, PageRow},
+    answer::Answer,
+    cache::{Cache, CacheFigures},
+    interval::IntervalError,
+    snapshot::Snapshot,
 };
-use crate::freshness::Freshness;
+use crate::freshness::{Changes, Freshness, FreshnessFeed};
+
+/// What can be set about reports.
+#[derive(Args, Clone, Debug)]
+pub struct ReportSettings {
+    /// How many bytes the answers that are kept may take, about; 0 keeps none
+    #[arg(long, env = "ANALYTICS_CACHE_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub cache_bytes: u64,
+}
 
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReportError {
     /// What was asked for does not exist or is too much.
     #[error(transparent)]
@@ -21,120 +30,123 @@ pub enum ReportError {
     /// The report could not be read.
     #[error("the report can't be read")]
     Database(#[from] DbErr),
+    /// The version of the report that the answer was begun with is gone: begin again.
+    #[error("the report has changed meanwhile")]
+    Moved,
 }
 
-/// Takes snapshots of the report. A cheap handle: clone it.
+/// Reads the report. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct ReportReader {
     db: DatabaseConnection,
-}
-
-/// The report and its freshness at one moment: whatever is read from it adds up, however often the report is
-/// refreshed meanwhile. Holds a connection: keep it for one answer only.
-#[derive(Debug)]
-pub struct Snapshot {
-    transaction: DatabaseTransaction,
-    /// How fresh what it shows is.
-    pub freshness: Freshness,
-}
-
-/// One point of a series.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Bucket {
-    /// Its first hour.
-    pub start: Hour,
-    /// The hour after its last one.
-    pub end: Hour,
-    /// The sum of its views.
-    pub views: i64,
-    /// Whether all that can be in it is in it: false when it ends later than `asOf`.
-    pub complete: bool,
+    feed: FreshnessFeed,
+    cache: Cache,
+    keeps: bool,
 }
 
 impl ReportReader {
-    /// A reader of `database`'s report.
+    /// A reader of `database`'s report, whose changes `feed` tells of.
     #[must_use]
-    pub fn new(database: &Database) -> Self {
-        Self { db: database.readers.clone() }
+    pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
+        Self {
+            db: database.readers.clone(),
+            feed,
+            cache: Cache::new(settings.cache_bytes),
+            keeps: settings.cache_bytes > 0,
+        }
     }
 
-    /// The report as it is now.
+    /// The report as it is now, in a transaction.
     ///
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn snapshot(&self) -> Result<Snapshot, ReportError> {
-        let transaction = snapshot::begin(&self.db).await?;
-        let freshness = Freshness::read(&transaction).await?;
-        Ok(Snapshot { transaction, freshness })
+        Snapshot::take(&self.db).await
+    }
+
+    /// The report as the feed knows it, which costs no statement: what was found out before is answered from memory.
+    /// It may be one notification behind the database, and states its own freshness.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`].
+    pub async fn answer(&self) -> Result<Answer, ReportError> {
+        if self.keeps { self.shared_answer().await } else { self.own_answer().await }
+    }
+
+    /// The report as it is now, in a transaction of the answer's own: nothing that happens meanwhile disturbs it.
+    /// Holds a connection as long as there is a clone of it.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`].
+    pub async fn own_answer(&self) -> Result<Answer, ReportError> {
+        self.snapshot().await.map(Answer::of_snapshot)
+    }
+
+    async fn shared_answer(&self) -> Result<Answer, ReportError> {
+        let known = match self.feed.known() {
+            Some(known) => known,
+            None => {
+                let read = self.feed.read().await?;
+                self.feed.learn(read.clone());
+                read
+            }
+        };
+        Ok(self.answer_of(known))
+    }
+
+    fn answer_of(&self, freshness: Freshness) -> Answer {
+        Answer::of_cache(freshness, self.cache.clone(), self.db.clone(), self.feed.clone())
+    }
+
+    /// The report now, and again after every refresh; who is slow skips to the newest. However many follow, each
+    /// thing is found out once a version.
+    pub fn follow(&self) -> impl Stream<Item = Result<Answer, ReportError>> + Send + use<> {
+        let following = Following { reader: self.clone(), changes: self.feed.changes(), last: None, begun: false };
+        stream::unfold(following, |mut following| async {
+            let answer = following.next().await?;
+            Some((answer, following))
+        })
+    }
+
+    /// What the cache has done and holds.
+    #[must_use]
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.figures()
+    }
+
+    /// Waits for the computations that run, once nobody asks any more.
+    pub async fn finish(&self) {
+        self.cache.finish().await;
     }
 }
 
-impl Snapshot {
-    /// The first counted hour, if anything is counted.
-    ///
-    /// # Errors
-    /// [`ReportError::Database`].
-    pub async fn first_hour(&self) -> Result<Option<Hour>, ReportError> {
-        Ok(queries::first_hour(&self.transaction).await?)
-    }
+struct Following {
+    reader: ReportReader,
+    changes: Changes,
+    /// The answer that was given last.
+    last: Option<Answer>,
+    begun: bool,
+}
 
-    /// The sum of the views.
-    ///
-    /// # Errors
-    /// [`ReportError::Database`].
-    pub async fn views(&self, interval: Interval, filter: &PageFilter) -> Result<i64, ReportError> {
-        Ok(queries::views(&self.transaction, &cover(interval.start, interval.end), filter).await?)
-    }
-
-    /// How many pages have views.
-    ///
-    /// # Errors
-    /// [`ReportError::Database`].
-    pub async fn page_count(&self, interval: Interval, filter: &PageFilter) -> Result<i64, ReportError> {
-        Ok(queries::page_count(&self.transaction, &cover(interval.start, interval.end), filter).await?)
-    }
-
-    /// The views by bucket, in the order of time, empty buckets included.
-    ///
-    /// # Errors
-    /// [`ReportError::Interval`] when there are too many; [`ReportError::Database`].
-    pub async fn series(
-        &self,
-        interval: Interval,
-        filter: &PageFilter,
-        granularity: Granularity,
-        zone: Tz,
-    ) -> Result<Vec<Bucket>, ReportError> {
-        let cuts = interval.buckets(granularity, zone)?;
-        let as_of = self.freshness.as_of;
-        let mut series: Vec<_> = cuts.windows(2).map(|pair| Bucket::empty(pair[0], pair[1], as_of)).collect();
-        for (start, views) in queries::buckets(&self.transaction, &cover_each(&cuts), filter).await? {
-            // The bucket that begins last at or before the row; every row lies in one.
-            let index = series.partition_point(|bucket| bucket.start <= start).saturating_sub(1);
-            if let Some(bucket) = series.get_mut(index) {
-                bucket.views += views;
+impl Following {
+    async fn next(&mut self) -> Option<Result<Answer, ReportError>> {
+        if !self.begun {
+            self.begun = true;
+            let first = self.reader.shared_answer().await;
+            self.last = first.as_ref().ok().cloned();
+            return Some(first);
+        }
+        loop {
+            let freshness = self.changes.next().await?.freshness;
+            let is_news = self
+                .last
+                .as_ref()
+                .is_none_or(|last| last.freshness().refresh_id != freshness.refresh_id || last.has_moved());
+            if is_news {
+                let answer = self.reader.answer_of(freshness);
+                self.last = Some(answer.clone());
+                return Some(Ok(answer));
             }
         }
-        Ok(series)
-    }
-
-    /// The pages with the most views, at most `limit` of those behind `after`.
-    ///
-    /// # Errors
-    /// [`ReportError::Database`].
-    pub async fn pages(
-        &self,
-        interval: Interval,
-        filter: &PageFilter,
-        after: Option<&After>,
-        limit: u64,
-    ) -> Result<Vec<PageRow>, ReportError> {
-        Ok(queries::pages(&self.transaction, &cover(interval.start, interval.end), filter, after, limit).await?)
-    }
-}
-
-impl Bucket {
-    fn empty(start: Hour, end: Hour, as_of: Option<DateTime<Utc>>) -> Self {
-        Self { start, end, views: 0, complete: as_of.is_some_and(|as_of| end.start() <= as_of) }
     }
 }

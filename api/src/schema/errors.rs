@@ -1,11 +1,12 @@
 //! Errors on the wire: a code for programs, a message for people, nothing that is not theirs to know.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, sync::Arc};
 
 use async_graphql::{Error, ErrorExtensions, ServerError, Value};
 use entity::failure::Failure;
 use sea_orm::DbErr;
 
+use super::execution::Moved;
 use crate::{
     increments::{Invalid, RecordError},
     reports::ReportError,
@@ -84,6 +85,10 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
     match failure {
         ReportError::Interval(interval) => error(Code::BadUserInput, interval.to_string()),
         ReportError::Database(source) => of_database(source),
+        ReportError::Moved => Error {
+            source: Some(Arc::new(Moved)),
+            ..error(Code::Unavailable, "the report has changed meanwhile, try again")
+        },
     }
 }
 

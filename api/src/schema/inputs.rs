@@ -1,5 +1,7 @@
 //! What queries filter by.
 
+use std::sync::Arc;
+
 use async_graphql::{Enum, InputObject, OneofObject};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -110,10 +112,10 @@ pub(crate) enum PageFilter {
 }
 
 /// A filter whose parts are valid.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ParsedFilter {
     pub(super) interval: IntervalChoice,
-    pub(super) pages: reports::PageFilter,
+    pub(super) pages: Arc<reports::PageFilter>,
     pub(super) zone: Tz,
 }
 
@@ -132,7 +134,7 @@ impl ReportFilter {
             ),
         };
         let pages = self.pages.map_or(Ok(reports::PageFilter::All), PageFilter::parse)?;
-        Ok(ParsedFilter { interval, pages, zone })
+        Ok(ParsedFilter { interval, pages: Arc::new(pages), zone })
     }
 }
 

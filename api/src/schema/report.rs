@@ -1,7 +1,9 @@
 //! `Report` and what is in it.
 
+use std::sync::Arc;
+
 use async_graphql::{
-    ComplexObject, Context, Object, SimpleObject,
+    ComplexObject, Object, SimpleObject,
     connection::{CursorType, OpaqueCursor, PageInfo},
 };
 use chrono::{DateTime, Utc};
@@ -9,13 +11,12 @@ use entity::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AnswerSnapshot,
     errors::{self, Code, error},
     freshness::Freshness,
-    inputs::{self, Comparison, Granularity, ParsedFilter, ReportFilter},
+    inputs::{self, Comparison, Granularity, ParsedFilter},
     scalars::SafeInt,
 };
-use crate::reports::{self, After, IntervalChoice, PageFilter, ReportReader, Snapshot};
+use crate::reports::{self, After, Answer, IntervalChoice, PageFilter};
 
 /// How many pages are listed when the query does not say.
 const PAGES_DEFAULT: i32 = 10;
@@ -25,6 +26,7 @@ const PAGES_MAX: i32 = 1_000;
 /// The page views that a filter chooses.
 #[derive(Debug)]
 pub(crate) struct Report {
+    answer: Answer,
     interval: reports::Interval,
     filter: ParsedFilter,
     /// When the interval was found.
@@ -59,9 +61,10 @@ pub(crate) struct SeriesPoint {
 /// The sums of a report.
 #[derive(Debug)]
 pub(crate) struct Totals {
+    answer: Answer,
     interval: reports::Interval,
     previous: Option<reports::Interval>,
-    pages: PageFilter,
+    pages: Arc<PageFilter>,
 }
 
 /// One page in a report.
@@ -105,16 +108,16 @@ struct Cursor {
 }
 
 impl Report {
-    pub(super) async fn new(context: &Context<'_>, filter: ReportFilter) -> async_graphql::Result<Self> {
-        let filter = filter.parse()?;
+    /// What `filter` chooses of what `answer` is read from.
+    pub(super) async fn new(answer: Answer, filter: ParsedFilter) -> async_graphql::Result<Self> {
         let now = clock::process_now();
         let first = match filter.interval {
-            IntervalChoice::Period(reports::Period::AllTime) => answered(snapshot(context).await?.first_hour().await)?,
+            IntervalChoice::Period(reports::Period::AllTime) => answered(answer.first_hour().await)?,
             _ => None,
         };
         let interval = filter.interval.interval(filter.zone, now, first);
-        let interval = interval.with_hours_since(snapshot(context).await?.freshness.hours_since);
-        Ok(Self { interval, filter, now })
+        let interval = interval.with_hours_since(answer.freshness().hours_since);
+        Ok(Self { answer, interval, filter, now })
     }
 }
 
@@ -127,57 +130,53 @@ impl Report {
     }
 
     /// How current this answer is.
-    async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
-        Ok((&snapshot(context).await?.freshness).into())
+    async fn freshness(&self) -> Freshness {
+        self.answer.freshness().into()
     }
 
     /// The sums; with `compareTo` those of another period too.
-    async fn totals(&self, context: &Context<'_>, compare_to: Option<Comparison>) -> async_graphql::Result<Totals> {
-        let freshness = &snapshot(context).await?.freshness;
+    async fn totals(&self, compare_to: Option<Comparison>) -> Totals {
+        let freshness = self.answer.freshness();
         let ParsedFilter { interval, ref pages, zone } = self.filter;
         let previous = compare_to
             .and_then(|compare_to| interval.previous(compare_to.into(), zone, self.now, freshness.as_of))
             .map(|previous| previous.with_hours_since(freshness.hours_since));
-        Ok(Totals { interval: self.interval, previous, pages: pages.clone() })
+        Totals { answer: self.answer.clone(), interval: self.interval, previous, pages: Arc::clone(pages) }
     }
 
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000.
-    async fn series(&self, context: &Context<'_>, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
-        let snapshot = snapshot(context).await?;
-        let series = snapshot.series(self.interval, &self.filter.pages, granularity.into(), self.filter.zone).await;
-        let point = |bucket: reports::Bucket| SeriesPoint {
+    async fn series(&self, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
+        let ParsedFilter { ref pages, zone, .. } = self.filter;
+        let series = answered(self.answer.series(self.interval, pages, granularity.into(), zone).await)?;
+        let as_of = self.answer.freshness().as_of;
+        let point = |bucket: &reports::Bucket| SeriesPoint {
             start: bucket.start.start(),
             end: bucket.end.start(),
             views: SafeInt(bucket.views),
-            complete: bucket.complete,
+            complete: bucket.is_complete(as_of),
         };
-        Ok(answered(series)?.into_iter().map(point).collect())
+        Ok(series.iter().map(point).collect())
     }
 
     /// Most viewed first, and among equals by name; `first` is at most 1,000, 10 when left out.
     #[graphql(complexity = "usize::try_from(first.unwrap_or(PAGES_DEFAULT)).unwrap_or_default() * child_complexity")]
-    async fn pages(
-        &self,
-        context: &Context<'_>,
-        first: Option<i32>,
-        after: Option<String>,
-    ) -> async_graphql::Result<PageConnection> {
+    async fn pages(&self, first: Option<i32>, after: Option<String>) -> async_graphql::Result<PageConnection> {
         let first = first.unwrap_or(PAGES_DEFAULT);
         if !(0..=PAGES_MAX).contains(&first) {
             return Err(error(Code::BadUserInput, format!("pages.first must be 0 to {PAGES_MAX}, not {first}")));
         }
         let after = after.map(|cursor| Cursor::decode(&cursor)).transpose()?;
         let limit = usize::try_from(first).unwrap_or_default();
-        let snapshot = snapshot(context).await?;
-        let total = answered(snapshot.views(self.interval, &self.filter.pages).await)?;
         let has_previous_page = after.is_some();
         // One more than is shown tells whether there are more.
         let more = u64::try_from(limit).unwrap_or_default() + 1;
-        let mut rows = answered(snapshot.pages(self.interval, &self.filter.pages, after.as_ref(), more).await)?;
+        let pages = &self.filter.pages;
+        let (total, rows) =
+            tokio::join!(self.answer.views(self.interval, pages), self.answer.pages(self.interval, pages, after, more));
+        let (total, rows) = (answered(total)?, answered(rows)?);
         let has_next_page = rows.len() > limit;
-        rows.truncate(limit);
-        let refresh = snapshot.freshness.refresh_id;
-        let edges: Vec<_> = rows.into_iter().map(|row| PageEdge::new(row, total, refresh)).collect();
+        let refresh = self.answer.freshness().refresh_id;
+        let edges: Vec<_> = rows.iter().take(limit).map(|row| PageEdge::new(row, total, refresh)).collect();
         let cursor = |edge: Option<&PageEdge>| edge.map(|edge| edge.cursor.clone());
         let page_info = PageInfo {
             has_previous_page,
@@ -193,20 +192,20 @@ impl Report {
 #[Object]
 impl Totals {
     /// The sum of the views.
-    async fn views(&self, context: &Context<'_>) -> async_graphql::Result<SafeInt> {
-        answered(snapshot(context).await?.views(self.interval, &self.pages).await).map(SafeInt)
+    async fn views(&self) -> async_graphql::Result<SafeInt> {
+        answered(self.answer.views(self.interval, &self.pages).await).map(SafeInt)
     }
 
     /// How many pages were viewed.
-    async fn pages(&self, context: &Context<'_>) -> async_graphql::Result<i32> {
-        let pages = answered(snapshot(context).await?.page_count(self.interval, &self.pages).await)?;
+    async fn pages(&self) -> async_graphql::Result<i32> {
+        let pages = answered(self.answer.page_count(self.interval, &self.pages).await)?;
         Ok(i32::try_from(pages).unwrap_or(i32::MAX))
     }
 
     /// The sum of the views of the period that `compareTo` names; null without `compareTo`, and when there is no such
     /// period: `ALL_TIME` has none.
-    async fn previous(&self, context: &Context<'_>) -> async_graphql::Result<Option<SafeInt>> {
-        Ok(self.previous_views(context).await?.map(SafeInt))
+    async fn previous(&self) -> async_graphql::Result<Option<SafeInt>> {
+        Ok(self.previous_views().await?.map(SafeInt))
     }
 
     /// What `previous` is the sum of: of an interval that is not over yet as much as has elapsed of that.
@@ -215,11 +214,11 @@ impl Totals {
     }
 
     /// (views - previous) / previous; null without a previous, and when that is 0.
-    async fn change(&self, context: &Context<'_>) -> async_graphql::Result<Option<f64>> {
-        let Some(previous) = self.previous_views(context).await?.filter(|previous| *previous != 0) else {
+    async fn change(&self) -> async_graphql::Result<Option<f64>> {
+        let Some(previous) = self.previous_views().await?.filter(|previous| *previous != 0) else {
             return Ok(None);
         };
-        let views = answered(snapshot(context).await?.views(self.interval, &self.pages).await)?;
+        let views = answered(self.answer.views(self.interval, &self.pages).await)?;
         #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits than a double has")]
         let change = (views - previous) as f64 / previous as f64;
         Ok(Some(change))
@@ -227,9 +226,9 @@ impl Totals {
 }
 
 impl Totals {
-    async fn previous_views(&self, context: &Context<'_>) -> async_graphql::Result<Option<i64>> {
+    async fn previous_views(&self) -> async_graphql::Result<Option<i64>> {
         let Some(previous) = self.previous else { return Ok(None) };
-        answered(snapshot(context).await?.views(previous, &self.pages).await).map(Some)
+        answered(self.answer.views(previous, &self.pages).await).map(Some)
     }
 }
 
@@ -249,11 +248,14 @@ impl PageConnection {
 }
 
 impl PageEdge {
-    fn new(row: reports::PageRow, total: i64, refresh: i64) -> Self {
+    fn new(row: &reports::PageRow, total: i64, refresh: i64) -> Self {
         let cursor = OpaqueCursor(Cursor { refresh, views: row.views, page: row.name.clone() }).encode_cursor();
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]
         let share = if total == 0 { 0.0 } else { row.views as f64 / total as f64 };
-        Self { cursor, node: PageViews { page: row.name, title: row.title, views: SafeInt(row.views), share } }
+        Self {
+            cursor,
+            node: PageViews { page: row.name.clone(), title: row.title.clone(), views: SafeInt(row.views), share },
+        }
     }
 }
 
@@ -264,11 +266,6 @@ impl Cursor {
         inputs::check_text("pages.after", &page)?;
         Ok(After { views, name: page })
     }
-}
-
-pub(super) async fn snapshot<'a>(context: &Context<'a>) -> async_graphql::Result<&'a Snapshot> {
-    let answer = context.data::<AnswerSnapshot>()?;
-    answered(answer.get(context.data::<ReportReader>()?).await)
 }
 
 fn answered<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {

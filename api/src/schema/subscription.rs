@@ -3,8 +3,8 @@
 use async_graphql::{Context, Subscription};
 use futures_util::{Stream, StreamExt};
 
-use super::freshness::Freshness;
-use crate::freshness::FreshnessFeed;
+use super::{errors, freshness::Freshness, inputs::ReportFilter, report::Report};
+use crate::{freshness::FreshnessFeed, reports::ReportReader};
 
 /// What can be watched.
 #[derive(Copy, Clone, Debug)]
@@ -16,5 +16,19 @@ impl Subscription {
     /// The current value first, then one on every change.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<impl Stream<Item = Freshness> + use<>> {
         Ok(context.data::<FreshnessFeed>()?.subscribe().map(|freshness| Freshness::from(&freshness)))
+    }
+    /// The report now, and again after every refresh that succeeded, even if nothing in it has changed: `asOf` has. Each
+    /// event is of one moment, with the period as it is then; who is slow skips to the newest.
+    async fn report(
+        &self,
+        context: &Context<'_>,
+        filter: Option<ReportFilter>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Report>> + use<>> {
+        let filter = filter.unwrap_or_default().parse()?;
+        let answers = context.data::<ReportReader>()?.follow();
+        Ok(answers.then(move |answer| {
+            let filter = filter.clone();
+            async move { Report::new(answer.map_err(|failure| errors::of_report(&failure))?, filter).await }
+        }))
     }
 }

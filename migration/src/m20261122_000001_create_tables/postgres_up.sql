@@ -58,6 +58,7 @@ CREATE TABLE report_refreshes (
     next_refresh_at timestamptz,
     overdue_at      timestamptz,
     hours_since     date,
+    content_version bigint NOT NULL,
     hours           integer NOT NULL DEFAULT 0,
     rows_changed    bigint NOT NULL DEFAULT 0,
     error           text

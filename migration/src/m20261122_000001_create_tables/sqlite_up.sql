@@ -56,6 +56,7 @@ CREATE TABLE report_refreshes (
     next_refresh_at TEXT,
     overdue_at      TEXT,
     hours_since     TEXT,
+    content_version INTEGER NOT NULL,
     hours           INTEGER NOT NULL DEFAULT 0,
     rows_changed    INTEGER NOT NULL DEFAULT 0,
     error           TEXT

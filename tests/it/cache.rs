@@ -1,0 +1,241 @@
+//! What was found out is kept, as long as the report stays the same and no longer.
+
+use std::sync::Arc;
+
+use api::{
+    freshness::FreshnessFeed,
+    http::{self, HttpSettings},
+    increments::{Recorder, RecorderSettings},
+    reports::{
+        CacheFigures, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
+    },
+    schema,
+};
+use chrono_tz::UTC;
+use entity::clock;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    app::{Rung, TestApp, eventually},
+    on_all_databases,
+};
+
+const REPORT: &str = "query ($of: IntervalInput) { report(filter: { interval: $of }) {
+    freshness { refreshId asOf }
+    totals { views pages }
+    series(granularity: MONTH) { views }
+    pages(first: 1000) { nodes { views } }
+} }";
+/// Sum, number of pages, series, list; the sum is asked for twice.
+const QUESTIONS: u64 = 4;
+
+fn year() -> Value {
+    json!({ "of": { "range": { "start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z" } } })
+}
+
+/// Asserts that all parts of a report have the same sum, and returns it.
+pub(crate) fn agreed_sum(report: &Value) -> i64 {
+    let sum = |list: &Value| list.as_array().unwrap().iter().map(|entry| entry["views"].as_i64().unwrap()).sum::<i64>();
+    let views = report["totals"]["views"].as_i64().unwrap();
+    assert_eq!((sum(&report["series"]), sum(&report["pages"]["nodes"])), (views, views), "{report}");
+    views
+}
+
+/// All connections that queries may use, taken.
+async fn all_readers(app: &TestApp) -> Vec<DatabaseTransaction> {
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        taken.push(app.database.readers.begin().await.unwrap());
+    }
+    taken
+}
+
+on_all_databases! {
+    async fn a_report_that_was_asked_before_needs_no_database(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 3), ("/b", "2026-04-01T00:00:00Z", 4)]).await;
+        app.refresh().await;
+        let first = app.data(REPORT, year()).await["report"].take();
+        assert_eq!(agreed_sum(&first), 7);
+        let before = app.reader.cache_figures();
+        assert_eq!(before.computed, QUESTIONS);
+        let taken = all_readers(&app).await;
+        assert_eq!(app.data(REPORT, year()).await["report"], first);
+        drop(taken);
+        let after = app.reader.cache_figures();
+        assert_eq!(after, CacheFigures { hits: before.hits + QUESTIONS + 1, ..after });
+        assert_eq!((after.misses, after.computed), (before.misses, before.computed));
+
+        // A refresh that changes nothing leaves what is kept, and says how fresh it is now.
+        app.refresh().await;
+        let again = app.data(REPORT, year()).await["report"].take();
+        assert_ne!(again["freshness"], first["freshness"]);
+        assert_eq!(again["totals"], first["totals"]);
+        assert_eq!(app.reader.cache_figures().computed, before.computed);
+        app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+        app.refresh().await;
+        assert_eq!(agreed_sum(&app.data(REPORT, year()).await["report"]), 8);
+        assert_eq!(app.reader.cache_figures().computed, before.computed + QUESTIONS);
+    }
+
+    async fn all_who_ask_at_once_share_one_computation(app: TestApp) {
+        const CLIENTS: u64 = 40;
+        app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
+        app.refresh().await;
+        let taken = all_readers(&app).await;
+        let app = Arc::new(app);
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let app = Arc::clone(&app);
+            clients.spawn(async move { app.data(REPORT, year()).await["report"].take() });
+        }
+        eventually("every question of every client waits", async || {
+            app.reader.cache_figures().misses == CLIENTS * (QUESTIONS + 1)
+        }).await;
+        drop(taken);
+        for report in clients.join_all().await {
+            assert_eq!(agreed_sum(&report), 3);
+        }
+        assert_eq!(app.reader.cache_figures().computed, QUESTIONS);
+    }
+
+    async fn a_computation_that_fails_is_forgotten(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
+        app.refresh().await;
+        let relation = if app.test_database.rung == Rung::MaterializedView { "MATERIALIZED VIEW" } else { "TABLE" };
+        let rename = async |from: &str, to: &str| {
+            app.database.wolf.execute_unprepared(&format!("ALTER {relation} {from} RENAME TO {to}")).await.unwrap();
+        };
+        rename("page_views_report", "hidden").await;
+        assert_eq!(app.errors(REPORT, year()).await[0].0, "INTERNAL_SERVER_ERROR");
+        rename("hidden", "page_views_report").await;
+        assert_eq!(agreed_sum(&app.data(REPORT, year()).await["report"]), 3);
+    }
+
+    async fn who_stops_waiting_takes_nothing_from_others(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
+        app.refresh().await;
+        let taken = all_readers(&app).await;
+        let interval = IntervalChoice::Period(Period::Last7Days).interval(UTC, clock::process_now(), None);
+        let all = Arc::new(PageFilter::All);
+        let (first, second) = (app.reader.answer().await.unwrap(), app.reader.answer().await.unwrap());
+        let mut leaving = Box::pin(first.views(interval, &all));
+        assert!(futures_util::poll!(leaving.as_mut()).is_pending());
+        let mut staying = Box::pin(second.views(interval, &all));
+        assert!(futures_util::poll!(staying.as_mut()).is_pending());
+        // Neither polled nor dropped: as for a client that does not read.
+        drop(taken);
+        let staying = tokio::time::timeout(std::time::Duration::from_secs(60), staying).await;
+        assert_eq!(staying.expect("waited in vain for the computation").unwrap(), 0);
+        assert_eq!(app.reader.cache_figures().computed, 1);
+        drop(leaving);
+    }
+
+    async fn the_bytes_that_are_kept_are_bounded(app: TestApp) {
+        const BYTES: u64 = 200_000;
+        app.record((0..500).map(|_| ("/a", "2026-03-01T00:00:00Z", 1))).await;
+        app.refresh().await;
+        let reader = ReportReader::new(&app.database, app.feed.clone(), &ReportSettings { cache_bytes: BYTES });
+        let answer = reader.answer().await.unwrap();
+        let interval = IntervalChoice::Period(Period::Last30Days).interval(UTC, clock::process_now(), None);
+        for number in 0..200 {
+            let filter = Arc::new(PageFilter::Prefix(format!("/{number}")));
+            // 720 points of 16 bytes.
+            answer.series(interval, &filter, Granularity::Hour, UTC).await.unwrap();
+            let bytes = reader.cache_figures().bytes;
+            assert!(bytes <= BYTES, "{bytes} after {number}");
+        }
+        assert_eq!(reader.cache_figures().computed, 200);
+        let none = ReportReader::new(&app.database, app.feed.clone(), &ReportSettings { cache_bytes: 0 });
+        for _ in 0..2 {
+            none.answer().await.unwrap().views(interval, &Arc::new(PageFilter::All)).await.unwrap();
+        }
+        let figures = none.cache_figures();
+        assert_eq!(figures, CacheFigures { hits: 0, misses: 0, computed: 0, bytes: 0 }, "an answer in its own transaction");
+    }
+
+    async fn an_answer_is_of_one_version_even_if_a_refresh_comes_between_two_fields(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
+        app.refresh().await;
+        let all = Arc::new(PageFilter::All);
+        let interval = api::reports::Interval::of_range("2026-01-01T00:00:00Z".parse().unwrap(), "2027-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        let (own, shared) = (app.reader.own_answer().await.unwrap(), app.reader.answer().await.unwrap());
+        for answer in [&own, &shared] {
+            assert_eq!(answer.views(interval, &all).await.unwrap(), 3);
+        }
+        app.record([("/b", "2026-03-01T00:00:00Z", 4)]).await;
+        app.refresh().await;
+        // In its own transaction the report stays what it was.
+        let rows = own.pages(interval, &all, None, 10).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.views).sum::<i64>(), 3);
+        drop((rows, own));
+        // Without one, what was kept still is, and nothing newer is mixed with it.
+        assert_eq!(shared.views(interval, &all).await.unwrap(), 3);
+        assert!(matches!(shared.pages(interval, &all, None, 10).await, Err(ReportError::Moved)));
+    }
+
+    async fn a_server_that_has_not_heard_of_a_refresh_begins_again(app: TestApp) {
+        let mut app = app;
+        // Nobody runs this feed's tail: what it was told once is all it knows, for some time.
+        let (feed, _tail) = FreshnessFeed::new(&app.database);
+        let reader = ReportReader::new(&app.database, feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
+        let deaf = serve_beside(&mut app, feed, reader).await;
+        app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
+        app.refresh().await;
+        let totals = "query ($of: IntervalInput) { report(filter: { interval: $of }) { totals { views } } }";
+        assert_eq!(ask(&app, &deaf, totals).await["totals"]["views"], 3);
+        app.record([("/b", "2026-03-02T00:00:00Z", 4)]).await;
+        app.refresh().await;
+        // The sum is kept, the rest is not: found out now, it would be of another version.
+        assert_eq!(agreed_sum(&ask(&app, &deaf, REPORT).await), 7);
+        assert_eq!(ask(&app, &deaf, totals).await["totals"]["views"], 7);
+    }
+
+    async fn sums_agree_in_every_answer_while_refreshes_run(app: TestApp) {
+        let app = Arc::new(app);
+        app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+        app.refresh().await;
+        let mut clients = JoinSet::new();
+        for client in 0..4 {
+            let app = Arc::clone(&app);
+            clients.spawn(async move {
+                let mut last = 0;
+                for number in 0..50 {
+                    // Now and then something that nobody has asked for.
+                    let start = format!("20{:02}-01-01T00:00:00Z", 10 + (number * 4 + client) % 15);
+                    let of = json!({ "of": { "range": { "start": start, "end": "2027-01-01T00:00:00Z" } } });
+                    let sum = agreed_sum(&app.data(REPORT, of).await["report"]);
+                    assert!(sum >= last, "{sum} after {last}");
+                    last = sum;
+                }
+            });
+        }
+        while !clients.is_empty() {
+            app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-04-01T00:00:00Z", 1)]).await;
+            app.refresh().await;
+            while let Some(ended) = clients.try_join_next() {
+                ended.unwrap();
+            }
+        }
+    }
+}
+
+async fn serve_beside(app: &mut TestApp, feed: FreshnessFeed, reader: ReportReader) -> String {
+    let (recorder, _) = Recorder::new(&app.database, &RecorderSettings { queue_increments: 1, committers: 1 });
+    let schema = schema::schema(recorder, reader, feed.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let settings = HttpSettings { listen: address, body_bytes: 1_024 };
+    let stop = app.stop.clone();
+    app.tasks.spawn(async move { http::serve(listener, schema, feed, &settings, stop).await.unwrap() });
+    address.to_string()
+}
+
+async fn ask(app: &TestApp, address: &str, query: &str) -> Value {
+    let body = json!({ "query": query, "variables": year() });
+    let answer = app.client.post(format!("http://{address}/graphql")).json(&body).send().await.unwrap();
+    let mut answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer.get("errors"), None);
+    answer["data"]["report"].take()
+}
