@@ -5,7 +5,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -14,7 +14,7 @@ use sqlx::{
     Connection, Postgres, Sqlite,
     pool::PoolOptions,
     postgres::{PgConnectOptions, PgConnection},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
 };
 
 /// A pooled connection idle for longer is tested before it is handed out.
@@ -22,8 +22,10 @@ const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 /// How long the switch of a new SQLite file into WAL may find it locked by other processes that start.
 const WAL_SWITCH_TRIES: u32 = 100;
 const WAL_SWITCH_PAUSE: Duration = Duration::from_millis(50);
-/// How long a query or a commit may take, in milliseconds.
-const STATEMENT_MAX_MS: &str = "30000";
+/// How long a statement of recording may take, in milliseconds.
+const RECORDING_MAX_MS: &str = "30000";
+/// How many steps an SQLite query takes between two looks at the clock: less than a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// How long a transaction may stand still: its client is gone, and its locks go too.
 const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
 /// The Wolf works on one connection and records its failures on another.
@@ -46,6 +48,9 @@ pub struct DatabaseSettings {
     /// Milliseconds to wait for the database: for a free connection, or for SQLite's lock
     #[arg(long, env = "ANALYTICS_DATABASE_TIMEOUT_MS", default_value_t = 10_000, global = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub database_timeout_ms: u64,
+    /// Milliseconds that a query's statement may take; on SQLite all of a query's statements together
+    #[arg(long, env = "ANALYTICS_QUERY_TIMEOUT_MS", default_value_t = 30_000, global = true, value_parser = clap::value_parser!(u32).range(1..))]
+    pub query_timeout_ms: u32,
 }
 
 /// A database's address, as it was given. Its `Debug` and `Display` never show a password.
@@ -197,9 +202,10 @@ type Pools = (DatabaseKind, [DatabaseConnection; 3]);
 
 async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
     let idle = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS);
-    let asking = options.clone().options([idle, ("statement_timeout", STATEMENT_MAX_MS)]);
+    let asking = |timeout_ms: &str| options.clone().options([idle, ("statement_timeout", timeout_ms)]);
+    let (reading, recording) = (asking(&settings.query_timeout_ms.to_string()), asking(RECORDING_MAX_MS));
     // The Wolf's statements may take as long as the report is large.
-    let refreshing = options.options([idle]);
+    let refreshing = options.clone().options([idle]);
     // A pool that can't connect says only that it waited; a connection says why.
     let timeout = Duration::from_millis(settings.database_timeout_ms);
     let first = tokio::time::timeout(timeout, PgConnection::connect_with(&refreshing)).await;
@@ -207,8 +213,7 @@ async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings
     let pool = |connections: u32, options| {
         DatabaseConnection::from(pool_options::<Postgres>(settings, connections).connect_lazy_with(options))
     };
-    let (readers, writers) =
-        (pool(settings.reader_connections, asking.clone()), pool(settings.writer_connections, asking));
+    let (readers, writers) = (pool(settings.reader_connections, reading), pool(settings.writer_connections, recording));
     Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS, refreshing)]))
 }
 
@@ -232,8 +237,9 @@ async fn connect_sqlite(file: &Path, settings: &DatabaseSettings) -> Result<Pool
         }
     };
     let connections = settings.reader_connections.min(SQLITE_READERS_MAX);
-    let readers =
-        pool_options::<Sqlite>(settings, connections).connect_with(options.pragma("query_only", "ON")).await?;
+    let readers = pool_options::<Sqlite>(settings, connections);
+    let readers = with_deadline(readers, Duration::from_millis(settings.query_timeout_ms.into()));
+    let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
     Ok((DatabaseKind::Sqlite, [readers.into(), writer.clone(), writer]))
 }
 
@@ -246,6 +252,20 @@ fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u3
         .before_acquire(|connection: &mut DB::Connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TEST_WHEN_IDLE_FOR || connection.ping().await.is_ok()) })
         })
+}
+
+/// Interrupts what runs on a connection that was handed out longer ago than `timeout`. (PostgreSQL does so itself.)
+fn with_deadline(options: PoolOptions<Sqlite>, timeout: Duration) -> PoolOptions<Sqlite> {
+    options.after_connect(move |connection, _| Box::pin(set_deadline(connection, timeout))).before_acquire(
+        // Its file does not go away: what is open needs no test.
+        move |connection, _| Box::pin(async move { set_deadline(connection, timeout).await.map(|()| true) }),
+    )
+}
+
+async fn set_deadline(connection: &mut SqliteConnection, timeout: Duration) -> Result<(), sqlx::Error> {
+    let deadline = Instant::now() + timeout;
+    connection.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, move || Instant::now() < deadline);
+    Ok(())
 }
 
 fn is_locked(error: &sqlx::Error) -> bool {

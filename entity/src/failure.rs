@@ -28,6 +28,16 @@ impl Failure {
         }
     }
 
+    /// Whether a statement was stopped because it took longer than it may.
+    #[must_use]
+    pub fn is_timeout(error: &DbErr) -> bool {
+        let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+            return false;
+        };
+        // query_canceled, SQLITE_INTERRUPT
+        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014" || code == "9")
+    }
+
     /// What `error` means.
     #[must_use]
     pub fn of_sqlx(error: &sqlx::Error) -> Self {
@@ -66,9 +76,9 @@ impl Failure {
     /// <https://www.sqlite.org/rescode.html>
     fn of_sqlite(code: &str) -> Self {
         const PRIMARY_CODE_MASK: u32 = 0xff;
-        // SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
+        // SQLITE_BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN
         match code.parse::<u32>().map(|code| code & PRIMARY_CODE_MASK) {
-            Ok(5 | 6 | 8 | 10 | 13 | 14) => Self::Unavailable,
+            Ok(5 | 6 | 8 | 9 | 10 | 13 | 14) => Self::Unavailable,
             _ => Self::Refused,
         }
     }

@@ -67,6 +67,7 @@ impl TestDatabase {
             reader_connections: 2,
             writer_connections: 4,
             database_timeout_ms: 30_000,
+            query_timeout_ms: 30_000,
         }
     }
 

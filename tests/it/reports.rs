@@ -1,8 +1,11 @@
 //! Reports: the same numbers as a plain sum of what was recorded.
 
+use std::sync::Arc;
+
+use api::reports::{Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-use entity::clock;
+use entity::{Database, Hour, clock, failure::Failure};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -77,7 +80,7 @@ on_all_databases! {
                 let report = report(&app, filter, "DAY").await;
                 let (start, end) = (time(&report["interval"]["start"]), time(&report["interval"]["end"]));
                 let expected = times.iter().filter(|at| {
-                    let hour = entity::Hour::containing(at.parse().unwrap()).start();
+                    let hour = Hour::containing(at.parse().unwrap()).start();
                     start <= hour && hour < end
                 }).count();
                 assert_eq!(report["totals"]["views"], expected, "{period} in {zone}");
@@ -86,7 +89,7 @@ on_all_databases! {
             }
         }
         let all = report(&app, json!({ "interval": { "period": "ALL_TIME" } }), "MONTH").await;
-        assert_eq!(time(&all["interval"]["start"]), entity::Hour::containing(times[3].parse().unwrap()).start());
+        assert_eq!(time(&all["interval"]["start"]), Hour::containing(times[3].parse().unwrap()).start());
         let default = app.data("{ report { interval { start end } } }", json!({})).await;
         let week = report(&app, json!({ "interval": { "period": "LAST_7_DAYS" } }), "DAY").await;
         assert_eq!(default["report"]["interval"]["start"], week["interval"]["start"]);
@@ -119,11 +122,10 @@ on_all_databases! {
         app.record(texts.iter().map(|(page, at, views)| (*page, at.as_str(), *views))).await;
         app.refresh().await;
 
-        for _ in 0..60 {
+        for zone in chrono_tz::TZ_VARIANTS {
+            let zone = zone.name();
             let start = first + TimeDelta::minutes(draw(-1_000..60 * 24 * 500));
             let end = start + TimeDelta::minutes(draw(0..60 * 24 * 500));
-            let zone = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
-                [usize::try_from(draw(0..6)).unwrap()];
             let granularity = ["DAY", "WEEK", "MONTH"][usize::try_from(draw(0..3)).unwrap()];
             let (filter, matches): (Value, fn(&str) -> bool) = match draw(0..5) {
                 0 => (json!(null), |_| true),
@@ -136,7 +138,7 @@ on_all_databases! {
             variables["pages"] = filter;
             variables["timeZone"] = json!(zone);
             let report = report(&app, variables.clone(), granularity).await;
-            let cut = |at| entity::Hour::containing(at).start();
+            let cut = |at| Hour::containing(at).start();
             let chosen: Vec<_> = recorded.iter()
                 .filter(|(page, at, _)| matches(page) && cut(start) <= cut(*at) && cut(*at) < cut(end))
                 .collect();
@@ -153,6 +155,64 @@ on_all_databases! {
             assert_eq!(views_of_pages(&report), sorted, "{variables}");
             assert_series(&report, &chosen, zone.parse().unwrap(), granularity);
         }
+    }
+
+    async fn paging_through_a_moving_report_neither_repeats_nor_skips_what_stays(app: TestApp) {
+        const PAGES: &str = "query ($after: String) { report(filter: { interval: { range: { start: \"2026-03-01T00:00:00Z\", end: \"2026-04-01T00:00:00Z\" } } }) {
+            pages(first: 7, after: $after) { edges { node { page views } } pageInfo { hasNextPage endCursor } } } }";
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[9; 32]);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
+        for round in 0..4 {
+            // Each round's pages are its own; some of equal views, and every third one grows while we page.
+            let names: Vec<_> = (0..60).map(|index| format!("/{round}/{index:02}")).collect();
+            app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", draw(1..12)))).await;
+            app.refresh().await;
+            let before = all_pages(&app).await;
+            let mut listed: Vec<(String, i64)> = Vec::new();
+            let mut after = Value::Null;
+            loop {
+                let page = app.data(PAGES, json!({ "after": after })).await["report"].take();
+                listed.extend(views_of_pages(&page));
+                after = page["pages"]["pageInfo"]["endCursor"].clone();
+                if page["pages"]["pageInfo"]["hasNextPage"] == false {
+                    break;
+                }
+                let grows: Vec<_> = names.iter().step_by(3).filter(|_| draw(0..2) == 0).collect();
+                app.record(grows.iter().map(|name| (name.as_str(), "2026-03-02T00:00:00Z", draw(1..20)))).await;
+                app.refresh().await;
+            }
+            let stays = |name: &str| !names.iter().step_by(3).any(|grows| grows == name);
+            let stayed = |pages: Vec<(String, i64)>| -> Vec<_> { pages.into_iter().filter(|(name, _)| stays(name)).collect() };
+            assert_eq!(stayed(listed), stayed(before), "round {round}");
+        }
+    }
+
+    async fn what_takes_too_long_is_stopped_and_says_so(app: TestApp) {
+        const HOURS: i64 = 24 * 30;
+        let first: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
+        let times: Vec<_> = (0..HOURS).map(|hours| (first + TimeDelta::hours(hours)).to_rfc3339()).collect();
+        for page in 0..80 {
+            let name = format!("/page/{page}");
+            app.record(times.iter().map(|at| (name.as_str(), at.as_str(), 1))).await;
+        }
+        app.refresh().await;
+        let mut settings = app.test_database.settings();
+        settings.query_timeout_ms = 1;
+        let short = Database::connect(&settings).await.unwrap();
+        let reader = ReportReader::new(&short, app.feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
+        let range = Interval::of_range(first, first + TimeDelta::hours(HOURS)).unwrap();
+        let contains = Arc::new(PageFilter::Contains("nowhere".to_owned()));
+        let asked = match reader.answer().await {
+            Ok(answer) => answer.series(range, &contains, Granularity::Hour, chrono_tz::UTC).await,
+            Err(failure) => Err(failure),
+        };
+        let Err(ReportError::Database(failure)) = asked else { panic!("it was not stopped: {asked:?}") };
+        assert!(Failure::is_timeout(&failure), "{failure:?}");
+        assert_eq!(Failure::of(&failure), Failure::Unavailable);
+        // Who has the time gets the answer.
+        let series = app.reader.answer().await.unwrap().series(range, &contains, Granularity::Hour, chrono_tz::UTC).await;
+        assert_eq!(series.unwrap().len(), times.len());
     }
 
     async fn pages_are_listed_page_by_page(app: TestApp) {
@@ -233,6 +293,10 @@ on_all_databases! {
         assert_eq!(answers.len(), 30);
         assert!(answers.iter().all(|report| report == &answers[0]));
     }
+}
+
+async fn all_pages(app: &TestApp) -> Vec<(String, i64)> {
+    views_of_pages(&report(app, range("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"), "MONTH").await)
 }
 
 /// Each point is the sum of its hours, points follow each other without a gap, and each is of one local bucket.

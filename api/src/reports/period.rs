@@ -195,6 +195,7 @@ impl Period {
 #[cfg(test)]
 mod tests {
     use chrono_tz::{America::New_York, America::Sao_Paulo, Asia::Kolkata, Europe::Berlin, UTC};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -391,5 +392,68 @@ mod tests {
         assert_eq!((previous.start.start(), previous.end.start(), previous.exact), expected);
         let year = choice.previous(Comparison::SamePeriodLastYear, Kolkata, now, Some(now)).unwrap();
         assert_eq!((year.start.start(), year.end.start()), (at("2025-01-09T18:00:00Z"), at("2025-01-10T12:00:00Z")));
+    }
+
+    fn any_period() -> impl Strategy<Value = Period> {
+        prop::sample::select(vec![
+            Period::Today,
+            Period::Yesterday,
+            Period::Last24Hours,
+            Period::Last7Days,
+            Period::Last30Days,
+            Period::ThisMonth,
+            Period::LastMonth,
+            Period::Last12Months,
+            Period::ThisYear,
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn periods_follow_each_other_in_every_zone(
+            zone in prop::sample::select(chrono_tz::TZ_VARIANTS.as_slice()),
+            seconds in 0..2_500_000_000_i64,
+        ) {
+            let now = DateTime::from_timestamp(seconds, 0).unwrap();
+            let of = |period| of_period(period, zone, now, None);
+            let hour = Hour::containing(now);
+            for period in [Period::Today, Period::Last7Days, Period::Last30Days, Period::ThisMonth, Period::ThisYear] {
+                let interval = of(period);
+                prop_assert!(interval.start <= hour && now < interval.end.start() + chrono::TimeDelta::hours(1), "{period:?}");
+            }
+            prop_assert_eq!(of(Period::Yesterday).end, of(Period::Today).start);
+            prop_assert_eq!(of(Period::LastMonth).end, of(Period::ThisMonth).start);
+            prop_assert_eq!(of(Period::Last7Days).end, of(Period::Today).end);
+            prop_assert_eq!(hours(of(Period::Last24Hours)), 24);
+        }
+
+        #[test]
+        fn what_is_compared_with_grows_with_what_is_counted(
+            zone in prop::sample::select(chrono_tz::TZ_VARIANTS.as_slice()),
+            seconds in 0..2_500_000_000_i64,
+            period in any_period(),
+            last_year: bool,
+        ) {
+            let now = DateTime::from_timestamp(seconds, 0).unwrap();
+            let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
+            let interval = of_period(period, zone, now, None);
+            let length = interval.end.since(interval.start);
+            let mut last: Option<(Hour, Interval)> = None;
+            for part in 0..=40 {
+                let counted = interval.start.plus((length * part).div_euclid(40));
+                let as_of = Some(counted.start());
+                let previous = IntervalChoice::Period(period).previous(comparison, zone, now, as_of);
+                let Some(previous) = previous else { return Ok(()) };
+                prop_assert!(previous.start <= previous.end);
+                prop_assert!(previous.end <= interval.start || last_year);
+                let shown = |hour: Hour| hour.start().with_timezone(&zone).naive_local();
+                // Where clocks are put back, so is what they are compared with.
+                if let Some((_, last)) = last.filter(|(then, _)| shown(*then) <= shown(counted)) {
+                    prop_assert_eq!(previous.start, last.start);
+                    prop_assert!(last.end <= previous.end, "{:?} {:?}", last, previous);
+                }
+                last = Some((counted, previous));
+            }
+        }
     }
 }

@@ -93,6 +93,13 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
 }
 
 pub(super) fn of_database(failure: &DbErr) -> Error {
+    if Failure::is_timeout(failure) {
+        tracing::warn!(error = failure as &dyn StdError, "a query took too long");
+        return error(
+            Code::Unavailable,
+            "the query took too long; ask for a shorter interval or for fewer pages, or try again later",
+        );
+    }
     if Failure::of(failure) != Failure::Refused {
         tracing::warn!(error = failure as &dyn StdError, "the database can't be reached");
         return error(Code::Unavailable, "the database can't be reached, try again later");

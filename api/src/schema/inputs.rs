@@ -107,7 +107,8 @@ pub(crate) enum PageFilter {
     Names(Vec<String>),
     /// Pages whose names begin so.
     Prefix(String),
-    /// Pages whose names have this in them.
+    /// Pages whose names have this in them. It looks at all pages of the interval; what takes too long is stopped, with the
+    /// error `UNAVAILABLE`.
     Contains(String),
 }
 
