@@ -25,6 +25,7 @@ mod migrations;
 mod model;
 mod node;
 mod process;
+mod random_queries;
 mod recording;
 mod refresh;
 mod reports;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Context, Data, Executor, Request, Response, ServerError,
+    Context, Data, Executor, Request, Response, ServerError, Value,
     parser::types::{DocumentOperations, OperationType},
 };
 use futures_util::{StreamExt, future, stream::BoxStream};
@@ -47,12 +47,13 @@ pub(crate) async fn execute(schema: &AnalyticsSchema, mut request: Request) -> R
             again.operation_name.clone_from(&request.operation_name);
             let response = schema.execute(request.data(AnswerCell::default())).await;
             if !has_moved(&response) {
-                return response;
+                return whole_or_nothing(response);
             }
             request = again;
         }
     }
-    schema.execute(request.data(AnswerCell { in_own_transaction: true, ..AnswerCell::default() })).await
+    let cell = AnswerCell { in_own_transaction: true, ..AnswerCell::default() };
+    whole_or_nothing(schema.execute(request.data(cell)).await)
 }
 
 /// Executes a subscription.
@@ -64,7 +65,16 @@ pub(crate) fn execute_stream(
     session: Option<Arc<Data>>,
 ) -> BoxStream<'static, Response> {
     let responses = Executor::execute_stream(schema, request.data(AnswerCell::default()), session);
-    responses.filter(|response| future::ready(!has_moved(response))).boxed()
+    responses.filter(|response| future::ready(!has_moved(response))).map(whole_or_nothing).boxed()
+}
+
+/// An answer with an error has no data. That is what becomes of a null where there must be none, up to the root, where
+/// no field of ours is nullable; the library leaves the field out instead.
+fn whole_or_nothing(mut response: Response) -> Response {
+    if !response.errors.is_empty() {
+        response.data = Value::Null;
+    }
+    response
 }
 
 fn has_moved(response: &Response) -> bool {

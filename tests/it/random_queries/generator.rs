@@ -1,0 +1,263 @@
+//! Queries from what the schema says of itself.
+
+use std::{collections::HashMap, ops::Range};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::{Value, json};
+
+pub(super) const INTROSPECTION: &str = "{ __schema { queryType { name } types { kind name isOneOf
+    fields { name args { name type { ...of } } type { ...of } } inputFields { name type { ...of } } enumValues { name } } } }
+    fragment of on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
+
+const DEPTH_MAX: usize = 6;
+
+/// A field that is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub(super) alias: String,
+    pub(super) name: String,
+    pub(super) of_type: Value,
+    pub(super) arguments: Vec<(String, Literal)>,
+    pub(super) children: Vec<Field>,
+}
+
+/// A value in a query.
+#[derive(Clone, Debug)]
+pub(super) enum Literal {
+    Json(Value),
+    Enum(String),
+    List(Vec<Literal>),
+    Object(Vec<(String, Literal)>),
+}
+
+impl Literal {
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        let Self::Object(fields) = self else { return None };
+        fields.iter().find(|(field, _)| field == name).map(|(_, value)| value).filter(|value| !value.is_null())
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Json(Value::Null))
+    }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        let Self::Json(Value::String(text)) = self else { return None };
+        Some(text)
+    }
+
+    pub(super) fn texts(&self) -> Vec<&str> {
+        let Self::List(entries) = self else { return self.as_text().into_iter().collect() };
+        entries.iter().filter_map(Self::as_text).collect()
+    }
+
+    fn print(&self) -> String {
+        match self {
+            Self::Json(value) => value.to_string(),
+            Self::Enum(name) => name.clone(),
+            Self::List(entries) => format!("[{}]", entries.iter().map(Self::print).collect::<Vec<_>>().join(", ")),
+            Self::Object(fields) => {
+                let fields = fields.iter().map(|(name, value)| format!("{name}: {}", value.print()));
+                format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+impl Field {
+    pub(super) fn argument(&self, name: &str) -> Option<&Literal> {
+        self.arguments.iter().find(|(argument, _)| argument == name).map(|(_, value)| value)
+    }
+
+    /// The names under which the answer has the child `name`.
+    pub(super) fn aliases(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.children.iter().filter(move |child| child.name == name).map(|child| child.alias.as_str())
+    }
+
+    fn print(&self) -> String {
+        let mut text = format!("{}: {}", self.alias, self.name);
+        if !self.arguments.is_empty() {
+            let arguments: Vec<_> =
+                self.arguments.iter().map(|(name, value)| format!("{name}: {}", value.print())).collect();
+            text += &format!("({})", arguments.join(", "));
+        }
+        if !self.children.is_empty() {
+            text += &format!(" {{ {} }}", print(&self.children));
+        }
+        text
+    }
+}
+
+pub(super) fn print(fields: &[Field]) -> String {
+    fields.iter().map(Field::print).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) struct Generator {
+    types: HashMap<String, Value>,
+    root: String,
+    runner: TestRunner,
+    fields: usize,
+}
+
+impl Generator {
+    pub(super) fn new(schema: &Value, seed: u8) -> Self {
+        let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+        let types = schema["types"].as_array().unwrap().iter().map(|kind| (name(kind), kind.clone())).collect();
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        let runner = TestRunner::new_with_rng(Config::default(), rng);
+        Self { types, root: name(&schema["queryType"]), runner, fields: 0 }
+    }
+
+    /// Where the recorded times begin.
+    pub(super) fn first(&self) -> DateTime<Utc> {
+        "2025-01-15T00:00:00Z".parse().unwrap()
+    }
+
+    pub(super) fn draw(&mut self, range: Range<i64>) -> i64 {
+        range.new_tree(&mut self.runner).unwrap().current()
+    }
+
+    pub(super) fn one_of<'a, T>(&mut self, choice: &'a [T]) -> &'a T {
+        &choice[usize::try_from(self.draw(0..i64::try_from(choice.len()).unwrap())).unwrap()]
+    }
+
+    fn one_in(&mut self, times: i64) -> bool {
+        self.draw(0..times) == 0
+    }
+
+    /// The fields of a query.
+    pub(super) fn query(&mut self) -> Vec<Field> {
+        let root = self.root.clone();
+        self.selection(&root, DEPTH_MAX)
+    }
+
+    /// At least one field of the type `name`.
+    fn selection(&mut self, name: &str, depth: usize) -> Vec<Field> {
+        let fields = self.types[name]["fields"].as_array().unwrap().clone();
+        let mut selected = Vec::new();
+        for _ in 0..=self.draw(0..3) {
+            let field = self.one_of(&fields).clone();
+            if let Some(field) = self.field(&field, depth) {
+                selected.push(field);
+            }
+        }
+        if selected.is_empty() || self.one_in(8) {
+            let of_type = json!({ "kind": "NON_NULL", "ofType": { "kind": "SCALAR", "name": "String" } });
+            selected.push(self.leaf("__typename", of_type));
+        }
+        selected
+    }
+
+    fn leaf(&mut self, name: &str, of_type: Value) -> Field {
+        self.fields += 1;
+        Field {
+            alias: format!("f{}", self.fields),
+            name: name.to_owned(),
+            of_type,
+            arguments: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
+    fn field(&mut self, field: &Value, depth: usize) -> Option<Field> {
+        let mut selected = self.leaf(field["name"].as_str().unwrap(), field["type"].clone());
+        for argument in field["args"].as_array().unwrap() {
+            // Where paging begins is not for the generator to know.
+            if argument["name"] == "after" && !self.one_in(20) {
+                continue;
+            }
+            if let Some(value) = self.argument(&argument["type"], argument["name"].as_str().unwrap()) {
+                selected.arguments.push((argument["name"].as_str().unwrap().to_owned(), value));
+            }
+        }
+        let named = innermost(&field["type"]);
+        if self.types[&named]["fields"].is_array() {
+            if depth == 0 {
+                return None;
+            }
+            selected.children = self.selection(&named, depth - 1);
+        }
+        if selected.name == "report" {
+            self.add_what_is_checked(&mut selected, &named);
+        }
+        Some(selected)
+    }
+
+    fn add_what_is_checked(&mut self, report: &mut Field, named: &str) {
+        for (name, alias, parts) in
+            [("interval", "theInterval", ["start", "end"]), ("totals", "theTotals", ["views", "pages"])]
+        {
+            let fields = self.types[named]["fields"].as_array().unwrap();
+            let of_type = fields.iter().find(|field| field["name"] == name).unwrap()["type"].clone();
+            let children = parts.map(|part| Field { alias: part.to_owned(), ..self.leaf(part, Value::Null) });
+            let field = self.leaf(name, of_type);
+            report.children.push(Field { alias: alias.to_owned(), children: children.into(), ..field });
+        }
+    }
+
+    /// A value of the type `of`; nothing where it may be left out and is.
+    fn argument(&mut self, of: &Value, name: &str) -> Option<Literal> {
+        match of["kind"].as_str().unwrap() {
+            "NON_NULL" => Some(self.value(&of["ofType"], name)),
+            _ if self.one_in(3) => None,
+            _ if self.one_in(20) => Some(Literal::Json(Value::Null)),
+            _ => Some(self.value(of, name)),
+        }
+    }
+
+    fn value(&mut self, of: &Value, name: &str) -> Literal {
+        match of["kind"].as_str().unwrap() {
+            "NON_NULL" => self.value(&of["ofType"], name),
+            "LIST" => Literal::List((0..self.draw(0..4)).map(|_| self.value(&of["ofType"], name)).collect()),
+            "ENUM" => {
+                let values = self.types[of["name"].as_str().unwrap()]["enumValues"].as_array().unwrap().clone();
+                Literal::Enum(self.one_of(&values)["name"].as_str().unwrap().to_owned())
+            }
+            "INPUT_OBJECT" => self.object(of["name"].as_str().unwrap()),
+            _ => Literal::Json(self.scalar(of["name"].as_str().unwrap(), name)),
+        }
+    }
+
+    fn object(&mut self, name: &str) -> Literal {
+        let kind = self.types[name].clone();
+        let fields = kind["inputFields"].as_array().unwrap();
+        let name = |field: &Value| field["name"].as_str().unwrap().to_owned();
+        // Now and then as many as it likes of those of which there must be one.
+        if kind["isOneOf"] == true && !self.one_in(40) {
+            let field = self.one_of(fields).clone();
+            return Literal::Object(vec![(name(&field), self.value(&field["type"], &name(&field)))]);
+        }
+        let values =
+            fields.iter().filter_map(|field| Some((name(field), self.argument(&field["type"], &name(field))?)));
+        Literal::Object(values.collect())
+    }
+
+    fn scalar(&mut self, of: &str, name: &str) -> Value {
+        let wrong = self.one_in(40);
+        match (of, name) {
+            _ if wrong => self.one_of(&[json!(1.5), json!("x\u{0}"), json!(true), json!(-1), json!("")]).clone(),
+            ("Int" | "SafeInt", _) => json!(self.one_of(&[0, 1, 2, 3, 10, 1_000, 1_001, i32::MAX])),
+            ("DateTime", _) => {
+                let at = self.first() + TimeDelta::minutes(self.draw(-100_000..60 * 24 * 600));
+                let odd = [
+                    "0001-01-01T00:00:00Z",
+                    "9999-12-31T23:59:59Z",
+                    "2024-02-29T12:00:00+05:45",
+                    "1969-12-31T23:30:00Z",
+                ];
+                if self.one_in(8) { json!(self.one_of(&odd)) } else { json!(at.to_rfc3339()) }
+            }
+            ("String", "timeZone") => json!(self.one_of(chrono_tz::TZ_VARIANTS.as_slice()).name()),
+            ("Boolean", _) => json!(self.one_in(2)),
+            _ => json!(self.one_of(&["/a", "/a/b", "/%_x", "/nowhere", "%", "a", "ä", "\"", "\\", "/", "'"])),
+        }
+    }
+}
+
+fn innermost(of: &Value) -> String {
+    if of["ofType"].is_null() { of["name"].as_str().unwrap().to_owned() } else { innermost(&of["ofType"]) }
+}
