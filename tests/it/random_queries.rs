@@ -38,7 +38,7 @@ on_all_databases! {
                 if answer["data"].is_object() {
                     answered += 1;
                     for field in &fields {
-                        check(&generator, field, &answer["data"][&field.alias], &counts, &context);
+                        check(field, &answer["data"][&field.alias], &counts, &context);
                     }
                 }
             }
@@ -57,11 +57,11 @@ fn check_errors(answer: &Value, context: &str) {
 }
 
 /// Nothing that must not be null is, and what can be summed up is as in the model.
-fn check(generator: &Generator, field: &Field, value: &Value, counts: &Counts, context: &str) {
+fn check(field: &Field, value: &Value, counts: &Counts, context: &str) {
     check_nulls(&field.of_type, value, &field.alias, context);
     for value in each(value) {
         for child in &field.children {
-            check(generator, child, &value[&child.alias], counts, context);
+            check(child, &value[&child.alias], counts, context);
         }
         if field.name == "report" {
             check_report(field, value, counts, context);
