@@ -107,6 +107,11 @@ fn assert_same_time_of_day(report: &Value, zone: Tz, to: &str, context: &str) {
     if as_of <= start || end <= as_of || !whole_hours {
         return;
     }
+    // Clocks that change make a difference of an hour or less; 29 February one of a day; a short month ends before.
+    let difference = (previous_end - previous_start) - (as_of - start);
+    let most = if to == "PREVIOUS_PERIOD" { TimeDelta::hours(1) } else { TimeDelta::hours(25) };
+    assert!(difference <= most, "{context}: {report}");
+    assert!(-most <= difference || previous_end == start, "{context}: {report}");
     let shows = |at: DateTime<Utc>| at.with_timezone(&zone).time().hour();
     // Midnight where a month has no such day, and any hour where the clocks leave out this one.
     let same =
