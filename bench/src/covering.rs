@@ -7,7 +7,7 @@ use api::reports::{Interval, PageFilter, ReportReader};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::{
-    cli::Settings,
+    cli::RefreshSettings,
     dataset::Dataset,
     figures::{self, median},
     measure::{Samples, Size},
@@ -44,7 +44,7 @@ impl Covering {
     pub(crate) async fn measure(
         dataset: &mut Dataset,
         rows: u64,
-        settings: &Settings,
+        settings: &RefreshSettings,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
         let mut indexes = Vec::new();
