@@ -3,7 +3,12 @@
 use std::{convert::Infallible, time::Duration};
 
 use anyhow::{Context, anyhow};
-use api::{freshness::FreshnessFeed, http, increments::Recorder, reports::ReportReader, schema};
+use api::{
+    freshness::FreshnessFeed,
+    http::{self, Services},
+    increments::Recorder,
+    reports::ReportReader,
+};
 use entity::DatabaseSettings;
 use tokio::{
     net::TcpListener,
@@ -36,14 +41,14 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
 
     let (recorder, committer) = Recorder::new(&database, &serve.recorder);
     let (feed, tail) = FreshnessFeed::new(&database);
-    let schema = schema::schema(recorder, ReportReader::new(&database), feed.clone());
+    let services = Services { recorder, reader: ReportReader::new(&database), feed };
 
     let tasks = TaskTracker::new();
     // In the order of stopping; each is told to stop when the one before it has.
     let stops = [(); 3].map(|()| CancellationToken::new());
     let [stop_http, stop_recorder, stop_rest] = stops.clone();
     let (http, cron, rest) = (serve.http, serve.wolf.refresh_cron, stop_rest.clone());
-    let mut serving = tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await });
+    let mut serving = tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await });
     let mut committing = tasks.spawn(committer.run(stop_recorder));
     let mut refreshing = tasks.spawn(wolf::run(refresher, maintenance, cron, stop_rest));
     let mut tailing = tasks.spawn(tail.run(rest));

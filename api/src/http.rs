@@ -3,9 +3,10 @@
 mod graphiql;
 mod graphql;
 mod health;
+mod prepared;
 mod websocket;
 
-use std::{future::IntoFuture, io, net::SocketAddr, time::Duration};
+use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::header, response::Redirect, routing::get};
 use clap::Args;
@@ -15,8 +16,11 @@ use tracing::warn;
 
 use crate::{
     freshness::FreshnessFeed,
-    schema::{AnalyticsSchema, sdl},
+    increments::Recorder,
+    reports::ReportReader,
+    schema::{AnalyticsSchema, schema, sdl},
 };
+use prepared::PreparedMutations;
 
 /// How long requests and sockets that are open may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -32,10 +36,23 @@ pub struct HttpSettings {
     pub body_bytes: u32,
 }
 
+/// What is served.
+#[derive(Debug)]
+pub struct Services {
+    /// For what clients record.
+    pub recorder: Recorder,
+    /// For what they ask.
+    pub reader: ReportReader,
+    /// For what they watch.
+    pub feed: FreshnessFeed,
+}
+
 /// What the handlers share.
 #[derive(Clone)]
 struct App {
     schema: AnalyticsSchema,
+    recorder: Recorder,
+    prepared: Arc<PreparedMutations>,
     feed: FreshnessFeed,
     body_bytes_max: usize,
     stop: CancellationToken,
@@ -49,14 +66,16 @@ struct App {
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    schema: AnalyticsSchema,
-    feed: FreshnessFeed,
+    services: Services,
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let sockets = TaskTracker::new();
+    let Services { recorder, reader, feed } = services;
     let app = App {
-        schema,
+        schema: schema(recorder.clone(), reader, feed.clone()),
+        recorder,
+        prepared: Arc::new(PreparedMutations::new()),
         feed,
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         stop: stop.clone(),

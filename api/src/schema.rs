@@ -21,6 +21,9 @@ use crate::{
 };
 pub(crate) use errors::{Code, code_of, error};
 use mutation::Mutation;
+pub(crate) use mutation::{
+    MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
+};
 use query::Query;
 use subscription::Subscription;
 

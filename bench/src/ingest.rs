@@ -32,6 +32,9 @@ const PACED_CONNECTIONS: usize = 256;
 /// Too many, for a minute.
 const OVERLOAD_CONNECTIONS: usize = 4_096;
 const OVERLOAD: Duration = Duration::from_secs(60);
+/// Greater latencies are counted as this one, in microseconds.
+const LATENCY_MAX_US: u64 = 600_000_000;
+const LATENCY_DIGITS: u8 = 3;
 /// How much longer batches are sent to see whether memory grows.
 const LONGER: u32 = 10;
 

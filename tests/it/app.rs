@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     freshness::FreshnessFeed,
-    http::{self, HttpSettings},
+    http::{self, HttpSettings, Services},
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
     reports::ReportReader,
-    schema,
 };
 use chrono::{DateTime, Utc};
 use entity::{
@@ -92,10 +91,10 @@ impl TestApp {
     pub(crate) async fn start(rung: Rung) -> Self {
         let test_database = TestDatabase::create(rung).await;
         let database = test_database.migrate().await;
-        let settings = RecorderSettings { queue_increments: 200_000, committers: 2 };
+        let settings = RecorderSettings { queue_increments: 200_000, committers: 2, record_timeout_ms: 30_000 };
         let (recorder, committer) = Recorder::new(&database, &settings);
         let (feed, tail) = FreshnessFeed::new(&database);
-        let schema = schema::schema(recorder.clone(), ReportReader::new(&database), feed.clone());
+        let services = Services { recorder: recorder.clone(), reader: ReportReader::new(&database), feed };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
@@ -104,7 +103,7 @@ impl TestApp {
         tasks.spawn(tail.run(stop.clone()));
         let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
         let stop_http = stop.clone();
-        tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await.unwrap() });
+        tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await.unwrap() });
         Self {
             refresher: Refresher::new(&database),
             test_database,

@@ -1,5 +1,7 @@
 //! GraphQL over HTTP, around the schema: <https://graphql.github.io/graphql-over-http/draft/>
 
+use std::{borrow::Cow, sync::Arc};
+
 use async_graphql::{
     Pos, Request, Response as Answer, ServerError, Variables,
     parser::types::{DocumentOperations, OperationType},
@@ -16,10 +18,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::{App, websocket};
-use crate::schema::{AnswerSnapshot, Code, code_of, error};
+use super::{App, prepared::PreparedMutation, websocket};
+use crate::schema::{self, AnswerSnapshot, Code, RecordPageViewsInput, code_of, error};
 
 /// A query's text is at most this long: validating a document comes before every other limit.
 const QUERY_BYTES_MAX: usize = 64 * 1024;
@@ -29,16 +32,21 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The current media type: the status tells whether the request was understood.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+const GRAPHQL_RESPONSE_UTF8: &str = "application/graphql-response+json; charset=utf-8";
 /// The old one: whatever was well-formed is answered with 200.
 const JSON: &str = "application/json";
+const JSON_UTF8: &str = "application/json; charset=utf-8";
 
-/// A request's parameters, in a body.
+/// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<Variables>,
+struct Parameters<'a> {
+    #[serde(borrow)]
+    query: Cow<'a, str>,
+    #[serde(borrow)]
+    operation_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    variables: Option<&'a RawValue>,
     #[serde(rename = "extensions")]
     _extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -97,13 +105,28 @@ pub(super) async fn get(
 /// Queries and mutations.
 pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
     let media = media_type(&headers);
-    match read(&app, &headers, body).await {
-        Ok(request) => execute(&app, request, media).await,
-        Err(refusal) => refuse(refusal, media),
+    let answered = async {
+        let body = read(&app, &headers, body).await?;
+        let parameters = Parameters::read(&body)?;
+        if let Some((prepared, input)) = parameters.prepared(&app) {
+            return Ok(record(&app, &prepared, input, media).await);
+        }
+        Ok(execute(&app, parameters.parse()?, media).await)
+    };
+    answered.await.unwrap_or_else(|refusal| refuse(refusal, media))
+}
+
+async fn record(app: &App, prepared: &PreparedMutation, input: RecordPageViewsInput, media: &'static str) -> Response {
+    match schema::record(&app.recorder, input).await {
+        Ok(payload) => json(StatusCode::OK, media, &prepared.recorded(payload)),
+        Err(failure) => {
+            let answer = Answer::from_errors(vec![prepared.failed(failure)]);
+            respond(StatusCode::OK, media, &answer, true)
+        }
     }
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Refusal> {
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
     // A form can't send this type, so no foreign page can make a browser record anything.
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -115,14 +138,7 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Ref
         let message = format!("the body must be at most {} bytes", app.body_bytes_max);
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
     };
-    let bytes = collect(body, app.body_bytes_max).await?.ok_or_else(too_large)?;
-    // Lists of requests are not answered, nor parameters in a list.
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object"));
-    }
-    let parameters: Parameters = serde_json::from_slice(&bytes)
-        .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))?;
-    parameters.parse()
+    collect(body, app.body_bytes_max).await?.ok_or_else(too_large)
 }
 
 /// The body, or nothing when it has more than `bytes_max`.
@@ -148,16 +164,39 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Option<Vec<u8>>, Refusa
     Ok((bytes <= bytes_max).then_some(collected))
 }
 
-impl Parameters {
-    fn parse(self) -> Result<Request, Refusal> {
-        if self.query.len() > QUERY_BYTES_MAX {
-            let message = format!("query must be at most {QUERY_BYTES_MAX} bytes; put values into variables");
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
+impl<'a> Parameters<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, Refusal> {
+        // Lists of requests are not answered, nor parameters in a list.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object"));
         }
-        let mut request = Request::new(self.query).variables(self.variables.unwrap_or_default());
-        request.operation_name = self.operation_name;
-        Ok(request)
+        serde_json::from_slice(body)
+            .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))
     }
+
+    /// What is to be recorded, if it is the mutation in its common form and well-formed.
+    fn prepared(&self, app: &App) -> Option<(Arc<PreparedMutation>, RecordPageViewsInput)> {
+        let prepared = app.prepared.get(&self.query, self.operation_name.as_deref())?;
+        let input = prepared.input(self.variables?)?;
+        Some((prepared, input))
+    }
+
+    fn parse(self) -> Result<Request, Refusal> {
+        let variables = self.variables.map(|variables| serde_json::from_str(variables.get())).transpose();
+        let variables = variables
+            .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: variables: {wrong}")))?;
+        request(self.query.into_owned(), self.operation_name.map(Cow::into_owned), variables)
+    }
+}
+
+fn request(query: String, operation_name: Option<String>, variables: Option<Variables>) -> Result<Request, Refusal> {
+    if query.len() > QUERY_BYTES_MAX {
+        let message = format!("query must be at most {QUERY_BYTES_MAX} bytes; put values into variables");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
+    }
+    let mut request = Request::new(query).variables(variables.unwrap_or_default());
+    request.operation_name = operation_name;
+    Ok(request)
 }
 
 impl QueryParameters {
@@ -168,9 +207,8 @@ impl QueryParameters {
             parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
         }
         let variables = object("variables", self.variables)?;
-        let extensions = object("extensions", self.extensions)?;
-        let operation_name = self.operation_name.filter(|name| !name.is_empty());
-        Parameters { query, operation_name, variables, _extensions: extensions }.parse()
+        object::<serde_json::Map<_, _>>("extensions", self.extensions)?;
+        request(query, self.operation_name.filter(|name| !name.is_empty()), variables)
     }
 }
 
@@ -238,14 +276,18 @@ fn refuse(refusal: Refusal, media: &'static str) -> Response {
 }
 
 fn respond(status: StatusCode, media: &'static str, answer: &Answer, executed: bool) -> Response {
-    let content_type = [(header::CONTENT_TYPE, format!("{media}; charset=utf-8"))];
-    let body = if executed {
-        serde_json::to_vec(answer)
+    if executed {
+        json(status, media, answer)
     } else {
         // Nothing was executed: there is no `data`, not even null.
-        serde_json::to_vec(&serde_json::json!({ "errors": answer.errors }))
-    };
-    match body {
+        json(status, media, &serde_json::json!({ "errors": answer.errors }))
+    }
+}
+
+fn json(status: StatusCode, media: &'static str, answer: &impl Serialize) -> Response {
+    let content_type = if media == JSON { JSON_UTF8 } else { GRAPHQL_RESPONSE_UTF8 };
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+    match serde_json::to_vec(answer) {
         Ok(body) => (status, content_type, body).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

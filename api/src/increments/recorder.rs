@@ -5,7 +5,10 @@ use std::{error::Error, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use entity::{Database, DatabaseKind};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
@@ -31,6 +34,9 @@ pub struct RecorderSettings {
     /// Transactions that may commit at the same time (PostgreSQL)
     #[arg(long, env = "ANALYTICS_COMMITTERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub committers: u32,
+    /// Milliseconds after which a mutation whose increments are not committed yet is answered UNAVAILABLE
+    #[arg(long, env = "ANALYTICS_RECORD_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub record_timeout_ms: u64,
 }
 
 fn queue_range() -> clap::builder::RangedI64ValueParser<u32> {
@@ -53,8 +59,8 @@ pub enum RecordError {
     /// Too much waits already. Nothing was recorded.
     #[error("too many increments wait to be recorded, try again later")]
     Overloaded,
-    /// The database can't be reached. Whether the increments were recorded is unknown if the connection was lost
-    /// during the commit; a retry with the same idempotency key is safe.
+    /// The database can't be reached, or does not answer in time. Whether the increments were recorded is unknown if
+    /// the connection was lost during the commit; a retry with the same idempotency key is safe.
     #[error("the increments could not be recorded, try again with the same idempotency key")]
     Unavailable(#[source] Option<Arc<StoreError>>),
     /// The key stands for other increments. Nothing was recorded.
@@ -70,6 +76,7 @@ pub enum RecordError {
 pub struct Recorder {
     queue: mpsc::Sender<Submission>,
     room: Arc<Semaphore>,
+    timeout: Duration,
 }
 
 /// Commits what recorders take, until the last of them is dropped.
@@ -79,12 +86,15 @@ pub struct Committer {
     store: Store,
     known: KnownPages,
     committers: u32,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
 struct Submission {
     request: Request,
     reply: oneshot::Sender<Result<Recorded, RecordError>>,
+    /// After this nobody waits for it any more.
+    deadline: Instant,
     /// Gives the room in the queue back when the submission is answered and dropped.
     _room: OwnedSemaphorePermit,
 }
@@ -96,18 +106,20 @@ impl Recorder {
         let capacity = usize::try_from(settings.queue_increments).unwrap_or(usize::MAX);
         // Every request holds at least one increment, so the semaphore is always the narrower bound.
         let (sender, receiver) = mpsc::channel(capacity);
+        let timeout = Duration::from_millis(settings.record_timeout_ms);
         let committer = Committer {
             queue: Mutex::new(receiver),
             store: Store::new(database),
             known: KnownPages::new(),
             // SQLite has one writer.
             committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
+            timeout,
         };
-        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)) }, committer)
+        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), timeout }, committer)
     }
 
-    /// Records `request`, all of it or nothing, and returns after the commit. A caller that stops waiting
-    /// does not take it back.
+    /// Records `request`, all of it or nothing, and returns after the commit, or when the time for it is over. A caller
+    /// that stops waiting does not take it back.
     ///
     /// # Errors
     /// See [`RecordError`]; only [`RecordError::Unavailable`] leaves open whether it was recorded.
@@ -115,12 +127,15 @@ impl Recorder {
         let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { request, reply, _room: room.map_err(|_full| RecordError::Overloaded)? };
+        let room = room.map_err(|_full| RecordError::Overloaded)?;
+        let deadline = Instant::now() + self.timeout;
+        let submission = Submission { request, reply, deadline, _room: room };
         self.queue.try_send(submission).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
         })?;
-        answer.await.unwrap_or(Err(RecordError::Unavailable(None)))
+        let answer = timeout_at(deadline, answer).await;
+        answer.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Unavailable(None)))
     }
 }
 
@@ -163,22 +178,30 @@ impl Committer {
         Some(group)
     }
 
+    /// A group that is refused for what one of its requests has in it is halved until that one stands alone.
     async fn commit(&self, group: Vec<Submission>) {
-        let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-        match self.commit_with_retries(&requests).await {
-            Err(StoreError::Refused(source)) if group.len() > 1 => {
-                warn!(
-                    error = &source as &dyn Error,
-                    group.requests = group.len(),
-                    "group refused, committing one by one"
-                );
-                for submission in group {
-                    let result = self.commit_with_retries(&[&submission.request]).await;
-                    answer(vec![submission], result);
-                }
+        let mut groups = vec![group];
+        while let Some(mut group) = groups.pop() {
+            // Its callers have been told that it was not recorded in time: now it need not be.
+            group.retain(|submission| Instant::now() < submission.deadline);
+            if group.is_empty() {
+                continue;
             }
-            result => answer(group, result),
+            let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
+            match self.commit_in_time(&requests).await {
+                Err(StoreError::Refused(source)) if group.len() > 1 => {
+                    warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
+                    let rest = group.split_off(group.len().div_euclid(2));
+                    groups.extend([rest, group]);
+                }
+                result => answer(group, result),
+            }
         }
+    }
+
+    async fn commit_in_time(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
+        let committed = timeout(self.timeout, self.commit_with_retries(requests)).await;
+        committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// A transaction that failed for a conflict was rolled back: the same again counts once.
@@ -187,7 +210,7 @@ impl Committer {
         loop {
             match self.store.commit(requests, &self.known).await {
                 Err(StoreError::Conflict(_)) if tries < TRIES_MAX => {
-                    tokio::time::sleep(RETRY_PAUSE * tries).await;
+                    sleep(RETRY_PAUSE * tries).await;
                     tries += 1;
                 }
                 result => return result,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlitePool, pool::PoolConnection};
 
 use super::{
     batch::Batch,
@@ -95,7 +95,7 @@ impl Store {
         }
     }
 
-    /// Commits all of `requests` in one transaction.
+    /// Commits all of `requests` in one transaction. When this is given up half-way, whether they were is unknown.
     pub(super) async fn commit(&self, requests: &[&Request], known: &KnownPages) -> Result<Committed, StoreError> {
         match self {
             Self::Postgres(pool) => commit_postgres(pool, requests, known).await,
@@ -105,8 +105,32 @@ impl Store {
     }
 }
 
+/// A connection that is closed, and not given back to its pool, when what was begun on it is given up: the pool would
+/// wait for it, and a connection that hangs would be one less for ever.
+struct Lease(Option<PoolConnection<Postgres>>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
+    }
+}
+
 async fn commit_postgres(pool: &PgPool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
+    let mut lease = Lease(Some(pool.acquire().await?));
+    let Some(connection) = &mut lease.0 else { return Err(sqlx::Error::PoolClosed) };
+    let committed = transact_postgres(connection, requests, known).await;
+    // Whatever the server itself says leaves the connection usable.
+    if committed.as_ref().err().is_none_or(|error| error.as_database_error().is_some()) {
+        drop(lease.0.take());
+    }
+    committed
+}
+
+async fn transact_postgres(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    known: &KnownPages,
+) -> Result<Committed, sqlx::Error> {
     // Whatever the role's default is: a second request with a key has to see what the first one committed.
     let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let written = write(&mut *transaction, requests, known).await?;

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Measured, Plan, WARM_UP, bodies, usage::Usage};
+use super::{LATENCY_DIGITS, LATENCY_MAX_US, Measured, Plan, WARM_UP, bodies, usage::Usage};
 use crate::{dataset::service_settings, server::Server};
 
 type Pages = Arc<Mutex<Box<dyn Iterator<Item = String> + Send>>>;
@@ -31,7 +31,7 @@ pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Resu
     let before = Usage::now(None, server.main_process()?)?;
     sleep_until(end).await;
     let usage = Usage::now(None, server.main_process()?)?.since(before);
-    let mut latency = Histogram::new(3)?;
+    let mut latency = Histogram::new_with_max(LATENCY_MAX_US, LATENCY_DIGITS)?;
     let mut committed = 0;
     for session in sessions.join_all().await {
         let (all, latencies_us) = session?;

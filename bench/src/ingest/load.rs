@@ -24,11 +24,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Measured, bodies::Bodies, usage::Usage};
-
-/// Greater latencies are counted as this one, in microseconds.
-const LATENCY_MAX_US: u64 = 600_000_000;
-const LATENCY_DIGITS: u8 = 3;
+use super::{LATENCY_DIGITS, LATENCY_MAX_US, Measured, bodies::Bodies, usage::Usage};
 
 /// When requests are sent.
 #[derive(Copy, Clone, Debug)]
