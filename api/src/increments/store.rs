@@ -164,7 +164,8 @@ async fn write<'a, S: Statements>(
     let outcomes = claim(statements, requests, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     let batch = Batch::new(counted.flat_map(|(request, _)| &request.increments));
-    let pages: Vec<_> = batch.pages.into_iter().filter(|(name, title)| !known.has(name, *title)).collect();
+    let mut pages = batch.pages;
+    known.retain_unknown(&mut pages);
     if !pages.is_empty() {
         let written = statements.write_pages(&pages, now).await?;
         // A page that is new is marked too, needlessly: its first month row will have the title.
