@@ -1,5 +1,6 @@
 //! HTTP: GraphQL, the pages that people open, and health.
 
+mod body;
 mod graphiql;
 mod graphql;
 mod health;
@@ -20,6 +21,7 @@ use crate::{
     reports::ReportReader,
     schema::{AnalyticsSchema, schema, sdl},
 };
+use body::BodyRoom;
 use prepared::PreparedMutations;
 
 /// How long requests and sockets that are open may take to end once the server stops.
@@ -34,6 +36,9 @@ pub struct HttpSettings {
     /// How many bytes a request's body may have
     #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes: u32,
+    /// How many bytes the bodies of all requests may have that are read at once; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_BODY_BYTES_IN_ALL", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
+    pub body_bytes_in_all: u32,
 }
 
 /// What is served.
@@ -55,6 +60,7 @@ struct App {
     prepared: Arc<PreparedMutations>,
     feed: FreshnessFeed,
     body_bytes_max: usize,
+    body_room: BodyRoom,
     stop: CancellationToken,
     sockets: TaskTracker,
 }
@@ -78,6 +84,7 @@ pub async fn serve(
         prepared: Arc::new(PreparedMutations::new()),
         feed,
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
+        body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         stop: stop.clone(),
         sockets: sockets.clone(),
     };

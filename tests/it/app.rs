@@ -101,7 +101,11 @@ impl TestApp {
         let mut tasks = JoinSet::new();
         tasks.spawn(committer.run(CancellationToken::new()));
         tasks.spawn(tail.run(stop.clone()));
-        let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
+        let http = HttpSettings {
+            listen: listener.local_addr().unwrap(),
+            body_bytes: 8 * 1024 * 1024,
+            body_bytes_in_all: 64 * 1024 * 1024,
+        };
         let stop_http = stop.clone();
         tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await.unwrap() });
         Self {

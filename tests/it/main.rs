@@ -21,6 +21,7 @@ mod maintenance;
 mod migrations;
 mod model;
 mod node;
+mod prepared;
 mod process;
 mod recording;
 mod refresh;

@@ -17,18 +17,19 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{App, prepared::PreparedMutation, websocket};
+use super::{
+    App,
+    body::{self, BodyError, Bytes},
+    prepared::PreparedMutation,
+    websocket,
+};
 use crate::schema::{self, AnswerSnapshot, Code, RecordPageViewsInput, code_of, error};
 
 /// A query's text is at most this long: validating a document comes before every other limit.
 const QUERY_BYTES_MAX: usize = 64 * 1024;
-
-/// How much of a body that is too long is read for politeness' sake.
-const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The current media type: the status tells whether the request was understood.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
@@ -109,6 +110,8 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
         let body = read(&app, &headers, body).await?;
         let parameters = Parameters::read(&body)?;
         if let Some((prepared, input)) = parameters.prepared(&app) {
+            // What waits to be recorded is bounded by its number: its text need not wait with it.
+            drop(body);
             return Ok(record(&app, &prepared, input, media).await);
         }
         Ok(execute(&app, parameters.parse()?, media).await)
@@ -126,7 +129,7 @@ async fn record(app: &App, prepared: &PreparedMutation, input: RecordPageViewsIn
     }
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     // A form can't send this type, so no foreign page can make a browser record anything.
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -134,34 +137,18 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Ref
         let message = format!("content-type must be {JSON}");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
     }
-    let too_large = || {
-        let message = format!("the body must be at most {} bytes", app.body_bytes_max);
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
-    };
-    collect(body, app.body_bytes_max).await?.ok_or_else(too_large)
-}
-
-/// The body, or nothing when it has more than `bytes_max`.
-///
-/// A client that is still sending when it is answered takes the closed connection for a failure and never reads why:
-/// what is too much is read on, and thrown away.
-async fn collect(body: Body, bytes_max: usize) -> Result<Option<Vec<u8>>, Refusal> {
-    let mut collected = Vec::new();
-    let mut bytes = 0_usize;
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|broken| Refusal::malformed(format!("the body can't be read: {broken}")))?;
-        bytes = bytes.saturating_add(chunk.len());
-        if bytes > bytes_max.saturating_add(DISCARDED_BYTES_MAX) {
-            return Ok(None);
+    body::read(body, app.body_bytes_max, &app.body_room).await.map_err(|wrong| match wrong {
+        BodyError::TooLarge => {
+            let message = format!("the body must be at most {} bytes", app.body_bytes_max);
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
         }
-        if bytes <= bytes_max {
-            collected.extend_from_slice(&chunk);
-        } else {
-            collected = Vec::new();
+        BodyError::NoRoom => {
+            let message = "too many large requests at once, try again later";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
         }
-    }
-    Ok((bytes <= bytes_max).then_some(collected))
+        BodyError::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::BadUserInput, wrong.to_string()),
+        BodyError::Broken(_) => Refusal::malformed(wrong.to_string()),
+    })
 }
 
 impl<'a> Parameters<'a> {
