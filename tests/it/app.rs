@@ -59,7 +59,6 @@ impl TestDatabase {
             database_url: self.url.parse().unwrap(),
             // Few: an answer that needed two at once would wait for ever.
             reader_connections: 2,
-            writer_connections: 4,
             database_timeout_ms: 30_000,
         }
     }

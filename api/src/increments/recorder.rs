@@ -16,14 +16,14 @@ use tracing::{error, warn};
 use super::{
     increment::Request,
     known_pages::KnownPages,
-    store::{Committed, Outcome, Store, StoreError},
+    store::{Committed, Outcome, Session, StoreError},
 };
 
 /// One transaction takes at most this many increments (and whole requests only).
 const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
 /// How often those that are ready to hand something in are let go first, as long as each time somebody does.
 const GATHER_ROUNDS_MAX: u32 = 16;
-/// How often a transaction that others were in the way of is tried.
+/// How often a transaction is tried that others were in the way of, or that lost its connection before the commit.
 const TRIES_MAX: u32 = 5;
 /// The pause before the next try, times the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
@@ -87,7 +87,7 @@ pub struct Recorder {
 #[derive(Debug)]
 pub struct Committer {
     queue: Mutex<mpsc::Receiver<Submission>>,
-    store: Store,
+    database: Database,
     known: KnownPages,
     committers: u32,
     timeout: Duration,
@@ -113,7 +113,7 @@ impl Recorder {
         let timeout = Duration::from_millis(settings.record_timeout_ms);
         let committer = Committer {
             queue: Mutex::new(receiver),
-            store: Store::new(database),
+            database: database.clone(),
             known: KnownPages::new(),
             // SQLite has one writer.
             committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
@@ -152,8 +152,9 @@ impl Committer {
         for _ in 0..shared.committers {
             let (committer, stop) = (Arc::clone(&shared), stop.clone());
             tasks.spawn(async move {
+                let mut session = Session::new(&committer.database);
                 while let Some(group) = committer.gather(&stop).await {
-                    committer.commit(group).await;
+                    committer.commit(&mut session, group).await;
                 }
             });
         }
@@ -192,7 +193,7 @@ impl Committer {
     }
 
     /// A group that is refused for what one of its requests has in it is halved until that one stands alone.
-    async fn commit(&self, group: Vec<Submission>) {
+    async fn commit(&self, session: &mut Session, group: Vec<Submission>) {
         let mut groups = vec![group];
         while let Some(mut group) = groups.pop() {
             // Its callers have been told that it was not recorded in time: now it need not be.
@@ -201,7 +202,7 @@ impl Committer {
                 continue;
             }
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-            match self.commit_in_time(&requests).await {
+            match self.commit_in_time(session, &requests).await {
                 Err(StoreError::Refused(source)) if group.len() > 1 => {
                     warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
                     let rest = group.split_off(group.len().div_euclid(2));
@@ -212,17 +213,17 @@ impl Committer {
         }
     }
 
-    async fn commit_in_time(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
-        let committed = timeout(self.timeout, self.commit_with_retries(requests)).await;
+    async fn commit_in_time(&self, session: &mut Session, requests: &[&Request]) -> Result<Committed, StoreError> {
+        let committed = timeout(self.timeout, self.commit_with_retries(session, requests)).await;
         committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
-    /// A transaction that failed for a conflict was rolled back: the same again counts once.
-    async fn commit_with_retries(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
+    /// What failed before it was committed counts once when it is tried again.
+    async fn commit_with_retries(&self, session: &mut Session, requests: &[&Request]) -> Result<Committed, StoreError> {
         let mut tries = 1;
         loop {
-            match self.store.commit(requests, &self.known).await {
-                Err(StoreError::Conflict(_)) if tries < TRIES_MAX => {
+            match session.commit(requests, &self.known).await {
+                Err(StoreError::Conflict(_) | StoreError::Lost(_)) if tries < TRIES_MAX => {
                     sleep(RETRY_PAUSE * tries).await;
                     tries += 1;
                 }
@@ -249,7 +250,9 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
             let source = Arc::new(source);
             let error = match *source {
                 StoreError::Refused(_) => RecordError::Refused(source),
-                StoreError::Conflict(_) | StoreError::Unavailable(_) => RecordError::Unavailable(Some(source)),
+                StoreError::Conflict(_) | StoreError::Lost(_) | StoreError::Unavailable(_) => {
+                    RecordError::Unavailable(Some(source))
+                }
             };
             for submission in group {
                 submission.answer(Err(error.clone()));
