@@ -7,7 +7,6 @@ use clap::Args;
 use entity::{Database, DatabaseKind};
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    task::yield_now,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,8 +20,6 @@ use super::{
 
 /// One transaction takes at most this many increments (and whole requests only).
 const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
-/// How often those that are ready to hand something in are let go first, as long as each time somebody does.
-const GATHER_ROUNDS_MAX: u32 = 16;
 /// How often a transaction is tried that others were in the way of, or that lost its connection before the commit.
 const TRIES_MAX: u32 = 5;
 /// The pause before the next try, times the number of tries so far.
@@ -175,19 +172,11 @@ impl Committer {
         };
         let mut group = vec![first?];
         let mut size = group[0].request.increments.len();
-        // What others are just about to hand in is cheaper in this transaction than in the next.
-        for _ in 0..GATHER_ROUNDS_MAX {
-            yield_now().await;
-            let before = group.len();
-            while size < INCREMENTS_PER_COMMIT_MAX
-                && let Ok(submission) = queue.try_recv()
-            {
-                size += submission.request.increments.len();
-                group.push(submission);
-            }
-            if group.len() == before {
-                break;
-            }
+        while size < INCREMENTS_PER_COMMIT_MAX
+            && let Ok(submission) = queue.try_recv()
+        {
+            size += submission.request.increments.len();
+            group.push(submission);
         }
         Some(group)
     }
