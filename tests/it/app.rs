@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     freshness::FreshnessFeed,
-    http::{self, HttpSettings},
+    http::{self, HttpSettings, Patience},
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
     reports::ReportReader,
     schema,
@@ -90,6 +90,11 @@ pub(crate) struct TestApp {
 
 impl TestApp {
     pub(crate) async fn start(rung: Rung) -> Self {
+        Self::start_with(rung, |_settings| {}).await
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) async fn start_with(rung: Rung, set: impl FnOnce(&mut HttpSettings)) -> Self {
         let test_database = TestDatabase::create(rung).await;
         let database = test_database.migrate().await;
         let settings = RecorderSettings { queue_increments: 200_000, committers: 2 };
@@ -102,7 +107,13 @@ impl TestApp {
         let mut tasks = JoinSet::new();
         tasks.spawn(committer.run(CancellationToken::new()));
         tasks.spawn(tail.run(stop.clone()));
-        let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
+        let mut http = HttpSettings {
+            listen: listener.local_addr().unwrap(),
+            body_bytes: 8 * 1024 * 1024,
+            subscriber_connections: 20_000,
+            patience: Patience::default(),
+        };
+        set(&mut http);
         let stop_http = stop.clone();
         tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await.unwrap() });
         Self {
