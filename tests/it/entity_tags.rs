@@ -85,6 +85,41 @@ on_all_databases! {
         assert_eq!(query(&app, TOTALS, Some(&tag)).await.status(), 304);
     }
 
+    // Two Wolves refresh while views come in; whatever two answers have the same tag are the same.
+    async fn answers_of_one_tag_are_one_answer(app: TestApp) {
+        let text = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status refreshId error }
+            interval { start end exact } totals { views pages } pages(first: 50) { nodes { page views } } } }";
+        let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
+        let other = wolf::Refresher::new(&app.database);
+        let refreshed = std::sync::atomic::AtomicUsize::new(0);
+        let refreshing = async |refresher: &wolf::Refresher| {
+            for round in 0..8 {
+                app.record(times.iter().skip(round).map(|at| ("/a", at.as_str(), 1))).await;
+                refresher.refresh(wolf::Turn::Wait, None).await.unwrap();
+                refreshed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        };
+        let asking = async || {
+            let mut bodies = std::collections::BTreeMap::new();
+            while refreshed.load(std::sync::atomic::Ordering::SeqCst) < 16 || bodies.is_empty() {
+                let last: Option<String> = bodies.keys().next_back().cloned();
+                let response = query(&app, text, last.as_deref()).await;
+                let Some(tag) = tag_of(&response) else { continue };
+                if response.status() == 304 {
+                    // What is not sent is what would have been: unless it has just changed.
+                    let full = query(&app, text, None).await;
+                    if tag_of(&full).as_ref() == Some(&tag) {
+                        assert_eq!(bodies[&tag], full.text().await.unwrap());
+                    }
+                } else {
+                    let body = response.text().await.unwrap();
+                    assert_eq!(bodies.entry(tag.clone()).or_insert_with(|| body.clone()), &body, "{tag}");
+                }
+            }
+        };
+        tokio::join!(refreshing(&app.refresher), refreshing(&other), asking(), asking());
+    }
+
     async fn what_moves_with_the_clock_moves_the_tag(app: TestApp) {
         not_about_to_step().await;
         let now = entity::clock::process_now();
