@@ -85,7 +85,8 @@ pub(crate) struct TestApp {
     pub(crate) address: String,
     pub(crate) client: reqwest::Client,
     pub(crate) stop: CancellationToken,
-    pub(crate) tasks: JoinSet<()>,
+    stop_tail: CancellationToken,
+    tasks: JoinSet<()>,
 }
 
 impl TestApp {
@@ -106,7 +107,8 @@ impl TestApp {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(committer.run(CancellationToken::new()));
-        tasks.spawn(tail.run(stop.clone()));
+        let stop_tail = CancellationToken::new();
+        tasks.spawn(tail.run(stop_tail.clone()));
         let mut http = HttpSettings {
             listen: listener.local_addr().unwrap(),
             body_bytes: 8 * 1024 * 1024,
@@ -124,7 +126,17 @@ impl TestApp {
             address,
             client: reqwest::Client::new(),
             stop,
+            stop_tail,
             tasks,
+        }
+    }
+
+    /// Waits for everything to end after `stop`; the feed last, as in `serve`.
+    pub(crate) async fn stopped(mut self) {
+        self.stop_tail.cancel();
+        drop(self.recorder);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
         }
     }
 

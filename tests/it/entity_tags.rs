@@ -89,7 +89,8 @@ on_all_databases! {
     async fn answers_of_one_tag_are_one_answer(app: TestApp) {
         let text = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status refreshId error }
             interval { start end exact } totals { views pages } pages(first: 50) { nodes { page views } } } }";
-        let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
+        // So many hours that a merge takes several transactions.
+        let times: Vec<_> = (0..28 * 24).map(|hour| format!("2026-02-{:02}T{:02}:00:00Z", hour % 28 + 1, hour % 24)).collect();
         let other = wolf::Refresher::new(&app.database);
         let refreshed = std::sync::atomic::AtomicUsize::new(0);
         let refreshing = async |refresher: &wolf::Refresher| {

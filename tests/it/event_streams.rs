@@ -107,17 +107,13 @@ on_all_databases! {
     }
 
     async fn a_stream_ends_when_the_server_stops(app: TestApp) {
-        let mut app = app;
         let mut curl = Curl::get(&app.address, FRESHNESS);
         curl.next().await.unwrap();
         app.stop.cancel();
         let (rest, clean) = curl.rest().await;
         assert!(clean, "the response ends as it should");
         assert!(!rest.contains("complete"), "who is told that a subscription is complete does not come back: {rest}");
-        drop(app.recorder);
-        while let Some(ended) = app.tasks.join_next().await {
-            ended.unwrap();
-        }
+        app.stopped().await;
     }
 }
 

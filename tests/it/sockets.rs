@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::http::{HttpSettings, Patience};
 use futures_util::{SinkExt, StreamExt};
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -339,17 +340,25 @@ on_all_databases! {
 
     // Subscriptions are cut off without a word; what was asked for is answered first.
     async fn stopping_answers_first_and_says_goodbye_then(app: TestApp) {
-        let mut app = app;
         let mut socket = Socket::acknowledged(&app.address).await;
         socket.subscribe("s", FRESHNESS).await;
         assert_eq!(socket.hear_of("s").await["type"], "next");
-        for id in 0..4 {
-            socket.subscribe(&id.to_string(), "{ report { totals { views } } }").await;
+        // Nothing can be recorded until the lock is given back.
+        let lock = app.database.wolf.begin().await.unwrap();
+        if app.test_database.rung != Rung::Sqlite {
+            lock.execute_unprepared("LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
         }
-        // The first answer says that they have begun.
-        let first = socket.hear().await;
+        let record = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
+        socket.subscribe("waiting", record).await;
+        // This one's client does not want to know any more, and uses the id for something else.
+        socket.subscribe("left", record).await;
+        socket.say(&json!({ "type": "complete", "id": "left" })).await;
+        socket.subscribe("left", "{ __typename }").await;
+        assert_eq!(socket.hear_of("left").await["payload"], json!({ "data": { "__typename": "Query" } }));
+        assert_eq!(socket.hear_of("left").await["type"], "complete");
         app.stop.cancel();
-        let mut messages = vec![first];
+        lock.rollback().await.unwrap();
+        let mut messages = Vec::new();
         let closed = loop {
             match socket.frame().await.unwrap().unwrap() {
                 Message::Text(text) => messages.push(serde_json::from_str(&text).unwrap()),
@@ -359,12 +368,11 @@ on_all_databases! {
         };
         assert_eq!(u16::from(closed.code), 1012, "clients come back after a restart");
         let of = |id: &str, kind: &str| messages.iter().any(|message: &Value| message["id"] == id && message["type"] == kind);
+        assert!(of("waiting", "next") && of("waiting", "complete"), "what was begun is answered: {messages:?}");
+        assert!(!of("left", "next"), "the answer is not that of the id's next use: {messages:?}");
         assert!(!of("s", "complete"), "who is told that a subscription is complete does not come back for it");
         drop(socket);
-        drop(app.recorder);
-        while let Some(ended) = app.tasks.join_next().await {
-            ended.unwrap();
-        }
+        app.stopped().await;
     }
 }
 

@@ -326,8 +326,12 @@ impl Run {
                 self.stop.run_until_cancelled(self.answer(&app, operation)).await.flatten()
             }
             Ok(operation) => {
-                let room = self.stop.run_until_cancelled(self.answering.acquire()).await;
-                if room.is_none() { None } else { self.answer(&app, operation).await }
+                // Only who has to wait for room can be stopped.
+                let room = match self.answering.try_acquire() {
+                    Ok(room) => Some(room),
+                    Err(_taken) => self.stop.run_until_cancelled(self.answering.acquire()).await.and_then(Result::ok),
+                };
+                if room.is_some() { self.answer(&app, operation).await } else { None }
             }
         };
         self.say(text, true).await;
