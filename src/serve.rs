@@ -107,7 +107,7 @@ fn welcome(address: &str, database: &str) -> String {
          \n\
          \x20 open     http://{address}/\n\
          \x20 GraphiQL http://{address}/graphiql\n\
-         \x20 GraphQL  http://{address}/graphql (POST; subscriptions over WebSocket)\n\
+         \x20 GraphQL  http://{address}/graphql (POST; subscriptions over WebSocket or as text/event-stream)\n\
          \n"
     )
 }

@@ -1,10 +1,16 @@
 //! HTTP: GraphQL, the pages that people open, and health.
 
+mod accept;
 mod body;
+mod document;
+mod entity_tag;
+mod event_stream;
 mod graphiql;
 mod graphql;
 mod health;
+mod operation;
 mod prepared;
+mod subscribers;
 mod websocket;
 
 use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -15,6 +21,8 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+pub use self::subscribers::Patience;
+use self::subscribers::Places;
 use crate::{
     freshness::FreshnessFeed,
     increments::Recorder,
@@ -39,6 +47,12 @@ pub struct HttpSettings {
     /// How many bytes the bodies of all requests may have that are read at once; more are refused with OVERLOADED
     #[arg(long, env = "ANALYTICS_BODY_BYTES_IN_ALL", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes_in_all: u32,
+    /// How many sockets and streams of events may be open at once; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub subscriber_connections: u32,
+    /// How long those who subscribe are waited for. Not a setting: tests have less time.
+    #[arg(skip)]
+    pub patience: Patience,
 }
 
 /// What is served.
@@ -62,7 +76,12 @@ struct App {
     body_bytes_max: usize,
     body_room: BodyRoom,
     stop: CancellationToken,
-    sockets: TaskTracker,
+    /// Sockets, and operations that run apart from a request.
+    tasks: TaskTracker,
+    places: Places,
+    patience: Patience,
+    /// Stands for the program and its schema in entity tags.
+    program: [u8; 32],
 }
 
 /// Serves on `listener` until `stop`: then accepts nothing more, lets open requests end, tells sockets to come
@@ -76,8 +95,8 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let sockets = TaskTracker::new();
     let Services { recorder, reader, feed } = services;
+    let tasks = TaskTracker::new();
     let app = App {
         schema: schema(recorder.clone(), reader, feed.clone()),
         recorder,
@@ -86,7 +105,10 @@ pub async fn serve(
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         stop: stop.clone(),
-        sockets: sockets.clone(),
+        tasks: tasks.clone(),
+        places: Places::new(settings.subscriber_connections),
+        patience: settings.patience,
+        program: entity_tag::program(),
     };
     let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
@@ -94,9 +116,9 @@ pub async fn serve(
         ended = &mut serving => return ended,
         () = stop.cancelled() => {}
     }
-    sockets.close();
+    tasks.close();
     let drained = timeout(DRAIN, async {
-        let (served, ()) = tokio::join!(serving, sockets.wait());
+        let (served, ()) = tokio::join!(serving, tasks.wait());
         served
     });
     drained.await.unwrap_or_else(|_elapsed| {

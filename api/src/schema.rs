@@ -15,7 +15,7 @@ use async_graphql::{ObjectType, SDLExportOptions, Schema, SchemaBuilder, Subscri
 use tokio::sync::OnceCell;
 
 use crate::{
-    freshness::FreshnessFeed,
+    freshness::{Freshness, FreshnessFeed},
     increments::Recorder,
     reports::{ReportError, ReportReader, Snapshot},
 };
@@ -44,6 +44,11 @@ pub(crate) struct AnswerSnapshot(Arc<OnceCell<Snapshot>>);
 impl AnswerSnapshot {
     async fn get(&self, reader: &ReportReader) -> Result<&Snapshot, ReportError> {
         self.0.get_or_try_init(|| reader.snapshot()).await
+    }
+
+    /// How fresh the answer is, if it was read from the database at all.
+    pub(crate) fn freshness(&self) -> Option<&Freshness> {
+        self.0.get().map(|snapshot| &snapshot.freshness)
     }
 }
 

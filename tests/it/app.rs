@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     freshness::FreshnessFeed,
-    http::{self, HttpSettings, Services},
+    http::{self, HttpSettings, Patience, Services},
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
     reports::ReportReader,
 };
@@ -83,11 +83,17 @@ pub(crate) struct TestApp {
     pub(crate) address: String,
     pub(crate) client: reqwest::Client,
     pub(crate) stop: CancellationToken,
-    pub(crate) tasks: JoinSet<()>,
+    stop_tail: CancellationToken,
+    tasks: JoinSet<()>,
 }
 
 impl TestApp {
     pub(crate) async fn start(rung: Rung) -> Self {
+        Self::start_with(rung, |_settings| {}).await
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) async fn start_with(rung: Rung, set: impl FnOnce(&mut HttpSettings)) -> Self {
         let test_database = TestDatabase::create(rung).await;
         let database = test_database.migrate().await;
         let settings = RecorderSettings { queue_increments: 200_000, committers: 2, record_timeout_ms: 30_000 };
@@ -99,12 +105,16 @@ impl TestApp {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(committer.run(CancellationToken::new()));
-        tasks.spawn(tail.run(stop.clone()));
-        let http = HttpSettings {
+        let stop_tail = CancellationToken::new();
+        tasks.spawn(tail.run(stop_tail.clone()));
+        let mut http = HttpSettings {
             listen: listener.local_addr().unwrap(),
             body_bytes: 8 * 1024 * 1024,
             body_bytes_in_all: 64 * 1024 * 1024,
+            subscriber_connections: 20_000,
+            patience: Patience::default(),
         };
+        set(&mut http);
         let stop_http = stop.clone();
         tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await.unwrap() });
         Self {
@@ -115,7 +125,17 @@ impl TestApp {
             address,
             client: reqwest::Client::new(),
             stop,
+            stop_tail,
             tasks,
+        }
+    }
+
+    /// Waits for everything to end after `stop`; the feed last, as in `serve`.
+    pub(crate) async fn stopped(mut self) {
+        self.stop_tail.cancel();
+        drop(self.recorder);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
         }
     }
 

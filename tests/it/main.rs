@@ -12,6 +12,8 @@ mod app;
 mod architecture;
 mod cluster;
 mod crash;
+mod entity_tags;
+mod event_streams;
 mod freshness;
 mod http;
 mod import;
@@ -26,6 +28,7 @@ mod process;
 mod recording;
 mod refresh;
 mod reports;
+mod sockets;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {

@@ -2,6 +2,9 @@
 //!
 //! Rows are only ever inserted; the row that says "under way" is replaced by the one that says how it went on or ended.
 //! So the greatest id is always the newest word, and a greater id on a successful row means new content.
+//!
+//! Readers tell by it whether the content can have changed: whoever changes the content says so in the same transaction,
+//! by a new row or by a row "under way" that is the newest. As long as the newest row is another one, the content stays.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::{REFRESH_CHANNEL, clock, report_refresh};
@@ -40,6 +43,11 @@ impl<'a> Run<'a> {
         self.forget_under_way(db).await?;
         self.under_way_id = Some(self.insert(db, Default::default()).await?.id);
         Ok(())
+    }
+
+    /// Whether that is the newest word: other processes may have said something since.
+    pub(crate) async fn is_newest_word<C: ConnectionTrait>(&self, db: &C) -> Result<bool, DbErr> {
+        Ok(report_refresh::newest(db).await?.map(|row| row.id) == self.under_way_id)
     }
 
     /// Says how the refresh ended, and when.

@@ -53,13 +53,10 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
     Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
 }
 
-/// Readers have to know before the first row is gone.
+/// Readers have to know before the first row is gone; and of each transaction that they may read otherwise than before.
 async fn announce(transaction: &DatabaseTransaction, first_kept: NaiveDate) -> Result<(), DbErr> {
     let announced = report_refresh::newest(transaction).await?.and_then(|row| row.hours_since);
-    if announced.is_none_or(|since| since < first_kept) {
-        history::hours_dropped(transaction, first_kept).await?;
-    }
-    Ok(())
+    history::hours_dropped(transaction, announced.map_or(first_kept, |since| since.max(first_kept))).await
 }
 
 /// A page's dropped row.

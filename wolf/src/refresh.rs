@@ -223,7 +223,7 @@ impl Refresher {
             if backlog.is_empty() && names.len() < TITLES_PER_TRANSACTION {
                 return finish(transaction, run, work, changed).await;
             }
-            if said.elapsed() > SAYS_SO_EVERY {
+            if said.elapsed() > SAYS_SO_EVERY || !run.is_newest_word(&transaction).await.during("read the refreshes")? {
                 run.goes_on(&transaction).await.during("record that the refresh goes on")?;
                 said = Instant::now();
             }

@@ -2,10 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use async_graphql::{
-    Pos, Request, Response as Answer, ServerError, Variables,
-    parser::types::{DocumentOperations, OperationType},
-};
+use async_graphql::{Request, Response as Answer, ServerError, Variables, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
     body::Body,
@@ -14,29 +11,25 @@ use axum::{
         rejection::QueryRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use entity::clock;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use super::{
     App,
+    accept::{Accepted, Events, JSON},
     body::{self, BodyError, Bytes},
+    document::QUERY_BYTES_MAX,
+    entity_tag::{Known, Tagger},
+    event_stream,
+    operation::{self, Operation, Said},
     prepared::PreparedMutation,
     websocket,
 };
-use crate::schema::{self, AnswerSnapshot, Code, RecordPageViewsInput, code_of, error};
-
-/// A query's text is at most this long: validating a document comes before every other limit.
-const QUERY_BYTES_MAX: usize = 64 * 1024;
-
-/// The current media type: the status tells whether the request was understood.
-const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
-const GRAPHQL_RESPONSE_UTF8: &str = "application/graphql-response+json; charset=utf-8";
-/// The old one: whatever was well-formed is answered with 200.
-const JSON: &str = "application/json";
-const JSON_UTF8: &str = "application/json; charset=utf-8";
+use crate::schema::{self, AnswerSnapshot, Code, RecordPageViewsInput};
 
 /// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
 #[derive(Deserialize)]
@@ -63,14 +56,14 @@ pub(super) struct QueryParameters {
 }
 
 /// Why a request is not even tried.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: Code,
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 
@@ -79,7 +72,7 @@ impl Refusal {
     }
 }
 
-/// Queries, and the way to subscriptions.
+/// Queries, and the ways to subscriptions.
 pub(super) async fn get(
     State(app): State<App>,
     parameters: Result<Query<QueryParameters>, QueryRejection>,
@@ -87,45 +80,56 @@ pub(super) async fn get(
     protocol: Result<GraphQLProtocol, StatusCode>,
     headers: HeaderMap,
 ) -> Response {
-    let media = media_type(&headers);
     if let Ok(socket) = socket {
-        // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
-        if !websocket::is_same_origin(&headers) {
-            let message = "the page's origin may not open a socket here";
-            return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), media);
-        }
-        return websocket::upgrade(app, socket, protocol.ok());
+        return websocket::upgrade(app, socket, protocol.is_ok(), &headers);
     }
-    let parameters = parameters.map_err(|wrong| Refusal::malformed(wrong.body_text()));
-    match parameters.and_then(|Query(parameters)| parameters.parse()).and_then(queries_only) {
-        Ok(request) => execute(&app, request, media).await,
-        Err(refusal) => refuse(refusal, media),
+    let accepted = Accepted::of(&headers);
+    let read = match parameters {
+        Ok(Query(parameters)) => parameters.parse().map(|request| (parameters, Operation::read(request))),
+        Err(wrong) => Err(Refusal::malformed(wrong.body_text())),
+    };
+    match read {
+        // What a browser can be made to GET must not change anything.
+        Ok((_, Ok(operation))) if operation.kind() == OperationType::Mutation => {
+            let message = "mutations are not answered by GET, use POST";
+            refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message), accepted.media)
+        }
+        Ok((parameters, Ok(mut operation))) => {
+            let tagger = Tagger::new(&app, &mut operation, &parameters.parts(), accepted.media);
+            if let Some(tag) = not_modified(&app, tagger.as_ref(), &headers).await {
+                return (StatusCode::NOT_MODIFIED, validators(&tag)).into_response();
+            }
+            answer(&app, Ok(operation), accepted, tagger).await
+        }
+        Ok((_, refused)) => answer(&app, refused, accepted, None).await,
+        Err(refusal) => refuse(refusal, accepted.media),
     }
 }
 
-/// Queries and mutations.
+/// Queries and mutations, and subscriptions as streams of events.
 pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let media = media_type(&headers);
+    let accepted = Accepted::of(&headers);
     let answered = async {
         let body = read(&app, &headers, body).await?;
         let parameters = Parameters::read(&body)?;
-        if let Some((prepared, input)) = parameters.prepared(&app) {
+        if accepted.events != Events::Preferred
+            && let Some((prepared, input)) = parameters.prepared(&app)
+        {
             // What waits to be recorded is bounded by its number: its text need not wait with it.
             drop(body);
-            return Ok(record(&app, &prepared, input, media).await);
+            return Ok(record(&app, &prepared, input, accepted.media).await);
         }
-        Ok(execute(&app, parameters.parse()?, media).await)
+        let operation = Operation::read(parameters.parse()?);
+        drop(body);
+        Ok(answer(&app, operation, accepted, None).await)
     };
-    answered.await.unwrap_or_else(|refusal| refuse(refusal, media))
+    answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
 
 async fn record(app: &App, prepared: &PreparedMutation, input: RecordPageViewsInput, media: &'static str) -> Response {
     match schema::record(&app.recorder, input).await {
-        Ok(payload) => json(StatusCode::OK, media, &prepared.recorded(payload)),
-        Err(failure) => {
-            let answer = Answer::from_errors(vec![prepared.failed(failure)]);
-            respond(StatusCode::OK, media, &answer, true)
-        }
+        Ok(payload) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
+        Err(failure) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
     }
 }
 
@@ -187,102 +191,104 @@ fn request(query: String, operation_name: Option<String>, variables: Option<Vari
 }
 
 impl QueryParameters {
-    fn parse(self) -> Result<Request, Refusal> {
-        let query = self.query.ok_or_else(|| Refusal::malformed("the parameter query is missing"))?;
-        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<String>) -> Result<Option<T>, Refusal> {
-            let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(&text)).transpose();
+    fn parse(&self) -> Result<Request, Refusal> {
+        let query = self.query.clone().ok_or_else(|| Refusal::malformed("the parameter query is missing"))?;
+        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<&String>) -> Result<Option<T>, Refusal> {
+            let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(text)).transpose();
             parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
         }
-        let variables = object("variables", self.variables)?;
-        object::<serde_json::Map<_, _>>("extensions", self.extensions)?;
-        request(query, self.operation_name.filter(|name| !name.is_empty()), variables)
+        let variables = object("variables", self.variables.as_ref())?;
+        object::<serde_json::Map<_, _>>("extensions", self.extensions.as_ref())?;
+        request(query, self.operation_name.clone().filter(|name| !name.is_empty()), variables)
+    }
+
+    /// All that the answer depends on.
+    fn parts(&self) -> [Option<&str>; 3] {
+        [self.query.as_deref(), self.operation_name.as_deref(), self.variables.as_deref()]
     }
 }
 
-/// What a browser can be made to GET must not change anything.
-fn queries_only(mut request: Request) -> Result<Request, Refusal> {
-    if operation_type(&mut request) == Some(OperationType::Mutation) {
-        let message = "mutations are not answered by GET, use POST";
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
+/// The tag of the answer that the client has, if it would be the answer still.
+async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -> Option<String> {
+    let known = Known::of(headers);
+    if known.is_empty() {
+        return None;
     }
-    Ok(request)
+    // If the database can't be asked, the query will say so.
+    let freshness = app.feed.read().await.ok()?;
+    tagger?.tag(&freshness, clock::process_now()).filter(|tag| known.has(tag))
 }
 
-/// What the request would do; nothing when it can't be parsed or does not say which of its operations it means.
-pub(super) fn operation_type(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    let operation = match &document.operations {
-        DocumentOperations::Single(operation) => Some(operation),
-        DocumentOperations::Multiple(operations) => operations.get(name?.as_str()),
+async fn answer(
+    app: &App,
+    operation: Result<Operation, ServerError>,
+    accepted: Accepted,
+    tagger: Option<Tagger>,
+) -> Response {
+    let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
+    if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
+        return match app.places.take() {
+            Ok(place) => event_stream::respond(app, operation, place),
+            Err(refusal) => refuse(refusal, accepted.media),
+        };
+    }
+    let media = accepted.media;
+    let operation = match operation {
+        Ok(_) if subscription => {
+            let message = "subscriptions are answered over WebSocket, or with accept: text/event-stream";
+            return refuse(Refusal::malformed(message), media);
+        }
+        Ok(operation) => operation,
+        Err(failure) => return request_errors(media, &[failure]),
     };
-    operation.map(|operation| operation.node.ty)
-}
-
-async fn execute(app: &App, request: Request, media: &'static str) -> Response {
-    let mut answer = app.schema.execute(request.data(AnswerSnapshot::default())).await;
-    answer.errors.iter_mut().for_each(complete);
-    // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
-    let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
-    let status = if executed || media == JSON { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    respond(status, media, &answer, executed)
-}
-
-/// Gives the GraphQL library's own errors their codes.
-pub(super) fn complete(failure: &mut ServerError) {
-    if code_of(failure).is_some() {
-        return;
+    let (snapshot, before) = (AnswerSnapshot::default(), clock::process_now());
+    match Said::only(operation.answers(&app.schema, snapshot.clone())).await {
+        Said::Refused(errors) => request_errors(media, &errors),
+        Said::Next(answer) => {
+            let freshness = snapshot.freshness().filter(|_| answer.errors.is_empty());
+            // The clock has moved on meanwhile: if the tag has too, it is that of no answer.
+            let tag = tagger.zip(freshness).and_then(|(tagger, freshness)| {
+                let tag = tagger.tag(freshness, before);
+                tag.filter(|tag| tagger.tag(freshness, clock::process_now()).as_ref() == Some(tag))
+            });
+            let response = respond(StatusCode::OK, media, &answer);
+            if let Some(tag) = tag { (validators(&tag), response).into_response() } else { response }
+        }
     }
-    // What the resolvers say has a code already; what else has a path is an argument that can't be read.
-    let code = if !failure.path.is_empty() {
-        Code::BadUserInput
-    } else if is_parse_error(&failure.message) {
-        Code::ParseFailed
-    } else {
-        Code::ValidationFailed
+}
+
+/// Browsers keep the answer to ask whether it is still right; caches that people share keep nothing.
+fn validators(tag: &str) -> [(HeaderName, String); 3] {
+    let text = str::to_owned;
+    [(header::ETAG, text(tag)), (header::CACHE_CONTROL, text("private, no-cache")), (header::VARY, text("accept"))]
+}
+
+/// Nothing was executed: there is no `data`, not even null.
+fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
+    let status = if media == JSON { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    respond(status, media, &json!({ "errors": errors }))
+}
+
+pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
+    let failure = operation::failure(refusal.code, refusal.message);
+    let mut response = respond(refusal.status, media, &json!({ "errors": [failure] }));
+    let hint = match refusal.status {
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, "POST")),
+        StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+        _ => None,
     };
-    let extensions = failure.extensions.get_or_insert_default();
-    extensions.set("code", code.as_str());
-    extensions.set("retryable", code.is_retryable());
-}
-
-/// The library's parser shows the place in the text that it could not read.
-fn is_parse_error(message: &str) -> bool {
-    message.trim_start().starts_with("--> ")
-}
-
-fn refuse(refusal: Refusal, media: &'static str) -> Response {
-    let failure = error(refusal.code, refusal.message).into_server_error(Pos::default());
-    let mut failure = ServerError { locations: Vec::new(), ..failure };
-    complete(&mut failure);
-    let mut response = respond(refusal.status, media, &Answer::from_errors(vec![failure]), false);
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-    }
+    response.headers_mut().extend(hint.map(|(name, value)| (name, HeaderValue::from_static(value))));
     response
 }
 
-fn respond(status: StatusCode, media: &'static str, answer: &Answer, executed: bool) -> Response {
-    if executed {
-        json(status, media, answer)
-    } else {
-        // Nothing was executed: there is no `data`, not even null.
-        json(status, media, &serde_json::json!({ "errors": answer.errors }))
-    }
-}
-
-fn json(status: StatusCode, media: &'static str, answer: &impl Serialize) -> Response {
-    let content_type = if media == JSON { JSON_UTF8 } else { GRAPHQL_RESPONSE_UTF8 };
-    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+fn respond(status: StatusCode, media: &'static str, answer: &impl Serialize) -> Response {
+    let content_type = match media {
+        JSON => "application/json; charset=utf-8",
+        _ => "application/graphql-response+json; charset=utf-8",
+    };
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
     match serde_json::to_vec(answer) {
-        Ok(body) => (status, content_type, body).into_response(),
+        Ok(body) => (status, headers, body).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-/// The current type for those who ask for it, the old one for everybody else.
-fn media_type(headers: &HeaderMap) -> &'static str {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let asks = accepted.flat_map(|value| value.split(',')).any(|media| media.trim().starts_with(GRAPHQL_RESPONSE));
-    if asks { GRAPHQL_RESPONSE } else { JSON }
 }

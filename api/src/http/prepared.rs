@@ -25,6 +25,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::document;
 use crate::schema::{MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload};
 
 /// Documents are remembered if they are at most this long.
@@ -65,16 +66,17 @@ impl PreparedMutations {
         Self(Mutex::new(LruCache::new(DOCUMENTS_MAX)))
     }
 
-    /// What `document` comes to, if it is of that form and its operation is the one that is meant.
-    pub(super) fn get(&self, document: &str, operation: Option<&str>) -> Option<Arc<PreparedMutation>> {
+    /// What the document of this text comes to, if it is of that form and its operation is the one that is meant.
+    pub(super) fn get(&self, text: &str, operation: Option<&str>) -> Option<Arc<PreparedMutation>> {
         // Without a variable, values stand in the text: each would be another document.
-        if document.len() > DOCUMENT_BYTES_MAX || !document.contains(MUTATION) || !document.contains('$') {
+        if text.len() > DOCUMENT_BYTES_MAX || !text.contains(MUTATION) || !text.contains('$') {
             return None;
         }
-        let known = self.lock().get(document).cloned();
+        let known = self.lock().get(text).cloned();
         let prepared = known.unwrap_or_else(|| {
-            let prepared = parse_query(document).ok().and_then(|document| prepare(&document)).map(Arc::new);
-            self.lock().put(document.into(), prepared.clone());
+            let parsed = document::check_text(text).ok().and_then(|()| parse_query(text).ok());
+            let prepared = parsed.and_then(|parsed| prepare(&parsed)).map(Arc::new);
+            self.lock().put(text.into(), prepared.clone());
             prepared
         });
         prepared.filter(|prepared| operation.is_none() || operation == prepared.operation.as_deref())
