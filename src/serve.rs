@@ -1,6 +1,6 @@
 //! All services in one process: started together, stopped in order.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{
@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 use wolf::Maintenance;
 
 use crate::{cli::ServeSettings, database, terminal};
@@ -30,6 +30,10 @@ const RECORDER_DRAIN: Duration = Duration::from_secs(20);
 /// Stopping goes from the outside in: first HTTP, so that nothing more comes; then the recorder, which commits and
 /// answers what came; then the Wolf, whose running refresh ends; then the database.
 pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> anyhow::Result<()> {
+    // Every client is an open file; what the system allows is often less than what it would allow if asked.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(error = &error as &dyn Error, "can't raise the limit of open files");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = database::open(settings, serve.migrate).await?;
@@ -85,10 +89,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
 }
 
 /// A part that ended although nobody told it to.
-fn flat<E: std::error::Error + Send + Sync + 'static>(
-    ended: Result<Result<(), E>, JoinError>,
-    part: &str,
-) -> anyhow::Result<()> {
+fn flat<E: Error + Send + Sync + 'static>(ended: Result<Result<(), E>, JoinError>, part: &str) -> anyhow::Result<()> {
     ended.with_context(|| format!("{part} failed"))?.with_context(|| format!("{part} failed"))?;
     Err(anyhow!("{part} ended by itself"))
 }

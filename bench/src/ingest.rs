@@ -2,6 +2,7 @@
 
 mod baseline;
 mod bodies;
+mod import;
 mod load;
 mod service;
 mod usage;
@@ -87,6 +88,9 @@ pub(crate) async fn run(settings: &IngestSettings) -> anyhow::Result<()> {
             single_rate = single_rate.or(Some(measured.increments_per_s));
         }
         progress.print(&measured.row(&name));
+    }
+    if settings.only.as_ref().is_none_or(|only| only == "import") {
+        import::run(&mut server, settings.runs, &progress).await?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub(super) fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn binary() -> anyhow::Result<PathBuf> {
+pub(super) fn binary() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     Ok(own.parent().context("this binary lies in no folder")?.join("analytics"))
 }
