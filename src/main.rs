@@ -12,6 +12,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::{Cli, Command, MigrateCommand};
 use entity::DatabaseError;
+use mimalloc::MiMalloc;
+
+/// Recording allocates a little for each increment, on every core: this one takes a third less time for it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Something went wrong.
 const FAILURE: u8 = 1;

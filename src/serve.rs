@@ -1,9 +1,14 @@
 //! All services in one process: started together, stopped in order.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use anyhow::{Context, anyhow};
-use api::{freshness::FreshnessFeed, http, increments::Recorder, reports::ReportReader, schema};
+use api::{
+    freshness::FreshnessFeed,
+    http::{self, Services},
+    increments::Recorder,
+    reports::ReportReader,
+};
 use entity::DatabaseSettings;
 use tokio::{
     net::TcpListener,
@@ -12,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 use wolf::Maintenance;
 
 use crate::{cli::ServeSettings, database, terminal};
@@ -25,6 +30,10 @@ const RECORDER_DRAIN: Duration = Duration::from_secs(20);
 /// Stopping goes from the outside in: first HTTP, so that nothing more comes; then the recorder, which commits and
 /// answers what came; then the Wolf, whose running refresh ends; then the database.
 pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> anyhow::Result<()> {
+    // Every client is an open file; what the system allows is often less than what it would allow if asked.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(error = &error as &dyn Error, "can't raise the limit of open files");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = database::open(settings, serve.migrate).await?;
@@ -37,14 +46,14 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let (recorder, committer) = Recorder::new(&database, &serve.recorder);
     let (feed, tail) = FreshnessFeed::new(&database);
     let reader = ReportReader::new(&database, feed.clone(), &serve.reports);
-    let schema = schema::schema(recorder, reader.clone(), feed.clone());
+    let services = Services { recorder, reader: reader.clone(), feed };
 
     let tasks = TaskTracker::new();
     // In the order of stopping; each is told to stop when the one before it has.
     let stops = [(); 3].map(|()| CancellationToken::new());
     let [stop_http, stop_recorder, stop_rest] = stops.clone();
     let (http, cron, rest) = (serve.http, serve.wolf.refresh_cron, stop_rest.clone());
-    let mut serving = tasks.spawn(async move { http::serve(listener, schema, feed, &http, stop_http).await });
+    let mut serving = tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await });
     let mut committing = tasks.spawn(committer.run(stop_recorder));
     let mut refreshing = tasks.spawn(wolf::run(refresher, maintenance, cron, stop_rest));
     let mut tailing = tasks.spawn(tail.run(rest));
@@ -82,10 +91,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
 }
 
 /// A part that ended although nobody told it to.
-fn flat<E: std::error::Error + Send + Sync + 'static>(
-    ended: Result<Result<(), E>, JoinError>,
-    part: &str,
-) -> anyhow::Result<()> {
+fn flat<E: Error + Send + Sync + 'static>(ended: Result<Result<(), E>, JoinError>, part: &str) -> anyhow::Result<()> {
     ended.with_context(|| format!("{part} failed"))?.with_context(|| format!("{part} failed"))?;
     Err(anyhow!("{part} ended by itself"))
 }
@@ -104,7 +110,7 @@ fn welcome(address: &str, database: &str) -> String {
          \n\
          \x20 open     http://{address}/\n\
          \x20 GraphiQL http://{address}/graphiql\n\
-         \x20 GraphQL  http://{address}/graphql (POST; subscriptions over WebSocket)\n\
+         \x20 GraphQL  http://{address}/graphql (POST; subscriptions over WebSocket or as text/event-stream)\n\
          \n"
     )
 }

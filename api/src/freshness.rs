@@ -127,6 +127,12 @@ impl Freshness {
         }
     }
 
+    /// Whether no refresh is under way: what is known will hold for some time.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.newest.id != 0 && !self.newest.under_way
+    }
+
     /// Why the last refresh failed, if it did.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
@@ -349,6 +355,13 @@ async fn listen_once(options: &PgConnectOptions, bell: &Notify) -> Result<(), sq
                 beat.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Freshness {
+    pub(crate) fn of_test(id: i64, under_way: bool, overdue_at: Option<DateTime<Utc>>) -> Self {
+        Self { refresh_id: id, newest: Newest { id, under_way, error: None, overdue_at }, ..Self::default() }
     }
 }
 

@@ -1,11 +1,19 @@
 //! HTTP: GraphQL, the pages that people open, and health.
 
+mod accept;
+mod body;
+mod document;
+mod entity_tag;
+mod event_stream;
 mod graphiql;
 mod graphql;
 mod health;
+mod operation;
+mod prepared;
+mod subscribers;
 mod websocket;
 
-use std::{future::IntoFuture, io, net::SocketAddr, time::Duration};
+use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::header, response::Redirect, routing::get};
 use clap::Args;
@@ -13,10 +21,16 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+pub use self::subscribers::Patience;
+use self::subscribers::Places;
 use crate::{
     freshness::FreshnessFeed,
-    schema::{AnalyticsSchema, sdl},
+    increments::Recorder,
+    reports::ReportReader,
+    schema::{AnalyticsSchema, schema, sdl},
 };
+use body::BodyRoom;
+use prepared::PreparedMutations;
 
 /// How long requests and sockets that are open may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -30,16 +44,44 @@ pub struct HttpSettings {
     /// How many bytes a request's body may have
     #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes: u32,
+    /// How many bytes the bodies of all requests may have that are read at once; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_BODY_BYTES_IN_ALL", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
+    pub body_bytes_in_all: u32,
+    /// How many sockets and streams of events may be open at once; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub subscriber_connections: u32,
+    /// How long those who subscribe are waited for. Not a setting: tests have less time.
+    #[arg(skip)]
+    pub patience: Patience,
+}
+
+/// What is served.
+#[derive(Debug)]
+pub struct Services {
+    /// For what clients record.
+    pub recorder: Recorder,
+    /// For what they ask.
+    pub reader: ReportReader,
+    /// For what they watch.
+    pub feed: FreshnessFeed,
 }
 
 /// What the handlers share.
 #[derive(Clone)]
 struct App {
     schema: AnalyticsSchema,
+    recorder: Recorder,
+    prepared: Arc<PreparedMutations>,
     feed: FreshnessFeed,
     body_bytes_max: usize,
+    body_room: BodyRoom,
     stop: CancellationToken,
-    sockets: TaskTracker,
+    /// Sockets, and operations that run apart from a request.
+    tasks: TaskTracker,
+    places: Places,
+    patience: Patience,
+    /// Stands for the program and its schema in entity tags.
+    program: [u8; 32],
 }
 
 /// Serves on `listener` until `stop`: then accepts nothing more, lets open requests end, tells sockets to come
@@ -49,18 +91,24 @@ struct App {
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    schema: AnalyticsSchema,
-    feed: FreshnessFeed,
+    services: Services,
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let sockets = TaskTracker::new();
+    let Services { recorder, reader, feed } = services;
+    let tasks = TaskTracker::new();
     let app = App {
-        schema,
+        schema: schema(recorder.clone(), reader, feed.clone()),
+        recorder,
+        prepared: Arc::new(PreparedMutations::new()),
         feed,
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
+        body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         stop: stop.clone(),
-        sockets: sockets.clone(),
+        tasks: tasks.clone(),
+        places: Places::new(settings.subscriber_connections),
+        patience: settings.patience,
+        program: entity_tag::program(),
     };
     let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
@@ -68,9 +116,9 @@ pub async fn serve(
         ended = &mut serving => return ended,
         () = stop.cancelled() => {}
     }
-    sockets.close();
+    tasks.close();
     let drained = timeout(DRAIN, async {
-        let (served, ()) = tokio::join!(serving, sockets.wait());
+        let (served, ()) = tokio::join!(serving, tasks.wait());
         served
     });
     drained.await.unwrap_or_else(|_elapsed| {

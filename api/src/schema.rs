@@ -14,8 +14,11 @@ use async_graphql::{ObjectType, SDLExportOptions, Schema, SchemaBuilder, Subscri
 
 use crate::{freshness::FreshnessFeed, increments::Recorder, reports::ReportReader};
 pub(crate) use errors::{Code, code_of, error};
-pub(crate) use execution::{execute, execute_stream, operation_type};
+pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
 use mutation::Mutation;
+pub(crate) use mutation::{
+    MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
+};
 use query::Query;
 use subscription::Subscription;
 

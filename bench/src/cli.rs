@@ -20,12 +20,35 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The report's refresh: the merge against the database's own, by the number of hourly rows
-    Refresh(Settings),
+    Refresh(RefreshSettings),
+    /// Recording over HTTP against the released binary: single increments and batches, on both databases, and what the
+    /// database does alone
+    Ingest(IngestSettings),
+}
+
+/// How recording is measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IngestSettings {
+    /// How long each load is measured, after a warm-up of 2 seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// How often each load is measured; the run with the median rate counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// Only loads whose names contain this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// Measure single increments with each of these numbers of committers instead
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    pub(crate) committers: Vec<u32>,
+    /// Further arguments of the server, in one text
+    #[arg(long, value_name = "ARGUMENTS", default_value = "", allow_hyphen_values = true)]
+    pub(crate) serve: String,
 }
 
 /// What is measured, and where.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct RefreshSettings {
     /// Numbers of hourly rows, multiples of 10,000 [default: 1000000,5000000; with --latency 5000000]
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = parse_rows)]
     rows: Vec<u64>,
@@ -55,7 +78,7 @@ pub(crate) struct Settings {
     pub(crate) postgres_url: Option<String>,
 }
 
-impl Settings {
+impl RefreshSettings {
     /// How many hourly rows there shall be, one database each.
     pub(crate) fn rows(&self) -> Vec<u64> {
         let mut rows = match self.rows.as_slice() {

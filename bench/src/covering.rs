@@ -7,7 +7,7 @@ use api::reports::{Interval, PageFilter};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::{
-    cli::Settings,
+    cli::RefreshSettings,
     dataset::Dataset,
     figures::{self, median},
     latency::uncached,
@@ -45,7 +45,7 @@ impl Covering {
     pub(crate) async fn measure(
         dataset: &mut Dataset,
         rows: u64,
-        settings: &Settings,
+        settings: &RefreshSettings,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
         let mut indexes = Vec::new();

@@ -15,9 +15,9 @@ pub(crate) const PAGES: u16 = 10_000;
 
 /// The service's settings as they are when nobody sets them.
 #[derive(Debug, Parser)]
-struct ServiceSettings {
+pub(crate) struct ServiceSettings {
     #[command(flatten)]
-    database: DatabaseSettings,
+    pub(crate) database: DatabaseSettings,
     #[command(flatten)]
     recorder: RecorderSettings,
 }
@@ -175,7 +175,7 @@ pub(crate) fn increment(page: u16, hour: Hour) -> anyhow::Result<Increment> {
     })
 }
 
-fn service_settings(url: &str, arguments: &[&str]) -> anyhow::Result<ServiceSettings> {
+pub(crate) fn service_settings(url: &str, arguments: &[&str]) -> anyhow::Result<ServiceSettings> {
     let arguments = ["analytics", "--database-url", url].into_iter().chain(arguments.iter().copied());
     Ok(ServiceSettings::try_parse_from(arguments)?)
 }

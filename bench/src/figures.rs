@@ -11,6 +11,13 @@ pub(crate) fn median<T: Copy + PartialOrd>(values: impl IntoIterator<Item = T>) 
     values.get(values.len().div_euclid(2)).copied()
 }
 
+/// The one with the middle figure, of an even number the greater of the two in the middle; nothing of nothing.
+pub(crate) fn median_by<T>(mut values: Vec<T>, figure: impl Fn(&T) -> f64) -> Option<T> {
+    values.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
+    let middle = values.len().div_euclid(2);
+    (middle < values.len()).then(|| values.swap_remove(middle))
+}
+
 /// Milliseconds, with as many decimals as mean something.
 pub(crate) fn ms(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1_000.0;

@@ -21,7 +21,7 @@ use tokio::{task::JoinSet, time::sleep};
 use wolf::Turn;
 
 use crate::{
-    cli::Settings,
+    cli::RefreshSettings,
     dataset::{self, Dataset, PAGES},
     figures::{self, median},
     server::Server,
@@ -55,7 +55,7 @@ struct Load {
 }
 
 /// Measures each number of rows and prints the table.
-pub(crate) async fn run(server: &mut Server, settings: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(server: &mut Server, settings: &RefreshSettings) -> anyhow::Result<()> {
     let progress = Progress::new();
     for rows in settings.rows() {
         progress.part(&format!("{} rows", figures::count(rows)));
@@ -68,7 +68,12 @@ pub(crate) async fn run(server: &mut Server, settings: &Settings) -> anyhow::Res
     Ok(())
 }
 
-async fn measure(dataset: &mut Dataset, rows: u64, settings: &Settings, progress: &Progress) -> anyhow::Result<()> {
+async fn measure(
+    dataset: &mut Dataset,
+    rows: u64,
+    settings: &RefreshSettings,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     progress.step("turns the report into a table");
     dataset.convert_to_table().await?;
     dataset.settle(progress).await?;

@@ -4,6 +4,7 @@ mod cli;
 mod covering;
 mod dataset;
 mod figures;
+mod ingest;
 mod latency;
 mod machine;
 mod measure;
@@ -13,16 +14,24 @@ mod stage;
 mod terminal;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{Cli, Command, RefreshSettings};
 use server::Server;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Command::Refresh(settings) = Cli::parse().command;
+    // Thousands of connections are open at once.
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    match Cli::parse().command {
+        Command::Refresh(settings) => refresh(&settings).await,
+        Command::Ingest(settings) => ingest::run(&settings).await,
+    }
+}
+
+async fn refresh(settings: &RefreshSettings) -> anyhow::Result<()> {
     let mut server = match &settings.postgres_url {
         Some(url) => Server::running(url)?,
         None => Server::start().await?,
     };
     machine::print_head(&server).await?;
-    if settings.latency { latency::run(&mut server, &settings).await } else { scale::run(&mut server, &settings).await }
+    if settings.latency { latency::run(&mut server, settings).await } else { scale::run(&mut server, settings).await }
 }

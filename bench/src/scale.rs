@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    cli::Settings,
+    cli::RefreshSettings,
     covering::{self, Covering},
     dataset::{Dataset, PAGES},
     figures::{self, ratio},
@@ -28,7 +28,7 @@ struct Measured {
 }
 
 /// Measures each number of rows and prints the tables.
-pub(crate) async fn run(server: &mut Server, settings: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn run(server: &mut Server, settings: &RefreshSettings) -> anyhow::Result<()> {
     let progress = Progress::new();
     progress.print(&format!(
         "\n### The refresh of {} changed rows\n\n| hourly rows | refresh | {} | {} |\n| --: | --- | {} | {} |",
@@ -64,7 +64,7 @@ pub(crate) async fn run(server: &mut Server, settings: &Settings) -> anyhow::Res
 async fn measure(
     dataset: &mut Dataset,
     rows: u64,
-    settings: &Settings,
+    settings: &RefreshSettings,
     progress: &Progress,
 ) -> anyhow::Result<Measured> {
     let native = Samples::take(dataset, settings.native_runs(rows), progress).await?;

@@ -43,6 +43,8 @@ pub(crate) struct Server {
     /// Stops an own server and removes its folder when this process ends, however it does, because then the pipe
     /// to its standard input closes.
     keeper: Option<Child>,
+    /// An own server's folder.
+    folder: Option<PathBuf>,
     databases: u32,
 }
 
@@ -50,7 +52,7 @@ impl Server {
     /// One that runs.
     pub(crate) fn running(url: &str) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(url).context("can't read --postgres-url")?;
-        Ok(Self { options, keeper: None, databases: 0 })
+        Ok(Self { options, keeper: None, folder: None, databases: 0 })
     }
 
     /// One of this process's own: in a temporary folder, on a free port, gone with this process.
@@ -78,7 +80,7 @@ impl Server {
             .port(port)
             .username("postgres")
             .database("postgres");
-        let server = Self { options, keeper: Some(keeper), databases: 0 };
+        let server = Self { options, keeper: Some(keeper), folder: Some(folder.clone()), databases: 0 };
         let begun = Instant::now();
         while let Err(error) = server.connect().await {
             if begun.elapsed() > START_MAX {
@@ -93,6 +95,13 @@ impl Server {
     /// A connection to the database that the server was named with.
     pub(crate) async fn connect(&self) -> anyhow::Result<PgConnection> {
         PgConnection::connect_with(&self.options).await.context("can't connect to PostgreSQL")
+    }
+
+    /// An own server's main process, whose children are all the others.
+    pub(crate) fn main_process(&self) -> anyhow::Result<i32> {
+        let folder = self.folder.as_ref().context("only an own server's processes are known")?;
+        let file = std::fs::read_to_string(folder.join("data/postmaster.pid"))?;
+        Ok(file.lines().next().unwrap_or_default().parse()?)
     }
 
     /// Creates an empty database and returns its name and its address.

@@ -18,6 +18,9 @@ const MICROSECOND: TimeDelta = TimeDelta::microseconds(1);
 /// PostgreSQL's clock as a statement of one row and one column, a `timestamptz`.
 pub const POSTGRES_CLOCK: &str = "SELECT clock_timestamp() AS now";
 
+/// Commits, and then reads the clock, in one round trip.
+pub const POSTGRES_COMMIT_AND_CLOCK: &str = "COMMIT; SELECT clock_timestamp() AS now";
+
 /// This process's clock. For what a person is told ("12 seconds old"), never for the promise.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]

@@ -30,6 +30,8 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
 /// The Wolf works on one connection and records its failures on another.
 const WOLF_CONNECTIONS: u32 = 2;
+/// Connections for recording that are opened at once; those that are taken out are not counted.
+const WRITER_CONNECTIONS: u32 = 4;
 /// Readers of an SQLite file: they never wait for the writer, so a few serve many requests.
 const SQLITE_READERS_MAX: u32 = 8;
 
@@ -42,9 +44,6 @@ pub struct DatabaseSettings {
     /// Connections that queries may use at once (PostgreSQL)
     #[arg(long, env = "ANALYTICS_READER_CONNECTIONS", default_value_t = 8, global = true, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub reader_connections: u32,
-    /// Connections that recording may use at once (PostgreSQL)
-    #[arg(long, env = "ANALYTICS_WRITER_CONNECTIONS", default_value_t = 4, global = true, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub writer_connections: u32,
     /// Milliseconds to wait for the database: for a free connection, or for SQLite's lock
     #[arg(long, env = "ANALYTICS_DATABASE_TIMEOUT_MS", default_value_t = 10_000, global = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub database_timeout_ms: u64,
@@ -163,7 +162,7 @@ pub struct Database {
     pub kind: DatabaseKind,
     /// For queries; read-only on SQLite.
     pub readers: DatabaseConnection,
-    /// For recording increments.
+    /// For recording increments. On PostgreSQL each committer takes a connection out and keeps it.
     pub writers: DatabaseConnection,
     /// For the Wolf and for migrations.
     pub wolf: DatabaseConnection,
@@ -213,7 +212,7 @@ async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings
     let pool = |connections: u32, options| {
         DatabaseConnection::from(pool_options::<Postgres>(settings, connections).connect_lazy_with(options))
     };
-    let (readers, writers) = (pool(settings.reader_connections, reading), pool(settings.writer_connections, recording));
+    let (readers, writers) = (pool(settings.reader_connections, reading), pool(WRITER_CONNECTIONS, recording));
     Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS, refreshing)]))
 }
 

@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     freshness::{Freshness, FreshnessFeed},
-    http::{self, HttpSettings},
+    http::{self, HttpSettings, Patience, Services},
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
     reports::{ReportReader, ReportSettings},
-    schema,
 };
 use chrono::{DateTime, Utc};
 use entity::{
@@ -65,7 +64,6 @@ impl TestDatabase {
             database_url: self.url.parse().unwrap(),
             // Few: an answer that needed two at once would wait for ever.
             reader_connections: 2,
-            writer_connections: 4,
             database_timeout_ms: 30_000,
             query_timeout_ms: 30_000,
         }
@@ -93,27 +91,41 @@ pub(crate) struct TestApp {
     pub(crate) address: String,
     pub(crate) client: reqwest::Client,
     pub(crate) stop: CancellationToken,
-    pub(crate) tasks: JoinSet<()>,
+    stop_tail: CancellationToken,
+    tasks: JoinSet<()>,
 }
 
 impl TestApp {
     pub(crate) async fn start(rung: Rung) -> Self {
+        Self::start_with(rung, |_settings| {}).await
+    }
+
+    /// With other settings than the usual ones.
+    pub(crate) async fn start_with(rung: Rung, set: impl FnOnce(&mut HttpSettings)) -> Self {
         let test_database = TestDatabase::create(rung).await;
         let database = test_database.migrate().await;
-        let settings = RecorderSettings { queue_increments: 200_000, committers: 2 };
+        let settings = RecorderSettings { queue_increments: 200_000, committers: 2, record_timeout_ms: 30_000 };
         let (recorder, committer) = Recorder::new(&database, &settings);
         let (feed, tail) = FreshnessFeed::new(&database);
         let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
-        let schema = schema::schema(recorder.clone(), reader.clone(), feed.clone());
+        let services = Services { recorder: recorder.clone(), reader: reader.clone(), feed: feed.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(committer.run(CancellationToken::new()));
-        tasks.spawn(tail.run(stop.clone()));
-        let http = HttpSettings { listen: listener.local_addr().unwrap(), body_bytes: 8 * 1024 * 1024 };
-        let (stop_http, http_feed) = (stop.clone(), feed.clone());
-        tasks.spawn(async move { http::serve(listener, schema, http_feed, &http, stop_http).await.unwrap() });
+        let stop_tail = CancellationToken::new();
+        tasks.spawn(tail.run(stop_tail.clone()));
+        let mut http = HttpSettings {
+            listen: listener.local_addr().unwrap(),
+            body_bytes: 8 * 1024 * 1024,
+            body_bytes_in_all: 64 * 1024 * 1024,
+            subscriber_connections: 20_000,
+            patience: Patience::default(),
+        };
+        set(&mut http);
+        let stop_http = stop.clone();
+        tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await.unwrap() });
         Self {
             refresher: Refresher::new(&database),
             test_database,
@@ -124,7 +136,17 @@ impl TestApp {
             address,
             client: reqwest::Client::new(),
             stop,
+            stop_tail,
             tasks,
+        }
+    }
+
+    /// Waits for everything to end after `stop`; the feed last, as in `serve`.
+    pub(crate) async fn stopped(mut self) {
+        self.stop_tail.cancel();
+        drop(self.recorder);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
         }
     }
 

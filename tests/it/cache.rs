@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use api::{
     freshness::FreshnessFeed,
-    http::{self, HttpSettings},
-    increments::{Recorder, RecorderSettings},
+    http::{self, HttpSettings, Patience, Services},
     reports::{
         CacheFigures, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
     },
-    schema,
 };
 use chrono_tz::UTC;
 use entity::clock;
@@ -176,11 +174,10 @@ on_all_databases! {
     }
 
     async fn a_server_that_has_not_heard_of_a_refresh_begins_again(app: TestApp) {
-        let mut app = app;
         // Nobody runs this feed's tail: what it was told once is all it knows, for some time.
         let (feed, _tail) = FreshnessFeed::new(&app.database);
         let reader = ReportReader::new(&app.database, feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
-        let deaf = serve_beside(&mut app, feed, reader).await;
+        let (deaf, _serving) = serve_beside(&app, feed, reader).await;
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let totals = "query ($of: IntervalInput) { report(filter: { interval: $of }) { totals { views } } }";
@@ -221,15 +218,20 @@ on_all_databases! {
     }
 }
 
-async fn serve_beside(app: &mut TestApp, feed: FreshnessFeed, reader: ReportReader) -> String {
-    let (recorder, _) = Recorder::new(&app.database, &RecorderSettings { queue_increments: 1, committers: 1 });
-    let schema = schema::schema(recorder, reader, feed.clone());
+async fn serve_beside(app: &TestApp, feed: FreshnessFeed, reader: ReportReader) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = HttpSettings { listen: address, body_bytes: 1_024 };
-    let stop = app.stop.clone();
-    app.tasks.spawn(async move { http::serve(listener, schema, feed, &settings, stop).await.unwrap() });
-    address.to_string()
+    let settings = HttpSettings {
+        listen: address,
+        body_bytes: 1_024,
+        body_bytes_in_all: 64 * 1_024,
+        subscriber_connections: 1,
+        patience: Patience::default(),
+    };
+    let (services, stop) = (Services { recorder: app.recorder.clone(), reader, feed }, app.stop.clone());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { http::serve(listener, services, &settings, stop).await.unwrap() });
+    (address.to_string(), serving)
 }
 
 async fn ask(app: &TestApp, address: &str, query: &str) -> Value {

@@ -104,16 +104,12 @@ on_all_databases! {
     }
 
     async fn the_server_says_goodbye_when_it_stops(app: TestApp) {
-        let mut app = app;
         let mut socket = subscribe(&app.address).await;
         next(&mut socket).await.unwrap();
         app.stop.cancel();
         let closed = next(&mut socket).await.unwrap_err().unwrap();
         assert_eq!(u16::from(closed.code), 1012, "clients come back after a restart");
-        drop(app.recorder);
-        while let Some(ended) = app.tasks.join_next().await {
-            ended.unwrap();
-        }
+        app.stopped().await;
     }
 }
 

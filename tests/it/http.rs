@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::on_all_databases;
+use crate::{
+    app::{Rung, TestApp},
+    node::Script,
+    on_all_databases,
+};
 
 on_all_databases! {
     async fn requests_are_answered_as_graphql_over_http_says(app: TestApp) {
@@ -88,4 +92,73 @@ on_all_databases! {
         assert_eq!(errors[0].0, "INTERNAL_SERVER_ERROR", "{errors:?}");
         assert!(!errors[0].1.contains("page_views_report"), "what went wrong inside is not told: {errors:?}");
     }
+}
+
+/// The audits of the npm package `graphql-http`: what others test GraphQL over HTTP with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_audits_of_graphql_over_http_pass() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let url = format!("http://{}", app.address);
+    let audits = Script::start("audits.mjs", &[&url]).end("audits.mjs").await;
+    assert_eq!(audits.len(), 61);
+    let not_passed: Vec<_> = audits.iter().filter(|audit| audit["status"] != "ok").collect();
+    assert!(not_passed.is_empty(), "{not_passed:#?}");
+}
+
+/// However the mutation is written and whatever is accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutation_is_never_executed_by_get() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let record = "{ recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
+    for (query, name) in [
+        (format!("mutation {record}"), ""),
+        (format!("mutation M {record}"), ""),
+        (format!("mutation M {record}"), "M"),
+        (format!("query Q {{ freshness {{ status }} }} mutation M {record}"), "M"),
+    ] {
+        for accept in ["application/json", "application/graphql-response+json", "text/event-stream"] {
+            for method in [reqwest::Method::GET, reqwest::Method::HEAD] {
+                let request = app.client.request(method.clone(), format!("http://{}/graphql", app.address));
+                let request = request.query(&[("query", query.as_str()), ("operationName", name)]);
+                let response = request.header("accept", accept).send().await.unwrap();
+                assert_eq!(response.status(), 405, "{method} {query} {accept}");
+            }
+        }
+    }
+    assert!(app.counts().await.is_empty());
+}
+
+/// Before anything is validated, let alone executed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_asks_for_too_much_is_refused() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let doubling: String = (0..25)
+        .map(|level| format!("fragment F{level} on Report {{ ...F{next} ...F{next} }} ", next = level + 1))
+        .collect();
+    for (query, expected) in [
+        // Would overflow the parser's stack, and so end the process.
+        (format!("{{ a(b: {}", "[".repeat(60_000)), "brackets must not be nested deeper than 64"),
+        (
+            format!("{{ a(b: {}1{}) }}", "{c: ".repeat(10_000), "}".repeat(10_000)),
+            "brackets must not be nested deeper than 64",
+        ),
+        (
+            format!(
+                "{{ {} }}",
+                (0..101).map(|i| format!("a{i}: report {{ totals {{ views }} }} ")).collect::<String>()
+            ),
+            "at most 100 aliases",
+        ),
+        (format!("{{ {} }}", "report { totals { views } } ".repeat(102)), "at most 100 aliases"),
+        (format!("{{ report {{ ...F0 }} }} {doubling} fragment F25 on Report {{ __typename }}"), "at most 2000 fields"),
+        (format!("{{ report({}) {{ __typename }} }}", "filter: null ".repeat(5_000)), "at most 2000 fields"),
+    ] {
+        let errors = app.errors(&query, json!({})).await;
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].0, "GRAPHQL_VALIDATION_FAILED", "{errors:?}");
+        assert!(errors[0].1.contains(expected), "{errors:?}");
+    }
+    let subscription = app.errors("subscription { freshness { status } }", json!({})).await;
+    assert_eq!(subscription[0].0, "BAD_USER_INPUT", "{subscription:?}");
+    assert!(subscription[0].1.contains("text/event-stream"), "{subscription:?}");
 }

@@ -127,17 +127,13 @@ on_all_databases! {
     }
 
     async fn a_live_report_ends_with_the_server(app: TestApp) {
-        let mut app = app;
         let mut socket = connect(&app.address).await;
         subscribe(&mut socket, LIVE, year()).await;
         next_report(&mut socket).await;
         app.stop.cancel();
         assert_eq!(next(&mut socket).await.unwrap_err(), Some(1012), "clients come back after a restart");
         app.reader.finish().await;
-        drop((app.recorder, app.reader));
-        while let Some(ended) = app.tasks.join_next().await {
-            ended.unwrap();
-        }
+        app.stopped().await;
     }
 
     async fn a_wrong_filter_is_refused_at_once(app: TestApp) {

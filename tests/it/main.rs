@@ -14,6 +14,8 @@ mod cache;
 mod cluster;
 mod comparison;
 mod crash;
+mod entity_tags;
+mod event_streams;
 mod freshness;
 mod http;
 mod import;
@@ -24,11 +26,13 @@ mod maintenance;
 mod migrations;
 mod model;
 mod node;
+mod prepared;
 mod process;
 mod random_queries;
 mod recording;
 mod refresh;
 mod reports;
+mod sockets;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {

@@ -151,7 +151,7 @@ on_all_databases! {
     async fn the_queue_is_bounded(app: TestApp) {
         use api::increments::{RecordError, Recorder, RecorderSettings, Request};
         // Nothing commits: the committer does not run.
-        let settings = RecorderSettings { queue_increments: 10_000, committers: 1 };
+        let settings = RecorderSettings { queue_increments: 10_000, committers: 1, record_timeout_ms: 30_000 };
         let (recorder, committer) = Recorder::new(&app.database, &settings);
         let request = |size| {
             let increment = crate::app::increment("/a", clock::process_now(), 1);

@@ -180,3 +180,36 @@ async fn refreshes_of_two_processes_do_not_disturb_each_other() {
     let rows = report_refresh::Entity::find().all(&app.database.readers).await.unwrap();
     assert!(rows.windows(2).all(|pair| pair[0].as_of <= pair[1].as_of), "freshness never goes back");
 }
+
+/// Readers tell by the newest row whether the content can have changed: while a merge goes on it is the merge's own,
+/// whatever others say in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_newest_word_is_the_merge_s_own_as_long_as_it_changes_the_report() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
+    app.record(times.iter().map(|at| ("/a", at.as_str(), 1))).await;
+    app.database
+        .wolf
+        .execute_unprepared(
+            "CREATE TABLE newest_words (under_way integer);
+             -- Each portion takes its marks first.
+             CREATE TRIGGER portion AFTER DELETE ON stale_hours BEGIN
+                 INSERT INTO newest_words SELECT finished_at IS NULL FROM report_refreshes ORDER BY id DESC LIMIT 1;
+             END;
+             -- Another process says something during the first portion.
+             CREATE TRIGGER other AFTER INSERT ON page_views_report
+             WHEN NOT EXISTS (SELECT 1 FROM report_refreshes WHERE finished_at IS NOT NULL) BEGIN
+                 INSERT INTO report_refreshes (started_at, finished_at, content_version, error)
+                 SELECT '2026-03-01T00:00:00+00:00', '2026-03-01T00:00:00+00:00', max(content_version), 'of another process'
+                 FROM report_refreshes;
+             END;",
+        )
+        .await
+        .unwrap();
+    app.refresh().await;
+    let words = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT under_way FROM newest_words");
+    let words = app.database.readers.query_all_raw(words).await.unwrap();
+    let under_way: Vec<i64> = words.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    assert_eq!(under_way, [1; 28]);
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}

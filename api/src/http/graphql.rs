@@ -1,6 +1,8 @@
 //! GraphQL over HTTP, around the schema: <https://graphql.github.io/graphql-over-http/draft/>
 
-use async_graphql::{Pos, Request, Response as Answer, ServerError, Variables, parser::types::OperationType};
+use std::{borrow::Cow, sync::Arc};
+
+use async_graphql::{Request, Response as Answer, ServerError, Variables, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
     body::Body,
@@ -9,33 +11,36 @@ use axum::{
         rejection::QueryRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
-use serde::Deserialize;
+use entity::clock;
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
 
-use super::{App, websocket};
-use crate::schema::{self, Code, code_of, error};
+use super::{
+    App,
+    accept::{Accepted, Events, JSON},
+    body::{self, BodyError, Bytes},
+    document::QUERY_BYTES_MAX,
+    entity_tag::{Known, Tagger},
+    event_stream,
+    operation::{self, Operation, Said},
+    prepared::PreparedMutation,
+    websocket,
+};
+use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput};
 
-/// A query's text is at most this long: validating a document comes before every other limit.
-const QUERY_BYTES_MAX: usize = 64 * 1024;
-
-/// How much of a body that is too long is read for politeness' sake.
-const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// The current media type: the status tells whether the request was understood.
-const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
-/// The old one: whatever was well-formed is answered with 200.
-const JSON: &str = "application/json";
-
-/// A request's parameters, in a body.
+/// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<Variables>,
+struct Parameters<'a> {
+    #[serde(borrow)]
+    query: Cow<'a, str>,
+    #[serde(borrow)]
+    operation_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    variables: Option<&'a RawValue>,
     #[serde(rename = "extensions")]
     _extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -51,14 +56,14 @@ pub(super) struct QueryParameters {
 }
 
 /// Why a request is not even tried.
-struct Refusal {
+pub(super) struct Refusal {
     status: StatusCode,
     code: Code,
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 
@@ -67,7 +72,7 @@ impl Refusal {
     }
 }
 
-/// Queries, and the way to subscriptions.
+/// Queries, and the ways to subscriptions.
 pub(super) async fn get(
     State(app): State<App>,
     parameters: Result<Query<QueryParameters>, QueryRejection>,
@@ -75,32 +80,60 @@ pub(super) async fn get(
     protocol: Result<GraphQLProtocol, StatusCode>,
     headers: HeaderMap,
 ) -> Response {
-    let media = media_type(&headers);
     if let Ok(socket) = socket {
-        // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
-        if !websocket::is_same_origin(&headers) {
-            let message = "the page's origin may not open a socket here";
-            return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), media);
+        return websocket::upgrade(app, socket, protocol.is_ok(), &headers);
+    }
+    let accepted = Accepted::of(&headers);
+    let read = match parameters {
+        Ok(Query(parameters)) => parameters.parse().map(|request| (parameters, Operation::read(request))),
+        Err(wrong) => Err(Refusal::malformed(wrong.body_text())),
+    };
+    match read {
+        // What a browser can be made to GET must not change anything.
+        Ok((_, Ok(operation))) if operation.kind() == OperationType::Mutation => {
+            let message = "mutations are not answered by GET, use POST";
+            refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message), accepted.media)
         }
-        return websocket::upgrade(app, socket, protocol.ok());
-    }
-    let parameters = parameters.map_err(|wrong| Refusal::malformed(wrong.body_text()));
-    match parameters.and_then(|Query(parameters)| parameters.parse()).and_then(queries_only) {
-        Ok(request) => execute(&app, request, media).await,
-        Err(refusal) => refuse(refusal, media),
+        Ok((parameters, Ok(mut operation))) => {
+            let tagger = Tagger::new(&app, &mut operation, &parameters.parts(), accepted.media);
+            if let Some(tag) = not_modified(&app, tagger.as_ref(), &headers).await {
+                return (StatusCode::NOT_MODIFIED, validators(&tag)).into_response();
+            }
+            answer(&app, Ok(operation), accepted, tagger).await
+        }
+        Ok((_, refused)) => answer(&app, refused, accepted, None).await,
+        Err(refusal) => refuse(refusal, accepted.media),
     }
 }
 
-/// Queries and mutations.
+/// Queries and mutations, and subscriptions as streams of events.
 pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let media = media_type(&headers);
-    match read(&app, &headers, body).await {
-        Ok(request) => execute(&app, request, media).await,
-        Err(refusal) => refuse(refusal, media),
+    let accepted = Accepted::of(&headers);
+    let answered = async {
+        let body = read(&app, &headers, body).await?;
+        let parameters = Parameters::read(&body)?;
+        if accepted.events != Events::Preferred
+            && let Some((prepared, input)) = parameters.prepared(&app)
+        {
+            // What waits to be recorded is bounded by its number: its text need not wait with it.
+            drop(body);
+            return Ok(record(&app, &prepared, input, accepted.media).await);
+        }
+        let operation = Operation::read(parameters.parse()?);
+        drop(body);
+        Ok(answer(&app, operation, accepted, None).await)
+    };
+    answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
+}
+
+async fn record(app: &App, prepared: &PreparedMutation, input: RecordPageViewsInput, media: &'static str) -> Response {
+    match schema::record(&app.recorder, input).await {
+        Ok(payload) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
+        Err(failure) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
     }
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Refusal> {
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     // A form can't send this type, so no foreign page can make a browser record anything.
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -108,138 +141,154 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Request, Ref
         let message = format!("content-type must be {JSON}");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
     }
-    let too_large = || {
-        let message = format!("the body must be at most {} bytes", app.body_bytes_max);
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
-    };
-    let bytes = collect(body, app.body_bytes_max).await?.ok_or_else(too_large)?;
-    // Lists of requests are not answered, nor parameters in a list.
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object"));
-    }
-    let parameters: Parameters = serde_json::from_slice(&bytes)
-        .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))?;
-    parameters.parse()
+    body::read(body, app.body_bytes_max, &app.body_room).await.map_err(|wrong| match wrong {
+        BodyError::TooLarge => {
+            let message = format!("the body must be at most {} bytes", app.body_bytes_max);
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
+        }
+        BodyError::NoRoom => {
+            let message = "too many large requests at once, try again later";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
+        }
+        BodyError::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::BadUserInput, wrong.to_string()),
+        BodyError::Broken(_) => Refusal::malformed(wrong.to_string()),
+    })
 }
 
-/// The body, or nothing when it has more than `bytes_max`.
-///
-/// A client that is still sending when it is answered takes the closed connection for a failure and never reads why:
-/// what is too much is read on, and thrown away.
-async fn collect(body: Body, bytes_max: usize) -> Result<Option<Vec<u8>>, Refusal> {
-    let mut collected = Vec::new();
-    let mut bytes = 0_usize;
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|broken| Refusal::malformed(format!("the body can't be read: {broken}")))?;
-        bytes = bytes.saturating_add(chunk.len());
-        if bytes > bytes_max.saturating_add(DISCARDED_BYTES_MAX) {
-            return Ok(None);
+impl<'a> Parameters<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, Refusal> {
+        // Lists of requests are not answered, nor parameters in a list.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object"));
         }
-        if bytes <= bytes_max {
-            collected.extend_from_slice(&chunk);
-        } else {
-            collected = Vec::new();
-        }
+        serde_json::from_slice(body)
+            .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))
     }
-    Ok((bytes <= bytes_max).then_some(collected))
-}
 
-impl Parameters {
+    /// What is to be recorded, if it is the mutation in its common form and well-formed.
+    fn prepared(&self, app: &App) -> Option<(Arc<PreparedMutation>, RecordPageViewsInput)> {
+        let prepared = app.prepared.get(&self.query, self.operation_name.as_deref())?;
+        let input = prepared.input(self.variables?)?;
+        Some((prepared, input))
+    }
+
     fn parse(self) -> Result<Request, Refusal> {
-        if self.query.len() > QUERY_BYTES_MAX {
-            let message = format!("query must be at most {QUERY_BYTES_MAX} bytes; put values into variables");
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
-        }
-        let mut request = Request::new(self.query).variables(self.variables.unwrap_or_default());
-        request.operation_name = self.operation_name;
-        Ok(request)
+        let variables = self.variables.map(|variables| serde_json::from_str(variables.get())).transpose();
+        let variables = variables
+            .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: variables: {wrong}")))?;
+        request(self.query.into_owned(), self.operation_name.map(Cow::into_owned), variables)
     }
 }
 
-impl QueryParameters {
-    fn parse(self) -> Result<Request, Refusal> {
-        let query = self.query.ok_or_else(|| Refusal::malformed("the parameter query is missing"))?;
-        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<String>) -> Result<Option<T>, Refusal> {
-            let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(&text)).transpose();
-            parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
-        }
-        let variables = object("variables", self.variables)?;
-        let extensions = object("extensions", self.extensions)?;
-        let operation_name = self.operation_name.filter(|name| !name.is_empty());
-        Parameters { query, operation_name, variables, _extensions: extensions }.parse()
+fn request(query: String, operation_name: Option<String>, variables: Option<Variables>) -> Result<Request, Refusal> {
+    if query.len() > QUERY_BYTES_MAX {
+        let message = format!("query must be at most {QUERY_BYTES_MAX} bytes; put values into variables");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
     }
-}
-
-/// What a browser can be made to GET must not change anything.
-fn queries_only(mut request: Request) -> Result<Request, Refusal> {
-    if schema::operation_type(&mut request) == Some(OperationType::Mutation) {
-        let message = "mutations are not answered by GET, use POST";
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
-    }
+    let mut request = Request::new(query).variables(variables.unwrap_or_default());
+    request.operation_name = operation_name;
     Ok(request)
 }
 
-async fn execute(app: &App, request: Request, media: &'static str) -> Response {
-    let mut answer = schema::execute(&app.schema, request).await;
-    answer.errors.iter_mut().for_each(complete);
-    // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
-    let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
-    let status = if executed || media == JSON { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    respond(status, media, &answer, executed)
+impl QueryParameters {
+    fn parse(&self) -> Result<Request, Refusal> {
+        let query = self.query.clone().ok_or_else(|| Refusal::malformed("the parameter query is missing"))?;
+        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<&String>) -> Result<Option<T>, Refusal> {
+            let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(text)).transpose();
+            parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
+        }
+        let variables = object("variables", self.variables.as_ref())?;
+        object::<serde_json::Map<_, _>>("extensions", self.extensions.as_ref())?;
+        request(query, self.operation_name.clone().filter(|name| !name.is_empty()), variables)
+    }
+
+    /// All that the answer depends on.
+    fn parts(&self) -> [Option<&str>; 3] {
+        [self.query.as_deref(), self.operation_name.as_deref(), self.variables.as_deref()]
+    }
 }
 
-/// Gives the GraphQL library's own errors their codes.
-pub(super) fn complete(failure: &mut ServerError) {
-    if code_of(failure).is_some() {
-        return;
+/// The tag of the answer that the client has, if it would be the answer still.
+async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -> Option<String> {
+    let known = Known::of(headers);
+    if known.is_empty() {
+        return None;
     }
-    // What the resolvers say has a code already; what else has a path is an argument that can't be read.
-    let code = if !failure.path.is_empty() {
-        Code::BadUserInput
-    } else if is_parse_error(&failure.message) {
-        Code::ParseFailed
-    } else {
-        Code::ValidationFailed
+    // If the database can't be asked, the query will say so.
+    let freshness = app.feed.read().await.ok()?;
+    tagger?.tag(&freshness, clock::process_now()).filter(|tag| known.has(tag))
+}
+
+async fn answer(
+    app: &App,
+    operation: Result<Operation, ServerError>,
+    accepted: Accepted,
+    tagger: Option<Tagger>,
+) -> Response {
+    let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
+    if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
+        return match app.places.take() {
+            Ok(place) => event_stream::respond(app, operation, place),
+            Err(refusal) => refuse(refusal, accepted.media),
+        };
+    }
+    let media = accepted.media;
+    let operation = match operation {
+        Ok(_) if subscription => {
+            let message = "subscriptions are answered over WebSocket, or with accept: text/event-stream";
+            return refuse(Refusal::malformed(message), media);
+        }
+        Ok(operation) => operation,
+        Err(failure) => return request_errors(media, &[failure]),
     };
-    let extensions = failure.extensions.get_or_insert_default();
-    extensions.set("code", code.as_str());
-    extensions.set("retryable", code.is_retryable());
-}
-
-/// The library's parser shows the place in the text that it could not read.
-fn is_parse_error(message: &str) -> bool {
-    message.trim_start().starts_with("--> ")
-}
-
-fn refuse(refusal: Refusal, media: &'static str) -> Response {
-    let failure = error(refusal.code, refusal.message).into_server_error(Pos::default());
-    let mut failure = ServerError { locations: Vec::new(), ..failure };
-    complete(&mut failure);
-    let mut response = respond(refusal.status, media, &Answer::from_errors(vec![failure]), false);
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    let (from, before) = (AnsweredFrom::default(), clock::process_now());
+    match Said::only(operation.answers(&app.schema, from.clone())).await {
+        Said::Refused(errors) => request_errors(media, &errors),
+        Said::Next(answer) => {
+            let freshness = from.freshness().filter(|_| answer.errors.is_empty());
+            // The clock has moved on meanwhile: if the tag has too, it is that of no answer.
+            let tag = tagger.zip(freshness).and_then(|(tagger, freshness)| {
+                let tag = tagger.tag(freshness, before);
+                tag.filter(|tag| tagger.tag(freshness, clock::process_now()).as_ref() == Some(tag))
+            });
+            let response = respond(StatusCode::OK, media, &answer);
+            if let Some(tag) = tag { (validators(&tag), response).into_response() } else { response }
+        }
     }
+}
+
+/// Browsers keep the answer to ask whether it is still right; caches that people share keep nothing.
+fn validators(tag: &str) -> [(HeaderName, String); 3] {
+    let text = str::to_owned;
+    [(header::ETAG, text(tag)), (header::CACHE_CONTROL, text("private, no-cache")), (header::VARY, text("accept"))]
+}
+
+/// Nothing was executed: there is no `data`, not even null.
+fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
+    let status = if media == JSON { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    respond(status, media, &json!({ "errors": errors }))
+}
+
+pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
+    let failure = operation::failure(refusal.code, refusal.message);
+    let mut response = respond(refusal.status, media, &json!({ "errors": [failure] }));
+    let hint = match refusal.status {
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, "POST")),
+        StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+        _ => None,
+    };
+    response.headers_mut().extend(hint.map(|(name, value)| (name, HeaderValue::from_static(value))));
     response
 }
 
-fn respond(status: StatusCode, media: &'static str, answer: &Answer, executed: bool) -> Response {
-    let content_type = [(header::CONTENT_TYPE, format!("{media}; charset=utf-8"))];
-    let body = if executed {
-        serde_json::to_vec(answer)
-    } else {
-        // Nothing was executed: there is no `data`, not even null.
-        serde_json::to_vec(&serde_json::json!({ "errors": answer.errors }))
+fn respond(status: StatusCode, media: &'static str, answer: &impl Serialize) -> Response {
+    let content_type = match media {
+        JSON => "application/json; charset=utf-8",
+        _ => "application/graphql-response+json; charset=utf-8",
     };
-    match body {
-        Ok(body) => (status, content_type, body).into_response(),
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
+    match serde_json::to_vec(answer) {
+        Ok(body) => (status, headers, body).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-}
-
-/// The current type for those who ask for it, the old one for everybody else.
-fn media_type(headers: &HeaderMap) -> &'static str {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let asks = accepted.flat_map(|value| value.split(',')).any(|media| media.trim().starts_with(GRAPHQL_RESPONSE));
-    if asks { GRAPHQL_RESPONSE } else { JSON }
 }

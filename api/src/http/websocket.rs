@@ -1,63 +1,50 @@
-//! Subscriptions over WebSocket, in the protocol `graphql-transport-ws`.
+//! Operations over WebSocket: one task a socket, one a operation.
+//!
+//! An operation runs apart from its socket, so a client that does not read holds up no other client, no other operation
+//! that has a connection to the database in its hands, and nothing but itself: what its operations say waits in a queue
+//! of a few places that they come to in turn. A query or a mutation that has begun runs to its end.
 
-use std::sync::Arc;
+mod protocol;
 
-use async_graphql::{Data, Executor, Request, Response, parser::types::OperationType};
-use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
+use std::{collections::HashMap, error::Error, sync::Arc};
+
+use async_graphql::{Request, parser::types::OperationType};
 use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
-    http::{HeaderMap, HeaderValue, header},
-    response::IntoResponse,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
 };
-use futures_util::{
-    SinkExt, StreamExt,
-    stream::{self, BoxStream},
+use futures_util::{FutureExt, StreamExt};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, sleep_until, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{App, graphql};
-use crate::schema::{self, AnalyticsSchema};
+use self::protocol::{Closing, Key, OPERATIONS_MAX, Protocol, ServerMessage, Step};
+use super::{
+    App,
+    accept::JSON,
+    graphql::{Refusal, refuse},
+    operation::{Operation, Said, failure},
+    subscribers::{Patience, Place},
+};
+use crate::schema::{AnsweredFrom, Code};
 
 /// The protocol's name.
 const PROTOCOL: &str = "graphql-transport-ws";
 /// A message from a client is at most this long: a query and its variables.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// How much may wait for a client that does not read.
-const WRITE_BYTES_MAX: usize = 1024 * 1024;
-
-/// Runs each operation of a socket like a request of its own.
-#[derive(Clone)]
-struct PerOperation {
-    schema: AnalyticsSchema,
-    tasks: TaskTracker,
-}
-
-impl Executor for PerOperation {
-    async fn execute(&self, request: Request) -> Response {
-        let mut answer = schema::execute(&self.schema, request).await;
-        answer.errors.iter_mut().for_each(graphql::complete);
-        answer
-    }
-
-    fn execute_stream(&self, mut request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        if schema::operation_type(&mut request) != Some(OperationType::Subscription) {
-            // In a task of its own, to its end: on a client that does not read it would stop half-way, with a
-            // connection to the database in its hands.
-            let executor = self.clone();
-            let answer = self.tasks.spawn(async move { executor.execute(request).await });
-            return Box::pin(stream::once(answer).filter_map(async |answer| answer.ok()));
-        }
-        let answers = schema::execute_stream(&self.schema, request, session_data);
-        Box::pin(answers.map(|mut answer| {
-            answer.errors.iter_mut().for_each(graphql::complete);
-            answer
-        }))
-    }
-}
+/// What is read from a socket at once; each socket has as much memory for it.
+const READ_BYTES: usize = 4 * 1024;
+/// How much of what a socket's operations say may wait to be sent, in messages. Each operation has one more in its hands.
+const WAITING_MAX: usize = 4;
+/// How many queries and mutations of one socket are executed at the same time, or wait with an answer in their hands.
+const ANSWERING_MAX: usize = 4;
 
 /// Whether the request comes from no page, or from one of this server's own.
-pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if !headers.contains_key(header::ORIGIN) {
         return true;
@@ -66,40 +53,310 @@ pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     page.is_some() && page == text(header::HOST)
 }
 
-pub(super) fn upgrade(
-    app: App,
-    upgrade: WebSocketUpgrade,
-    protocol: Option<GraphQLProtocol>,
-) -> axum::response::Response {
+/// `graphql` says whether the client has offered a subprotocol of GraphQL at all.
+pub(super) fn upgrade(app: App, upgrade: WebSocketUpgrade, graphql: bool, headers: &HeaderMap) -> Response {
+    // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
+    if !is_same_origin(headers) {
+        let message = "the page's origin may not open a socket here";
+        return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
+    }
+    let place = match app.places.take() {
+        Ok(place) => place,
+        Err(refusal) => return refuse(refusal, JSON),
+    };
     upgrade
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        .max_write_buffer_size(WRITE_BYTES_MAX)
+        .read_buffer_size(READ_BYTES)
+        // Each message is sent before the next one is taken: nothing gathers.
+        .write_buffer_size(0)
         .on_upgrade(move |socket| {
-            let sockets = app.sockets.clone();
-            sockets.track_future(talk(app, socket, protocol))
+            let tasks = app.tasks.clone();
+            tasks.track_future(talk(app, socket, graphql, place))
         })
         .into_response()
 }
 
-/// Until the client leaves or the server stops; then the client is told to come back.
-async fn talk(app: App, socket: WebSocket, protocol: Option<GraphQLProtocol>) {
-    let negotiated = socket.protocol().is_some_and(|protocol| protocol == PROTOCOL);
-    let (mut sink, stream) = socket.split();
-    let Some(protocol) = protocol.filter(|_| negotiated) else {
-        // 4406, "Subprotocol not acceptable", is the protocol's own code for it.
-        let close = CloseFrame { code: 4406, reason: "Subprotocol not acceptable".into() };
-        drop(sink.send(Message::Close(Some(close))).await);
-        return;
+/// Until the client leaves, has to go, or the server stops; then it is told why.
+async fn talk(app: App, mut socket: WebSocket, graphql: bool, _place: Place) {
+    let patience = app.patience;
+    let closing = if socket.protocol().is_some_and(|protocol| protocol == PROTOCOL) {
+        Conversation::new(app, &mut socket).run().await
+    } else {
+        let known = if graphql { "legacy" } else { "none of GraphQL" };
+        Some(Closing::new(4406, format!("Subprotocol not acceptable: {known}, use {PROTOCOL}")))
     };
-    let executor = PerOperation { schema: app.schema, tasks: app.sockets };
-    let stream = stream.take_until(app.stop.cancelled());
-    GraphQLWebSocket::new_with_pair(&mut sink, stream, executor, protocol).serve().await;
-    if app.stop.is_cancelled() {
-        let close = CloseFrame { code: close_code::RESTART, reason: "the server restarts".into() };
-        if let Err(error) = sink.send(Message::Close(Some(close))).await {
-            debug!(error = &error as &dyn std::error::Error, "a client had left");
+    let Some(Closing { code, reason }) = closing else { return };
+    let goodbye = async {
+        let frame = CloseFrame { code, reason: reason.into() };
+        if let Err(error) = socket.send(Message::Close(Some(frame))).await {
+            debug!(error = &error as &dyn Error, "a client had left");
+            return;
         }
+        // Closed with something unread, the connection would be reset, and the client not read why.
+        while let Some(Ok(_)) = socket.recv().await {}
+    };
+    if timeout(patience.close, goodbye).await.is_err() {
+        debug!("a client did not agree to be closed");
+    }
+}
+
+/// What an operation says to its socket.
+struct Output {
+    key: Key,
+    text: Option<String>,
+    /// Nothing follows.
+    last: bool,
+}
+
+/// One socket.
+struct Conversation<'a> {
+    app: App,
+    socket: &'a mut WebSocket,
+    protocol: Protocol,
+    outlet: mpsc::Sender<Output>,
+    outputs: mpsc::Receiver<Output>,
+    /// Ends what need not run to its end, all of it or one operation.
+    stop_all: CancellationToken,
+    stop_one: HashMap<Key, CancellationToken>,
+    answering: Arc<Semaphore>,
+    timing: Timing,
+}
+
+/// When what is due.
+struct Timing {
+    patience: Patience,
+    /// When the client must have said `connection_init`.
+    init_until: Option<Instant>,
+    next_ping: Instant,
+    /// Whether the client has said anything since the last ping.
+    heard: bool,
+    /// When those who still wait for answers wait no longer: the server stops.
+    answers_until: Option<Instant>,
+}
+
+/// The socket is done for; with a reason if there is somebody to tell it to.
+type Done = Option<Closing>;
+
+impl<'a> Conversation<'a> {
+    fn new(app: App, socket: &'a mut WebSocket) -> Self {
+        let (outlet, outputs) = mpsc::channel(WAITING_MAX);
+        Self {
+            socket,
+            protocol: Protocol::default(),
+            outlet,
+            outputs,
+            stop_all: CancellationToken::new(),
+            stop_one: HashMap::new(),
+            answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
+            timing: Timing::new(app.patience),
+            app,
+        }
+    }
+
+    async fn run(mut self) -> Done {
+        let stop = self.app.stop.clone();
+        let _stop_all = self.stop_all.clone().drop_guard();
+        loop {
+            let stopping = self.timing.answers_until.is_some();
+            if stopping && self.protocol.is_idle() {
+                return Some(Closing::restart());
+            }
+            // In no order: neither a client that talks without end nor operations that do keep the other from its turn.
+            let done = tokio::select! {
+                frame = self.socket.recv() => self.hear(frame).await,
+                Some(output) = self.outputs.recv() => self.tell(output).await,
+                () = sleep_until(self.timing.next()) => self.keep_time().await,
+                () = stop.cancelled(), if !stopping => {
+                    // Subscriptions end without a word: their clients are to come back for them.
+                    self.stop_all.cancel();
+                    self.timing.answers_until = Some(Instant::now() + self.timing.patience.answers);
+                    Ok(())
+                }
+            };
+            if let Err(done) = done {
+                return done;
+            }
+        }
+    }
+
+    async fn hear(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), Done> {
+        self.timing.heard = true;
+        match frame {
+            Some(Ok(Message::Text(text))) => {
+                let step = self.protocol.receive(&text);
+                self.take(step).await
+            }
+            Some(Ok(Message::Binary(_))) => Err(Some(Closing::malformed("malformed message: messages are texts"))),
+            // Pings are answered where frames are read; a close frame is answered there too, and then there is no more.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Ok(()),
+            Some(Err(error)) => Err(Some(Closing::of_error(&error))),
+            None => Err(None),
+        }
+    }
+
+    async fn take(&mut self, step: Step) -> Result<(), Done> {
+        match step {
+            Step::Nothing => Ok(()),
+            Step::Say(text) => self.send(Message::text(text)).await,
+            Step::Start { key, id, request } => {
+                let stop = self.stop_all.child_token();
+                self.stop_one.insert(key, stop.clone());
+                let run = Run { key, id, stop, outlet: self.outlet.clone(), answering: Arc::clone(&self.answering) };
+                self.app.tasks.spawn(run.until_over(self.app.clone(), request));
+                Ok(())
+            }
+            Step::Overloaded { id } => {
+                let message = format!("a socket may have {OPERATIONS_MAX} operations under way; wait for some to end");
+                let payload = &[failure(Code::Overloaded, message)];
+                self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
+            }
+            Step::Stop { key } => {
+                self.stop_one.get(&key).inspect(|stop| stop.cancel());
+                Ok(())
+            }
+            Step::Close(closing) => Err(Some(closing)),
+        }
+    }
+
+    async fn tell(&mut self, output: Output) -> Result<(), Done> {
+        let wanted = self.protocol.is_live(output.key);
+        if output.last {
+            self.protocol.ended(output.key);
+            self.stop_one.remove(&output.key);
+        }
+        match output.text.filter(|_| wanted) {
+            Some(text) => self.send(Message::text(text)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn keep_time(&mut self) -> Result<(), Done> {
+        let now = Instant::now();
+        if self.timing.answers_until.is_some_and(|until| until <= now) {
+            return Err(Some(Closing::restart()));
+        }
+        if self.protocol.is_acknowledged() {
+            self.timing.init_until = None;
+        }
+        if self.timing.init_until.is_some_and(|until| until <= now) {
+            return Err(Some(Closing::new(4408, "Connection initialisation timeout")));
+        }
+        if self.timing.next_ping > now {
+            return Ok(());
+        }
+        if !self.timing.heard {
+            // It may have been heard at this very moment, or while something was sent to it.
+            match self.socket.recv().now_or_never() {
+                Some(frame) => self.hear(frame).await?,
+                None => {
+                    debug!("a client is silent and is dropped");
+                    return Err(None);
+                }
+            }
+        }
+        self.timing.heard = false;
+        self.timing.next_ping = now + self.timing.patience.ping;
+        self.send(Message::Ping(Vec::new().into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Done> {
+        match timeout(self.timing.patience.ping, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                debug!(error = &error as &dyn Error, "a client has left");
+                Err(None)
+            }
+            Err(_elapsed) => {
+                debug!("a client does not read and is dropped");
+                Err(None)
+            }
+        }
+    }
+}
+
+impl Timing {
+    fn new(patience: Patience) -> Self {
+        let now = Instant::now();
+        Self {
+            init_until: Some(now + patience.init),
+            next_ping: now + patience.ping,
+            heard: true,
+            answers_until: None,
+            patience,
+        }
+    }
+
+    fn next(&self) -> Instant {
+        [self.init_until, self.answers_until].into_iter().flatten().fold(self.next_ping, Instant::min)
+    }
+}
+
+impl Closing {
+    /// Clients come back.
+    fn restart() -> Self {
+        Self::new(close_code::RESTART, "the server restarts")
+    }
+
+    fn of_error(error: &axum::Error) -> Self {
+        // The library's words for what is longer than it was told to take; its type is not to be had.
+        if error.to_string().starts_with("Space limit exceeded") {
+            return Self::new(close_code::SIZE, format!("messages must be at most {MESSAGE_BYTES_MAX} bytes"));
+        }
+        Self::new(close_code::PROTOCOL, "not WebSocket")
+    }
+}
+
+/// An operation, apart from its socket.
+struct Run {
+    key: Key,
+    id: String,
+    stop: CancellationToken,
+    outlet: mpsc::Sender<Output>,
+    answering: Arc<Semaphore>,
+}
+
+impl Run {
+    async fn until_over(self, app: App, request: Box<Request>) {
+        let text = match Operation::read(*request) {
+            Err(refused) => Some(ServerMessage::Error { id: &self.id, payload: &[refused] }.text()),
+            Ok(operation) if operation.kind() == OperationType::Subscription => {
+                // Cut off, it says no more: what could it say that its client wants to hear?
+                self.stop.run_until_cancelled(self.answer(&app, operation)).await.flatten()
+            }
+            Ok(operation) => {
+                // Only who has to wait for room can be stopped.
+                let room = match self.answering.try_acquire() {
+                    Ok(room) => Some(room),
+                    Err(_taken) => self.stop.run_until_cancelled(self.answering.acquire()).await.and_then(Result::ok),
+                };
+                if room.is_some() { self.answer(&app, operation).await } else { None }
+            }
+        };
+        self.say(text, true).await;
+    }
+
+    /// Says everything but the last word, which it returns.
+    async fn answer(&self, app: &App, operation: Operation) -> Option<String> {
+        let subscription = operation.kind() == OperationType::Subscription;
+        let mut answers = std::pin::pin!(operation.answers(&app.schema, AnsweredFrom::default()));
+        while let Some(said) = answers.next().await {
+            let text = match said {
+                Said::Next(answer) => ServerMessage::Next { id: &self.id, payload: &answer }.text(),
+                Said::Refused(errors) => return Some(ServerMessage::Error { id: &self.id, payload: &errors }.text()),
+            };
+            if !self.say(Some(text), false).await {
+                return None;
+            }
+        }
+        // What ends because the server stops is not complete: its client is to come back for the rest.
+        let cut_off = subscription && app.stop.is_cancelled();
+        (!cut_off).then(|| ServerMessage::Complete { id: &self.id }.text())
+    }
+
+    /// Says whether anybody is there to hear it.
+    async fn say(&self, text: Option<String>, last: bool) -> bool {
+        self.outlet.send(Output { key: self.key, text, last }).await.is_ok()
     }
 }

@@ -1,6 +1,6 @@
 //! What one transaction writes: the increments of many requests, summed and sorted by key.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use entity::Hour;
 
@@ -10,7 +10,7 @@ use super::increment::{Increment, Title};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Batch<'a> {
     /// Each page, with the title that was sent last, if any was.
-    pub(super) pages: BTreeMap<&'a str, Option<&'a Title>>,
+    pub(super) pages: Vec<(&'a str, Option<&'a Title>)>,
     /// Page, hour, views.
     pub(super) counts: Vec<(&'a str, Hour, i64)>,
     /// Each hour once.
@@ -19,25 +19,23 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(increments: impl IntoIterator<Item = &'a Increment>) -> Self {
-        let mut batch = Self::default();
+        // Summed before they are sorted: of a large batch most increments are of a few pages.
+        let (mut sums, mut titles) = (HashMap::new(), HashMap::new());
         for increment in increments {
             let page = increment.page.as_str();
-            batch.counts.push((page, increment.hour, increment.views.get()));
-            let title = batch.pages.entry(page).or_default();
-            *title = increment.title.as_ref().or(*title);
-        }
-        batch.counts.sort_unstable();
-        batch.counts.dedup_by(|next, kept| {
-            let same = (next.0, next.1) == (kept.0, kept.1);
-            if same {
-                kept.2 += next.2;
+            *sums.entry((page, increment.hour)).or_default() += increment.views.get();
+            if let Some(title) = &increment.title {
+                titles.insert(page, title);
             }
-            same
-        });
-        batch.hours.extend(batch.counts.iter().map(|count| count.1));
-        batch.hours.sort_unstable();
-        batch.hours.dedup();
-        batch
+        }
+        let mut counts: Vec<_> = sums.into_iter().map(|((page, hour), views)| (page, hour, views)).collect();
+        counts.sort_unstable();
+        let mut pages: Vec<_> = counts.iter().map(|(page, ..)| (*page, titles.get(page).copied())).collect();
+        pages.dedup_by_key(|(page, _)| *page);
+        let mut hours: Vec<_> = counts.iter().map(|(_, hour, _)| *hour).collect();
+        hours.sort_unstable();
+        hours.dedup();
+        Self { pages, counts, hours }
     }
 }
 
@@ -67,7 +65,7 @@ mod tests {
         let batch = Batch::new(&increments);
         assert_eq!(batch.counts, [("/a", first.plus(1), 1), ("/b", first, 2), ("/b", first.plus(1), 12)]);
         assert_eq!(batch.hours, [first, first.plus(1)]);
-        assert_eq!(batch.pages["/a"], None);
-        assert_eq!(batch.pages["/b"].map(Title::as_str), Some("new"));
+        let pages: Vec<_> = batch.pages.iter().map(|(page, title)| (*page, title.map(Title::as_str))).collect();
+        assert_eq!(pages, [("/a", None), ("/b", Some("new"))]);
     }
 }

@@ -5,19 +5,22 @@ use std::{error::Error, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use entity::{Database, DatabaseKind};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
 use super::{
     increment::Request,
     known_pages::KnownPages,
-    store::{Committed, Outcome, Store, StoreError},
+    store::{Committed, Outcome, Session, StoreError},
 };
 
 /// One transaction takes at most this many increments (and whole requests only).
 const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
-/// How often a transaction that others were in the way of is tried.
+/// How often a transaction is tried that others were in the way of, or that lost its connection before the commit.
 const TRIES_MAX: u32 = 5;
 /// The pause before the next try, times the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
@@ -28,9 +31,13 @@ pub struct RecorderSettings {
     /// Increments that may wait to be committed; more are refused with OVERLOADED
     #[arg(long, env = "ANALYTICS_QUEUE_INCREMENTS", default_value_t = 200_000, value_parser = queue_range())]
     pub queue_increments: u32,
-    /// Transactions that may commit at the same time (PostgreSQL)
-    #[arg(long, env = "ANALYTICS_COMMITTERS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Transactions that may commit at the same time (PostgreSQL). More than one helps only where the way to the database
+    /// is long: they wait for each other's rows, and what they commit is summed less
+    #[arg(long, env = "ANALYTICS_COMMITTERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub committers: u32,
+    /// Milliseconds after which a mutation whose increments are not committed yet is answered UNAVAILABLE
+    #[arg(long, env = "ANALYTICS_RECORD_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub record_timeout_ms: u64,
 }
 
 fn queue_range() -> clap::builder::RangedI64ValueParser<u32> {
@@ -53,8 +60,8 @@ pub enum RecordError {
     /// Too much waits already. Nothing was recorded.
     #[error("too many increments wait to be recorded, try again later")]
     Overloaded,
-    /// The database can't be reached. Whether the increments were recorded is unknown if the connection was lost
-    /// during the commit; a retry with the same idempotency key is safe.
+    /// The database can't be reached, or does not answer in time. Whether the increments were recorded is unknown if
+    /// the connection was lost during the commit; a retry with the same idempotency key is safe.
     #[error("the increments could not be recorded, try again with the same idempotency key")]
     Unavailable(#[source] Option<Arc<StoreError>>),
     /// The key stands for other increments. Nothing was recorded.
@@ -70,21 +77,25 @@ pub enum RecordError {
 pub struct Recorder {
     queue: mpsc::Sender<Submission>,
     room: Arc<Semaphore>,
+    timeout: Duration,
 }
 
 /// Commits what recorders take, until the last of them is dropped.
 #[derive(Debug)]
 pub struct Committer {
     queue: Mutex<mpsc::Receiver<Submission>>,
-    store: Store,
+    database: Database,
     known: KnownPages,
     committers: u32,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
 struct Submission {
     request: Request,
     reply: oneshot::Sender<Result<Recorded, RecordError>>,
+    /// After this nobody waits for it any more.
+    deadline: Instant,
     /// Gives the room in the queue back when the submission is answered and dropped.
     _room: OwnedSemaphorePermit,
 }
@@ -96,18 +107,20 @@ impl Recorder {
         let capacity = usize::try_from(settings.queue_increments).unwrap_or(usize::MAX);
         // Every request holds at least one increment, so the semaphore is always the narrower bound.
         let (sender, receiver) = mpsc::channel(capacity);
+        let timeout = Duration::from_millis(settings.record_timeout_ms);
         let committer = Committer {
             queue: Mutex::new(receiver),
-            store: Store::new(database),
+            database: database.clone(),
             known: KnownPages::new(),
             // SQLite has one writer.
             committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
+            timeout,
         };
-        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)) }, committer)
+        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), timeout }, committer)
     }
 
-    /// Records `request`, all of it or nothing, and returns after the commit. A caller that stops waiting
-    /// does not take it back.
+    /// Records `request`, all of it or nothing, and returns after the commit, or when the time for it is over. A caller
+    /// that stops waiting does not take it back.
     ///
     /// # Errors
     /// See [`RecordError`]; only [`RecordError::Unavailable`] leaves open whether it was recorded.
@@ -115,12 +128,15 @@ impl Recorder {
         let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { request, reply, _room: room.map_err(|_full| RecordError::Overloaded)? };
+        let room = room.map_err(|_full| RecordError::Overloaded)?;
+        let deadline = Instant::now() + self.timeout;
+        let submission = Submission { request, reply, deadline, _room: room };
         self.queue.try_send(submission).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
         })?;
-        answer.await.unwrap_or(Err(RecordError::Unavailable(None)))
+        let answer = timeout_at(deadline, answer).await;
+        answer.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Unavailable(None)))
     }
 }
 
@@ -133,8 +149,9 @@ impl Committer {
         for _ in 0..shared.committers {
             let (committer, stop) = (Arc::clone(&shared), stop.clone());
             tasks.spawn(async move {
+                let mut session = Session::new(&committer.database);
                 while let Some(group) = committer.gather(&stop).await {
-                    committer.commit(group).await;
+                    committer.commit(&mut session, group).await;
                 }
             });
         }
@@ -155,39 +172,48 @@ impl Committer {
         };
         let mut group = vec![first?];
         let mut size = group[0].request.increments.len();
-        while size < INCREMENTS_PER_COMMIT_MAX {
-            let Ok(submission) = queue.try_recv() else { break };
+        while size < INCREMENTS_PER_COMMIT_MAX
+            && let Ok(submission) = queue.try_recv()
+        {
             size += submission.request.increments.len();
             group.push(submission);
         }
         Some(group)
     }
 
-    async fn commit(&self, group: Vec<Submission>) {
-        let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-        match self.commit_with_retries(&requests).await {
-            Err(StoreError::Refused(source)) if group.len() > 1 => {
-                warn!(
-                    error = &source as &dyn Error,
-                    group.requests = group.len(),
-                    "group refused, committing one by one"
-                );
-                for submission in group {
-                    let result = self.commit_with_retries(&[&submission.request]).await;
-                    answer(vec![submission], result);
-                }
+    /// A group that is refused for what one of its requests has in it is halved until that one stands alone.
+    async fn commit(&self, session: &mut Session, group: Vec<Submission>) {
+        let mut groups = vec![group];
+        while let Some(mut group) = groups.pop() {
+            // Its callers have been told that it was not recorded in time: now it need not be.
+            group.retain(|submission| Instant::now() < submission.deadline);
+            if group.is_empty() {
+                continue;
             }
-            result => answer(group, result),
+            let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
+            match self.commit_in_time(session, &requests).await {
+                Err(StoreError::Refused(source)) if group.len() > 1 => {
+                    warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
+                    let rest = group.split_off(group.len().div_euclid(2));
+                    groups.extend([rest, group]);
+                }
+                result => answer(group, result),
+            }
         }
     }
 
-    /// A transaction that failed for a conflict was rolled back: the same again counts once.
-    async fn commit_with_retries(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
+    async fn commit_in_time(&self, session: &mut Session, requests: &[&Request]) -> Result<Committed, StoreError> {
+        let committed = timeout(self.timeout, self.commit_with_retries(session, requests)).await;
+        committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
+    }
+
+    /// What failed before it was committed counts once when it is tried again.
+    async fn commit_with_retries(&self, session: &mut Session, requests: &[&Request]) -> Result<Committed, StoreError> {
         let mut tries = 1;
         loop {
-            match self.store.commit(requests, &self.known).await {
-                Err(StoreError::Conflict(_)) if tries < TRIES_MAX => {
-                    tokio::time::sleep(RETRY_PAUSE * tries).await;
+            match session.commit(requests, &self.known).await {
+                Err(StoreError::Conflict(_) | StoreError::Lost(_)) if tries < TRIES_MAX => {
+                    sleep(RETRY_PAUSE * tries).await;
                     tries += 1;
                 }
                 result => return result,
@@ -213,7 +239,9 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
             let source = Arc::new(source);
             let error = match *source {
                 StoreError::Refused(_) => RecordError::Refused(source),
-                StoreError::Conflict(_) | StoreError::Unavailable(_) => RecordError::Unavailable(Some(source)),
+                StoreError::Conflict(_) | StoreError::Lost(_) | StoreError::Unavailable(_) => {
+                    RecordError::Unavailable(Some(source))
+                }
             };
             for submission in group {
                 submission.answer(Err(error.clone()));

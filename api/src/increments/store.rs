@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{Connection, Executor, PgConnection, PgPool, Row, SqlitePool};
 
 use super::{
     batch::Batch,
@@ -21,7 +21,10 @@ pub enum StoreError {
     /// Other transactions were in the way; the same again may succeed.
     #[error("other transactions were in the way")]
     Conflict(#[source] sqlx::Error),
-    /// The database can't be reached, or the connection was lost: it may even have committed.
+    /// The connection was lost before the commit: nothing was done, and the same again may succeed.
+    #[error("the connection to the database was lost")]
+    Lost(#[source] sqlx::Error),
+    /// The database can't be reached, or the connection was lost during the commit: it may even have committed.
     #[error("the database can't be reached")]
     Unavailable(#[source] sqlx::Error),
     /// The database refuses what it was given.
@@ -49,10 +52,13 @@ pub(super) struct Committed {
     pub(super) outcomes: Vec<Outcome>,
 }
 
-/// Where increments go.
+/// What one committer commits through, one transaction after the other.
 #[derive(Debug)]
-pub(super) enum Store {
-    Postgres(PgPool),
+pub(super) enum Session {
+    /// A connection that is kept from one transaction to the next, and taken out while one runs: a transaction that is
+    /// given up half-way closes it, which ends the transaction too. A pool would wait for it.
+    Postgres(PgPool, Option<PgConnection>),
+    /// The one connection that writes, which the Wolf uses too.
     Sqlite(SqlitePool),
 }
 
@@ -87,33 +93,55 @@ trait Statements: Send {
     fn mark_hours(&mut self, hours: &[Hour]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
-impl Store {
+impl Session {
     pub(super) fn new(database: &Database) -> Self {
         match database.kind {
-            DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone()),
+            DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone(), None),
             DatabaseKind::Sqlite => Self::Sqlite(database.writers.get_sqlite_connection_pool().clone()),
         }
     }
 
-    /// Commits all of `requests` in one transaction.
-    pub(super) async fn commit(&self, requests: &[&Request], known: &KnownPages) -> Result<Committed, StoreError> {
+    /// Commits all of `requests` in one transaction. When this is given up half-way, whether they were is unknown.
+    pub(super) async fn commit(&mut self, requests: &[&Request], known: &KnownPages) -> Result<Committed, StoreError> {
         match self {
-            Self::Postgres(pool) => commit_postgres(pool, requests, known).await,
-            Self::Sqlite(pool) => commit_sqlite(pool, requests, known).await,
+            Self::Postgres(pool, kept) => {
+                let mut connection = match kept.take() {
+                    Some(connection) => connection,
+                    None => pool.acquire().await.map_err(StoreError::Unavailable)?.detach(),
+                };
+                let committed = commit_postgres(&mut connection, requests, known).await;
+                if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
+                    *kept = Some(connection);
+                }
+                committed
+            }
+            Self::Sqlite(pool) => commit_sqlite(pool, requests, known).await.map_err(StoreError::of_commit),
         }
-        .map_err(classify)
     }
 }
 
-async fn commit_postgres(pool: &PgPool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    // Whatever the role's default is: a second request with a key has to see what the first one committed.
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let written = write(&mut *transaction, requests, known).await?;
-    transaction.commit().await?;
+async fn commit_postgres(
+    connection: &mut PgConnection,
+    requests: &[&Request],
+    known: &KnownPages,
+) -> Result<Committed, StoreError> {
+    let written = async {
+        // Whatever the role's default is: a second request with a key has to see what the first one committed.
+        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        write(connection, requests, known).await
+    };
+    let written = match written.await.map_err(StoreError::before_commit) {
+        Err(error) if error.leaves_a_connection() => {
+            connection.execute("ROLLBACK").await.map_err(StoreError::before_commit)?;
+            return Err(error);
+        }
+        written => written?,
+    };
+    let rows = sqlx::raw_sql(clock::POSTGRES_COMMIT_AND_CLOCK).fetch_all(connection).await;
+    let now = rows.and_then(|rows| rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| row.try_get(0)));
+    let recorded_at = clock::recorded_at(now.map_err(StoreError::of_commit)?);
     known.learn(written.pages);
-    let now = sqlx::query_scalar(clock::POSTGRES_CLOCK).fetch_one(&mut *connection).await?;
-    Ok(Committed { recorded_at: clock::recorded_at(now), outcomes: written.outcomes })
+    Ok(Committed { recorded_at, outcomes: written.outcomes })
 }
 
 async fn commit_sqlite(pool: &SqlitePool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
@@ -140,7 +168,8 @@ async fn write<'a, S: Statements>(
     let outcomes = claim(statements, requests, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     let batch = Batch::new(counted.flat_map(|(request, _)| &request.increments));
-    let pages: Vec<_> = batch.pages.into_iter().filter(|(name, title)| !known.has(name, *title)).collect();
+    let mut pages = batch.pages;
+    known.retain_unknown(&mut pages);
     if !pages.is_empty() {
         let written = statements.write_pages(&pages, now).await?;
         // A page that is new is marked too, needlessly: its first month row will have the title.
@@ -192,10 +221,27 @@ async fn claim<S: Statements>(
     requests.iter().enumerate().map(outcome).collect()
 }
 
-fn classify(error: sqlx::Error) -> StoreError {
-    match Failure::of_sqlx(&error) {
-        Failure::Conflict => StoreError::Conflict(error),
-        Failure::Unavailable => StoreError::Unavailable(error),
-        Failure::Refused => StoreError::Refused(error),
+impl StoreError {
+    /// The error of a statement behind which no commit was sent.
+    fn before_commit(error: sqlx::Error) -> Self {
+        match Failure::of_sqlx(&error) {
+            Failure::Conflict => Self::Conflict(error),
+            Failure::Unavailable => Self::Lost(error),
+            Failure::Refused => Self::Refused(error),
+        }
+    }
+
+    /// The error of a commit.
+    fn of_commit(error: sqlx::Error) -> Self {
+        match Failure::of_sqlx(&error) {
+            Failure::Conflict => Self::Conflict(error),
+            Failure::Unavailable => Self::Unavailable(error),
+            Failure::Refused => Self::Refused(error),
+        }
+    }
+
+    /// Whether the connection is as good as before.
+    fn leaves_a_connection(&self) -> bool {
+        matches!(self, Self::Conflict(_) | Self::Refused(_))
     }
 }

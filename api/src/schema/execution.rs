@@ -1,25 +1,41 @@
 //! Executing requests so that every answer is of one version of the report.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use async_graphql::{
-    Context, Data, Executor, Request, Response, ServerError, Value,
-    parser::types::{DocumentOperations, OperationType},
-};
+use async_graphql::{Context, Request, Response, ServerError, Value};
 use futures_util::{StreamExt, future, stream::BoxStream};
 use tokio::sync::OnceCell;
 
 use super::{AnalyticsSchema, errors};
-use crate::reports::{Answer, ReportReader};
+use crate::{
+    freshness::Freshness,
+    reports::{Answer, ReportReader},
+};
 
 /// How often a query is begun with what is known by heart before it takes a transaction for itself.
 const SHARED_TRIES: u32 = 2;
 
 /// What one answer is read from: every report in it shows the same version.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct AnswerCell {
-    answer: OnceCell<Answer>,
+    answer: Arc<OnceCell<Answer>>,
     in_own_transaction: bool,
+}
+
+/// How fresh an answer is, once it has been given and if it was read from the report at all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnsweredFrom(Arc<OnceLock<Freshness>>);
+
+impl AnsweredFrom {
+    pub(crate) fn freshness(&self) -> Option<&Freshness> {
+        self.0.get()
+    }
+
+    fn tell(&self, cell: &AnswerCell) {
+        if let Some(answer) = cell.answer.get() {
+            self.0.get_or_init(|| answer.freshness().clone());
+        }
+    }
 }
 
 /// Marks the error of a field whose version of the report was gone before it was found out.
@@ -37,34 +53,35 @@ pub(super) async fn answer<'a>(context: &Context<'a>) -> async_graphql::Result<&
     answer.await.map_err(|failure| errors::of_report(&failure))
 }
 
-/// Executes a query or a mutation.
-///
-/// A query whose report changes while it is answered is begun again.
-pub(crate) async fn execute(schema: &AnalyticsSchema, mut request: Request) -> Response {
-    if operation_type(&mut request) == Some(OperationType::Query) {
-        for _ in 0..SHARED_TRIES {
-            let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
-            again.operation_name.clone_from(&request.operation_name);
-            let response = schema.execute(request.data(AnswerCell::default())).await;
-            if !has_moved(&response) {
-                return whole_or_nothing(response);
-            }
-            request = again;
+/// Executes a query, and tells what it was answered from. One whose report changes meanwhile is begun again.
+pub(crate) async fn execute_query(schema: &AnalyticsSchema, mut request: Request, from: &AnsweredFrom) -> Response {
+    for _ in 0..SHARED_TRIES {
+        let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
+        again.operation_name.clone_from(&request.operation_name);
+        let cell = AnswerCell::default();
+        let response = schema.execute(request.data(cell.clone())).await;
+        if !has_moved(&response) {
+            from.tell(&cell);
+            return whole_or_nothing(response);
         }
+        request = again;
     }
     let cell = AnswerCell { in_own_transaction: true, ..AnswerCell::default() };
-    whole_or_nothing(schema.execute(request.data(cell)).await)
+    let response = schema.execute(request.data(cell.clone())).await;
+    from.tell(&cell);
+    whole_or_nothing(response)
+}
+
+/// Executes a mutation.
+pub(crate) async fn execute_mutation(schema: &AnalyticsSchema, request: Request) -> Response {
+    whole_or_nothing(schema.execute(request.data(AnswerCell::default())).await)
 }
 
 /// Executes a subscription.
 ///
 /// A report that changes while its event is put together is not sent: the next event is on its way.
-pub(crate) fn execute_stream(
-    schema: &AnalyticsSchema,
-    request: Request,
-    session: Option<Arc<Data>>,
-) -> BoxStream<'static, Response> {
-    let responses = Executor::execute_stream(schema, request.data(AnswerCell::default()), session);
+pub(crate) fn execute_stream(schema: &AnalyticsSchema, request: Request) -> BoxStream<'static, Response> {
+    let responses = schema.execute_stream(request.data(AnswerCell::default()));
     responses.filter(|response| future::ready(!has_moved(response))).map(whole_or_nothing).boxed()
 }
 
@@ -79,15 +96,4 @@ fn whole_or_nothing(mut response: Response) -> Response {
 
 fn has_moved(response: &Response) -> bool {
     response.errors.iter().any(|error: &ServerError| error.source::<Moved>().is_some())
-}
-
-/// What the request would do; nothing when it can't be parsed or does not say which of its operations it means.
-pub(crate) fn operation_type(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    let operation = match &document.operations {
-        DocumentOperations::Single(operation) => Some(operation),
-        DocumentOperations::Multiple(operations) => operations.get(name?.as_str()),
-    };
-    operation.map(|operation| operation.node.ty)
 }

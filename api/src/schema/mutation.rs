@@ -3,6 +3,7 @@
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::{Hour, clock};
+use serde::Deserialize;
 
 use super::{
     errors::{self, Code, error},
@@ -12,12 +13,25 @@ use crate::increments::{
     INCREMENTS_PER_REQUEST_MAX, IdempotencyKey, Increment, Invalid, PageName, Recorder, Request, Title, Views, check_at,
 };
 
+/// The names of the mutation and of its types in the schema.
+pub(crate) const MUTATION: &str = "recordPageViews";
+pub(crate) const MUTATION_INPUT: &str = "RecordPageViewsInput";
+pub(crate) const MUTATION_PAYLOAD: &str = "RecordPageViewsPayload";
+
+/// What is counted when nothing else is said.
+const ONE_VIEW: SafeInt = SafeInt(1);
+
+fn one_view() -> SafeInt {
+    ONE_VIEW
+}
+
 /// What clients record.
 #[derive(Copy, Clone, Debug)]
 pub struct Mutation;
 
 /// Increments that are recorded together or not at all.
-#[derive(Debug, InputObject)]
+#[derive(Debug, Deserialize, InputObject)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RecordPageViewsInput {
     /// At most 10,000.
     increments: Vec<PageViewIncrement>,
@@ -26,12 +40,14 @@ pub(crate) struct RecordPageViewsInput {
 }
 
 /// Views to add to a page.
-#[derive(Debug, InputObject)]
+#[derive(Debug, Deserialize, InputObject)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PageViewIncrement {
     /// The page's name, its path for instance: 1 to 1,024 bytes, no control characters.
     page: String,
     /// How many: 1 to 1,000,000.
-    #[graphql(default_with = "SafeInt(1)")]
+    #[graphql(default_with = "ONE_VIEW")]
+    #[serde(default = "one_view")]
     views: SafeInt,
     /// When the page was viewed; now when left out.
     at: Option<DateTime<Utc>>,
@@ -43,13 +59,13 @@ pub(crate) struct PageViewIncrement {
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RecordPageViewsPayload {
     /// How many increments there were.
-    increments: i32,
+    pub(crate) increments: i32,
     /// The sum of their views.
-    views: SafeInt,
+    pub(crate) views: SafeInt,
     /// In the report once `freshness.asOf` is at or after it.
-    recorded_at: DateTime<Utc>,
+    pub(crate) recorded_at: DateTime<Utc>,
     /// True when the idempotency key had been seen: nothing was counted again.
-    duplicate: bool,
+    pub(crate) duplicate: bool,
 }
 
 /// What can be recorded.
@@ -61,18 +77,25 @@ impl Mutation {
         context: &Context<'_>,
         input: RecordPageViewsInput,
     ) -> async_graphql::Result<RecordPageViewsPayload> {
-        let recorder = context.data::<Recorder>()?;
-        let request = input.parse(clock::process_now())?;
-        let (increments, views) = (request.len(), request.views());
-        let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
-        Ok(RecordPageViewsPayload {
-            // At most 10,000.
-            increments: i32::try_from(increments).unwrap_or(i32::MAX),
-            views: SafeInt(views),
-            recorded_at: recorded.recorded_at,
-            duplicate: recorded.duplicate,
-        })
+        record(context.data::<Recorder>()?, input).await
     }
+}
+
+/// Checks `input` and records it.
+pub(crate) async fn record(
+    recorder: &Recorder,
+    input: RecordPageViewsInput,
+) -> async_graphql::Result<RecordPageViewsPayload> {
+    let request = input.parse(clock::process_now())?;
+    let (increments, views) = (request.len(), request.views());
+    let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
+    Ok(RecordPageViewsPayload {
+        // At most 10,000.
+        increments: i32::try_from(increments).unwrap_or(i32::MAX),
+        views: SafeInt(views),
+        recorded_at: recorded.recorded_at,
+        duplicate: recorded.duplicate,
+    })
 }
 
 impl RecordPageViewsInput {

@@ -1,0 +1,318 @@
+//! How much a query's text may ask for: judged before it is validated, which is the first thing that costs.
+
+use std::collections::HashSet;
+
+use async_graphql::{
+    Positioned,
+    parser::types::{Directive, ExecutableDocument, Selection, SelectionSet},
+};
+
+/// A query's text is at most this long.
+pub(super) const QUERY_BYTES_MAX: usize = 64 * 1024;
+/// How deeply brackets of any kind may be nested. The parser and whoever walks its result go down one call a bracket: a
+/// few thousand would end the process.
+const NESTING_MAX: usize = 64;
+/// How deeply fields and fragments may be nested once fragments are spread out: the GraphQL library's own bound.
+const DEPTH_MAX: usize = 32;
+/// How many fields, fragments, arguments, directives and variables there may be once fragments are spread out.
+const PARTS_MAX: usize = 2_000;
+/// How many of its fields may have an alias or be repeated: each is worked out anew.
+const ALIASES_MAX: usize = 100;
+
+/// What there is too much of.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMuch {
+    #[error("the query's brackets must not be nested deeper than {NESTING_MAX}")]
+    Nesting,
+    #[error("the query's fields and fragments must not be nested deeper than {DEPTH_MAX}")]
+    Depth,
+    #[error(
+        "the query must have at most {PARTS_MAX} fields, arguments, directives and variables, those of fragments \
+         counted wherever they are spread"
+    )]
+    Parts,
+    #[error("the query must have at most {ALIASES_MAX} aliases and repeated fields")]
+    Aliases,
+}
+
+/// Before the text is parsed.
+pub(super) fn check_text(query: &str) -> Result<(), TooMuch> {
+    let mut rest = query.as_bytes();
+    let mut depth = 0_usize;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = match byte {
+            b'{' | b'[' | b'(' => {
+                depth += 1;
+                if depth > NESTING_MAX {
+                    return Err(TooMuch::Nesting);
+                }
+                behind
+            }
+            b'}' | b']' | b')' => {
+                depth = depth.saturating_sub(1);
+                behind
+            }
+            b'#' => behind_comment(behind),
+            b'"' => behind_string(behind),
+            _ => behind,
+        };
+    }
+    Ok(())
+}
+
+fn behind_comment(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+    end.map_or(&[], |end| &text[end..])
+}
+
+/// What follows a string whose first quote was before `text`, as the parser sees it.
+fn behind_string(text: &[u8]) -> &[u8] {
+    if let Some(block) = text.strip_prefix(b"\"\"") {
+        // Three quotes that are never closed are an empty string and the beginning of another.
+        return behind_block(block).unwrap_or_else(|| &text[1..]);
+    }
+    let mut rest = text;
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = match byte {
+            b'"' | b'\n' | b'\r' => return behind,
+            b'\\' => behind.get(1..).unwrap_or_default(),
+            _ => behind,
+        };
+    }
+    rest
+}
+
+fn behind_block(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    loop {
+        rest = if let Some(behind) = rest.strip_prefix(b"\\\"\"\"") {
+            behind
+        } else if let Some(behind) = rest.strip_prefix(b"\"\"\"") {
+            return Some(behind);
+        } else {
+            rest.split_first()?.1
+        };
+    }
+}
+
+/// Before the document is validated.
+pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), TooMuch> {
+    let mut walk = Walk { document, parts: 0, aliases: 0 };
+    for fragment in document.fragments.values() {
+        walk.directives(&fragment.node.directives)?;
+        walk.written(&fragment.node.selection_set.node)?;
+    }
+    for (_, operation) in document.operations.iter() {
+        let operation = &operation.node;
+        walk.directives(&operation.directives)?;
+        for variable in &operation.variable_definitions {
+            walk.count(1)?;
+            walk.directives(&variable.node.directives)?;
+        }
+        walk.spread_out(&operation.selection_set.node, &mut HashSet::new(), 0)?;
+    }
+    Ok(())
+}
+
+/// Whether a field of this name is asked for anywhere.
+pub(super) fn has_field(document: &ExecutableDocument, name: &str) -> bool {
+    fn is_in(set: &SelectionSet, name: &str) -> bool {
+        set.items.iter().any(|selection| match &selection.node {
+            Selection::Field(field) => field.node.name.node == name || is_in(&field.node.selection_set.node, name),
+            Selection::FragmentSpread(_) => false,
+            Selection::InlineFragment(fragment) => is_in(&fragment.node.selection_set.node, name),
+        })
+    }
+    document.fragments.values().any(|fragment| is_in(&fragment.node.selection_set.node, name))
+        || document.operations.iter().any(|(_, operation)| is_in(&operation.node.selection_set.node, name))
+}
+
+/// Ends at the first bound: it never takes more than `PARTS_MAX` steps.
+struct Walk<'a> {
+    document: &'a ExecutableDocument,
+    parts: usize,
+    aliases: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn count(&mut self, parts: usize) -> Result<(), TooMuch> {
+        self.parts += parts;
+        if self.parts > PARTS_MAX { Err(TooMuch::Parts) } else { Ok(()) }
+    }
+
+    fn directives(&mut self, directives: &[Positioned<Directive>]) -> Result<(), TooMuch> {
+        directives.iter().try_for_each(|directive| self.count(1 + directive.node.arguments.len()))
+    }
+
+    /// One selection without what is in it.
+    fn selection(&mut self, selection: &Selection) -> Result<(), TooMuch> {
+        self.count(1)?;
+        self.directives(selection.directives())?;
+        if let Selection::Field(field) = selection { self.count(field.node.arguments.len()) } else { Ok(()) }
+    }
+
+    /// As it is written: a fragment is validated even if nothing spreads it.
+    fn written(&mut self, set: &SelectionSet) -> Result<(), TooMuch> {
+        set.items.iter().try_for_each(|selection| {
+            self.selection(&selection.node)?;
+            match &selection.node {
+                Selection::Field(field) => self.written(&field.node.selection_set.node),
+                Selection::FragmentSpread(_) => Ok(()),
+                Selection::InlineFragment(fragment) => self.written(&fragment.node.selection_set.node),
+            }
+        })
+    }
+
+    /// As it is executed. `keys` are the names under which fields of the same object have been asked for.
+    fn spread_out(&mut self, set: &'a SelectionSet, keys: &mut HashSet<&'a str>, depth: usize) -> Result<(), TooMuch> {
+        if depth > DEPTH_MAX && !set.items.is_empty() {
+            return Err(TooMuch::Depth);
+        }
+        let document = self.document;
+        set.items.iter().try_for_each(|selection| {
+            self.selection(&selection.node)?;
+            match &selection.node {
+                Selection::Field(field) => {
+                    let field = &field.node;
+                    let key = &field.response_key().node;
+                    let again = !keys.insert(key) && field.name.node != "__typename";
+                    self.aliases += usize::from(again || field.alias.is_some());
+                    if self.aliases > ALIASES_MAX {
+                        return Err(TooMuch::Aliases);
+                    }
+                    self.spread_out(&field.selection_set.node, &mut HashSet::new(), depth + 1)
+                }
+                Selection::FragmentSpread(spread) => match document.fragments.get(&spread.node.fragment_name.node) {
+                    Some(fragment) => self.spread_out(&fragment.node.selection_set.node, keys, depth + 1),
+                    // Refused by the validation.
+                    None => Ok(()),
+                },
+                Selection::InlineFragment(fragment) => {
+                    self.spread_out(&fragment.node.selection_set.node, keys, depth + 1)
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(query: &str) -> Result<(), TooMuch> {
+        check_text(query)?;
+        check_document(&parse_query(query).unwrap())
+    }
+
+    #[test]
+    fn brackets_are_counted_where_the_parser_sees_them() {
+        let deep = "[".repeat(30_000);
+        let hidden = [
+            format!("{{ a(b: \"{deep}\") }}"),
+            format!("{{ a(b: \"\"\"\\\"\"\"{deep}\"\"\") }}"),
+            format!("{{ a #{deep}\n }}"),
+        ];
+        for query in hidden {
+            assert_eq!(check(&query), Ok(()), "{}", &query[..20]);
+        }
+        let seen = [
+            format!("{{ a(b: {deep}"),
+            format!("{{ a(b: \"\" {deep}"),
+            format!("{{ a(b: \"\\\"\" {deep}"),
+            format!("{{ a(b: \"\\\\\" {deep}"),
+            format!("{{ a # \"\n(b: {deep}"),
+            format!("{{ a # \"\r(b: {deep}"),
+            format!("{{ a(b: [\"\"\"x\" {deep}"),
+            format!("{{ a(b: \"\"\"\"\"\" {deep}"),
+            format!("{{ a(b: {{c: {}", "{c: ".repeat(10_000)),
+            format!("query ($a: {deep}"),
+            "{a".repeat(10_000),
+        ];
+        for query in seen {
+            assert_eq!(check_text(&query), Err(TooMuch::Nesting), "{}", &query[..20]);
+        }
+        assert_eq!(check(&format!("{{ a(b: {}1{}) }}", "[".repeat(62), "]".repeat(62))), Ok(()));
+        assert_eq!(check_text(&format!("{{ a(b: {}1{}) }}", "[".repeat(63), "]".repeat(63))), Err(TooMuch::Nesting));
+    }
+
+    proptest! {
+        /// Whatever the text: what the check lets through, the parser gets through.
+        #[test]
+        fn no_text_gets_deep_brackets_past_the_check(prefix in "[\"\\\\#\n a(:\\[\\]{}]{0,24}", unit in "[\"\\\\#\n a:\\[({]{1,6}") {
+            let query = format!("{{ a(b: {prefix}{}", unit.repeat(60_000_usize.checked_div(unit.len()).unwrap_or(1)));
+            if check_text(&query).is_ok() {
+                drop(parse_query(&query));
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_count_wherever_they_are_spread() {
+        let doubling: String = (0..30)
+            .map(|level| format!("fragment F{level} on Query {{ ...F{next} ...F{next} }} ", next = level + 1))
+            .collect();
+        let query = format!("{{ ...F0 }} {doubling} fragment F30 on Query {{ __typename }}");
+        assert_eq!(check(&query), Err(TooMuch::Parts));
+        let unused = format!("{{ a }} fragment F on Query {{ {} }}", "a ".repeat(2_000));
+        assert_eq!(check(&unused), Err(TooMuch::Parts));
+        assert_eq!(
+            check("{ ...A } fragment A on Query { ...B ...B } fragment B on Query { ...A ...A }"),
+            Err(TooMuch::Depth)
+        );
+        let chain: String =
+            (0..40).map(|level| format!("fragment F{level} on Query {{ ...F{} }} ", level + 1)).collect();
+        assert_eq!(check(&format!("{{ ...F0 }} {chain} fragment F40 on Query {{ a }}")), Err(TooMuch::Depth));
+        assert_eq!(check("{ ...Unknown }"), Ok(()));
+    }
+
+    #[test]
+    fn everything_that_is_validated_counts() {
+        for query in [
+            format!("{{ a({}) }}", "b: 1 ".repeat(2_000)),
+            format!("{{ a {} }}", "@skip(if: true) ".repeat(1_001)),
+            format!("query ({}) {{ a }}", "$a: Int ".repeat(2_000)),
+            format!("query {} {{ a }}", "@a ".repeat(2_000)),
+            format!("query ($a: Int {}) {{ a }}", "@a ".repeat(2_000)),
+            format!("{{ ...F }} fragment F on Query {} {{ a }}", "@a ".repeat(2_000)),
+            format!("{{ {} }}", "... { __typename } ".repeat(1_001)),
+            (0..1_001).map(|index| format!("query Q{index} {{ a b }} ")).collect(),
+        ] {
+            assert_eq!(check(&query), Err(TooMuch::Parts), "{}", &query[..20]);
+        }
+    }
+
+    #[test]
+    fn aliases_and_repeated_fields_count() {
+        let aliases = |count: usize| (0..count).map(|index| format!("a{index}: a ")).collect::<String>();
+        assert_eq!(check(&format!("{{ {} }}", aliases(100))), Ok(()));
+        assert_eq!(check(&format!("{{ {} }}", aliases(101))), Err(TooMuch::Aliases));
+        let repeated = |count: usize| "report { freshness { status } } ".repeat(count);
+        assert_eq!(check(&format!("{{ {} }}", repeated(101))), Ok(()));
+        assert_eq!(check(&format!("{{ {} }}", repeated(102))), Err(TooMuch::Aliases));
+        assert_eq!(
+            check(&format!("{{ {} }}", "...F ".repeat(102) + "} fragment F on Query { a ")),
+            Err(TooMuch::Aliases)
+        );
+        assert_eq!(check(&format!("{{ {} }}", "__typename ".repeat(500))), Ok(()));
+        // The same field of different objects is not repeated.
+        let fields: String = (0..300).map(|index| format!("f{index} {{ a b }} ")).collect();
+        assert_eq!(check(&format!("{{ {fields} }}")), Ok(()));
+    }
+
+    #[test]
+    fn a_field_is_found_wherever_it_is() {
+        for query in [
+            "{ wanted }",
+            "{ a { b: wanted } }",
+            "{ ... { a { wanted } } }",
+            "{ ...F } fragment F on Query { a { wanted } }",
+            "query A { a } query B { wanted }",
+        ] {
+            assert!(has_field(&parse_query(query).unwrap(), "wanted"), "{query}");
+        }
+        assert!(!has_field(&parse_query("{ wanted: a(wanted: \"wanted\") }").unwrap(), "wanted"));
+    }
+}

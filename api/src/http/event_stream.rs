@@ -1,0 +1,91 @@
+//! Operations as server-sent events: "distinct connections mode" of
+//! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
+//!
+//! `next` carries a result, `complete` says that there are no more. A stream that ends without `complete` was cut off,
+//! as when the server stops: its client comes back.
+
+use std::convert::Infallible;
+
+use async_graphql::{ServerError, parser::types::OperationType};
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderName, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    App,
+    operation::{Operation, Said},
+    subscribers::Place,
+};
+use crate::schema::AnsweredFrom;
+
+/// Nothing, said so that a connection that is lost is noticed.
+const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+/// With an empty line of data, without which browsers don't tell it to anybody.
+const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
+/// The stream is live: no cache may keep it, no proxy hold it back.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "text/event-stream"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
+/// Streams what the operation comes to, or why it was refused.
+pub(super) fn respond(app: &App, operation: Result<Operation, ServerError>, place: Place) -> Response {
+    // One waits to be sent while the next one is made.
+    let (outlet, events) = mpsc::channel(1);
+    app.tasks.spawn(pump(app.clone(), operation, outlet));
+    // The place is taken as long as the connection is.
+    let state = (events, place, app.patience.keep_alive);
+    let body = stream::unfold(state, async |(mut events, place, keep_alive)| {
+        let event: Bytes = timeout(keep_alive, events.recv()).await.unwrap_or(Some(COMMENT))?;
+        Some((Ok::<_, Infallible>(event), (events, place, keep_alive)))
+    });
+    (HEADERS, Body::from_stream(body)).into_response()
+}
+
+/// Executes apart from the connection: whether and how fast the client reads is nothing to the database. A subscription
+/// ends with its client, or with the server; everything else runs to its end.
+async fn pump(app: App, operation: Result<Operation, ServerError>, outlet: mpsc::Sender<Bytes>) {
+    let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
+    let say = async {
+        match operation {
+            Err(refused) => drop(outlet.send(of_errors(vec![refused])).await),
+            Ok(operation) => {
+                let mut answers = std::pin::pin!(operation.answers(&app.schema, AnsweredFrom::default()));
+                while let Some(said) = answers.next().await {
+                    let event = match said {
+                        Said::Next(answer) => next(&answer),
+                        Said::Refused(errors) => of_errors(errors),
+                    };
+                    if outlet.send(event).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        // What ends because the server stops is not complete.
+        if !(subscription && app.stop.is_cancelled()) {
+            drop(outlet.send(COMPLETE).await);
+        }
+    };
+    if subscription {
+        tokio::select! { () = say => {} () = outlet.closed() => {} () = app.stop.cancelled() => {} }
+    } else {
+        say.await;
+    }
+}
+
+fn of_errors(errors: Vec<ServerError>) -> Bytes {
+    next(&serde_json::json!({ "errors": errors }))
+}
+
+fn next(answer: &impl Serialize) -> Bytes {
+    // JSON has no line ends of its own.
+    let data = serde_json::to_string(answer).unwrap_or_default();
+    format!("event: next\ndata: {data}\n\n").into()
+}

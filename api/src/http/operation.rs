@@ -1,0 +1,189 @@
+//! One operation, however it came: read, judged, executed.
+
+use std::panic::AssertUnwindSafe;
+
+use async_graphql::{
+    Pos, Request, Response as Answer, ServerError,
+    parser::types::{DocumentOperations, OperationType},
+};
+use futures_util::{Stream, StreamExt, stream};
+
+use super::document;
+use crate::schema::{self, AnalyticsSchema, AnsweredFrom, Code, code_of, error};
+
+/// A request whose query can be parsed, is not too much, and says what is to be executed.
+pub(super) struct Operation {
+    request: Request,
+    kind: OperationType,
+}
+
+/// What an operation comes to.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A result; its fields may have errors.
+    Next(Answer),
+    /// Nothing was executed, for these reasons; nothing follows.
+    Refused(Vec<ServerError>),
+}
+
+impl Operation {
+    /// Reads the query. The error has its code.
+    pub(super) fn read(mut request: Request) -> Result<Self, ServerError> {
+        let too_much = |much: document::TooMuch| failure(Code::ValidationFailed, much.to_string());
+        document::check_text(&request.query).map_err(too_much)?;
+        let name = request.operation_name.clone();
+        let document = request.parsed_query().map_err(|mut unreadable| {
+            set_code(&mut unreadable, Code::ParseFailed);
+            unreadable
+        })?;
+        document::check_document(document).map_err(too_much)?;
+        let kind = match (&document.operations, name) {
+            (DocumentOperations::Single(operation), None) => operation.node.ty,
+            (DocumentOperations::Multiple(operations), None) if operations.len() > 1 => {
+                let message = "the query has several operations: operationName must name one of them";
+                return Err(failure(Code::ValidationFailed, message));
+            }
+            // The only one.
+            (operations @ DocumentOperations::Multiple(_), None) => {
+                operations.iter().next().map_or(OperationType::Query, |(_, operation)| operation.node.ty)
+            }
+            (operations, Some(wanted)) => {
+                let found = operations.iter().find(|(name, _)| name.is_some_and(|name| *name == wanted));
+                let (_, operation) = found.ok_or_else(|| {
+                    failure(Code::ValidationFailed, "the query has no operation of the name in operationName")
+                })?;
+                operation.node.ty
+            }
+        };
+        Ok(Self { request, kind })
+    }
+
+    pub(super) fn kind(&self) -> OperationType {
+        self.kind
+    }
+
+    /// Whether a field of this name is asked for anywhere in the query.
+    pub(super) fn has_field(&mut self, name: &str) -> bool {
+        self.request.parsed_query().is_ok_and(|document| document::has_field(document, name))
+    }
+
+    /// What it comes to: a subscription's results one by one, or the one result of what is no subscription.
+    /// `from` is told what a query was answered from.
+    pub(super) fn answers(
+        self,
+        schema: &AnalyticsSchema,
+        from: AnsweredFrom,
+    ) -> impl Stream<Item = Said> + Send + use<> {
+        let (request, schema) = (self.request, schema.clone());
+        let answers = match self.kind {
+            OperationType::Subscription => schema::execute_stream(&schema, request),
+            OperationType::Query => {
+                stream::once(async move { schema::execute_query(&schema, request, &from).await }).boxed()
+            }
+            OperationType::Mutation => {
+                stream::once(async move { schema::execute_mutation(&schema, request).await }).boxed()
+            }
+        };
+        AssertUnwindSafe(answers).catch_unwind().map(|answer| {
+            let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
+            answer.errors.iter_mut().for_each(complete);
+            // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
+            let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
+            if executed { Said::Next(answer) } else { Said::Refused(answer.errors) }
+        })
+    }
+}
+
+impl Said {
+    /// The one result of what is no subscription.
+    pub(super) async fn only(answers: impl Stream<Item = Self>) -> Self {
+        std::pin::pin!(answers).next().await.unwrap_or_else(|| Self::Refused(vec![panicked()]))
+    }
+}
+
+/// An error of the request.
+pub(super) fn failure(code: Code, message: impl Into<String>) -> ServerError {
+    let failure = error(code, message).into_server_error(Pos::default());
+    ServerError { locations: Vec::new(), ..failure }
+}
+
+/// Where and why is in the log already: the panic itself wrote it.
+fn panicked() -> ServerError {
+    failure(Code::Internal, INTERNAL)
+}
+
+const INTERNAL: &str = "internal error; the server's log says why";
+
+/// What the GraphQL library says of arguments and variables that can't be read.
+const INPUT_ERRORS: [&str; 3] = ["Expected input type ", "Failed to parse ", "Variable "];
+
+/// Gives the GraphQL library's own errors their codes, and takes the words of whatever nobody has foreseen.
+fn complete(failure: &mut ServerError) {
+    if code_of(failure).is_some() {
+        return;
+    }
+    // What the resolvers say has a code already.
+    let code = if failure.path.is_empty() {
+        Code::ValidationFailed
+    } else if INPUT_ERRORS.iter().any(|beginning| failure.message.starts_with(beginning)) {
+        Code::BadUserInput
+    } else {
+        tracing::error!(error.message = failure.message, "a resolver failed in a way that has no code");
+        INTERNAL.clone_into(&mut failure.message);
+        Code::Internal
+    };
+    set_code(failure, code);
+}
+
+fn set_code(failure: &mut ServerError, code: Code) {
+    let extensions = failure.extensions.get_or_insert_default();
+    extensions.set("code", code.as_str());
+    extensions.set("retryable", code.is_retryable());
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::PathSegment;
+
+    use super::*;
+
+    fn kind(query: &str, name: Option<&str>) -> Result<OperationType, String> {
+        let mut request = Request::new(query);
+        request.operation_name = name.map(str::to_owned);
+        Operation::read(request).map(|operation| operation.kind()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn the_kind_is_that_of_what_will_be_executed() {
+        assert_eq!(kind("{ a }", None), Ok(OperationType::Query));
+        assert_eq!(kind("mutation { a }", None), Ok(OperationType::Mutation));
+        assert_eq!(kind("mutation M { a }", None), Ok(OperationType::Mutation), "the only one needs no name");
+        let both = "query Q { a } mutation M { a }";
+        assert_eq!(kind(both, Some("M")), Ok(OperationType::Mutation));
+        assert_eq!(kind(both, Some("Q")), Ok(OperationType::Query));
+        for (query, name) in [(both, None), (both, Some("N")), ("{ a }", Some("Q")), ("mutation M { a }", Some("N"))] {
+            assert!(kind(query, name).is_err(), "{query} {name:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_foreseen_is_not_told() {
+        let failed = |message: &str, at_a_field: bool| {
+            let mut failure = ServerError::new(message, None);
+            if at_a_field {
+                failure.path = vec![PathSegment::Field("report".to_owned())];
+            }
+            complete(&mut failure);
+            (code_of(&failure).unwrap().to_owned(), failure.message)
+        };
+        assert_eq!(
+            failed("Data `x::Secret` does not exist.", true),
+            ("INTERNAL_SERVER_ERROR".to_owned(), INTERNAL.to_owned())
+        );
+        assert_eq!(failed("Failed to parse \"SafeInt\": no", true).0, "BAD_USER_INPUT");
+        assert_eq!(
+            failed("Unknown field", false),
+            ("GRAPHQL_VALIDATION_FAILED".to_owned(), "Unknown field".to_owned())
+        );
+    }
+}

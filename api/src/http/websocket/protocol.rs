@@ -1,0 +1,331 @@
+//! `graphql-transport-ws` without a socket: what is to be done about each message.
+//! <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>
+
+use std::collections::HashMap;
+
+use async_graphql::{Request, Response as Answer, ServerError, Variables};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How many operations of one socket may be under way.
+pub(super) const OPERATIONS_MAX: usize = 100;
+/// An operation's id is at most this long.
+const ID_BYTES_MAX: usize = 128;
+/// What fits into a close frame beside its code.
+const REASON_BYTES_MAX: usize = 123;
+
+/// What a client says.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ClientMessage {
+    ConnectionInit {
+        #[serde(rename = "payload")]
+        _payload: Option<Map<String, Value>>,
+    },
+    Ping {
+        payload: Option<Map<String, Value>>,
+    },
+    Pong {
+        #[serde(rename = "payload")]
+        _payload: Option<Map<String, Value>>,
+    },
+    Subscribe {
+        id: String,
+        payload: Subscribe,
+    },
+    Complete {
+        id: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subscribe {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+    #[serde(rename = "extensions")]
+    _extensions: Option<Map<String, Value>>,
+}
+
+/// What the server says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum ServerMessage<'a> {
+    ConnectionAck,
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<Map<String, Value>>,
+    },
+    Next {
+        id: &'a str,
+        payload: &'a Answer,
+    },
+    Error {
+        id: &'a str,
+        payload: &'a [ServerError],
+    },
+    Complete {
+        id: &'a str,
+    },
+}
+
+impl ServerMessage<'_> {
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Tells an operation from later ones of the same id.
+pub(super) type Key = u64;
+
+/// What is to be done about a message.
+#[derive(Debug)]
+pub(super) enum Step {
+    Nothing,
+    Say(String),
+    /// Execute the request, and tell [`Protocol::ended`] when that is over.
+    Start {
+        key: Key,
+        id: String,
+        request: Box<Request>,
+    },
+    /// The same, but there are too many operations already: say so instead.
+    Overloaded {
+        id: String,
+    },
+    /// Whatever the operation still says is for nobody.
+    Stop {
+        key: Key,
+    },
+    Close(Closing),
+}
+
+/// Why the server closes a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Closing {
+    pub(super) code: u16,
+    pub(super) reason: String,
+}
+
+impl Closing {
+    pub(super) fn new(code: u16, reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        while reason.len() > REASON_BYTES_MAX {
+            reason.pop();
+        }
+        Self { code, reason }
+    }
+
+    pub(super) fn malformed(why: &str) -> Self {
+        Self::new(4400, why)
+    }
+}
+
+/// What one socket has come to.
+#[derive(Debug, Default)]
+pub(super) struct Protocol {
+    acknowledged: bool,
+    last_key: Key,
+    /// Operations that the client waits for, by their ids.
+    live: HashMap<String, Key>,
+    /// Those that have not ended, among them ones that the client has completed.
+    running: HashMap<Key, String>,
+}
+
+impl Protocol {
+    pub(super) fn receive(&mut self, text: &str) -> Step {
+        match serde_json::from_str(text) {
+            Err(wrong) => Step::Close(Closing::malformed(&format!("malformed message: {wrong}"))),
+            Ok(ClientMessage::ConnectionInit { .. }) if self.acknowledged => {
+                Step::Close(Closing::new(4429, "Too many initialisation requests"))
+            }
+            Ok(ClientMessage::ConnectionInit { .. }) => {
+                self.acknowledged = true;
+                Step::Say(ServerMessage::ConnectionAck.text())
+            }
+            Ok(ClientMessage::Ping { payload }) => Step::Say(ServerMessage::Pong { payload }.text()),
+            Ok(ClientMessage::Pong { .. }) => Step::Nothing,
+            Ok(ClientMessage::Subscribe { .. }) if !self.acknowledged => {
+                Step::Close(Closing::new(4401, "Unauthorized"))
+            }
+            Ok(ClientMessage::Subscribe { id, payload }) => self.subscribe(id, payload),
+            Ok(ClientMessage::Complete { id }) => match self.live.remove(&id) {
+                Some(key) => Step::Stop { key },
+                // It had just ended.
+                None => Step::Nothing,
+            },
+        }
+    }
+
+    fn subscribe(&mut self, id: String, payload: Subscribe) -> Step {
+        if id.is_empty() || id.len() > ID_BYTES_MAX {
+            return Step::Close(Closing::malformed(&format!(
+                "malformed message: id must be 1 to {ID_BYTES_MAX} bytes"
+            )));
+        }
+        if self.live.contains_key(&id) {
+            return Step::Close(Closing::new(4409, format!("Subscriber for {id} already exists")));
+        }
+        if self.running.len() >= OPERATIONS_MAX {
+            return Step::Overloaded { id };
+        }
+        self.last_key += 1;
+        let key = self.last_key;
+        self.live.insert(id.clone(), key);
+        self.running.insert(key, id.clone());
+        let mut request = Request::new(payload.query).variables(payload.variables.unwrap_or_default());
+        request.operation_name = payload.operation_name;
+        Step::Start { key, id, request: Box::new(request) }
+    }
+
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.acknowledged
+    }
+
+    /// Whether the client waits for what the operation says.
+    pub(super) fn is_live(&self, key: Key) -> bool {
+        self.running.get(&key).is_some_and(|id| self.live.get(id) == Some(&key))
+    }
+
+    /// The operation is over: its id is free.
+    pub(super) fn ended(&mut self, key: Key) {
+        let live = self.is_live(key);
+        if let Some(id) = self.running.remove(&key).filter(|_| live) {
+            self.live.remove(&id);
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn acknowledged() -> Protocol {
+        let mut protocol = Protocol::default();
+        assert_eq!(said(protocol.receive(r#"{"type":"connection_init"}"#)), json!({ "type": "connection_ack" }));
+        protocol
+    }
+
+    fn said(step: Step) -> Value {
+        let Step::Say(text) = step else { panic!("{step:?}") };
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn closed(step: Step) -> (u16, String) {
+        let Step::Close(closing) = step else { panic!("{step:?}") };
+        assert!(closing.reason.len() <= REASON_BYTES_MAX, "a close frame has no room for more");
+        (closing.code, closing.reason)
+    }
+
+    fn subscribe(id: &str) -> String {
+        json!({ "type": "subscribe", "id": id, "payload": { "query": "{ a }" } }).to_string()
+    }
+
+    fn started(step: Step) -> Key {
+        let Step::Start { key, .. } = step else { panic!("{step:?}") };
+        key
+    }
+
+    fn complete(id: &str) -> String {
+        json!({ "type": "complete", "id": id }).to_string()
+    }
+
+    #[test]
+    fn what_is_no_message_closes_the_socket() {
+        let long = json!({ "type": "subscribe", "id": "x".repeat(129), "payload": { "query": "" } }).to_string();
+        for text in [
+            "",
+            "x",
+            "[]",
+            "1",
+            "null",
+            "{}",
+            r#"{"type":1}"#,
+            r#"{"type":"start","id":"1"}"#,
+            r#"{"type":"next","id":"1"}"#,
+            r#"{"type":"subscribe"}"#,
+            r#"{"type":"subscribe","id":"1"}"#,
+            r#"{"type":"subscribe","id":1,"payload":{"query":""}}"#,
+            r#"{"type":"subscribe","id":"","payload":{"query":""}}"#,
+            r#"{"type":"subscribe","id":"1","payload":{}}"#,
+            r#"{"type":"subscribe","id":"1","payload":{"query":"","variables":[]}}"#,
+            r#"{"type":"subscribe","id":"1","payload":{"query":"","extensions":1}}"#,
+            r#"{"type":"complete"}"#,
+            r#"{"type":"ping","payload":1}"#,
+            r#"{"type":"connection_init","payload":"x"}"#,
+            &long,
+            &"[".repeat(60_000),
+            &format!("{{\"type\":\"{}\"}}", "ü".repeat(100)),
+        ] {
+            assert_eq!(closed(acknowledged().receive(text)).0, 4400, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_initialised_once_and_first() {
+        assert_eq!(closed(Protocol::default().receive(&subscribe("1"))), (4401, "Unauthorized".to_owned()));
+        let mut protocol = acknowledged();
+        assert!(protocol.is_acknowledged());
+        let again = protocol.receive(r#"{"type":"connection_init","payload":{}}"#);
+        assert_eq!(closed(again), (4429, "Too many initialisation requests".to_owned()));
+    }
+
+    #[test]
+    fn pings_are_answered_at_any_time() {
+        for mut protocol in [Protocol::default(), acknowledged()] {
+            assert_eq!(said(protocol.receive(r#"{"type":"ping"}"#)), json!({ "type": "pong" }));
+            let pong = said(protocol.receive(r#"{"type":"ping","payload":{"a":1}}"#));
+            assert_eq!(pong, json!({ "type": "pong", "payload": { "a": 1 } }));
+            assert!(matches!(protocol.receive(r#"{"type":"pong"}"#), Step::Nothing));
+        }
+    }
+
+    #[test]
+    fn an_id_is_taken_until_its_operation_ends() {
+        let mut protocol = acknowledged();
+        let first = started(protocol.receive(&subscribe("1")));
+        assert!(protocol.is_live(first));
+        let reason = "Subscriber for 1 already exists".to_owned();
+        assert_eq!(closed(protocol.receive(&subscribe("1"))), (4409, reason));
+        started(protocol.receive(&subscribe("2")));
+        protocol.ended(first);
+        let second = started(protocol.receive(&subscribe("1")));
+        assert!(!protocol.is_live(first) && protocol.is_live(second));
+        let long = "ü".repeat(64);
+        started(protocol.receive(&subscribe(&long)));
+        assert_eq!(closed(protocol.receive(&subscribe(&long))).0, 4409);
+    }
+
+    #[test]
+    fn what_a_completed_operation_still_says_is_not_that_of_the_next_with_its_id() {
+        let mut protocol = acknowledged();
+        let first = started(protocol.receive(&subscribe("1")));
+        assert!(matches!(protocol.receive(&complete("1")), Step::Stop { key } if key == first));
+        assert!(matches!(protocol.receive(&complete("1")), Step::Nothing), "twice is no matter");
+        let second = started(protocol.receive(&subscribe("1")));
+        assert!(!protocol.is_live(first) && protocol.is_live(second));
+        protocol.ended(first);
+        assert!(protocol.is_live(second), "the end of the first is not that of the second");
+        protocol.ended(second);
+        assert!(protocol.is_idle());
+    }
+
+    #[test]
+    fn operations_are_bounded_and_completed_ones_count_until_they_end() {
+        let mut protocol = acknowledged();
+        let keys: Vec<_> =
+            (0..OPERATIONS_MAX).map(|id| started(protocol.receive(&subscribe(&id.to_string())))).collect();
+        assert!(matches!(protocol.receive(&subscribe("more")), Step::Overloaded { id } if id == "more"));
+        assert!(matches!(protocol.receive(&complete("0")), Step::Stop { .. }));
+        assert!(matches!(protocol.receive(&subscribe("more")), Step::Overloaded { .. }));
+        protocol.ended(keys[0]);
+        started(protocol.receive(&subscribe("more")));
+    }
+}

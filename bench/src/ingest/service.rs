@@ -1,0 +1,113 @@
+//! The released binary, as people run it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, ensure};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+use super::usage::{self, Usage};
+use crate::server::Server;
+
+/// Where increments go.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A PostgreSQL database, without a service.
+    Alone,
+    /// A service on PostgreSQL.
+    Postgres,
+    /// A service on an SQLite file.
+    Sqlite,
+}
+
+/// A serving process; killed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Service {
+    child: Child,
+    address: String,
+    url: String,
+    database_process: i32,
+    _folder: TempDir,
+}
+
+/// Builds the binary that is measured: cargo knows whether there is anything to do.
+pub(super) fn build() -> anyhow::Result<()> {
+    let built = Command::new("cargo").args(["build", "--release", "--locked", "--package", "analytics"]).status()?;
+    ensure!(built.success(), "the service can't be built");
+    Ok(())
+}
+
+pub(super) fn binary() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().context("this binary lies in no folder")?.join("analytics"))
+}
+
+impl Service {
+    /// Serves on a free port, with all services, as soon as it says where.
+    pub(super) async fn start(server: &Server, place: Place, url: &str, arguments: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
+        let url = match place {
+            Place::Sqlite => format!("sqlite://{}", folder.path().join("analytics.db").display()),
+            Place::Alone | Place::Postgres => url.to_owned(),
+        };
+        let mut child = Command::new(binary()?)
+            .args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"])
+            .args(arguments.split_whitespace())
+            .env("DATABASE_URL", &url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("can't start the service")?;
+        let mut lines = BufReader::new(child.stdout.take().context("it has no standard output")?).lines();
+        let address = lines.find_map(|line| Some(line.ok()?.split_once("http://")?.1.trim_end_matches('/').to_owned()));
+        let address = address.context("the service did not start; see above")?;
+        Ok(Self { child, address, url, database_process: server.main_process()?, _folder: folder })
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn usage(&self) -> anyhow::Result<Usage> {
+        Usage::now(Some(self.process()?), self.database_process)
+    }
+
+    pub(super) fn memory_peak_bytes(&self) -> anyhow::Result<u64> {
+        usage::memory_peak_bytes(self.process()?)
+    }
+
+    /// The sum of all counts.
+    pub(super) async fn recorded(&self) -> anyhow::Result<u64> {
+        const SQL: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM page_views";
+        let views: i64 = if self.url.starts_with("sqlite") {
+            sqlx::query_scalar(SQL).fetch_one(&mut SqliteConnection::connect(&self.url).await?).await?
+        } else {
+            sqlx::query_scalar(SQL).fetch_one(&mut PgConnection::connect(&self.url).await?).await?
+        };
+        Ok(u64::try_from(views)?)
+    }
+
+    /// Ends it in order, which it must do.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        ensure!(Command::new("kill").arg(self.child.id().to_string()).status()?.success(), "can't stop the service");
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the service ended with {status}");
+        Ok(())
+    }
+
+    fn process(&self) -> anyhow::Result<i32> {
+        Ok(i32::try_from(self.child.id())?)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

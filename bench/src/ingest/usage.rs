@@ -1,0 +1,59 @@
+//! What processes have used of the processors.
+
+use anyhow::Context;
+use procfs::process::{Process, Stat, all_processes};
+
+/// Seconds on a processor, in user and in kernel mode.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Usage {
+    /// The service's process, if there is one.
+    pub(super) service_s: Option<f64>,
+    /// All of the database server's processes.
+    pub(super) database_s: f64,
+    /// This process.
+    pub(super) own_s: f64,
+}
+
+impl Usage {
+    /// So far.
+    pub(super) fn now(service: Option<i32>, database: i32) -> anyhow::Result<Self> {
+        let service_s = service.map(|id| anyhow::Ok(seconds(&Process::new(id)?.stat()?))).transpose()?;
+        let own_s = seconds(&Process::myself()?.stat()?);
+        let mut ticks = 0;
+        for process in all_processes()? {
+            // A process that has ended since is counted by its parent.
+            let Ok(stat) = process.and_then(|process| process.stat()) else { continue };
+            if stat.pid == database {
+                ticks += stat.utime + stat.stime + u64::try_from(stat.cutime + stat.cstime)?;
+            } else if stat.ppid == database {
+                ticks += stat.utime + stat.stime;
+            }
+        }
+        Ok(Self { service_s, database_s: in_seconds(ticks), own_s })
+    }
+
+    /// Since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            service_s: self.service_s.zip(before.service_s).map(|(now, before)| now - before),
+            database_s: self.database_s - before.database_s,
+            own_s: self.own_s - before.own_s,
+        }
+    }
+}
+
+/// The most memory that a process had, resident, so far.
+pub(super) fn memory_peak_bytes(process: i32) -> anyhow::Result<u64> {
+    let kib =
+        Process::new(process)?.status()?.vmhwm.context("the kernel does not say the peak of a process's memory")?;
+    Ok(kib * 1_024)
+}
+
+fn seconds(stat: &Stat) -> f64 {
+    in_seconds(stat.utime + stat.stime)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "hundredths of a second, for hours at most")]
+fn in_seconds(ticks: u64) -> f64 {
+    ticks as f64 / procfs::ticks_per_second() as f64
+}
