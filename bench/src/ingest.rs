@@ -151,7 +151,7 @@ async fn measure_once(server: &mut Server, plan: &Plan, serve: &str) -> anyhow::
     let measured = if plan.place == Place::Alone {
         Measured { sent: baseline::run(server, &url, plan).await?, batch, memory_peak_bytes: None }
     } else {
-        let service = Service::start(server, plan.place, &url, serve).await?;
+        let service = Service::start(server, plan.place, &url, &serve.split_whitespace().collect::<Vec<_>>()).await?;
         let load = Load { address: service.address(), connections: plan.connections, pace: plan.pace };
         let sent = load.run(bodies::bodies(batch), WARM_UP, plan.duration, || service.usage()).await?;
         let memory_peak_bytes = Some(service.memory_peak_bytes()?);

@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 64;
 /// How often a question is asked before it is measured: plans and pages are cached.
 const ASKED_BEFORE: u32 = 10;
 /// Nothing is refreshed meanwhile.
-const NO_REFRESH: &str = "--report-kind table --refresh-cron '0 0 0 1 1 *'";
+const NO_REFRESH: [&str; 4] = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *"];
 
 /// A question in GraphQL and in SQL, and where the same number is in both answers.
 struct Question {
@@ -55,8 +55,9 @@ pub(crate) async fn run(settings: &ReportSettings) -> anyhow::Result<()> {
     dataset.settle(&progress).await?;
     progress.print(HEAD);
     let questions = questions();
-    let cold = Service::start(&server, Place::Postgres, &dataset.url, &format!("{NO_REFRESH} --cache-bytes 0")).await?;
-    let warm = Service::start(&server, Place::Postgres, &dataset.url, NO_REFRESH).await?;
+    let without_cache = [NO_REFRESH.as_slice(), &["--cache-bytes", "0"]].concat();
+    let cold = Service::start(&server, Place::Postgres, &dataset.url, &without_cache).await?;
+    let warm = Service::start(&server, Place::Postgres, &dataset.url, &NO_REFRESH).await?;
     for question in &questions {
         progress.step(question.name);
         let row = measure(question, &mut dataset, &cold, &warm, settings).await?;

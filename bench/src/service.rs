@@ -50,7 +50,7 @@ pub(crate) fn binary() -> anyhow::Result<PathBuf> {
 
 impl Service {
     /// Serves on a free port, with all services, as soon as it says where.
-    pub(crate) async fn start(server: &Server, place: Place, url: &str, arguments: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(server: &Server, place: Place, url: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
         let url = match place {
             Place::Sqlite => format!("sqlite://{}", folder.path().join("analytics.db").display()),
@@ -58,7 +58,7 @@ impl Service {
         };
         let mut child = Command::new(binary()?)
             .args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"])
-            .args(arguments.split_whitespace())
+            .args(arguments)
             .env("DATABASE_URL", &url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
