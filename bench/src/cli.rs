@@ -24,6 +24,35 @@ pub(crate) enum Command {
     /// Recording over HTTP against the released binary: single increments and batches, on both databases, and what the
     /// database does alone
     Ingest(IngestSettings),
+    /// Reports: from the report and from the counts, cold and warm
+    Report(ReportSettings),
+    /// Subscribers of freshness and of a report: their memory, and when the last one is told
+    Subscribers(SubscriberSettings),
+}
+
+/// How reports are measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReportSettings {
+    /// The number of hourly rows, a multiple of 10,000
+    #[arg(long, default_value_t = 5 * MILLION, value_parser = parse_rows)]
+    pub(crate) rows: u64,
+    /// How often each question is asked of the database and of the service without its cache, one after the other
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) asked: u32,
+    /// How long the service is asked with its cache, by many at once
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+}
+
+/// How subscribers are measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SubscriberSettings {
+    /// How many subscribe at once
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=25_000))]
+    pub(crate) subscribers: u32,
+    /// How many refreshes they are told of
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) refreshes: u32,
 }
 
 /// How recording is measured.

@@ -26,6 +26,7 @@ pub(crate) struct ServiceSettings {
 #[derive(Debug)]
 pub(crate) struct Dataset {
     name: String,
+    pub(crate) url: String,
     pub(crate) database: Database,
     pub(crate) refresher: Refresher,
     /// For what the benchmark itself asks: a connection that no pool of the service has.
@@ -47,11 +48,13 @@ impl Dataset {
         let (recorder, committer) = Recorder::new(&database, &settings.recorder);
         let mut committing = JoinSet::new();
         committing.spawn(committer.run(Default::default()));
+        let admin = PgConnection::connect(&url).await?;
         let mut dataset = Self {
             name,
+            url,
             refresher: Refresher::new(&database),
             database,
-            admin: PgConnection::connect(&url).await?,
+            admin,
             last_hour: Hour::containing(clock::process_now()).plus(-1),
             recorder,
             committing,
@@ -116,6 +119,13 @@ impl Dataset {
     pub(crate) async fn change(&self) -> anyhow::Result<()> {
         let increments: anyhow::Result<Vec<_>> = (0..PAGES).map(|page| increment(page, self.last_hour)).collect();
         self.recorder.record(Request::new(increments?, None)).await.context("can't record the change")?;
+        Ok(())
+    }
+
+    /// Records one view of one page in the last hour.
+    pub(crate) async fn change_one(&self) -> anyhow::Result<()> {
+        let request = Request::new(vec![increment(0, self.last_hour)?], None);
+        self.recorder.record(request).await.context("can't record the change")?;
         Ok(())
     }
 

@@ -3,26 +3,20 @@
 mod baseline;
 mod bodies;
 mod import;
-mod load;
-mod service;
-mod usage;
 
 use std::time::Duration;
 
 use anyhow::ensure;
-use hdrhistogram::Histogram;
 
 use crate::{
     cli::IngestSettings,
     figures::{self, median_by},
+    load::{Load, Pace, Sent, quantile_ms},
     machine,
     server::Server,
+    service::{self, Place, Service},
     terminal::Progress,
 };
-use bodies::Bodies;
-use load::{Load, Pace};
-use service::{Place, Service};
-use usage::Usage;
 
 /// How long a load runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -33,9 +27,6 @@ const PACED_CONNECTIONS: usize = 256;
 /// Too many, for a minute.
 const OVERLOAD_CONNECTIONS: usize = 4_096;
 const OVERLOAD: Duration = Duration::from_secs(60);
-/// Greater latencies are counted as this one, in microseconds.
-const LATENCY_MAX_US: u64 = 600_000_000;
-const LATENCY_DIGITS: u8 = 3;
 /// How much longer batches are sent to see whether memory grows.
 const LONGER: u32 = 10;
 
@@ -53,12 +44,8 @@ struct Plan {
 /// What came out of one run.
 #[derive(Debug)]
 struct Measured {
-    increments_per_s: f64,
-    /// From the request, or from when it was due, to the answer, in microseconds; of what was accepted.
-    latency: Histogram<u64>,
-    refused: u64,
-    usage: Usage,
-    increments: u64,
+    sent: Sent,
+    batch: usize,
     memory_peak_bytes: Option<u64>,
 }
 
@@ -85,7 +72,7 @@ pub(crate) async fn run(settings: &IngestSettings) -> anyhow::Result<()> {
         progress.part(&name);
         let measured = measure(&mut server, &plan, &settings.serve, &progress).await?;
         if plan.batch == 1 && plan.connections == PACED_CONNECTIONS && plan.place == Place::Postgres {
-            single_rate = single_rate.or(Some(measured.increments_per_s));
+            single_rate = single_rate.or(Some(measured.sent.per_second()));
         }
         progress.print(&measured.row(&name));
     }
@@ -155,56 +142,51 @@ async fn measure(server: &mut Server, plan: &Plan, serve: &str, progress: &Progr
         progress.step(format!("run {run} of {}", plan.runs));
         runs.push(measure_once(server, plan, serve).await?);
     }
-    median_by(runs, |measured| measured.increments_per_s).ok_or_else(|| anyhow::anyhow!("nothing was measured"))
+    median_by(runs, |measured| measured.sent.per_second()).ok_or_else(|| anyhow::anyhow!("nothing was measured"))
 }
 
 async fn measure_once(server: &mut Server, plan: &Plan, serve: &str) -> anyhow::Result<Measured> {
     let (name, url) = server.create_database().await?;
+    let batch = plan.batch;
     let measured = if plan.place == Place::Alone {
-        baseline::run(server, &url, plan).await?
+        Measured { sent: baseline::run(server, &url, plan).await?, batch, memory_peak_bytes: None }
     } else {
-        let service = Service::start(server, plan.place, &url, serve).await?;
+        let service = Service::start(server, plan.place, &url, &serve.split_whitespace().collect::<Vec<_>>()).await?;
         let load = Load { address: service.address(), connections: plan.connections, pace: plan.pace };
-        let sent = load.run(Bodies::new(plan.batch), WARM_UP, plan.duration, || service.usage()).await?;
+        let sent = load.run(bodies::bodies(batch), WARM_UP, plan.duration, || service.usage()).await?;
         let memory_peak_bytes = Some(service.memory_peak_bytes()?);
         let recorded = service.recorded().await?;
         // Without an answer nobody knows; everything else is certain.
-        let certain = sent.acknowledged..=sent.acknowledged + sent.unknown;
+        let requests = u64::try_from(batch)?;
+        let certain = sent.acknowledged * requests..=(sent.acknowledged + sent.unknown) * requests;
         ensure!(certain.contains(&recorded), "{recorded} increments are recorded, {certain:?} were acknowledged");
         service.stop()?;
-        Measured { memory_peak_bytes, ..sent.measured }
+        Measured { sent, batch, memory_peak_bytes }
     };
     server.drop_database(&name).await?;
     Ok(measured)
 }
 
 impl Measured {
-    /// Of requests with `batch` increments each, those accepted within `duration`.
-    fn new(latency: Histogram<u64>, batch: u64, refused: u64, usage: Usage, duration: Duration) -> Self {
-        let increments = latency.len() * batch;
-        #[expect(clippy::cast_precision_loss, reason = "a rate, rounded when it is printed")]
-        let increments_per_s = increments as f64 / duration.as_secs_f64();
-        Self { increments_per_s, latency, refused, usage, increments, memory_peak_bytes: None }
-    }
-
     const HEAD: &str = "| load | increments/s | p50 ms | p99 ms | refused | CPU s per million: server | database | load generator | peak memory of the server, MiB |";
     const RULE: &str = "| --- | --: | --: | --: | --: | --: | --: | --: | --: |";
 
     fn row(&self, name: &str) -> String {
-        let ms = |quantile| figures::ms(Duration::from_micros(self.latency.value_at_quantile(quantile)));
-        #[expect(clippy::cast_precision_loss, reason = "printed with two digits")]
-        let millions = self.increments as f64 / 1e6;
+        let Sent { latency, refused, usage, duration, .. } = &self.sent;
+        #[expect(clippy::cast_precision_loss, reason = "printed with three digits")]
+        let increments_per_s = self.sent.per_second() * self.batch as f64;
+        let millions = increments_per_s * duration.as_secs_f64() / 1e6;
         let cpu = |seconds: Option<f64>| seconds.map_or_else(|| "–".to_owned(), |s| format!("{:.2}", s / millions));
         let memory = self.memory_peak_bytes.and_then(|bytes| i64::try_from(bytes).ok());
         format!(
             "| {name} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            figures::count(format!("{:.0}", self.increments_per_s)),
-            ms(0.5),
-            ms(0.99),
-            figures::count(self.refused),
-            cpu(self.usage.service_s),
-            cpu(Some(self.usage.database_s)),
-            cpu(Some(self.usage.own_s)),
+            figures::count(format!("{increments_per_s:.0}")),
+            quantile_ms(latency, 0.5),
+            quantile_ms(latency, 0.99),
+            figures::count(refused),
+            cpu(usage.service_s),
+            cpu(Some(usage.database_s)),
+            cpu(Some(usage.own_s)),
             memory.map_or_else(|| "–".to_owned(), figures::mib),
         )
     }

@@ -6,12 +6,17 @@ mod dataset;
 mod figures;
 mod ingest;
 mod latency;
+mod load;
 mod machine;
 mod measure;
+mod report;
 mod scale;
 mod server;
+mod service;
 mod stage;
+mod subscribers;
 mod terminal;
+mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command, RefreshSettings};
@@ -24,6 +29,8 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Refresh(settings) => refresh(&settings).await,
         Command::Ingest(settings) => ingest::run(&settings).await,
+        Command::Report(settings) => report::run(&settings).await,
+        Command::Subscribers(settings) => subscribers::run(&settings).await,
     }
 }
 

@@ -57,6 +57,11 @@ impl Server {
 
     /// One of this process's own: in a temporary folder, on a free port, gone with this process.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more settings.
+    pub(crate) async fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?.keep();
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -65,7 +70,7 @@ impl Server {
             .arg(programs)
             .arg(&folder)
             .arg(port.to_string())
-            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(SETTINGS.iter().chain(settings).flat_map(|setting| ["-c", setting]))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -102,6 +107,12 @@ impl Server {
         let folder = self.folder.as_ref().context("only an own server's processes are known")?;
         let file = std::fs::read_to_string(folder.join("data/postmaster.pid"))?;
         Ok(file.lines().next().unwrap_or_default().parse()?)
+    }
+
+    /// What an own server has logged so far.
+    pub(crate) fn log(&self) -> anyhow::Result<String> {
+        let folder = self.folder.as_ref().context("only an own server's log is known")?;
+        Ok(std::fs::read_to_string(folder.join("log"))?)
     }
 
     /// Creates an empty database and returns its name and its address.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use entity::{Database, Hour, clock};
-use hdrhistogram::Histogram;
 use sqlx::{Connection, PgConnection};
 use tokio::{
     sync::Mutex,
@@ -11,13 +10,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{LATENCY_DIGITS, LATENCY_MAX_US, Measured, Plan, WARM_UP, bodies, usage::Usage};
-use crate::{dataset::service_settings, server::Server};
+use super::{Plan, WARM_UP, bodies};
+use crate::{
+    dataset::service_settings,
+    load::{Sent, latencies},
+    server::Server,
+    usage::Usage,
+};
 
 type Pages = Arc<Mutex<Box<dyn Iterator<Item = String> + Send>>>;
 
 /// Sessions that each commit one increment after the other, as prepared statements.
-pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Result<Measured> {
+pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Result<Sent> {
     let mut admin = PgConnection::connect(url).await?;
     migrate(url).await?;
     let pages: Pages = Arc::new(Mutex::new(bodies::pages()));
@@ -31,7 +35,7 @@ pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Resu
     let before = Usage::now(None, server.main_process()?)?;
     sleep_until(end).await;
     let usage = Usage::now(None, server.main_process()?)?.since(before);
-    let mut latency = Histogram::new_with_max(LATENCY_MAX_US, LATENCY_DIGITS)?;
+    let mut latency = latencies()?;
     let mut committed = 0;
     for session in sessions.join_all().await {
         let (all, latencies_us) = session?;
@@ -40,7 +44,8 @@ pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Resu
     }
     let views: i64 = sqlx::query_scalar("SELECT sum(views)::bigint FROM page_views").fetch_one(&mut admin).await?;
     anyhow::ensure!(views == committed, "{views} increments are recorded, {committed} were committed");
-    Ok(Measured::new(latency, 1, 0, usage, plan.duration))
+    let acknowledged = u64::try_from(committed)?;
+    Ok(Sent { latency, refused: 0, usage, duration: plan.duration, acknowledged, unknown: 0 })
 }
 
 async fn migrate(url: &str) -> anyhow::Result<()> {

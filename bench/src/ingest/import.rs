@@ -10,13 +10,11 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use super::{
-    bodies,
-    service::{self, Place},
-};
+use super::bodies;
 use crate::{
     figures::{self, median},
     server::Server,
+    service::{self, Place},
     terminal::Progress,
 };
 

@@ -5,18 +5,18 @@ use procfs::process::{Process, Stat, all_processes};
 
 /// Seconds on a processor, in user and in kernel mode.
 #[derive(Copy, Clone, Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// The service's process, if there is one.
-    pub(super) service_s: Option<f64>,
+    pub(crate) service_s: Option<f64>,
     /// All of the database server's processes.
-    pub(super) database_s: f64,
+    pub(crate) database_s: f64,
     /// This process.
-    pub(super) own_s: f64,
+    pub(crate) own_s: f64,
 }
 
 impl Usage {
     /// So far.
-    pub(super) fn now(service: Option<i32>, database: i32) -> anyhow::Result<Self> {
+    pub(crate) fn now(service: Option<i32>, database: i32) -> anyhow::Result<Self> {
         let service_s = service.map(|id| anyhow::Ok(seconds(&Process::new(id)?.stat()?))).transpose()?;
         let own_s = seconds(&Process::myself()?.stat()?);
         let mut ticks = 0;
@@ -33,7 +33,7 @@ impl Usage {
     }
 
     /// Since `before`.
-    pub(super) fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self {
             service_s: self.service_s.zip(before.service_s).map(|(now, before)| now - before),
             database_s: self.database_s - before.database_s,
@@ -43,7 +43,7 @@ impl Usage {
 }
 
 /// The most memory that a process had, resident, so far.
-pub(super) fn memory_peak_bytes(process: i32) -> anyhow::Result<u64> {
+pub(crate) fn memory_peak_bytes(process: i32) -> anyhow::Result<u64> {
     let kib =
         Process::new(process)?.status()?.vmhwm.context("the kernel does not say the peak of a process's memory")?;
     Ok(kib * 1_024)
@@ -56,4 +56,11 @@ fn seconds(stat: &Stat) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "hundredths of a second, for hours at most")]
 fn in_seconds(ticks: u64) -> f64 {
     ticks as f64 / procfs::ticks_per_second() as f64
+}
+
+/// The memory that a process has now, resident.
+pub(crate) fn memory_bytes(process: i32) -> anyhow::Result<u64> {
+    let kib =
+        Process::new(process)?.status()?.vmrss.context("the kernel does not say how much memory a process has")?;
+    Ok(kib * 1_024)
 }

@@ -10,12 +10,14 @@ use anyhow::{Context, ensure};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
-use super::usage::{self, Usage};
-use crate::server::Server;
+use crate::{
+    server::Server,
+    usage::{self, Usage},
+};
 
 /// Where increments go.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A PostgreSQL database, without a service.
     Alone,
     /// A service on PostgreSQL.
@@ -26,7 +28,7 @@ pub(super) enum Place {
 
 /// A serving process; killed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(crate) struct Service {
     child: Child,
     address: String,
     url: String,
@@ -35,20 +37,20 @@ pub(super) struct Service {
 }
 
 /// Builds the binary that is measured: cargo knows whether there is anything to do.
-pub(super) fn build() -> anyhow::Result<()> {
+pub(crate) fn build() -> anyhow::Result<()> {
     let built = Command::new("cargo").args(["build", "--release", "--locked", "--package", "analytics"]).status()?;
     ensure!(built.success(), "the service can't be built");
     Ok(())
 }
 
-pub(super) fn binary() -> anyhow::Result<PathBuf> {
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     Ok(own.parent().context("this binary lies in no folder")?.join("analytics"))
 }
 
 impl Service {
     /// Serves on a free port, with all services, as soon as it says where.
-    pub(super) async fn start(server: &Server, place: Place, url: &str, arguments: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(server: &Server, place: Place, url: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
         let url = match place {
             Place::Sqlite => format!("sqlite://{}", folder.path().join("analytics.db").display()),
@@ -56,7 +58,7 @@ impl Service {
         };
         let mut child = Command::new(binary()?)
             .args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"])
-            .args(arguments.split_whitespace())
+            .args(arguments)
             .env("DATABASE_URL", &url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -68,20 +70,24 @@ impl Service {
         Ok(Self { child, address, url, database_process: server.main_process()?, _folder: folder })
     }
 
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    pub(super) fn usage(&self) -> anyhow::Result<Usage> {
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         Usage::now(Some(self.process()?), self.database_process)
     }
 
-    pub(super) fn memory_peak_bytes(&self) -> anyhow::Result<u64> {
+    pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {
+        usage::memory_bytes(self.process()?)
+    }
+
+    pub(crate) fn memory_peak_bytes(&self) -> anyhow::Result<u64> {
         usage::memory_peak_bytes(self.process()?)
     }
 
     /// The sum of all counts.
-    pub(super) async fn recorded(&self) -> anyhow::Result<u64> {
+    pub(crate) async fn recorded(&self) -> anyhow::Result<u64> {
         const SQL: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM page_views";
         let views: i64 = if self.url.starts_with("sqlite") {
             sqlx::query_scalar(SQL).fetch_one(&mut SqliteConnection::connect(&self.url).await?).await?
@@ -92,7 +98,7 @@ impl Service {
     }
 
     /// Ends it in order, which it must do.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         ensure!(Command::new("kill").arg(self.child.id().to_string()).status()?.success(), "can't stop the service");
         let status = self.child.wait()?;
         ensure!(status.success(), "the service ended with {status}");

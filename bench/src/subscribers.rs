@@ -1,0 +1,235 @@
+//! Many subscribers of one service: what each takes, and when the last one is told of a refresh.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use chrono::{DateTime, Utc};
+use entity::clock;
+use futures_util::{SinkExt, StreamExt};
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor};
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
+use tokio_tungstenite::{
+    client_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use crate::{
+    cli::SubscriberSettings,
+    dataset::{Dataset, PAGES},
+    figures,
+    load::{self, quantile_ms},
+    machine,
+    server::Server,
+    service::{self, Place, Service},
+    terminal::Progress,
+};
+
+/// What is subscribed to: names, and selections that say which refresh it is.
+const SUBSCRIPTIONS: [(&str, &str); 2] = [
+    ("freshness", "subscription { freshness { refreshId status asOf } }"),
+    (
+        "report",
+        "subscription { report { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } } }",
+    ),
+];
+/// How many connect at the same time.
+const CONNECTING_MAX: usize = 200;
+/// The longest that is waited for everybody to be told.
+const TOLD_MAX: Duration = Duration::from_secs(60);
+/// The service's database user, to tell its statements from this program's.
+const USER: &str = "served";
+
+/// Who was told of which refresh, and how long after it was over.
+#[derive(Debug, Default)]
+struct Board {
+    told: Mutex<HashMap<i64, Vec<DateTime<Utc>>>>,
+    changed: Notify,
+}
+
+/// Measures both subscriptions and prints the table.
+pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
+    service::build()?;
+    let mut server = Server::start_with(&["log_statement=all", "log_line_prefix=%u|"]).await?;
+    machine::print_head(&server).await?;
+    let progress = Progress::new();
+    progress.print(&format!(
+        "\n{} subscribers, {} refreshes:\n\n| subscription | KiB each | told after ms: p50 | p99 | most | statements of the service for each refresh |\n\
+         | --- | --: | --: | --: | --: | --: |",
+        figures::count(settings.subscribers),
+        settings.refreshes
+    ));
+    for (name, query) in SUBSCRIPTIONS {
+        progress.part(name);
+        let mut dataset = Dataset::create(&mut server, u64::from(PAGES) * 24, &progress).await?;
+        dataset.convert_to_table().await?;
+        dataset.refresher.refresh(wolf::Turn::Wait, None).await?;
+        let row = measure(&server, &mut dataset, name, query, settings, &progress).await?;
+        progress.print(&row);
+        dataset.drop(&server).await?;
+    }
+    Ok(())
+}
+
+async fn measure(
+    server: &Server,
+    dataset: &mut Dataset,
+    name: &str,
+    query: &str,
+    settings: &SubscriberSettings,
+    progress: &Progress,
+) -> anyhow::Result<String> {
+    let made = format!("DROP ROLE IF EXISTS {USER}; CREATE ROLE {USER} SUPERUSER LOGIN");
+    dataset.admin.execute(AssertSqlSafe(made)).await?;
+    let url = dataset.url.replacen("postgres@", &format!("{USER}@"), 1);
+    ensure!(url != dataset.url, "the address of the database has no user");
+    // Refreshes are this program's.
+    let arguments = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *"];
+    let service = Service::start(server, Place::Postgres, &url, &arguments).await?;
+    let board = Arc::new(Board::default());
+    progress.step("connects");
+    let before = service.memory_bytes()?;
+    let mut subscribers = JoinSet::new();
+    connect(&service, query, settings.subscribers, &board, &mut subscribers).await?;
+    let each = (service.memory_bytes()? - before).div_ceil(u64::from(settings.subscribers));
+    let (mut latency, mut statements) = (load::latencies()?, 0);
+    for number in 1..=settings.refreshes {
+        progress.step(format!("refresh {number} of {}", settings.refreshes));
+        dataset.change_one().await?;
+        let said = server.log()?.len();
+        refresh(dataset, &board, settings.subscribers, &mut latency).await?;
+        statements += said_by_service(&server.log()?[said..]);
+    }
+    subscribers.shutdown().await;
+    service.stop()?;
+    #[expect(clippy::cast_precision_loss, reason = "printed with a digit")]
+    let kib = each as f64 / 1_024.0;
+    Ok(format!(
+        "| {name} | {kib:.1} | {} | {} | {} | {:.1} |",
+        quantile_ms(&latency, 0.5),
+        quantile_ms(&latency, 0.99),
+        quantile_ms(&latency, 1.0),
+        f64::from(statements) / f64::from(settings.refreshes),
+    ))
+}
+
+/// Refreshes, and waits until everybody has been told.
+async fn refresh(
+    dataset: &mut Dataset,
+    board: &Board,
+    subscribers: u32,
+    latency: &mut Histogram<u64>,
+) -> anyhow::Result<()> {
+    let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::Turn::Wait, None).await? else {
+        bail!("somebody else refreshes")
+    };
+    // Read from the clock right before the commit: what is counted begins no later than the commit.
+    let finished_at: DateTime<Utc> = sqlx::query_scalar("SELECT finished_at FROM report_refreshes WHERE id = $1")
+        .bind(done.id)
+        .fetch_one(&mut dataset.admin)
+        .await?;
+    let all = timeout(TOLD_MAX, async {
+        loop {
+            let changed = board.changed.notified();
+            if board.told_of(done.id) >= usize::try_from(subscribers).unwrap_or(usize::MAX) {
+                return;
+            }
+            changed.await;
+        }
+    });
+    all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(done.id)))?;
+    for at in board.lock().remove(&done.id).unwrap_or_default() {
+        latency.saturating_record(u64::try_from((at - finished_at).num_microseconds().unwrap_or_default())?);
+    }
+    Ok(())
+}
+
+async fn connect(
+    service: &Service,
+    query: &str,
+    subscribers: u32,
+    board: &Arc<Board>,
+    running: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let mut opening = futures_util::stream::iter(0..subscribers)
+        .map(|_| Subscriber::open(service.address(), query))
+        .buffer_unordered(CONNECTING_MAX);
+    while let Some(subscriber) = opening.next().await {
+        running.spawn(subscriber?.listen(Arc::clone(board)));
+    }
+    Ok(())
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
+
+/// A client of the protocol `graphql-transport-ws`.
+struct Subscriber(Socket);
+
+impl Subscriber {
+    /// As soon as it has its first value.
+    async fn open(address: &str, query: &str) -> anyhow::Result<Self> {
+        let mut request = format!("ws://{address}/graphql").into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        let (socket, _) = client_async(request, stream).await?;
+        let mut subscriber = Self(socket);
+        subscriber.say(json!({ "type": "connection_init" })).await?;
+        ensure!(subscriber.hear().await?["type"] == "connection_ack", "the service did not acknowledge");
+        subscriber.say(json!({ "type": "subscribe", "id": "1", "payload": { "query": query } })).await?;
+        let first = subscriber.hear().await?;
+        ensure!(first["type"] == "next", "the first value is {first}");
+        Ok(subscriber)
+    }
+
+    async fn say(&mut self, message: Value) -> anyhow::Result<()> {
+        Ok(self.0.send(Message::text(message.to_string())).await?)
+    }
+
+    async fn hear(&mut self) -> anyhow::Result<Value> {
+        loop {
+            match self.0.next().await.context("the service closed a socket")?? {
+                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Close(frame) => bail!("the service closed a socket: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes every refresh that is over.
+    async fn listen(mut self, board: Arc<Board>) -> anyhow::Result<()> {
+        loop {
+            let message = self.hear().await?;
+            let data = &message["payload"]["data"];
+            let freshness = if data["freshness"].is_null() { &data["report"]["freshness"] } else { &data["freshness"] };
+            let id = freshness["refreshId"].as_str().and_then(|id| id.parse::<i64>().ok());
+            if let Some(id) = id.filter(|_| freshness["status"] != "REFRESHING") {
+                board.lock().entry(id).or_default().push(clock::process_now());
+                board.changed.notify_one();
+            }
+        }
+    }
+}
+
+impl Board {
+    fn told_of(&self, refresh: i64) -> usize {
+        self.lock().get(&refresh).map_or(0, Vec::len)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Vec<DateTime<Utc>>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many statements of the service's are in a part of the log.
+fn said_by_service(log: &str) -> u32 {
+    let own = log.lines().filter(|line| {
+        let (user, rest) = line.split_once('|').unwrap_or_default();
+        user == USER && (rest.contains("execute ") || rest.contains("statement: "))
+    });
+    u32::try_from(own.count()).unwrap_or(u32::MAX)
+}
