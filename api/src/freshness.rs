@@ -193,12 +193,16 @@ impl FreshnessFeed {
         (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
     }
 
-    /// The freshness now, from the database.
+    /// The freshness now, from the database; everybody learns of it.
     ///
     /// # Errors
     /// When the database can't be asked.
     pub async fn read(&self) -> Result<Freshness, DbErr> {
-        Freshness::read(&self.db).await
+        // Before it is read: what is confirmed is no newer.
+        let read_at = Instant::now();
+        let freshness = Freshness::read(&self.db).await?;
+        self.publish(freshness.clone(), Some(read_at));
+        Ok(freshness)
     }
 
     /// The newest freshness that has been heard of, unless that was too long ago to go by: then the database has to
@@ -301,16 +305,11 @@ impl FreshnessTail {
 
     async fn publish(&self, bell: &Notify) {
         loop {
-            // Before it is read: what is confirmed is no newer.
-            let read_at = Instant::now();
-            match self.feed.read().await {
-                Ok(freshness) => self.feed.publish(freshness, Some(read_at)),
-                Err(error) => {
-                    debug!(error = &error as &dyn Error, "freshness can't be read");
-                    // Time passes all the same: what is known may become overdue.
-                    let known = self.feed.board.borrow().news.clone();
-                    known.into_iter().for_each(|news| self.feed.publish(news.freshness, None));
-                }
+            if let Err(error) = self.feed.read().await {
+                debug!(error = &error as &dyn Error, "freshness can't be read");
+                // Time passes all the same: what is known may become overdue.
+                let known = self.feed.board.borrow().news.clone();
+                known.into_iter().for_each(|news| self.feed.publish(news.freshness, None));
             }
             let pause = poll(self.feed.kind).min(self.until_overdue());
             tokio::select! { () = bell.notified() => {} () = sleep(pause) => {} }

@@ -189,6 +189,20 @@ on_all_databases! {
         assert_eq!(ask(&app, &deaf, totals).await["totals"]["views"], 7);
     }
 
+    async fn what_has_been_shown_once_is_never_followed_by_something_older(app: TestApp) {
+        // Nobody runs this feed's tail.
+        let (feed, _tail) = FreshnessFeed::new(&app.database);
+        let reader = ReportReader::new(&app.database, feed, &ReportSettings { cache_bytes: 1_000_000 });
+        for _ in 0..2 {
+            reader.answer().await.unwrap();
+            let done = app.refresh().await;
+            let own = reader.own_answer().await.unwrap();
+            assert_eq!(own.freshness().refresh_id, done.id);
+            drop(own);
+            assert_eq!(reader.answer().await.unwrap().freshness().refresh_id, done.id);
+        }
+    }
+
     async fn sums_agree_in_every_answer_while_refreshes_run(app: TestApp) {
         let app = Arc::new(app);
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;

@@ -79,17 +79,16 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn own_answer(&self) -> Result<Answer, ReportError> {
-        self.snapshot().await.map(Answer::of_snapshot)
+        let snapshot = self.snapshot().await?;
+        // Whoever asks after somebody has seen this must not be shown something older.
+        self.feed.learn(snapshot.freshness.clone());
+        Ok(Answer::of_snapshot(snapshot))
     }
 
     async fn shared_answer(&self) -> Result<Answer, ReportError> {
         let known = match self.feed.known() {
             Some(known) => known,
-            None => {
-                let read = self.feed.read().await?;
-                self.feed.learn(read.clone());
-                read
-            }
+            None => self.feed.read().await?,
         };
         Ok(self.answer_of(known))
     }
