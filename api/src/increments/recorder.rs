@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use entity::{Database, DatabaseKind};
+use entity::Database;
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::yield_now,
@@ -111,12 +111,12 @@ impl Recorder {
         // Every request holds at least one increment, so the semaphore is always the narrower bound.
         let (sender, receiver) = mpsc::channel(capacity);
         let timeout = Duration::from_millis(settings.record_timeout_ms);
+        let store = Store::new(database);
         let committer = Committer {
             queue: Mutex::new(receiver),
-            store: Store::new(database),
+            committers: settings.committers.min(store.transactions_max()),
+            store,
             known: KnownPages::new(),
-            // SQLite has one writer.
-            committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
             timeout,
         };
         (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), timeout }, committer)
@@ -197,11 +197,9 @@ impl Committer {
         while let Some(mut group) = groups.pop() {
             // Its callers have been told that it was not recorded in time: now it need not be.
             group.retain(|submission| Instant::now() < submission.deadline);
-            if group.is_empty() {
-                continue;
-            }
+            let Some(last) = group.iter().map(|submission| submission.deadline).max() else { continue };
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-            match self.commit_in_time(&requests).await {
+            match self.commit_in_time(&requests, last).await {
                 Err(StoreError::Refused(source)) if group.len() > 1 => {
                     warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
                     let rest = group.split_off(group.len().div_euclid(2));
@@ -212,16 +210,17 @@ impl Committer {
         }
     }
 
-    async fn commit_in_time(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
-        let committed = timeout(self.timeout, self.commit_with_retries(requests)).await;
+    /// What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will find it.
+    async fn commit_in_time(&self, requests: &[&Request], begin_by: Instant) -> Result<Committed, StoreError> {
+        let committed = timeout(self.timeout, self.commit_with_retries(requests, begin_by)).await;
         committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// A transaction that failed for a conflict was rolled back: the same again counts once.
-    async fn commit_with_retries(&self, requests: &[&Request]) -> Result<Committed, StoreError> {
+    async fn commit_with_retries(&self, requests: &[&Request], begin_by: Instant) -> Result<Committed, StoreError> {
         let mut tries = 1;
         loop {
-            match self.store.commit(requests, &self.known).await {
+            match self.store.commit(requests, &self.known, begin_by).await {
                 Err(StoreError::Conflict(_)) if tries < TRIES_MAX => {
                     sleep(RETRY_PAUSE * tries).await;
                     tries += 1;

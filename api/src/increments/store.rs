@@ -1,5 +1,6 @@
 //! One transaction: keys, pages, counts and marks, on either database.
 
+mod connections;
 mod postgres;
 mod sqlite;
 
@@ -7,8 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, SqlitePool, pool::PoolConnection};
+use sqlx::{Executor, SqlitePool};
+use tokio::time::{Instant, timeout_at};
 
+use self::connections::Connections;
 use super::{
     batch::Batch,
     increment::{Fingerprint, IdempotencyKey, Request, Title},
@@ -52,7 +55,7 @@ pub(super) struct Committed {
 /// Where increments go.
 #[derive(Debug)]
 pub(super) enum Store {
-    Postgres(PgPool),
+    Postgres(Connections),
     Sqlite(SqlitePool),
 }
 
@@ -90,59 +93,65 @@ trait Statements: Send {
 impl Store {
     pub(super) fn new(database: &Database) -> Self {
         match database.kind {
-            DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone()),
+            DatabaseKind::Postgres => {
+                let pool = database.writers.get_postgres_connection_pool().clone();
+                Self::Postgres(Connections::new(pool))
+            }
             DatabaseKind::Sqlite => Self::Sqlite(database.writers.get_sqlite_connection_pool().clone()),
         }
     }
 
-    /// Commits all of `requests` in one transaction. When this is given up half-way, whether they were is unknown.
-    pub(super) async fn commit(&self, requests: &[&Request], known: &KnownPages) -> Result<Committed, StoreError> {
+    /// How many transactions can be under way at a time.
+    pub(super) fn transactions_max(&self) -> u32 {
         match self {
-            Self::Postgres(pool) => commit_postgres(pool, requests, known).await,
-            Self::Sqlite(pool) => commit_sqlite(pool, requests, known).await,
+            Self::Postgres(connections) => connections.max(),
+            // SQLite has one writer.
+            Self::Sqlite(_) => 1,
+        }
+    }
+
+    /// Commits all of `requests` in one transaction, unless it can't begin by `begin_by`. When this is given up half-way,
+    /// whether they were is unknown.
+    pub(super) async fn commit(
+        &self,
+        requests: &[&Request],
+        known: &KnownPages,
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
+        match self {
+            Self::Postgres(connections) => commit_postgres(connections, requests, known, begin_by).await,
+            Self::Sqlite(pool) => commit_sqlite(pool, requests, known, begin_by).await,
         }
         .map_err(classify)
     }
 }
 
-/// A connection that is closed, and not given back to its pool, when what was begun on it is given up: the pool would
-/// wait for it, and a connection that hangs would be one less for ever.
-struct Lease(Option<PoolConnection<Postgres>>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        drop(self.0.take().map(PoolConnection::detach));
-    }
-}
-
-async fn commit_postgres(pool: &PgPool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
-    let mut lease = Lease(Some(pool.acquire().await?));
-    let Some(connection) = &mut lease.0 else { return Err(sqlx::Error::PoolClosed) };
-    let committed = transact_postgres(connection, requests, known).await;
-    // Whatever the server itself says leaves the connection usable.
-    if committed.as_ref().err().is_none_or(|error| error.as_database_error().is_some()) {
-        drop(lease.0.take());
-    }
-    committed
-}
-
-async fn transact_postgres(
-    connection: &mut PgConnection,
+async fn commit_postgres(
+    connections: &Connections,
     requests: &[&Request],
     known: &KnownPages,
+    begin_by: Instant,
 ) -> Result<Committed, sqlx::Error> {
-    // Whatever the role's default is: a second request with a key has to see what the first one committed.
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let written = write(&mut *transaction, requests, known).await?;
-    transaction.commit().await?;
+    let begun = timeout_at(begin_by, connections.begin()).await;
+    // Dropped before it is committed, the server rolls it back.
+    let mut lease = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+    let connection = lease.connection()?;
+    let written = write(connection, requests, known).await?;
+    connection.execute("COMMIT").await?;
     known.learn(written.pages);
-    let now = sqlx::query_scalar(clock::POSTGRES_CLOCK).fetch_one(&mut *connection).await?;
+    let now = sqlx::query_scalar(clock::POSTGRES_CLOCK).fetch_one(connection).await?;
+    connections.keep(lease);
     Ok(Committed { recorded_at: clock::recorded_at(now), outcomes: written.outcomes })
 }
 
-async fn commit_sqlite(pool: &SqlitePool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+async fn commit_sqlite(
+    pool: &SqlitePool,
+    requests: &[&Request],
+    known: &KnownPages,
+    begin_by: Instant,
+) -> Result<Committed, sqlx::Error> {
+    let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
+    let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
     let written = write(&mut *transaction, requests, known).await?;
     transaction.commit().await?;
     known.learn(written.pages);
