@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use wolf::{Outcome, Refreshed, Refresher, ReportKind, Turn};
 
 use crate::{
-    cluster,
+    cluster::{self, Cluster},
     model::{Counts, Rows},
+    proxy::Proxy,
 };
 
 /// What the service runs on.
@@ -48,6 +49,25 @@ impl TestDatabase {
             Rung::MaterializedView | Rung::Table => cluster::create_database().await,
         };
         Self { url, rung, folder }
+    }
+
+    /// Empty, in a cluster of the test's own.
+    pub(crate) async fn create_in(cluster: &Cluster) -> Self {
+        let url = cluster.create_database().await;
+        Self { url, rung: Rung::Table, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same PostgreSQL database, reached through `proxy`.
+    pub(crate) fn through(&self, proxy: &Proxy) -> Self {
+        let (_, name) = self.url.rsplit_once('/').unwrap();
+        let url = format!("postgres://postgres@{}/{name}", proxy.address);
+        Self { url, rung: self.rung, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where the server of this PostgreSQL database listens.
+    pub(crate) fn server(&self) -> String {
+        let (server, _) = self.url.rsplit_once('/').unwrap();
+        server.replace("postgres://postgres@", "")
     }
 
     pub(crate) async fn connect(&self) -> Database {
@@ -90,9 +110,15 @@ pub(crate) struct TestApp {
 impl TestApp {
     pub(crate) async fn start(rung: Rung) -> Self {
         let test_database = TestDatabase::create(rung).await;
-        let database = test_database.migrate().await;
+        test_database.migrate().await.close().await.unwrap();
         let settings = RecorderSettings { queue_increments: 200_000, committers: 2, record_timeout_ms: 30_000 };
-        let (recorder, committer) = Recorder::new(&database, &settings);
+        Self::serve(test_database, &settings).await
+    }
+
+    /// On a database that has its tables.
+    pub(crate) async fn serve(test_database: TestDatabase, settings: &RecorderSettings) -> Self {
+        let database = test_database.connect().await;
+        let (recorder, committer) = Recorder::new(&database, settings);
         let (feed, tail) = FreshnessFeed::new(&database);
         let services = Services { recorder: recorder.clone(), reader: ReportReader::new(&database), feed };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -10,8 +10,12 @@
 
 mod app;
 mod architecture;
+mod back_pressure;
 mod cluster;
+mod conflicts;
 mod crash;
+mod exactly_once;
+mod faults;
 mod freshness;
 mod http;
 mod import;
@@ -22,6 +26,7 @@ mod migrations;
 mod model;
 mod node;
 mod process;
+mod proxy;
 mod recording;
 mod refresh;
 mod reports;
