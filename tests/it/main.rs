@@ -10,10 +10,14 @@
 
 mod app;
 mod architecture;
+mod back_pressure;
 mod cluster;
+mod conflicts;
 mod crash;
 mod entity_tags;
 mod event_streams;
+mod exactly_once;
+mod faults;
 mod freshness;
 mod http;
 mod import;
@@ -25,6 +29,7 @@ mod model;
 mod node;
 mod prepared;
 mod process;
+mod proxy;
 mod recording;
 mod refresh;
 mod reports;
