@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use wolf::{Outcome, Refreshed, Refresher, ReportKind, Turn};
 
 use crate::{
-    cluster,
+    cluster::{self, Cluster},
     model::{Counts, Rows},
+    proxy::Proxy,
 };
 
 /// How long a test waits for what has to come.
@@ -55,6 +56,25 @@ impl TestDatabase {
         Self { url, rung, folder }
     }
 
+    /// Empty, in a cluster of the test's own.
+    pub(crate) async fn create_in(cluster: &Cluster) -> Self {
+        let url = cluster.create_database().await;
+        Self { url, rung: Rung::Table, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same PostgreSQL database, reached through `proxy`.
+    pub(crate) fn through(&self, proxy: &Proxy) -> Self {
+        let (_, name) = self.url.rsplit_once('/').unwrap();
+        let url = format!("postgres://postgres@{}/{name}", proxy.address);
+        Self { url, rung: self.rung, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where the server of this PostgreSQL database listens.
+    pub(crate) fn server(&self) -> String {
+        let (server, _) = self.url.rsplit_once('/').unwrap();
+        server.replace("postgres://postgres@", "")
+    }
+
     pub(crate) async fn connect(&self) -> Database {
         Database::connect(&self.settings()).await.unwrap()
     }
@@ -80,6 +100,27 @@ impl TestDatabase {
     }
 }
 
+/// What can be set of the service in this process.
+pub(crate) struct Settings {
+    pub(crate) recorder: RecorderSettings,
+    pub(crate) http: HttpSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            recorder: RecorderSettings { queue_increments: 200_000, committers: 2, record_timeout_ms: 30_000 },
+            http: HttpSettings {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                body_bytes: 8 * 1024 * 1024,
+                body_bytes_in_all: 64 * 1024 * 1024,
+                subscriber_connections: 20_000,
+                patience: Patience::default(),
+            },
+        }
+    }
+}
+
 /// The service, without a schedule.
 pub(crate) struct TestApp {
     pub(crate) test_database: TestDatabase,
@@ -101,11 +142,18 @@ impl TestApp {
     }
 
     /// With other settings than the usual ones.
-    pub(crate) async fn start_with(rung: Rung, set: impl FnOnce(&mut HttpSettings)) -> Self {
+    pub(crate) async fn start_with(rung: Rung, set: impl FnOnce(&mut Settings)) -> Self {
         let test_database = TestDatabase::create(rung).await;
-        let database = test_database.migrate().await;
-        let settings = RecorderSettings { queue_increments: 200_000, committers: 2, record_timeout_ms: 30_000 };
-        let (recorder, committer) = Recorder::new(&database, &settings);
+        test_database.migrate().await.close().await.unwrap();
+        Self::serve(test_database, set).await
+    }
+
+    /// On a database that has its tables.
+    pub(crate) async fn serve(test_database: TestDatabase, set: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        set(&mut settings);
+        let database = test_database.connect().await;
+        let (recorder, committer) = Recorder::new(&database, &settings.recorder);
         let (feed, tail) = FreshnessFeed::new(&database);
         let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
         let services = Services { recorder: recorder.clone(), reader: reader.clone(), feed: feed.clone() };
@@ -116,14 +164,7 @@ impl TestApp {
         tasks.spawn(committer.run(CancellationToken::new()));
         let stop_tail = CancellationToken::new();
         tasks.spawn(tail.run(stop_tail.clone()));
-        let mut http = HttpSettings {
-            listen: listener.local_addr().unwrap(),
-            body_bytes: 8 * 1024 * 1024,
-            body_bytes_in_all: 64 * 1024 * 1024,
-            subscriber_connections: 20_000,
-            patience: Patience::default(),
-        };
-        set(&mut http);
+        let http = settings.http;
         let stop_http = stop.clone();
         tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await.unwrap() });
         Self {

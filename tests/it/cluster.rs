@@ -1,10 +1,11 @@
-//! A PostgreSQL cluster of this test run: in a temporary folder, on a free port, gone with the run.
+//! PostgreSQL clusters of this test run: in temporary folders, on free ports, gone with the run.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
+    ops::Range,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -16,62 +17,124 @@ use sqlx::{Connection, Executor, PgConnection};
 
 /// How long the server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
+/// Below the ports that systems hand out for outgoing connections: nobody takes that of a server that is stopped.
+const PORTS: Range<u32> = 20_000..30_000;
 
-/// Keeps the cluster alive: its keeper stops the server and removes the folder when this process ends, however it
-/// does, because then the pipe to its standard input closes.
-struct Cluster {
+/// A server with its data. Its keeper stops the server and removes the folder when this process ends, however it does,
+/// because then the pipe to its standard input closes.
+pub(crate) struct Cluster {
     port: u16,
-    _keeper: Child,
+    folder: PathBuf,
+    keeper: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
 }
 
-/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port.
+/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port. Starts and stops the server as it is told.
 const KEEPER: &str = r#"
 set -eu
-trap 'kill -QUIT "$server" 2>/dev/null; wait; rm -rf "$1"' EXIT
-server=0
-"$0/initdb" --pgdata="$1/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$1/log" 2>&1
-"$0/postgres" -D "$1/data" -k "$1" -p "$2" -c listen_addresses=127.0.0.1 -c max_connections=400 -c fsync=off \
-    -c shared_buffers=256MB -c log_min_messages=warning >>"$1/log" 2>&1 &
-server=$!
-echo started
-read -r _ || true
+binaries=$0 folder=$1 port=$2 server=
+start() {
+    "$binaries/postgres" -D "$folder/data" -k "$folder" -p "$port" -c listen_addresses=127.0.0.1 -c max_connections=400 \
+        -c fsync=off -c shared_buffers=256MB -c log_min_messages=warning >>"$folder/log" 2>&1 &
+    server=$!
+}
+stop() {
+    kill -QUIT "$server" 2>/dev/null || true
+    wait
+}
+trap 'stop; rm -rf "$folder"' EXIT
+"$binaries/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$folder/log" 2>&1
+while read -r order; do
+    "$order"
+    echo done
+done
 "#;
 
-fn cluster() -> &'static Cluster {
+/// The cluster that all tests share which do not stop it.
+fn shared() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(start)
+    CLUSTER.get_or_init(Cluster::start)
 }
 
-fn start() -> Cluster {
-    let folder = tempfile::Builder::new().prefix("analytics-postgres-").tempdir().unwrap().keep();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // A session of its own: what interrupts the tests does not interrupt the cleaning up.
-    let mut command = Command::new("setsid");
-    if is_root() {
-        // The server refuses to run as root.
-        let owned = Command::new("chown").arg("postgres").arg(&folder).status().unwrap();
-        assert!(owned.success(), "can't give {} to the user postgres", folder.display());
-        command.args(["runuser", "-u", "postgres", "--"]);
+impl Cluster {
+    /// A new cluster, whose server listens.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("analytics-postgres-").tempdir().unwrap().keep();
+        let port = free_port();
+        // A session of its own: what interrupts the tests does not interrupt the cleaning up.
+        let mut command = Command::new("setsid");
+        if is_root() {
+            // The server refuses to run as root.
+            let owned = Command::new("chown").arg("postgres").arg(&folder).status().unwrap();
+            assert!(owned.success(), "can't give {} to the user postgres", folder.display());
+            command.args(["runuser", "-u", "postgres", "--"]);
+        }
+        let mut keeper = command
+            .args(["sh", "-c", KEEPER])
+            .arg(binaries())
+            .arg(&folder)
+            .arg(port.to_string())
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (orders, answers) = (keeper.stdin.take(), BufReader::new(keeper.stdout.take().unwrap()));
+        let mut cluster = Self { port, folder, keeper, orders, answers };
+        cluster.start_again();
+        cluster
     }
-    let mut keeper = command
-        .args(["sh", "-c", KEEPER])
-        .arg(binaries())
-        .arg(&folder)
-        .arg(port.to_string())
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut started = String::new();
-    BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut started).unwrap();
-    assert_eq!(started, "started\n", "initdb failed: {}", log(&folder));
-    let begun = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(begun.elapsed() < START_MAX, "PostgreSQL does not start: {}", log(&folder));
-        std::thread::sleep(Duration::from_millis(20));
+
+    /// Starts the server, on the port and the data that it had.
+    pub(crate) fn start_again(&mut self) {
+        self.order("start");
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(begun.elapsed() < START_MAX, "PostgreSQL does not start: {}", log(&self.folder));
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
-    Cluster { port, _keeper: keeper }
+
+    /// Stops the server as a crash does: nothing is finished, nothing is said. Returns when it is gone.
+    pub(crate) fn stop_immediately(&mut self) {
+        self.order("stop");
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders.as_ref().unwrap(), "{order}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n", "the keeper failed: {}", log(&self.folder));
+    }
+
+    /// Creates an empty database and returns its address.
+    pub(crate) async fn create_database(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (port, name) = (self.port, format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let mut connection = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
+        connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        format!("postgres://postgres@127.0.0.1:{port}/{name}")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        drop(self.keeper.wait());
+    }
+}
+
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Another run begins elsewhere, and another cluster of this run one further.
+    let begin = std::process::id().wrapping_mul(31);
+    let ports = (0..PORTS.end - PORTS.start).map(|_| {
+        let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % (PORTS.end - PORTS.start);
+        u16::try_from(PORTS.start + offset).unwrap()
+    });
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("no port is free")
 }
 
 fn is_root() -> bool {
@@ -94,14 +157,9 @@ fn binaries() -> PathBuf {
     folder.join("bin")
 }
 
-/// Creates an empty database and returns its address.
+/// Creates an empty database in the shared cluster and returns its address.
 pub(crate) async fn create_database() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let port = cluster().port;
-    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut connection = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
-    connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-    format!("postgres://postgres@127.0.0.1:{port}/{name}")
+    shared().create_database().await
 }
 
 /// A connection, as soon as the server takes them.

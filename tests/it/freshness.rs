@@ -22,9 +22,9 @@ use crate::{
 /// How long the next message may take: a feed that says nothing fails the test.
 const MESSAGE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+pub(crate) type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-async fn subscribe(address: &str) -> Socket {
+pub(crate) async fn subscribe(address: &str) -> Socket {
     let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
     let (mut socket, _) = connect_async(request).await.unwrap();
@@ -39,7 +39,7 @@ async fn subscribe(address: &str) -> Socket {
 }
 
 /// The next value; a close frame when there is one.
-async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
+pub(crate) async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
     loop {
         let message = tokio::time::timeout(MESSAGE_MAX, socket.next()).await.expect("waited in vain for a message");
         match message.expect("the socket is closed").unwrap() {
@@ -54,7 +54,7 @@ async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
     }
 }
 
-async fn next_of_refresh(socket: &mut Socket, id: i64) -> Value {
+pub(crate) async fn next_of_refresh(socket: &mut Socket, id: i64) -> Value {
     let id = id.to_string();
     loop {
         let freshness = next(socket).await.unwrap();

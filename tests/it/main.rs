@@ -10,12 +10,16 @@
 
 mod app;
 mod architecture;
+mod back_pressure;
 mod cache;
 mod cluster;
 mod comparison;
+mod conflicts;
 mod crash;
 mod entity_tags;
 mod event_streams;
+mod exactly_once;
+mod faults;
 mod freshness;
 mod http;
 mod import;
@@ -28,6 +32,7 @@ mod model;
 mod node;
 mod prepared;
 mod process;
+mod proxy;
 mod random_queries;
 mod recording;
 mod refresh;

@@ -88,7 +88,7 @@ impl Socket {
 }
 
 async fn impatient(change: impl FnOnce(&mut HttpSettings)) -> TestApp {
-    TestApp::start_with(Rung::Sqlite, change).await
+    TestApp::start_with(Rung::Sqlite, |settings| change(&mut settings.http)).await
 }
 
 async fn closed_for(address: &str, messages: &[Message]) -> (u16, String) {

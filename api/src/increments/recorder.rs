@@ -187,11 +187,9 @@ impl Committer {
         while let Some(mut group) = groups.pop() {
             // Its callers have been told that it was not recorded in time: now it need not be.
             group.retain(|submission| Instant::now() < submission.deadline);
-            if group.is_empty() {
-                continue;
-            }
+            let Some(last) = group.iter().map(|submission| submission.deadline).max() else { continue };
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-            match self.commit_in_time(session, &requests).await {
+            match self.commit_in_time(session, &requests, last).await {
                 Err(StoreError::Refused(source)) if group.len() > 1 => {
                     warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
                     let rest = group.split_off(group.len().div_euclid(2));
@@ -202,16 +200,27 @@ impl Committer {
         }
     }
 
-    async fn commit_in_time(&self, session: &mut Session, requests: &[&Request]) -> Result<Committed, StoreError> {
-        let committed = timeout(self.timeout, self.commit_with_retries(session, requests)).await;
+    /// What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will find it.
+    async fn commit_in_time(
+        &self,
+        session: &mut Session,
+        requests: &[&Request],
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
+        let committed = timeout(self.timeout, self.commit_with_retries(session, requests, begin_by)).await;
         committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// What failed before it was committed counts once when it is tried again.
-    async fn commit_with_retries(&self, session: &mut Session, requests: &[&Request]) -> Result<Committed, StoreError> {
+    async fn commit_with_retries(
+        &self,
+        session: &mut Session,
+        requests: &[&Request],
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
         let mut tries = 1;
         loop {
-            match session.commit(requests, &self.known).await {
+            match session.commit(requests, &self.known, begin_by).await {
                 Err(StoreError::Conflict(_) | StoreError::Lost(_)) if tries < TRIES_MAX => {
                     sleep(RETRY_PAUSE * tries).await;
                     tries += 1;

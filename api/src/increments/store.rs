@@ -3,17 +3,24 @@
 mod postgres;
 mod sqlite;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
-use sqlx::{Connection, Executor, PgConnection, PgPool, Row, SqlitePool};
+use sqlx::{Executor, PgConnection, PgPool, Row, SqlitePool};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     batch::Batch,
     increment::{Fingerprint, IdempotencyKey, Request, Title},
     known_pages::KnownPages,
 };
+
+/// A connection that was not used for so long is closed: whoever carries it may have forgotten it, and say nothing.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 
 /// Why a transaction was not committed.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +64,14 @@ pub(super) struct Committed {
 pub(super) enum Session {
     /// A connection that is kept from one transaction to the next, and taken out while one runs: a transaction that is
     /// given up half-way closes it, which ends the transaction too. A pool would wait for it.
-    Postgres(PgPool, Option<PgConnection>),
+    Postgres(PgPool, Option<Kept>),
     /// The one connection that writes, which the Wolf uses too.
     Sqlite(SqlitePool),
 }
+
+/// A connection, and since when it has not been used.
+#[derive(Debug)]
+pub(super) struct Kept(PgConnection, Instant);
 
 /// The statements of a transaction. Every slice is sorted by key and has each key once.
 trait Statements: Send {
@@ -101,23 +112,44 @@ impl Session {
         }
     }
 
-    /// Commits all of `requests` in one transaction. When this is given up half-way, whether they were is unknown.
-    pub(super) async fn commit(&mut self, requests: &[&Request], known: &KnownPages) -> Result<Committed, StoreError> {
+    /// Commits all of `requests` in one transaction, unless it can't begin by `begin_by`. When this is given up half-way,
+    /// whether they were is unknown.
+    pub(super) async fn commit(
+        &mut self,
+        requests: &[&Request],
+        known: &KnownPages,
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
         match self {
             Self::Postgres(pool, kept) => {
-                let mut connection = match kept.take() {
-                    Some(connection) => connection,
-                    None => pool.acquire().await.map_err(StoreError::Unavailable)?.detach(),
-                };
+                let begun = timeout_at(begin_by, begin_postgres(pool, kept.take())).await;
+                let mut connection =
+                    begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
                 let committed = commit_postgres(&mut connection, requests, known).await;
                 if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
-                    *kept = Some(connection);
+                    *kept = Some(Kept(connection, Instant::now()));
                 }
                 committed
             }
-            Self::Sqlite(pool) => commit_sqlite(pool, requests, known).await.map_err(StoreError::of_commit),
+            Self::Sqlite(pool) => commit_sqlite(pool, requests, known, begin_by).await.map_err(StoreError::of_commit),
         }
     }
+}
+
+/// A connection with a new transaction.
+async fn begin_postgres(pool: &PgPool, kept: Option<Kept>) -> Result<PgConnection, sqlx::Error> {
+    // Whatever the role's default is: a second request with a key has to see what the first one committed.
+    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    // One that was kept may have been lost meanwhile. Then nothing is begun on it, and a new one takes its place.
+    if let Some(Kept(mut connection, since)) = kept
+        && since.elapsed() < KEPT_FOR
+        && connection.execute(BEGIN).await.is_ok()
+    {
+        return Ok(connection);
+    }
+    let mut connection = pool.acquire().await?.detach();
+    connection.execute(BEGIN).await?;
+    Ok(connection)
 }
 
 async fn commit_postgres(
@@ -125,12 +157,7 @@ async fn commit_postgres(
     requests: &[&Request],
     known: &KnownPages,
 ) -> Result<Committed, StoreError> {
-    let written = async {
-        // Whatever the role's default is: a second request with a key has to see what the first one committed.
-        connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        write(connection, requests, known).await
-    };
-    let written = match written.await.map_err(StoreError::before_commit) {
+    let written = match write(connection, requests, known).await.map_err(StoreError::before_commit) {
         Err(error) if error.leaves_a_connection() => {
             connection.execute("ROLLBACK").await.map_err(StoreError::before_commit)?;
             return Err(error);
@@ -144,9 +171,14 @@ async fn commit_postgres(
     Ok(Committed { recorded_at, outcomes: written.outcomes })
 }
 
-async fn commit_sqlite(pool: &SqlitePool, requests: &[&Request], known: &KnownPages) -> Result<Committed, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+async fn commit_sqlite(
+    pool: &SqlitePool,
+    requests: &[&Request],
+    known: &KnownPages,
+    begin_by: Instant,
+) -> Result<Committed, sqlx::Error> {
+    let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
+    let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
     let written = write(&mut *transaction, requests, known).await?;
     transaction.commit().await?;
     known.learn(written.pages);

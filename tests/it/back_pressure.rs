@@ -1,0 +1,195 @@
+//! A database that is gone, hangs or is locked: everybody is answered, nothing piles up, and what comes back is used.
+
+use api::increments::{RecordError, Recorder, RecorderSettings, Request};
+use futures_util::{FutureExt, future::join_all};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, SqliteConnection};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{Rung, TestDatabase, counts, eventually, increment},
+    cluster::{self, Cluster},
+    freshness::{next, next_of_refresh, subscribe},
+    on_all_databases,
+    process::{self, Server},
+    proxy::Proxy,
+};
+
+const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
+const AT: &str = "2026-03-01T00:00:00Z";
+/// As few as may be set.
+const QUEUE_INCREMENTS: usize = 10_000;
+/// Short: so long a test waits for what can't be recorded.
+const SETTINGS: RecorderSettings = RecorderSettings { queue_increments: 10_000, committers: 1, record_timeout_ms: 500 };
+const ARGUMENTS: [&str; 8] = [
+    "--queue-increments",
+    "10000",
+    "--record-timeout-ms",
+    "500",
+    "--database-timeout-ms",
+    "500",
+    "--refresh-cron",
+    "0 0 0 1 1 *",
+];
+
+fn views_of(page: &str, increments: usize) -> Request {
+    Request::new(vec![increment(page, AT.parse().unwrap(), 1); increments], None)
+}
+
+fn input(page: &str, increments: usize) -> Value {
+    json!({ "input": { "increments": vec![json!({ "page": page, "at": AT }); increments] } })
+}
+
+/// Until `server` records again, and then nothing is wrong with it.
+async fn until_recorded(server: &Server, page: &str) {
+    eventually("increments to be recorded again", async || server.data(RECORD, input(page, 1)).await.is_ok()).await;
+    for _ in 0..20 {
+        server.data(RECORD, input("/after", 1)).await.unwrap();
+    }
+}
+
+/// Sends more than fits while nothing can be recorded; returns how many were told what.
+async fn overload(server: &Server, page: &str) -> [usize; 2] {
+    const REQUESTS: usize = 40;
+    let answers = join_all((0..REQUESTS).map(|_| server.data(RECORD, input(page, 1_000)))).await;
+    let told =
+        |code: &str| answers.iter().filter(|answer| answer.as_ref().is_err_and(|errors| errors.contains(code))).count();
+    let [overloaded, unavailable] = [told("OVERLOADED"), told("UNAVAILABLE")];
+    assert_eq!(overloaded + unavailable, REQUESTS, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|errors| errors.contains(r#""retryable":true"#))));
+    [overloaded, unavailable]
+}
+
+on_all_databases! {
+    // Who was told that it was not recorded in time, before anybody began to record it, can rely on that.
+    async fn what_expires_in_the_queue_is_never_committed(app: TestApp) {
+        let (recorder, committer) = Recorder::new(&app.database, &SETTINGS);
+        // Nothing commits yet: all of it expires.
+        let expired = join_all((0..10).map(|_| recorder.record(views_of("/expired", 1_000)))).await;
+        assert!(expired.iter().all(|answer| matches!(answer, Err(RecordError::Unavailable(None)))), "{expired:?}");
+        let full = recorder.record(views_of("/full", 1)).now_or_never();
+        assert!(matches!(full, Some(Err(RecordError::Overloaded))), "what expired takes room until it is dropped: {full:?}");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(committer.run(CancellationToken::new()));
+        eventually("room for as much as fits", async || recorder.record(views_of("/later", QUEUE_INCREMENTS)).await.is_ok()).await;
+        let pages: Vec<_> = app.counts().await.into_keys().map(|(page, ..)| page).collect();
+        assert_eq!(pages, ["/later"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_stopped_is_told_in_time_and_used_when_it_is_back() {
+    let mut cluster = Cluster::start();
+    let database = TestDatabase::create_in(&cluster).await;
+    database.migrate().await.close().await.unwrap();
+    let server = Server::start(&database, &ARGUMENTS);
+    let status = async |path: &str| server.client.get(server.url(path)).send().await.unwrap().status();
+    for round in 0..3 {
+        server.data(RECORD, input("/before", 1)).await.unwrap();
+        cluster.stop_immediately();
+        let [overloaded, unavailable] = overload(&server, &format!("/while stopped/{round}")).await;
+        assert!(overloaded > 0 && unavailable > 0, "{overloaded} were refused, {unavailable} waited");
+        assert_eq!(
+            (status("/health/live").await, status("/health/ready").await.as_u16()),
+            (200.try_into().unwrap(), 503)
+        );
+        cluster.start_again();
+        drop(cluster::connect(&database.url).await);
+        until_recorded(&server, "/back").await;
+        eventually("the process to be ready", async || status("/health/ready").await == 200).await;
+    }
+    let pages: Vec<_> = counts(&database.connect().await).await.into_keys().map(|(page, ..)| page).collect();
+    assert_eq!(pages, ["/after", "/back", "/before"], "nothing that was refused is recorded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_is_told_in_time_and_used_when_it_answers() {
+    let database = TestDatabase::create(Rung::Table).await;
+    database.migrate().await.close().await.unwrap();
+    let proxy = Proxy::start(database.server()).await;
+    let server = Server::start(&database.through(&proxy), &ARGUMENTS);
+    // More often than there are connections for recording.
+    for round in 0..6 {
+        proxy.stall();
+        let page = format!("/while stalled/{round}");
+        let [overloaded, unavailable] = overload(&server, &page).await;
+        assert!(overloaded > 0 && unavailable > 0, "{overloaded} were refused, {unavailable} waited");
+        assert_eq!(server.client.get(server.url("/health/live")).send().await.unwrap().status(), 200);
+        proxy.resume();
+        until_recorded(&server, "/back").await;
+    }
+    let counts = counts(&database.connect().await).await;
+    assert!(counts.keys().all(|(page, ..)| ["/after", "/back"].contains(&page.as_str())), "{counts:?}");
+}
+
+/// A connection that dies without a word, in a transaction and between two, is given up and replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_hang_for_ever_do_not_use_up_the_pool() {
+    let database = TestDatabase::create(Rung::Table).await;
+    let direct = database.migrate().await;
+    let proxy = Proxy::start(database.server()).await;
+    let through = database.through(&proxy).connect().await;
+    let (recorder, committer) = Recorder::new(&through, &SETTINGS);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(committer.run(CancellationToken::new()));
+    let mut recorded = 0;
+    // More often than there are connections for recording, of either kind.
+    for round in 0..12 {
+        if round % 2 == 0 {
+            proxy.freeze();
+        } else {
+            proxy.freeze_after_next_row();
+        }
+        eventually("increments to be recorded again", async || {
+            recorder.record(views_of("/a", 1)).await.inspect(|_| recorded += 1).is_ok()
+        })
+        .await;
+        assert!(proxy.has_frozen());
+    }
+    // What hung had not been sent a COMMIT, or had said that it was done.
+    assert_eq!(counts(&direct).await.into_values().collect::<Vec<_>>(), [recorded]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_sqlite_file_is_told_in_time_and_used_when_it_is_free() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    database.migrate().await.close().await.unwrap();
+    let server = Server::start(&database, &ARGUMENTS);
+    let mut holder = SqliteConnection::connect(&database.url).await.unwrap();
+    for round in 0..3 {
+        server.data(RECORD, input("/before", 1)).await.unwrap();
+        holder.execute("BEGIN IMMEDIATE").await.unwrap();
+        let [overloaded, unavailable] = overload(&server, &format!("/while locked/{round}")).await;
+        assert!(overloaded > 0 && unavailable > 0, "{overloaded} were refused, {unavailable} waited");
+        assert_eq!(server.client.get(server.url("/health/live")).send().await.unwrap().status(), 200);
+        assert!(server.data("{ report { totals { views } } }", json!({})).await.is_ok(), "readers do not care");
+        holder.execute("COMMIT").await.unwrap();
+        until_recorded(&server, "/back").await;
+    }
+    let pages: Vec<_> = counts(&database.connect().await).await.into_keys().map(|(page, ..)| page).collect();
+    assert_eq!(pages, ["/after", "/back", "/before"], "nothing that was refused is recorded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_and_subscribers_survive_a_restart_of_the_database() {
+    let mut cluster = Cluster::start();
+    let database = TestDatabase::create_in(&cluster).await;
+    database.migrate().await.close().await.unwrap();
+    let server = Server::start(&database, &ARGUMENTS);
+    let mut socket = subscribe(&server.address).await;
+    next(&mut socket).await.unwrap();
+    let report = async || server.data("{ report { totals { views } } }", json!({})).await;
+    for _ in 0..3 {
+        cluster.stop_immediately();
+        let told = report().await.unwrap_err();
+        assert!(told.contains("UNAVAILABLE"), "{told}");
+        cluster.start_again();
+        drop(cluster::connect(&database.url).await);
+        eventually("a report", async || report().await.is_ok()).await;
+        process::succeed(&database, &["refresh"]);
+        let freshness = server.data("{ freshness { refreshId } }", json!({})).await.unwrap();
+        let id = freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap();
+        next_of_refresh(&mut socket, id).await;
+    }
+}

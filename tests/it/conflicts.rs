@@ -1,0 +1,114 @@
+//! Transactions that fail: one request's fault is its own, and a conflict is tried again before anybody is told.
+
+use api::increments::{RecordError, Recorder, Request};
+use entity::Database;
+use futures_util::future::join_all;
+use sea_orm::ConnectionTrait;
+use sqlx::Executor;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{Rung, TestApp, increment},
+    cluster,
+    exactly_once::{SETTINGS, until_blocked},
+    on_all_databases,
+};
+
+const AT: &str = "2026-03-01T00:00:00Z";
+/// How often a conflict is tried again.
+const RETRIES: u32 = 4;
+
+fn one_view(page: &str) -> Request {
+    Request::new(vec![increment(page, AT.parse().unwrap(), 1)], None)
+}
+
+/// What the recorder says to requests that wait together.
+async fn recorded_together(database: &Database, requests: Vec<Request>) -> Vec<Result<(), RecordError>> {
+    let (recorder, committer) = Recorder::new(database, &SETTINGS);
+    let mut answers = std::pin::pin!(join_all(requests.into_iter().map(|request| recorder.record(request))));
+    assert!(futures_util::poll!(&mut answers).is_pending(), "nothing commits yet");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(committer.run(CancellationToken::new()));
+    answers.await.into_iter().map(|answer| answer.map(|_| ())).collect()
+}
+
+/// Makes the database refuse the next `times` transactions of increments as if others were in their way.
+async fn refuse(app: &TestApp, times: u32) {
+    let sql = format!(
+        "CREATE SEQUENCE IF NOT EXISTS refusals;
+         ALTER SEQUENCE refusals RESTART;
+         CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             -- A sequence counts on when its transaction is rolled back.
+             IF nextval('refusals') <= {times} THEN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure'; END IF;
+             RETURN NULL;
+         END $$;
+         CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON page_views EXECUTE FUNCTION refuse()"
+    );
+    app.database.wolf.execute_unprepared(&sql).await.unwrap();
+}
+
+on_all_databases! {
+    async fn a_request_that_the_database_refuses_fails_alone(app: TestApp) {
+        const REQUESTS: usize = 64;
+        for poisoned in [0, 21, 63] {
+            let page = |index: usize| if index == poisoned { "/full".to_owned() } else { format!("/{poisoned}/{index}") };
+            app.record([("/full", AT, 1)]).await;
+            let full = format!("UPDATE page_views SET views = {} WHERE name = '/full'", i64::MAX);
+            app.database.wolf.execute_unprepared(&full).await.unwrap();
+            let marks = app.marks().await;
+            let answers = recorded_together(&app.database, (0..REQUESTS).map(|index| one_view(&page(index))).collect()).await;
+            for (index, answer) in answers.iter().enumerate() {
+                let refused = matches!(answer, Err(RecordError::Refused(_)));
+                assert!(if index == poisoned { refused } else { answer.is_ok() }, "{index}: {answer:?}");
+            }
+            let counts = app.counts().await;
+            for index in (0..REQUESTS).filter(|index| *index != poisoned) {
+                assert_eq!(counts.iter().find(|((name, ..), _)| *name == page(index)).map(|(_, views)| *views), Some(1));
+            }
+            // Each commit marks its hour: 32 requests were committed together, then 16, 8, 4, 2 and 1.
+            assert_eq!(app.marks().await - marks, u64::from(REQUESTS.ilog2()), "the group was halved");
+            let empty = "UPDATE page_views SET views = 0 WHERE name = '/full'";
+            app.database.wolf.execute_unprepared(empty).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_is_tried_again_before_anybody_is_told() {
+    let app = TestApp::start(Rung::Table).await;
+    refuse(&app, RETRIES).await;
+    app.recorder.record(one_view("/a")).await.unwrap();
+    assert_eq!(app.counts().await.values().sum::<i64>(), 1);
+    refuse(&app, RETRIES + 1).await;
+    let told = app.recorder.record(one_view("/a")).await;
+    assert!(matches!(told, Err(RecordError::Unavailable(_))), "{told:?}");
+    assert_eq!(app.counts().await.values().sum::<i64>(), 1, "nothing is half done");
+    app.recorder.record(one_view("/a")).await.unwrap();
+    assert_eq!(app.counts().await.values().sum::<i64>(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_victim_of_a_deadlock_is_tried_again() {
+    let app = TestApp::start(Rung::Table).await;
+    let mut other = cluster::connect(&app.test_database.url).await;
+    // Who waits looks for a deadlock once, and is its victim: the recorder after this time, the other never.
+    let database = app.test_database.url.rsplit_once('/').unwrap().1;
+    let recorders = format!("ALTER DATABASE {database} SET deadlock_timeout = '3s'");
+    app.database.wolf.execute_unprepared(&recorders).await.unwrap();
+    other.execute("SET deadlock_timeout = '1h'").await.unwrap();
+    app.record([("/a", AT, 1), ("/b", AT, 1)]).await;
+    other.execute("BEGIN").await.unwrap();
+    other.execute("UPDATE page_views SET views = views + 10 WHERE name = '/b'").await.unwrap();
+    let mut recording = JoinSet::new();
+    let (recorder, at) = (app.recorder.clone(), AT.parse().unwrap());
+    let both = Request::new(vec![increment("/a", at, 1), increment("/b", at, 1)], None);
+    recording.spawn(async move { recorder.record(both).await });
+    // It has /a and waits for /b.
+    until_blocked(&app.database, 1).await;
+    other.execute("UPDATE page_views SET views = views + 10 WHERE name = '/a'").await.unwrap();
+    other.execute("COMMIT").await.unwrap();
+    recording.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(app.counts().await.into_values().collect::<Vec<_>>(), [12, 12]);
+}

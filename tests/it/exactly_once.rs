@@ -1,0 +1,176 @@
+//! Idempotency keys: whatever happens to a request and to its answer, what it holds is counted once.
+
+use api::increments::{Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
+use chrono::{DateTime, Utc};
+use entity::{Database, clock};
+use serde_json::{Value, json};
+use sqlx::Executor;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase, eventually, increment},
+    cluster, on_all_databases,
+    process::Server,
+    proxy::Proxy,
+};
+
+const RECORD: &str = "mutation ($page: String!, $key: String!) {
+    recordPageViews(input: { increments: [{ page: $page, views: 3 }], idempotencyKey: $key }) { recordedAt duplicate }
+}";
+
+pub(crate) const SETTINGS: RecorderSettings =
+    RecorderSettings { queue_increments: 200_000, committers: 1, record_timeout_ms: 30_000 };
+
+/// One view under a key.
+fn keyed(page: &str, key: &str) -> Request {
+    let increments = vec![increment(page, "2026-03-01T00:00:00Z".parse().unwrap(), 1)];
+    Request::new(increments, Some(IdempotencyKey::of_client(key.to_owned()).unwrap()))
+}
+
+fn run(committer: Committer) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(committer.run(CancellationToken::new()));
+    tasks
+}
+
+/// Waits until `count` transactions of others wait for a lock.
+pub(crate) async fn until_blocked(database: &Database, count: i64) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()";
+    let pool = database.readers.get_postgres_connection_pool();
+    eventually("transactions to wait for a lock", async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() == count
+    })
+    .await;
+}
+
+/// What was acknowledged under each key: when, by one process and by the other.
+async fn send_to_both(recorders: [Recorder; 2], keys: usize) -> Vec<[Recorded; 2]> {
+    let mut answers = Vec::new();
+    for number in 0..keys {
+        let key = format!("key {number}");
+        let mut sending: Vec<_> = Vec::new();
+        for recorder in recorders.clone() {
+            let mut one = JoinSet::new();
+            let request = keyed("/once", &key);
+            one.spawn(async move { recorder.record(request).await.unwrap() });
+            sending.push(one);
+        }
+        let [mut first, mut second] = <[_; 2]>::try_from(sending).unwrap();
+        let pair = tokio::join!(first.join_next(), second.join_next());
+        answers.push([pair.0.unwrap().unwrap(), pair.1.unwrap().unwrap()]);
+    }
+    answers
+}
+
+on_all_databases! {
+    async fn a_key_sent_to_two_processes_at_the_same_moment_counts_once(app: TestApp) {
+        const KEYS: usize = 100;
+        let other = app.test_database.connect().await;
+        let (recorder, committer) = Recorder::new(&other, &SETTINGS);
+        let _running = run(committer);
+        let mut sending = JoinSet::new();
+        sending.spawn(send_to_both([app.recorder.clone(), recorder], KEYS));
+        // Refreshes meanwhile: each promises something.
+        let mut promises: Vec<(DateTime<Utc>, i64)> = Vec::new();
+        let answers = loop {
+            let as_of = app.refresh().await.as_of.unwrap();
+            let rows = app.report_rows().await;
+            let site = rows.iter().filter(|((grain, name, ..), _)| *grain == "month" && name.is_empty());
+            promises.push((as_of, site.map(|(_, views)| views).sum()));
+            if let Some(answers) = sending.try_join_next() {
+                break answers.unwrap();
+            }
+        };
+        assert!(answers.iter().all(|[first, second]| first.duplicate != second.duplicate), "one of two counts");
+        assert_eq!(app.counts().await.values().sum::<i64>(), i64::try_from(KEYS).unwrap());
+        for (as_of, reported) in promises {
+            // Either answer makes the promise.
+            let promised = answers.iter().filter(|pair| pair.iter().any(|answer| answer.recorded_at <= as_of)).count();
+            assert!(i64::try_from(promised).unwrap() <= reported, "{promised} were promised by {as_of}, {reported} are there");
+        }
+    }
+}
+
+async fn a_key_counts_once_after_a_restart(rung: Rung) {
+    let database = TestDatabase::create(rung).await;
+    let connection = database.migrate().await;
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        // Killed when it is dropped.
+        let server = Server::start(&database, &[]);
+        let answer = server.data(RECORD, json!({ "page": "/a", "key": "key" })).await.unwrap();
+        answers.push(answer["recordPageViews"]["duplicate"].as_bool().unwrap());
+        let refused = server.data(RECORD, json!({ "page": "/b", "key": "key" })).await.unwrap_err();
+        assert!(refused.contains("BAD_USER_INPUT"), "other increments: {refused}");
+    }
+    assert_eq!(answers, [false, true, true]);
+    assert_eq!(crate::app::counts(&connection).await.values().sum::<i64>(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_counts_once_after_a_restart_on_sqlite() {
+    a_key_counts_once_after_a_restart(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_counts_once_after_a_restart_on_postgres() {
+    a_key_counts_once_after_a_restart(Rung::Table).await;
+}
+
+/// The second waits for the first, and its answer promises no more than what the first one committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_duplicate_is_not_recorded_before_the_first_is_committed() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/once", "2026-03-01T00:00:00Z", 1)]).await;
+    let other = app.test_database.connect().await;
+    let (recorder, committer) = Recorder::new(&other, &SETTINGS);
+    let _running = run(committer);
+    let mut holder = cluster::connect(&app.test_database.url).await;
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("SELECT * FROM page_views FOR UPDATE").await.unwrap();
+
+    let mut sending = JoinSet::new();
+    for (waiting, recorder) in (1..).zip([app.recorder.clone(), recorder]) {
+        sending.spawn(async move { recorder.record(keyed("/once", "key")).await.unwrap() });
+        until_blocked(&app.database, waiting).await;
+    }
+    // Nothing of it is committed yet, so nothing that is promised now has it.
+    let promised = app.refresh().await.as_of.unwrap();
+    assert_eq!(app.counts().await.values().sum::<i64>(), 1);
+    holder.execute("COMMIT").await.unwrap();
+    let answers = sending.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.duplicate).count(), 1);
+    assert!(answers.iter().all(|answer| answer.recorded_at > promised), "{answers:?} after {promised}");
+    assert_eq!(app.counts().await.values().sum::<i64>(), 2);
+}
+
+/// The commit succeeds and nobody hears of it: the client is told that it may retry, and the retry counts nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_unavailable_and_its_retry_a_duplicate() {
+    let database = TestDatabase::create(Rung::Table).await;
+    let direct = database.migrate().await;
+    let proxy = Proxy::start(database.server()).await;
+    let app = TestApp::serve(database.through(&proxy), |settings| settings.recorder = SETTINGS).await;
+    for number in 0..5 {
+        let variables = json!({ "page": "/lost", "key": format!("key {number}") });
+        proxy.lose_next_commit();
+        let answer = app.answer(RECORD, variables.clone()).await;
+        let extensions = json!({ "code": "UNAVAILABLE", "retryable": true });
+        assert_eq!(answer["errors"][0]["extensions"], extensions, "{answer}");
+        assert!(proxy.has_lost_commit());
+        let counted = crate::app::counts(&direct).await.values().sum::<i64>();
+        assert_eq!(counted, 3 * (number + 1), "it is committed all the same");
+
+        let before = clock::database_now(&direct.readers).await.unwrap();
+        let retried = app.data(RECORD, variables).await["recordPageViews"].take();
+        assert_eq!(retried["duplicate"], true);
+        let recorded_at: DateTime<Utc> = retried["recordedAt"].as_str().unwrap().parse().unwrap();
+        assert!(recorded_at > before, "the promise is the second commit's, which is later");
+        let refused = app.answer(RECORD, json!({ "page": "/other", "key": format!("key {number}") })).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{refused}");
+        assert_eq!(refused["data"], Value::Null);
+    }
+    assert_eq!(crate::app::counts(&direct).await.values().sum::<i64>(), 15);
+}

@@ -1,0 +1,163 @@
+//! A network that fails: it stands between the service and its database, and does what networks do.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+};
+
+/// What the server says when it has committed: the tag of a `CommandComplete` message,
+/// <https://www.postgresql.org/docs/15/protocol-message-formats.html>.
+const COMMITTED: &[u8] = b"COMMIT\0";
+/// What it says when it has answered with one row, the clock for instance.
+const ONE_ROW: &[u8] = b"SELECT 1\0";
+
+/// Carries connections to a PostgreSQL server. Dropped, it cuts them all.
+pub(crate) struct Proxy {
+    pub(crate) address: String,
+    line: watch::Sender<Line>,
+    _tasks: JoinSet<()>,
+}
+
+/// What becomes of what is sent.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// Everything is taken and nothing is delivered, new connections included.
+    stalled: bool,
+    /// Connections that are older than so many cuts are reset.
+    cuts: u64,
+    /// Connections that are older than so many freezes deliver nothing any more, and never end.
+    freezes: u64,
+    /// The next connection that is told of a commit is reset instead.
+    loses_commit: bool,
+    /// The next connection that has read the clock delivers nothing more.
+    freezes_after_row: bool,
+}
+
+impl Proxy {
+    pub(crate) async fn start(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let line = watch::Sender::new(Line::default());
+        let mut tasks = JoinSet::new();
+        let carried = line.clone();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                connections.spawn(carry(client, server.clone(), carried.clone()));
+            }
+        });
+        Self { address, line, _tasks: tasks }
+    }
+
+    /// Resets every connection. New ones are carried.
+    pub(crate) fn cut(&self) {
+        self.line.send_modify(|line| line.cuts += 1);
+    }
+
+    /// Delivers nothing more, of connections that there are and of new ones.
+    pub(crate) fn stall(&self) {
+        self.line.send_modify(|line| line.stalled = true);
+    }
+
+    /// Delivers what was held back, and everything from now on.
+    pub(crate) fn resume(&self) {
+        self.line.send_modify(|line| line.stalled = false);
+    }
+
+    /// Never again delivers anything of the connections that there are, nor ends them. New ones are carried.
+    pub(crate) fn freeze(&self) {
+        self.line.send_modify(|line| line.freezes += 1);
+    }
+
+    /// Resets the next connection whose transaction is committed, before its client learns of it.
+    pub(crate) fn lose_next_commit(&self) {
+        self.line.send_modify(|line| line.loses_commit = true);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_lost_commit(&self) -> bool {
+        !self.line.borrow().loses_commit
+    }
+
+    /// Freezes the next connection that is answered with one row, right after that.
+    pub(crate) fn freeze_after_next_row(&self) {
+        self.line.send_modify(|line| line.freezes_after_row = true);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_frozen(&self) -> bool {
+        !self.line.borrow().freezes_after_row
+    }
+}
+
+/// Until either side ends it, or it is cut.
+async fn carry(mut client: TcpStream, server: String, line: watch::Sender<Line>) {
+    let mut news = line.subscribe();
+    let begun = news.borrow().clone();
+    let carried = async {
+        drop(news.wait_for(|line| !line.stalled).await);
+        let Ok(mut server) = TcpStream::connect(server).await else { return };
+        {
+            let (client_reads, client_writes) = client.split();
+            let (server_reads, server_writes) = server.split();
+            tokio::select! {
+                () = pass(client_reads, server_writes, &line, &begun, false) => {}
+                () = pass(server_reads, client_writes, &line, &begun, true) => {}
+                () = until_cut(line.subscribe(), begun.cuts) => {}
+            }
+        }
+        drop(server.set_zero_linger());
+    };
+    tokio::select! { () = carried => {} () = until_cut(line.subscribe(), begun.cuts) => {} }
+    // A reset, not an orderly end.
+    drop(client.set_zero_linger());
+}
+
+async fn until_cut(mut line: watch::Receiver<Line>, cuts: u64) {
+    drop(line.wait_for(|line| line.cuts != cuts).await);
+}
+
+/// Carries one direction, until it ends or its connection is to be reset.
+async fn pass(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    line: &watch::Sender<Line>,
+    begun: &Line,
+    from_server: bool,
+) {
+    let mut news = line.subscribe();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        drop(news.wait_for(|line| !line.stalled && line.freezes == begun.freezes).await);
+        let bytes = &buffer[..read];
+        let says = |what: &[u8]| from_server && bytes.windows(what.len()).any(|window| window == what);
+        if read == 0 || (says(COMMITTED) && take(line, |line| &mut line.loses_commit)) {
+            return;
+        }
+        // Known before the client hears of it, and so before it can say so.
+        let freezes = says(ONE_ROW) && take(line, |line| &mut line.freezes_after_row);
+        if to.write_all(bytes).await.is_err() {
+            return;
+        }
+        if freezes {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Whether the flag was set; one connection only gets it.
+fn take(line: &watch::Sender<Line>, flag: impl FnOnce(&mut Line) -> &mut bool) -> bool {
+    let mut was = false;
+    line.send_if_modified(|line| {
+        was = std::mem::take(flag(line));
+        was
+    });
+    was
+}
