@@ -66,12 +66,16 @@ on_all_databases! {
     async fn what_expires_in_the_queue_is_never_committed(app: TestApp) {
         let (recorder, committer) = Recorder::new(&app.database, &SETTINGS);
         // Nothing commits yet: all of it expires.
-        let expired = join_all((0..10).map(|_| recorder.record(views_of("/expired", 1_000)))).await;
+        let expired = join_all((0..10).map(|_| recorder.record(views_of("/expired", 900)))).await;
         assert!(expired.iter().all(|answer| matches!(answer, Err(RecordError::Unavailable(None)))), "{expired:?}");
-        let full = recorder.record(views_of("/full", 1)).now_or_never();
+        let full = recorder.record(views_of("/full", 1_001)).now_or_never();
         assert!(matches!(full, Some(Err(RecordError::Overloaded))), "what expired takes room until it is dropped: {full:?}");
+        // Somebody still waits, in the same group.
+        let mut waiting = std::pin::pin!(recorder.record(views_of("/later", 1)));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
         let mut tasks = JoinSet::new();
         tasks.spawn(committer.run(CancellationToken::new()));
+        drop(waiting.await);
         eventually("room for as much as fits", async || recorder.record(views_of("/later", QUEUE_INCREMENTS)).await.is_ok()).await;
         let pages: Vec<_> = app.counts().await.into_keys().map(|(page, ..)| page).collect();
         assert_eq!(pages, ["/later"]);
