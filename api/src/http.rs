@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod dashboard;
 mod document;
 mod entity_tag;
 mod event_stream;
@@ -15,10 +16,11 @@ mod websocket;
 
 use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::header, response::Redirect, routing::get};
+use axum::{Router, http::header, routing::get};
 use clap::Args;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
 pub use self::subscribers::Patience;
@@ -129,12 +131,16 @@ pub async fn serve(
 
 fn router(app: App) -> Router {
     let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], sdl()) });
-    Router::new()
-        .route("/", get(|| async { Redirect::temporary("/graphiql") }))
-        .route("/graphql", get(graphql::get).post(graphql::post))
+    let pages = Router::new()
+        .route("/", get(dashboard::page))
+        .route("/dashboard/{file}", get(dashboard::file))
         .route("/graphiql", get(graphiql::page))
         .route("/graphiql/{file}", get(graphiql::file))
         .route("/schema.graphql", schema_text)
+        .layer(CompressionLayer::new());
+    Router::new()
+        .merge(pages)
+        .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .with_state(app)

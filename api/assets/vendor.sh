@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Re-creates the vendored files from npm, or checks them. The table in VENDORED.md says what they are.
+# Re-creates the vendored files of each folder here from npm, or checks them. The table in a folder's VENDORED.md says what they are.
 #
-#   vendor.sh           fetch every package of the table, check each file's SHA-256, then replace the files here
-#   vendor.sh --check   check the files here against the table; needs no network
+#   vendor.sh           fetch every package of the tables, check each file's SHA-256, then replace the files
+#   vendor.sh --check   check the files against the tables; needs no network
 #
 # To take a new version: change it in the table, run, and put in the checksums that it prints.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # Prints "package version path-in-package file sha256" for each row of the table.
 rows() {
@@ -21,17 +21,18 @@ check() {
   (cd "$1" && awk '{ print $5 "  " $4 }' <<<"$rows" | sha256sum --check --strict)
 }
 
-case "${1-}" in
---check)
+# Checks the files of the folder that we are in.
+check_here() {
   check .
   # A vendored file that the table does not list is one that nobody can verify.
   for file in *.min.* *.LICENSE.txt; do
-    grep -qF "| \`$file\` |" VENDORED.md || { echo "vendor.sh: $file is not in VENDORED.md" >&2; exit 1; }
+    grep -qF "| \`$file\` |" VENDORED.md || { echo "vendor.sh: $file is not in VENDORED.md" >&2; return 1; }
   done
-  ;;
-'')
-  work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
+}
+
+# Fetches the files of the folder that we are in, by way of the empty directory $1.
+fetch_here() {
+  local work=$1
   mkdir "$work/out"
   while read -r package version path file _; do
     if [[ ! -d $work/$package ]]; then
@@ -43,13 +44,30 @@ case "${1-}" in
   done < <(rows)
   if ! check "$work/out"; then
     (cd "$work/out" && sha256sum -- *) >&2
-    echo "vendor.sh: nothing was replaced; the sums above are those of the fetched files" >&2
-    exit 1
+    echo "vendor.sh: nothing was replaced here; the sums above are those of the fetched files" >&2
+    return 1
   fi
   cp "$work/out"/* .
+}
+
+case "${1-}" in
+--check)
+  for folder in "$here"/*/; do
+    cd "$folder"
+    check_here
+  done
+  ;;
+'')
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  for folder in "$here"/*/; do
+    cd "$folder"
+    mkdir "$work/${folder//\//_}"
+    fetch_here "$work/${folder//\//_}"
+  done
   ;;
 *)
-  sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]##*/}" >&2
+  sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 2
   ;;
 esac

@@ -1,0 +1,130 @@
+// What the visitor can choose. Every choice is an address: most of them are links.
+
+import { find, make, say } from './dom.js';
+import { span } from './format.js';
+import { PERIODS, granularitiesOf } from './periods.js';
+import { PAGES_FIRST, addressOf, filterFrom, zoneOf } from './state.js';
+import { dayOf, ownZone } from './time.js';
+
+/** @typedef {import('./state.js').View} View */
+
+export class Controls {
+  #periods = find('periods', HTMLElement);
+  #custom = find('custom', HTMLDetailsElement);
+  #from = find('from', HTMLInputElement);
+  #to = find('to', HTMLInputElement);
+  #zone = find('zone', HTMLSelectElement);
+  #search = find('search', HTMLInputElement);
+  #chip = find('chip', HTMLElement);
+  #granularities = find('granularities', HTMLElement);
+  /** @type {(search: string) => void} */
+  #go;
+  /** @type {View} */
+  #view;
+
+  /**
+   * @param {View} view
+   * @param {(search: string) => void} go
+   */
+  constructor(view, go) {
+    [this.#view, this.#go] = [view, go];
+    this.#fillZones();
+    this.#custom.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || !this.#custom.open) return;
+      this.#custom.open = false;
+      this.#custom.querySelector('summary')?.focus();
+    });
+    document.addEventListener('click', (event) => {
+      if (event.target instanceof Node && !this.#custom.contains(event.target)) this.#custom.open = false;
+    });
+    find('range', HTMLFormElement).addEventListener('submit', (event) => this.#chooseRange(event));
+    this.#zone.addEventListener('change', () => this.#choose({ zone: this.#zone.value || null }));
+    find('filter', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#choose({ filter: filterFrom(this.#search.value), first: PAGES_FIRST });
+    });
+  }
+
+  /** @param {Partial<View>} change */
+  #choose(change) {
+    this.#go(addressOf({ ...this.#view, ...change }));
+  }
+
+  /** @param {SubmitEvent} event */
+  #chooseRange(event) {
+    event.preventDefault();
+    const [from, to] = [this.#from.value, this.#to.value].sort();
+    if (!from || !to) return;
+    this.#custom.open = false;
+    this.#choose({ interval: { from, to }, granularity: null });
+  }
+
+  #fillZones() {
+    const option = (/** @type {string} */ value, /** @type {string} */ text) => make('option', { value }, text);
+    const all = Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC');
+    this.#zone.append(option('', `${ownZone} (yours)`), option('UTC', 'UTC'), ...all.map((zone) => option(zone, zone)));
+  }
+
+  /** @param {View} view */
+  show(view) {
+    this.#view = view;
+    const { interval, filter, zone } = view;
+    const chosen = 'period' in interval ? interval.period : null;
+    const links = PERIODS.map(({ period, label }) => {
+      const href = addressOf({ ...view, interval: { period }, granularity: null });
+      return make('a', period === chosen ? { href, 'aria-current': 'true' } : { href }, label);
+    });
+    this.#replace(this.#periods, links);
+    // On a narrow screen the row is longer than there is room for.
+    const current = links.find((link) => link.hasAttribute('aria-current'));
+    if (current) this.#periods.scrollLeft = current.offsetLeft - (this.#periods.clientWidth - current.offsetWidth) / 2;
+    this.#custom.classList.toggle('chosen', chosen === null);
+    if (!('period' in interval)) [this.#from.value, this.#to.value] = [interval.from, interval.to];
+    if (zone && ![...this.#zone.options].some(({ value }) => value === zone)) this.#zone.append(make('option', { value: zone }, zone));
+    this.#zone.value = zone ?? '';
+    this.#search.value = filter && filter.kind !== 'page' ? filter.text : '';
+    this.#showFilter(view);
+  }
+
+  /** @param {View} view */
+  #showFilter(view) {
+    this.#chip.hidden = !view.filter;
+    if (!view.filter) return;
+    const kinds = { page: 'Page', prefix: 'Pages that begin with', contains: 'Pages with' };
+    const href = addressOf({ ...view, filter: null, first: PAGES_FIRST });
+    const remove = make('a', { href, 'aria-label': 'Show all pages' }, '×');
+    this.#replace(this.#chip, [make('span', {}, `${kinds[view.filter.kind]} `, make('b', {}, view.filter.text)), remove]);
+  }
+
+  /**
+   * Once it is known what the view came to.
+   * @param {View} view
+   * @param {{ start: string, end: string }} interval
+   * @param {import('./schema.js').Granularity} granularity
+   */
+  showInterval(view, { start, end }, granularity) {
+    const zone = zoneOf(view);
+    const [from, until] = [Date.parse(start), Date.parse(end)];
+    say(find('interval', HTMLElement), `${span(from, until, zone)}, ${zone}`);
+    if ('period' in view.interval && !this.#custom.open) {
+      [this.#from.value, this.#to.value] = [dayOf(from, zone), dayOf(until - 1, zone)];
+    }
+    const links = granularitiesOf((until - from) / 86_400_000).map((name) => {
+      const label = `${name[0]}${name.slice(1).toLowerCase()}`;
+      const href = addressOf({ ...view, granularity: name });
+      return make('a', name === granularity ? { href, 'aria-current': 'true' } : { href }, label);
+    });
+    this.#replace(this.#granularities, links);
+  }
+
+  /**
+   * New links for old ones; the focus stays where it was.
+   * @param {HTMLElement} box
+   * @param {HTMLElement[]} children
+   */
+  #replace(box, children) {
+    const focused = [...box.children].findIndex((child) => child === document.activeElement);
+    box.replaceChildren(...children);
+    children[focused]?.focus({ preventScroll: true });
+  }
+}

@@ -1,0 +1,162 @@
+// A view without views: says whether there are any elsewhere, and leads to the nearest.
+
+import { find, make, say } from './dom.js';
+import { counted, span } from './format.js';
+import { ELSEWHERE } from './query.js';
+import { addressOf, filterOf, zoneOf } from './state.js';
+import { dayOf } from './time.js';
+
+/** @typedef {import('./state.js').View} View */
+/** @typedef {import('./schema.js').ElsewhereData} Elsewhere */
+/** @typedef {import('./schema.js').ReportData['report']['interval']} Interval */
+
+export class Nothing {
+  #panel = find('nothing', HTMLElement);
+  #title = find('nothing-title', HTMLElement);
+  #text = find('nothing-text', HTMLElement);
+  #offers = find('nothing-offers', HTMLElement);
+  #first = find('first-view', HTMLElement);
+  #feed;
+  /** What is asked already: each refresh says again that there is nothing. */
+  #asked = '';
+  /** @type {(() => void)[]} */
+  #ends = [];
+
+  /** @param {import('./feed.js').Feed} feed */
+  constructor(feed) {
+    this.#feed = feed;
+    const command = firstViewCommand();
+    const code = find('first-view-command', HTMLElement);
+    say(code, command);
+    find('copy', HTMLButtonElement).addEventListener('click', () => copy(command, code));
+  }
+
+  hide() {
+    this.#panel.hidden = true;
+    this.#stop();
+  }
+
+  /**
+   * @param {View} view
+   * @param {Interval} interval
+   */
+  show(view, interval) {
+    const key = JSON.stringify([addressOf(view), interval]);
+    if (key === this.#asked) return;
+    this.#stop();
+    this.#asked = key;
+    if (this.#panel.hidden) this.#tell('No views here', 'Looking where there are some.', []);
+    this.#panel.hidden = false;
+    this.#ask(view, { interval: { period: 'ALL_TIME' }, granularity: 'MONTH' }, ({ totals, series }) => {
+      if (totals.views === 0) this.#tellNone(view);
+      else this.#findDays(view, nearest(series, interval));
+    });
+  }
+
+  /** @param {View} view */
+  #tellNone(view) {
+    if (view.filter) {
+      const all = make('a', { href: addressOf({ ...view, filter: null }) }, 'Show all pages');
+      this.#tell('No views, at any time', `Nothing was ever counted for “${view.filter.text}”.`, [all]);
+    } else {
+      this.#tell('Nothing has been counted yet', 'Record the first view, with this command for instance:', []);
+      this.#first.hidden = false;
+    }
+  }
+
+  /**
+   * @param {View} view
+   * @param {Elsewhere['report']['series'][number] | undefined} month
+   */
+  #findDays(view, month) {
+    if (!month) return;
+    const zone = zoneOf(view);
+    const [from, to] = [dayOf(Date.parse(month.start), zone), dayOf(Date.parse(month.end) - 1, zone)];
+    this.#ask(view, { interval: { from, to }, granularity: 'DAY' }, ({ totals, series }) => {
+      const days = series.filter(({ views }) => views > 0);
+      const [first, last] = [days[0], days.at(-1)];
+      const all = make('a', { href: addressOf({ ...view, interval: { period: 'ALL_TIME' }, granularity: null }) }, 'Show all time');
+      if (!first || !last) {
+        this.#tell('No views in this period', 'There are some at other times.', [all]);
+        return;
+      }
+      const interval = { from: dayOf(Date.parse(first.start), zone), to: dayOf(Date.parse(last.start), zone) };
+      const name = span(Date.parse(first.start), Date.parse(last.end), zone);
+      const there = make('a', { class: 'primary', href: addressOf({ ...view, interval, granularity: null }) }, `Show ${name}`);
+      this.#tell('No views in this period', `The nearest are ${counted(totals.views, 'view')} of ${name}.`, [there, all]);
+    });
+  }
+
+  /**
+   * @param {string} title
+   * @param {string} text
+   * @param {Node[]} offers
+   */
+  #tell(title, text, offers) {
+    say(this.#title, title);
+    say(this.#text, text);
+    this.#offers.replaceChildren(...offers);
+    this.#first.hidden = true;
+  }
+
+  /**
+   * @param {View} view
+   * @param {{ interval: View['interval'], granularity: import('./schema.js').Granularity }} which
+   * @param {(report: Elsewhere['report']) => void} tell
+   */
+  #ask(view, { interval, granularity }, tell) {
+    /** @type {import('./schema.js').ElsewhereVariables} */
+    const variables = { filter: filterOf({ ...view, interval }), granularity };
+    /** @type {import('./feed.js').Sink<Elsewhere>} */
+    const sink = {
+      data: ({ report }) => {
+        // One answer to a question is enough until the view's own report says otherwise, unless it is "none".
+        if (report.totals.views > 0) end();
+        tell(report);
+      },
+      problem: ({ message }) => this.#tell('No views here', `Where there are some could not be found out: ${message}`, []),
+    };
+    const end = this.#feed.watch(ELSEWHERE, variables, sink);
+    this.#ends.push(end);
+  }
+
+  #stop() {
+    for (const end of this.#ends) end();
+    this.#ends = [];
+    this.#asked = '';
+  }
+}
+
+/**
+ * The bucket with views that is nearest to an interval.
+ * @param {Elsewhere['report']['series']} series
+ * @param {Interval} interval
+ */
+function nearest(series, interval) {
+  const [start, end] = [Date.parse(interval.start), Date.parse(interval.end)];
+  /** @param {{ start: string, end: string }} of */
+  const distance = (of) => Math.max(0, Date.parse(of.start) - end, start - Date.parse(of.end));
+  return series.filter(({ views }) => views > 0).sort((a, b) => distance(a) - distance(b))[0];
+}
+
+/** What a shell takes, on the address that the visitor has come by. */
+function firstViewCommand() {
+  const query = 'mutation { recordPageViews(input: {increments: [{page: "/hello", title: "Hello"}]}) { views recordedAt } }';
+  return `curl ${location.origin}/graphql -H 'content-type: application/json' -d '${JSON.stringify({ query })}'`;
+}
+
+/**
+ * @param {string} command
+ * @param {HTMLElement} code
+ */
+async function copy(command, code) {
+  const done = find('copied', HTMLElement);
+  try {
+    await navigator.clipboard.writeText(command);
+    say(done, 'Copied');
+  } catch {
+    // Browsers have no clipboard for pages without TLS, but on this very machine.
+    getSelection()?.selectAllChildren(code);
+    say(done, 'Selected: copy it with Ctrl+C');
+  }
+}

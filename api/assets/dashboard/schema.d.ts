@@ -1,0 +1,71 @@
+// Generated from schema.graphql and query.js: node tests/clients/dashboard-types.mjs --write
+
+export type Granularity = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
+export type IntervalInput = { period: Period } | { range: TimeRange };
+export type PageFilter = { names: string[] } | { prefix: string } | { contains: string };
+export type Period = 'TODAY' | 'YESTERDAY' | 'LAST_24_HOURS' | 'LAST_7_DAYS' | 'LAST_30_DAYS' | 'THIS_MONTH' | 'LAST_MONTH' | 'LAST_12_MONTHS' | 'THIS_YEAR' | 'ALL_TIME';
+export type RefreshStatus = 'FRESH' | 'REFRESHING' | 'FAILED' | 'OVERDUE';
+export type ReportFilter = { interval?: IntervalInput | null; pages?: PageFilter | null; timeZone?: string | null };
+export type TimeRange = { start: string; end: string };
+
+export type ElsewhereData = {
+  report: {
+    totals: {
+      views: number;
+    };
+    series: {
+      start: string;
+      end: string;
+      views: number;
+    }[];
+  };
+};
+export type ElsewhereVariables = { filter?: ReportFilter | null; granularity: Granularity };
+
+export type FreshnessData = {
+  freshness: {
+    asOf: string | null;
+    nextRefreshAt: string | null;
+    stalenessSeconds: number | null;
+    status: RefreshStatus;
+    error: string | null;
+  };
+};
+export type FreshnessVariables = {  };
+
+export type ReportData = {
+  report: {
+    interval: {
+      start: string;
+      end: string;
+      exact: boolean;
+    };
+    freshness: {
+      asOf: string | null;
+    };
+    totals: {
+      views: number;
+      pages: number;
+      previous: number | null;
+      change: number | null;
+    };
+    series: {
+      start: string;
+      end: string;
+      views: number;
+      complete: boolean;
+    }[];
+    pages: {
+      nodes: ({
+        page: string;
+        title: string | null;
+        views: number;
+        share: number;
+      })[];
+      pageInfo: {
+        hasNextPage: boolean;
+      };
+    };
+  };
+};
+export type ReportVariables = { filter?: ReportFilter | null; granularity: Granularity; first: number };

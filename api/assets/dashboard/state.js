@@ -1,0 +1,107 @@
+// The view: what is shown. It lives in the address, and nowhere else.
+
+import { GRANULARITIES, PERIOD_FIRST, periodNamed } from './periods.js';
+import { addDays, isDay, isZone, ownZone, startOf } from './time.js';
+
+/**
+ * @typedef {{ period: import('./schema.js').Period } | { from: string, to: string }} Interval a period, or days in the view's zone, both included
+ * @typedef {'page' | 'prefix' | 'contains'} FilterKind
+ * @typedef {{ kind: FilterKind, text: string }} Filter
+ * @typedef {object} View
+ * @property {Interval} interval
+ * @property {Filter | null} filter
+ * @property {string | null} zone null is the visitor's own
+ * @property {import('./schema.js').Granularity | null} granularity null is what suits the interval
+ * @property {number} first how many pages are listed
+ */
+
+export const PAGES_FIRST = 10;
+const PAGES_MAX = 1_000;
+/** @type {FilterKind[]} */
+const FILTERS = ['page', 'prefix', 'contains'];
+
+/**
+ * What an address shows. What it says wrongly is left out.
+ * @param {string} search
+ * @returns {View}
+ */
+export function readView(search) {
+  const said = new URLSearchParams(search);
+  const kind = FILTERS.find((name) => said.get(name));
+  const zone = said.get('zone');
+  const first = Number(said.get('first'));
+  return {
+    interval: readInterval(said),
+    filter: kind ? { kind, text: said.get(kind) ?? '' } : null,
+    zone: zone && isZone(zone) ? zone : null,
+    granularity: GRANULARITIES.find((name) => name === said.get('by')) ?? null,
+    first: Number.isInteger(first) && first >= PAGES_FIRST && first <= PAGES_MAX ? first : PAGES_FIRST,
+  };
+}
+
+/**
+ * @param {URLSearchParams} said
+ * @returns {Interval}
+ */
+function readInterval(said) {
+  const [from, to, period] = [said.get('from'), said.get('to'), said.get('period')];
+  if (from && to && isDay(from) && isDay(to) && from <= to) return { from, to };
+  return { period: periodNamed(period ?? '')?.period ?? PERIOD_FIRST };
+}
+
+/**
+ * The address of a view; "?" alone is the first one.
+ * @param {View} view
+ */
+export function addressOf({ interval, filter, zone, granularity, first }) {
+  const said = new URLSearchParams();
+  if ('period' in interval) {
+    if (interval.period !== PERIOD_FIRST) said.set('period', interval.period);
+  } else {
+    said.set('from', interval.from);
+    said.set('to', interval.to);
+  }
+  if (filter) said.set(filter.kind, filter.text);
+  if (granularity) said.set('by', granularity);
+  if (first !== PAGES_FIRST) said.set('first', String(first));
+  if (zone) said.set('zone', zone);
+  return `?${said}`;
+}
+
+/** @param {View} view */
+export const zoneOf = (view) => view.zone ?? ownZone;
+
+/**
+ * What the server is asked for.
+ * @param {Pick<View, 'interval' | 'filter' | 'zone'>} view
+ * @returns {import('./schema.js').ReportFilter}
+ */
+export function filterOf({ interval, filter, zone }) {
+  const timeZone = zone ?? ownZone;
+  /** @type {import('./schema.js').ReportFilter} */
+  const asked = { interval: 'period' in interval ? interval : { range: rangeOf(interval, timeZone) }, timeZone };
+  if (filter?.kind === 'page') asked.pages = { names: [filter.text] };
+  if (filter?.kind === 'prefix') asked.pages = { prefix: filter.text };
+  if (filter?.kind === 'contains') asked.pages = { contains: filter.text };
+  return asked;
+}
+
+/**
+ * @param {{ from: string, to: string }} days
+ * @param {string} zone
+ */
+function rangeOf({ from, to }, zone) {
+  const moment = (/** @type {string} */ day) => new Date(startOf(day, zone)).toISOString();
+  return { start: moment(from), end: moment(addDays(to, 1)) };
+}
+
+/**
+ * The filter that a typed text means: a name's beginning if it looks like one.
+ * @param {string} typed
+ * @returns {Filter | null}
+ */
+export function filterFrom(typed) {
+  const text = typed.trim();
+  if (!text) return null;
+  return { kind: text.startsWith('/') ? 'prefix' : 'contains', text };
+}
