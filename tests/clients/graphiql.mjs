@@ -3,9 +3,8 @@
 //   node graphiql.mjs URL [--twice] [--screenshot FILE] [--limit SECONDS]
 //
 // Prints {"query": DATA, "subscription": [DATA, ...]}: one answer of a query, and the first value of a subscription (two with --twice).
-// Chromium is $CHROMIUM, else /usr/bin/chromium.
-import { chromium } from 'playwright-core';
-import { fail, failAfter, log, print, readArguments } from './common.mjs';
+import { launch, watch } from './browser.mjs';
+import { fail, failAfter, print, readArguments } from './common.mjs';
 
 const QUERY = '{ freshness { status asOf } }';
 const SUBSCRIPTION = 'subscription { freshness { status asOf refreshId } }';
@@ -19,24 +18,10 @@ const { url, twice, screenshot, limit } = readArguments('graphiql.mjs URL [--twi
 let waitingFor = 'Chromium to start';
 failAfter(limit, () => waitingFor);
 
-const launching = chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  timeout: limit * 1000,
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--no-proxy-server',
-  ],
-});
-const browser = await launching.catch((error) => fail(`Chromium does not start: ${error.message}`));
+const browser = await launch(limit);
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
 page.setDefaultTimeout(limit * 1000);
-const violations = await watch(page);
+const violations = await watch(page, url.host);
 
 const pageUrl = new URL('/graphiql', url);
 try {
@@ -93,44 +78,6 @@ try {
 } catch (error) {
   if (screenshot) await page.screenshot({ path: screenshot }).catch(() => {}); // What it looked like when it failed.
   fail(`at ${waitingFor}: ${error.message}`);
-}
-
-/** Records what the page must not do: reach elsewhere, complain, break its policy, ask for what is not there. */
-async function watch(page) {
-  const found = [];
-  const report = (what) => {
-    log(`violation: ${what}`);
-    found.push(what);
-  };
-  const ours = (address) => {
-    const { protocol, host } = new URL(address);
-    return ['data:', 'blob:'].includes(protocol) || host === url.host;
-  };
-
-  await page.context().route('**/*', (route) => {
-    const address = route.request().url();
-    if (ours(address)) return route.continue();
-    report(`request to another origin: ${address}`);
-    return route.abort();
-  });
-  page.on('websocket', (socket) => {
-    if (!ours(socket.url())) report(`socket to another origin: ${socket.url()}`);
-  });
-  page.on('response', (response) => {
-    if (response.status() >= 400) report(`${response.status()} for ${response.url()}`);
-  });
-  page.on('console', (message) => {
-    if (message.type() === 'error') report(`console error: ${message.text()}`);
-    else log(`console ${message.type()}: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => report(`uncaught in the page: ${error.message}`));
-  await page.exposeFunction('reportPolicyViolation', (text) => report(`content security policy: ${text}`));
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => {
-      window.reportPolicyViolation(`${event.effectiveDirective} forbids ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}`);
-    });
-  });
-  return found;
 }
 
 async function open(address) {

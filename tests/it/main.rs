@@ -16,6 +16,7 @@ mod cluster;
 mod comparison;
 mod conflicts;
 mod crash;
+mod dashboard;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;

@@ -38,7 +38,12 @@ pub(crate) struct Server {
 impl Server {
     /// Serves on a free port, as soon as it says which.
     pub(crate) fn start(database: &TestDatabase, arguments: &[&str]) -> Self {
-        let mut command = analytics(database, &["serve", "--listen", "127.0.0.1:0", "--log", "warn"]);
+        Self::start_at(database, "127.0.0.1:0", arguments)
+    }
+
+    /// Serves at `address`.
+    pub(crate) fn start_at(database: &TestDatabase, address: &str, arguments: &[&str]) -> Self {
+        let mut command = analytics(database, &["serve", "--listen", address, "--log", "warn"]);
         let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| {

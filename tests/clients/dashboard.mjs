@@ -1,0 +1,373 @@
+// Uses the dashboard in Chromium as a person would.
+//
+//   node dashboard.mjs URL --scenario NAME [--limit SECONDS]
+//
+// The scenarios are below. Some print {"next": WHAT} and wait for a line on stdin, while the test does something to the server.
+import { execFileSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { findBarriers, launch, until, watch } from './browser.mjs';
+import { fail, failAfter, log, print, readArguments } from './common.mjs';
+
+const COMPRESSED_BYTES_MAX = 150 * 1024;
+const WIDTHS = [360, 1600];
+
+const { url, scenario, limit } = readArguments('dashboard.mjs URL --scenario NAME', { scenario: { type: 'string' } });
+let waitingFor = 'Chromium to start';
+let waitingShown = 'nothing';
+failAfter(limit, () => `${waitingFor}; the number was ${waitingShown}`);
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const browser = await launch(limit);
+const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: 'Europe/Berlin', permissions: ['clipboard-read', 'clipboard-write'] });
+const page = await context.newPage();
+page.setDefaultTimeout(limit * 1000);
+let isAway = false;
+const violations = await watch(page, url.host, () => isAway);
+
+const scenarios = { 'first-view': firstView, use, states, restart, token, weight };
+try {
+  if (!scenarios[scenario]) throw new Error(`no scenario ${scenario}; there are ${Object.keys(scenarios).join(', ')}`);
+  await scenarios[scenario]();
+  if (violations.length > 0) throw new Error(violations.join('; '));
+  await browser.close();
+  process.exit(0);
+} catch (error) {
+  fail(`at ${waitingFor}: ${error.message}`);
+}
+
+/** An empty database: the page's own command records the first view, which appears without a reload. */
+async function firstView() {
+  await open('/');
+  await step('the word that there is nothing', () => page.getByRole('heading', { name: 'Nothing has been counted yet' }).waitFor());
+  await barriers('empty');
+  const command = await page.locator('#first-view-command').innerText();
+  await step('the command to be copied', async () => {
+    await page.getByRole('button', { name: 'Copy' }).click();
+    await page.getByText('Copied').waitFor();
+    equal(await page.evaluate(() => navigator.clipboard.readText()), command);
+  });
+  await page.evaluate(() => { window.isTheSamePage = true; });
+  execFileSync('sh', ['-c', command], { stdio: 'ignore' });
+  await step('the first view', () => shows('1', 'view'));
+  await step('its page', () => page.getByRole('link', { name: 'Hello /hello' }).waitFor());
+  equal(await page.getByRole('heading', { name: 'Nothing has been counted yet' }).isVisible(), false);
+
+  // Whoever may record may write anything into a name.
+  const name = '/"><img src=x onerror=alert(1)>&amp;\u202e';
+  const title = '<script>alert(2)</script><b onclick="alert(3)">';
+  await record([{ page: name, title, views: 5 }]);
+  await step('the hostile page', () => shows('6', 'views'));
+  const link = page.locator('#page-rows a.page').first();
+  equal(await link.locator('b').textContent(), title);
+  equal(await link.locator('small').textContent(), name);
+  await link.click();
+  await step('its filter', () => shows('5', 'views'));
+  equal(await page.locator('#chip b').textContent(), name);
+  equal(await page.locator('main img, main script, main [onclick], main [onerror]').count(), 0);
+  equal(await page.evaluate(() => window.isTheSamePage), true);
+}
+
+/** A log of 2015 was imported, and views were recorded today. */
+async function use() {
+  await open('/?period=LAST_MONTH');
+  await step('the offer of the nearest views', async () => {
+    await page.getByRole('heading', { name: 'No views in this period' }).waitFor();
+    await barriers('no views in this period');
+    equal((await page.locator('#nothing-text').innerText()).startsWith('The nearest are '), true);
+  });
+  const today = await page.locator('#nothing-offers a.primary').innerText();
+  await page.locator('#nothing-offers a.primary').click();
+  await step(`the nearest views: ${today}`, () => shows('9', 'views'));
+  equal(new URL(page.url()).searchParams.has('from'), true);
+
+  await step('all time', async () => {
+    await page.getByRole('link', { name: 'All time' }).click();
+    await shows('2,590', 'views');
+  });
+  await step('a custom range', async () => {
+    await page.getByText('Custom…').click();
+    await page.getByLabel('From').fill('2015-05-17');
+    await page.getByLabel('To, included').fill('2015-05-31');
+    await page.getByRole('button', { name: 'Show', exact: true }).click();
+    await shows('2,581', 'views');
+    await page.getByText(/17\s–\s31 May 2015/).waitFor();
+  });
+  const all = page.url();
+  const first = page.locator('#page-rows tr').first();
+  const [name, views] = [await first.locator('b').innerText(), await first.locator('td').first().innerText()];
+  await step('the page that was clicked', async () => {
+    await first.locator('a').click();
+    await shows(views);
+    equal(await page.locator('#chip b').innerText(), name);
+    equal(new URL(page.url()).searchParams.get('page'), name);
+  });
+  await step('the way back, forth, and back', async () => {
+    await page.goBack();
+    await shows('2,581');
+    equal(page.url(), all);
+    await page.goForward();
+    await shows(views);
+    await page.goBack();
+    await shows('2,581');
+  });
+  await step('another page with the same address', async () => {
+    await page.reload();
+    await shows('2,581');
+  });
+  await step('a filter that was typed', async () => {
+    await page.getByRole('searchbox').fill('/blog/');
+    await page.keyboard.press('Enter');
+    await page.getByText('Pages that begin with').waitFor();
+    await until(async () => (await page.locator('#views').innerText()) !== '2,581');
+    await page.getByRole('link', { name: 'Show all pages' }).click();
+    await shows('2,581');
+  });
+  await step('more pages', async () => {
+    await page.getByRole('link', { name: 'Show more' }).click();
+    await until(async () => (await page.locator('#page-rows tr').count()) === 50);
+  });
+  await step('another time zone', async () => {
+    equal(await page.locator('#zone').inputValue(), '');
+    await page.locator('#zone').selectOption('America/New_York');
+    await page.getByText(/17\s–\s31 May 2015, America.New_York/).waitFor();
+  });
+  await step('another granularity', async () => {
+    await page.getByRole('link', { name: 'Hour', exact: true }).click();
+    await until(async () => (await page.locator('#series-rows tr').count()) === 15 * 24);
+  });
+  await byKeyboard();
+  await step('incomplete buckets', async () => {
+    await open('/?period=TODAY&zone=UTC');
+    await shows('9');
+    await page.getByText('not over yet').waitFor();
+    const hour = new Date().getUTCHours();
+    await page.getByText('As a table').click();
+    const rows = page.locator('#series-rows tr');
+    equal(await rows.count(), 24);
+    equal(['still counting', 'not yet', ''].includes(await rows.nth(hour).locator('td').last().innerText()), true);
+    if (hour < 22) equal(await rows.last().locator('td').last().innerText(), 'not yet');
+  });
+  await step('a time zone that the server does not know', async () => {
+    // Browsers take offsets for zones.
+    await open('/?zone=%2B05:30');
+    await page.getByRole('alert').filter({ hasText: 'timeZone must be an IANA name' }).waitFor();
+    equal(await page.locator('#report').isVisible(), false);
+    await page.locator('#zone').selectOption('UTC');
+    await shows('9', 'views');
+    equal(await page.locator('#problem').isVisible(), false);
+  });
+  await looks();
+  await graphiql();
+}
+
+/** Nothing but keys: the period, the chart's bars, the range's form. */
+async function byKeyboard() {
+  await step('everything by keyboard', async () => {
+    await open('/?period=ALL_TIME&zone=UTC');
+    await shows('2,590');
+    await page.locator('#chart').focus();
+    await page.keyboard.press('Home');
+    await page.getByRole('status').filter({ hasText: 'May 2015: 2,581 views' }).waitFor();
+    await page.keyboard.press('End');
+    await page.getByRole('status').filter({ hasText: '9 views, still counting' }).waitFor();
+    const today = page.getByRole('link', { name: 'Today', exact: true });
+    await tabTo(today);
+    await page.keyboard.press('Enter');
+    await shows('9');
+    equal(await today.evaluate((link) => link === document.activeElement), true);
+    await tabTo(page.locator('#custom summary'));
+    await page.keyboard.press('Enter');
+    await page.getByLabel('From').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByLabel('From').waitFor({ state: 'hidden' });
+  });
+}
+
+async function tabTo(locator) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    if (await locator.evaluate((element) => element === document.activeElement)) return;
+    await page.keyboard.press('Tab');
+  }
+  throw new Error('the key Tab does not lead there');
+}
+
+/** Narrow and wide, light and dark: nothing that axe calls serious, nothing that has to be scrolled sideways. */
+async function looks() {
+  for (const width of WIDTHS) {
+    for (const colorScheme of ['light', 'dark']) {
+      await step(`${width} pixels, ${colorScheme}`, async () => {
+        await page.setViewportSize({ width, height: 900 });
+        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+        await open('/?period=ALL_TIME&by=MONTH');
+        await shows('2,590');
+        await barriers(`${width} ${colorScheme}`);
+        equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+        equal(await page.locator('#report').evaluate((element) => getComputedStyle(element).transitionDuration), '0s');
+      });
+    }
+  }
+}
+
+/** The very query, run there, says the same. */
+async function graphiql() {
+  await step('the same in GraphiQL', async () => {
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.getByRole('link', { name: 'Open in GraphiQL' }).click();
+    await page.getByRole('button', { name: /^Execute query/ }).click();
+    const answer = () => page.evaluate(() => document.querySelector('.graphiql-response .CodeMirror')?.CodeMirror.getValue() ?? '');
+    const text = await until(answer);
+    equal(JSON.parse(text).data.report.totals.views, 2590);
+  });
+}
+
+/** Prints each state of the freshness line, until stdin ends. */
+async function states() {
+  await open('/');
+  let last;
+  let ended = false;
+  lines.next().then(() => { ended = true; });
+  while (!ended) {
+    const state = await page.locator('#freshness').getAttribute('data-state');
+    if (state !== last) {
+      last = state;
+      await print({ state, text: await page.locator('#freshness').innerText(), reason: await page.locator('#freshness-reason').textContent() });
+      if (state !== 'connecting') await barriers(state);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+/** A server that goes away and comes back. */
+async function restart() {
+  await open('/?period=TODAY&zone=UTC');
+  await step('the view before', () => shows('1', 'view'));
+  await step('a fresh report', () => stateIs('fresh'));
+  isAway = true;
+  await handOver('stop');
+  await step('the word that nothing is connected', () => stateIs('unconnected'));
+  await until(async () => /as of .+ · (next try in \d+ s|trying)$/.test(await page.locator('#freshness').innerText()));
+  equal(await page.locator('#views').innerText(), '1');
+  await barriers('not connected');
+  await handOver('start');
+  await page.getByRole('button', { name: 'Try now' }).click({ timeout: 2_000 }).catch(() => {});
+  await step('a fresh report again', () => stateIs('fresh'));
+  isAway = false;
+  await record([{ page: '/after', views: 2 }]);
+  await step('the view after', () => shows('3', 'views'));
+}
+
+/** A server that gives reports to those with a token only; there is none yet, so the socket is played. */
+async function token() {
+  const authorizations = [];
+  await page.routeWebSocket('**/graphql', (socket) => {
+    let isKnown = false;
+    const send = (message) => socket.send(JSON.stringify(message));
+    socket.onMessage((text) => {
+      const { type, id, payload } = JSON.parse(text);
+      if (type === 'connection_init') {
+        authorizations.push(payload?.authorization);
+        isKnown = payload?.authorization === 'Bearer right';
+        send({ type: 'connection_ack' });
+      } else if (type === 'subscribe' && !isKnown) {
+        const extensions = { code: 'UNAUTHENTICATED', retryable: false };
+        send({ type: 'error', id, payload: [{ message: 'reports need a token', extensions }] });
+      } else if (type === 'subscribe' && payload.query.startsWith('subscription Freshness')) {
+        send({ type: 'next', id, payload: { data: { freshness: { asOf: new Date().toISOString(), nextRefreshAt: null, stalenessSeconds: 0, status: 'FRESH', error: null } } } });
+      } else if (type === 'subscribe' && payload.query.startsWith('subscription Report')) {
+        const [start, end] = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'];
+        const report = {
+          interval: { start, end, exact: true },
+          freshness: { asOf: new Date().toISOString() },
+          totals: { views: 42, pages: 1, previous: 21, change: 1 },
+          series: [{ start, end, views: 42, complete: true }],
+          pages: { nodes: [{ page: '/a', title: null, views: 42, share: 1 }], pageInfo: { hasNextPage: false } },
+        };
+        send({ type: 'next', id, payload: { data: { report } } });
+      }
+    });
+  });
+  await open('/');
+  await step('the field for a token', () => page.getByLabel('Token').waitFor());
+  await barriers('token');
+  for (const [text, isRight] of [['wrong', false], ['right', true]]) {
+    await step(`the answer to a ${text} token`, async () => {
+      await page.getByLabel('Token').fill(text);
+      await page.keyboard.press('Enter');
+      await until(() => authorizations.includes(`Bearer ${text}`));
+      if (isRight) await shows('42', 'views');
+      else await page.getByLabel('Token').waitFor();
+    });
+  }
+  equal(await page.getByLabel('Token').isVisible(), false);
+  equal(await page.evaluate(() => [sessionStorage.getItem('token'), localStorage.length, document.cookie].join('|')), 'right|0|');
+  await page.getByRole('button', { name: 'Forget the token' }).click();
+  await step('the field after the token was forgotten', () => page.getByLabel('Token').waitFor());
+  equal(await page.evaluate(() => sessionStorage.getItem('token')), null);
+}
+
+/** What the page weighs on the wire, all of it. */
+async function weight() {
+  const debug = await context.newCDPSession(page);
+  let bytes = 0;
+  await debug.send('Network.enable');
+  debug.on('Network.loadingFinished', ({ encodedDataLength }) => { bytes += encodedDataLength; });
+  await open('/');
+  await step('the report', () => page.locator('#report').waitFor());
+  await page.waitForLoadState('networkidle');
+  await print({ bytes });
+  if (bytes > COMPRESSED_BYTES_MAX) throw new Error(`the page weighs ${bytes} bytes, more than ${COMPRESSED_BYTES_MAX}`);
+}
+
+async function open(path) {
+  await step(`the page at ${path}`, async () => {
+    const response = await page.goto(new URL(path, url).href);
+    equal(response.status(), 200);
+    const policy = response.headers()['content-security-policy'];
+    if (!policy?.includes("default-src 'none'") || policy.includes('unsafe')) throw new Error(`not a strict policy: ${policy}`);
+  });
+}
+
+/** Waits until the big number says so, of the view that the address says. */
+async function shows(number, unit) {
+  await until(async () => {
+    if ((await page.locator('#report').getAttribute('aria-busy')) !== 'false') return false;
+    const [said, saidUnit] = [await page.locator('#views').textContent(), await page.locator('#views-unit').textContent()];
+    waitingShown = `${said} ${saidUnit}`;
+    return said === number && (unit === undefined || saidUnit === unit);
+  });
+}
+
+async function stateIs(state) {
+  await page.locator(`#freshness[data-state="${state}"]`).waitFor();
+}
+
+async function barriers(what) {
+  const found = await findBarriers(page);
+  if (found.length > 0) throw new Error(`barriers (${what}): ${found.join(' | ')}`);
+}
+
+async function record(increments) {
+  const query = 'mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }';
+  const body = JSON.stringify({ query, variables: { increments } });
+  const response = await fetch(new URL('/graphql', url), { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const answer = await response.json();
+  if (answer.errors) throw new Error(JSON.stringify(answer.errors));
+}
+
+/** Lets the test do something, and waits until it is done. */
+async function handOver(next) {
+  await print({ next });
+  await lines.next();
+}
+
+async function step(what, run) {
+  waitingFor = what;
+  const result = await run();
+  if (violations.length > 0) throw new Error(violations.join('; '));
+  log(`done: ${what}`);
+  return result;
+}
+
+function equal(found, expected) {
+  if (found !== expected) throw new Error(`found ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`);
+}

@@ -1,0 +1,124 @@
+// Makes the pictures in docs/ of a server that has counted nothing yet.
+//
+//   analytics &
+//   node screenshots.mjs http://127.0.0.1:8000 --folder ../../docs
+//
+// It records views of the last 62 days, the same for each run but for the dates; then prints {"next": "import"} and waits for a line
+// on stdin: until then tests/data/access.log.gz has to be imported.
+import { createInterface } from 'node:readline';
+import { join } from 'node:path';
+import { launch, until, watch } from './browser.mjs';
+import { fail, failAfter, log, print, readArguments } from './common.mjs';
+
+const HOUR_MS = 3_600_000;
+const HOURS = 62 * 24;
+const INCREMENTS_MAX = 5_000;
+const PAGES = [
+  ['/', 'Home', 30],
+  ['/blog/freshness-is-a-proof', 'Freshness is a proof, not a guess', 22],
+  ['/docs/getting-started', 'Getting started', 18],
+  ['/blog/why-we-left-cookies', 'Why we left cookies behind', 12],
+  ['/docs/import', 'Import your access logs', 9],
+  ['/pricing', 'Pricing', 8],
+  ['/docs/graphql', 'The GraphQL API', 7],
+  ['/about', 'About us', 5],
+  ['/blog/one-binary', 'One binary, three sizes', 4],
+  ['/docs/time-zones', 'Time zones, cut where you live', 3],
+  ['/changelog', 'Changelog', 2],
+  ['/contact', 'Contact', 1],
+];
+
+const { url, folder, limit } = readArguments('screenshots.mjs URL --folder DIR', { folder: { type: 'string' } });
+let waitingFor = 'Chromium to start';
+failAfter(limit, () => waitingFor);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const browser = await launch(limit);
+
+try {
+  await picture('dashboard-empty', { path: '/', height: 560, ready: (page) => page.getByRole('button', { name: 'Copy' }).waitFor() });
+  const views = await recordTwoMonths();
+  log(`recorded ${views} views`);
+  await picture('dashboard', { path: '/?period=LAST_30_DAYS', height: 940, ready: showsFreshViews });
+  await picture('dashboard-overdue', { path: '/?period=LAST_7_DAYS', height: 860, ready: showsOverdue, prepare: playDeadWolf });
+  await print({ next: 'import' });
+  await lines.next();
+  await picture('dashboard-narrow', {
+    path: '/?from=2015-05-17&to=2015-05-20&by=HOUR&zone=UTC', width: 390, height: 844, colorScheme: 'dark', ready: showsFreshViews,
+  });
+  await browser.close();
+  process.exit(0);
+} catch (error) {
+  fail(`at ${waitingFor}: ${error.message}`);
+}
+
+async function picture(name, { path, width = 1280, height, colorScheme = 'light', ready, prepare }) {
+  waitingFor = name;
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme, timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
+  page.setDefaultTimeout(limit * 1000);
+  const violations = await watch(page, url.host);
+  await prepare?.(page);
+  await page.goto(new URL(path, url).href);
+  await ready(page);
+  if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
+  if (violations.length > 0) throw new Error(violations.join('; '));
+  await page.close();
+}
+
+async function showsFreshViews(page) {
+  await page.locator('#report[data-empty="false"][aria-busy="false"]').waitFor();
+  await until(async () => (await page.locator('#freshness').innerText()).includes('next in'));
+}
+
+async function showsOverdue(page) {
+  await page.locator('#report[data-empty="false"][aria-busy="false"]').waitFor();
+  await page.locator('#freshness[data-state="overdue"]').waitFor();
+}
+
+/** The server's own messages, as those of one whose Wolf died three minutes ago: nobody has to wait so long for a picture. */
+function playDeadWolf(page) {
+  return page.routeWebSocket('**/graphql', (socket) => {
+    const server = socket.connectToServer();
+    server.onMessage((text) => {
+      const message = JSON.parse(text);
+      const freshness = message.payload?.data?.freshness;
+      if (freshness) {
+        const asOf = new Date(Date.now() - 190_000).toISOString();
+        const nextRefreshAt = new Date(Date.now() - 180_000).toISOString();
+        Object.assign(freshness, { status: 'OVERDUE', asOf, nextRefreshAt, stalenessSeconds: 190 });
+      }
+      const report = message.payload?.data?.report;
+      if (report) report.freshness.asOf = new Date(Date.now() - 190_000).toISOString();
+      socket.send(JSON.stringify(message));
+    });
+  });
+}
+
+/** More by day than by night, fewer on weekends, and slowly growing. */
+async function recordTwoMonths() {
+  let state = 7;
+  const random = () => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return state / 2 ** 31;
+  };
+  const thisHour = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
+  const increments = [];
+  for (let ago = 0; ago < HOURS; ago += 1) {
+    const at = new Date(thisHour - ago * HOUR_MS);
+    const daylight = 0.25 + Math.max(0, Math.sin(((at.getUTCHours() - 5) / 24) * 2 * Math.PI - 0.6) + 0.55);
+    const weekend = [0, 6].includes(at.getUTCDay()) ? 0.55 : 1;
+    for (const [page, title, weight] of PAGES) {
+      const views = Math.round(daylight * weekend * weight * (1 - (0.45 * ago) / HOURS) * (0.6 + 0.8 * random()));
+      if (views > 0) increments.push({ page, title, views, at: at.toISOString() });
+    }
+  }
+  const query = 'mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }';
+  let recorded = 0;
+  while (increments.length > 0) {
+    const body = JSON.stringify({ query, variables: { increments: increments.splice(0, INCREMENTS_MAX) } });
+    const response = await fetch(new URL('/graphql', url), { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+    const { data, errors } = await response.json();
+    if (errors) throw new Error(JSON.stringify(errors));
+    recorded += data.recordPageViews.views;
+  }
+  return recorded;
+}

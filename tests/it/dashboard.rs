@@ -1,0 +1,227 @@
+//! The dashboard, used in Chromium as a person would; and the clients that README shows to those who build their own.
+
+use std::{process::Stdio, time::Duration};
+
+use chrono::TimeDelta;
+use entity::report_refresh;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    time::timeout,
+};
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase},
+    node::Script,
+    process::{Server, succeed},
+};
+
+/// How long a person's errand may take, on a machine that does other things too.
+const LIMIT_SECONDS: &str = "180";
+/// How long a line of a client may take.
+const LINE_MAX: Duration = Duration::from_secs(60);
+
+fn scenario(name: &str, url: &str) -> Script {
+    Script::start("dashboard.mjs", &[url, "--scenario", name, "--limit", LIMIT_SECONDS])
+}
+
+/// Records `views` of `page`, now.
+async fn record(server: &Server, page: &str, views: i64) {
+    let mutation =
+        "mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }";
+    server.data(mutation, json!({ "increments": [{ "page": page, "views": views }] })).await.unwrap();
+}
+
+fn access_log() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_view_appears_without_a_reload() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    scenario("first-view", &server.url("")).end("first-view").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_can_be_chosen_and_shared() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    succeed(&database, &["import", &access_log(), "--include-bots"]);
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    record(&server, "/today", 9).await;
+    scenario("use", &server.url("")).end("use").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_is_missed_and_found_again() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    record(&server, "/before", 1).await;
+    let address = server.address.clone();
+    let mut script = scenario("restart", &server.url(""));
+    assert_eq!(script.next().await, Some(json!({ "next": "stop" })));
+    drop(server);
+    script.say("stopped").await;
+    assert_eq!(script.next().await, Some(json!({ "next": "start" })));
+    let _server = Server::start_at(&database, &address, &["--refresh-cron", "* * * * * *"]);
+    script.say("started").await;
+    script.end("restart").await;
+}
+
+/// The pictures of README can be made; here they are thrown away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pictures_can_be_made() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    let folder = database.folder.path().display().to_string();
+    let mut script =
+        Script::start("screenshots.mjs", &[&server.url(""), "--folder", &folder, "--limit", LIMIT_SECONDS]);
+    assert_eq!(script.next().await, Some(json!({ "next": "import" })));
+    succeed(&database, &["import", &access_log(), "--include-bots"]);
+    script.say("imported").await;
+    script.end("screenshots.mjs").await;
+    for name in ["dashboard", "dashboard-empty", "dashboard-narrow", "dashboard-overdue"] {
+        assert!(database.folder.path().join(name).with_extension("png").exists(), "{name}");
+    }
+}
+
+/// The next state that is none of `passing`.
+async fn state(script: &mut Script, passing: &[&str]) -> Value {
+    loop {
+        let shown = script.next().await.expect("the script has ended");
+        if !passing.iter().any(|state| shown["state"] == *state) {
+            return shown;
+        }
+    }
+}
+
+/// A Wolf that begins and dies, one that fails, and one that works again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_states_of_freshness_are_told_apart() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let mut script = scenario("states", &format!("http://{}", app.address));
+    let never = state(&mut script, &["connecting"]).await;
+    assert_eq!(never["state"], "overdue", "{never}");
+    assert!(never["reason"].as_str().unwrap().contains("none has run yet"), "{never}");
+
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    let fresh = state(&mut script, &["refreshing"]).await;
+    assert_eq!(fresh["state"], "fresh", "{fresh}");
+    assert!(fresh["text"].as_str().unwrap().contains("as of "), "{fresh}");
+
+    let now = entity::clock::process_now;
+    let under_way = report_refresh::ActiveModel {
+        started_at: Set(now()),
+        next_refresh_at: Set(Some(now() + TimeDelta::seconds(1))),
+        overdue_at: Set(Some(now() + TimeDelta::seconds(5))),
+        content_version: Set(0),
+        ..Default::default()
+    };
+    let under_way = under_way.insert(&app.database.wolf).await.unwrap();
+    assert_eq!(state(&mut script, &[]).await["state"], "refreshing");
+    let overdue = state(&mut script, &[]).await;
+    assert_eq!(overdue["state"], "overdue", "{overdue}");
+    assert!(overdue["reason"].as_str().unwrap().contains("a refresh was due "), "{overdue}");
+
+    report_refresh::Entity::delete_by_id(under_way.id).exec(&app.database.wolf).await.unwrap();
+    let failed = report_refresh::ActiveModel {
+        started_at: Set(now()),
+        finished_at: Set(Some(now())),
+        error: Set(Some("the disk is full".to_owned())),
+        overdue_at: Set(Some(now() + TimeDelta::hours(1))),
+        content_version: Set(0),
+        ..Default::default()
+    };
+    failed.insert(&app.database.wolf).await.unwrap();
+    let failed = state(&mut script, &[]).await;
+    assert_eq!(failed["state"], "failed", "{failed}");
+    assert!(failed["reason"].as_str().unwrap().contains("the disk is full"), "{failed}");
+
+    app.refresh().await;
+    assert_eq!(state(&mut script, &["refreshing"]).await["state"], "fresh");
+    script.say("enough").await;
+    script.end("states").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_asked_for_and_kept_in_the_tab_only() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    scenario("token", &format!("http://{}", app.address)).end("token").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_is_light() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    scenario("weight", &format!("http://{}", app.address)).end("weight").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_are_served_strictly_and_asked_for_once() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let get = |path: &str| app.client.get(format!("http://{}{path}", app.address));
+    let page = get("/").send().await.unwrap();
+    assert_eq!((page.status().as_u16(), &page.headers()["content-type"]), (200, &"text/html".parse().unwrap()));
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let tag = page.headers()["etag"].clone();
+    let again = get("/").header("if-none-match", tag).send().await.unwrap();
+    assert_eq!(again.status(), 304);
+    let script = get("/dashboard/main.js").header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(script.headers()["content-encoding"], "gzip");
+    for (path, status) in
+        [("uPlot.LICENSE.txt", 200), ("VENDORED.md", 404), ("schema.d.ts", 404), ("..%2Fvendor.sh", 404)]
+    {
+        assert_eq!(get(&format!("/dashboard/{path}")).send().await.unwrap().status(), status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_types_are_those_of_the_schema() {
+    let types = Script::start("dashboard-types.mjs", &[]).end("dashboard-types.mjs").await;
+    assert_eq!(types, [json!({ "queries": 3 })]);
+    let wrong = Script::start("node_modules/typescript/bin/tsc", &["--project", "dashboard.tsconfig.json"]);
+    wrong.end("tsc, see `cd tests/clients && node_modules/.bin/tsc -p dashboard.tsconfig.json`:").await;
+}
+
+/// The programs of README's section for those who build their own dashboard, in its order.
+fn programs_of_readme() -> Vec<String> {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("\n## Build your own dashboard\n").expect("the section is there");
+    let section = section.split("\n## ").next().unwrap();
+    section.split("```js\n").skip(1).map(|text| text.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Each program shows the report, and the next one after a refresh.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clients_that_readme_shows_work() {
+    let programs = programs_of_readme();
+    assert_eq!(programs.len(), 3, "graphql-ws, urql and Apollo");
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    let mut views = 0;
+    for program in programs {
+        assert!(program.contains("ws://127.0.0.1:8000/"), "{program}");
+        let program = program.replace("127.0.0.1:8000", &server.address);
+        let mut command = Command::new("node");
+        command.args(["--input-type=module", "-"]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients"));
+        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        client.stdin.take().unwrap().write_all(program.as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+        for _ in 0..2 {
+            record(&server, "/a", 1).await;
+            views += 1;
+            let wanted = format!("{views} views as of ");
+            loop {
+                let line = timeout(LINE_MAX, lines.next_line()).await.expect("waited in vain for a line").unwrap();
+                let line = line.unwrap_or_else(|| panic!("the client has ended: {program}"));
+                assert!(line.contains(" views as of "), "{line} of {program}");
+                if line.starts_with(&wanted) {
+                    break;
+                }
+            }
+        }
+    }
+}
