@@ -14,7 +14,7 @@ use cli::{Cli, Command, MigrateCommand};
 use entity::DatabaseError;
 use mimalloc::MiMalloc;
 
-/// Recording allocates a little for each increment, on every core: this one takes a third less time for it.
+/// Recording allocates a little for each increment, on every core, and frees it on another.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

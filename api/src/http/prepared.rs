@@ -6,14 +6,14 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_graphql::{
     Name, PathSegment, Pos, Positioned, ServerError,
     parser::{
         parse_query,
-        types::{BaseType, DocumentOperations, ExecutableDocument, Field, OperationType, Selection},
+        types::{self, BaseType, DocumentOperations, ExecutableDocument, OperationType, Selection},
     },
 };
 use async_graphql_value::Value;
@@ -59,7 +59,19 @@ enum Selected {
 }
 
 /// What is answered when it was recorded.
-pub(super) struct Recorded<'a>(&'a PreparedMutation, RecordPageViewsPayload);
+#[derive(Serialize)]
+pub(super) struct Recorded<'a> {
+    data: Field<'a>,
+}
+
+/// The one field of the answer.
+struct Field<'a> {
+    prepared: &'a PreparedMutation,
+    payload: RecordPageViewsPayload,
+}
+
+/// What of it is selected.
+struct Payload<'a>(&'a Field<'a>);
 
 impl PreparedMutations {
     pub(super) fn new() -> Self {
@@ -82,7 +94,7 @@ impl PreparedMutations {
         prepared.filter(|prepared| operation.is_none() || operation == prepared.operation.as_deref())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<Box<str>, Option<Arc<PreparedMutation>>>> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<Box<str>, Option<Arc<PreparedMutation>>>> {
         // What a panicking thread left behind is at worst a document forgotten.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,7 +125,9 @@ fn prepare(document: &ExecutableDocument) -> Option<PreparedMutation> {
         && definition.default_value.is_none()
         && definition.directives.is_empty()
         && field.node.name.node == MUTATION;
-    of_form.then_some(())?;
+    if !of_form {
+        return None;
+    }
     let mut selection: Vec<(Name, Selected)> = Vec::new();
     for item in &field.node.selection_set.node.items {
         let field = &plain_field(item)?.node;
@@ -135,7 +149,7 @@ fn only<T>(items: impl IntoIterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
 }
 
-fn plain_field(selection: &Positioned<Selection>) -> Option<&Positioned<Field>> {
+fn plain_field(selection: &Positioned<Selection>) -> Option<&Positioned<types::Field>> {
     match &selection.node {
         Selection::Field(field) if field.node.directives.is_empty() => Some(field),
         _ => None,
@@ -164,7 +178,7 @@ impl PreparedMutation {
 
     /// The answer when it was recorded.
     pub(super) fn recorded(&self, payload: RecordPageViewsPayload) -> Recorded<'_> {
-        Recorded(self, payload)
+        Recorded { data: Field { prepared: self, payload } }
     }
 
     /// The error of the field when it was not.
@@ -205,30 +219,17 @@ impl<'de> Visitor<'de> for OnlyVariable<'_> {
     }
 }
 
-impl Serialize for Recorded<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut answer = serializer.serialize_map(Some(1))?;
-        answer.serialize_entry("data", &Nested(&self.0.key, &Payload(self)))?;
-        answer.end()
-    }
-}
-
-/// An object with one field.
-struct Nested<'a, T>(&'a str, &'a T);
-
-impl<T: Serialize> Serialize for Nested<'_, T> {
+impl Serialize for Field<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(Some(1))?;
-        object.serialize_entry(self.0, self.1)?;
+        object.serialize_entry(self.prepared.key.as_str(), &Payload(self))?;
         object.end()
     }
 }
 
-struct Payload<'a>(&'a Recorded<'a>);
-
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Recorded(prepared, payload) = self.0;
+        let Field { prepared, payload } = self.0;
         let mut object = serializer.serialize_map(Some(prepared.selection.len()))?;
         for (key, selected) in &prepared.selection {
             let key = key.as_str();

@@ -189,7 +189,10 @@ impl Committer {
             group.retain(|submission| Instant::now() < submission.deadline);
             let Some(last) = group.iter().map(|submission| submission.deadline).max() else { continue };
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-            match self.commit_in_time(session, &requests, last).await {
+            // What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will
+            // find it.
+            let committed = timeout(self.timeout, self.commit_with_retries(session, &requests, last)).await;
+            match committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))) {
                 Err(StoreError::Refused(source)) if group.len() > 1 => {
                     warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
                     let rest = group.split_off(group.len().div_euclid(2));
@@ -198,17 +201,6 @@ impl Committer {
                 result => answer(group, result),
             }
         }
-    }
-
-    /// What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will find it.
-    async fn commit_in_time(
-        &self,
-        session: &mut Session,
-        requests: &[&Request],
-        begin_by: Instant,
-    ) -> Result<Committed, StoreError> {
-        let committed = timeout(self.timeout, self.commit_with_retries(session, requests, begin_by)).await;
-        committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// What failed before it was committed counts once when it is tried again.

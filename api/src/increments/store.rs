@@ -131,7 +131,9 @@ impl Session {
                 }
                 committed
             }
-            Self::Sqlite(pool) => commit_sqlite(pool, requests, known, begin_by).await.map_err(StoreError::of_commit),
+            Self::Sqlite(pool) => {
+                commit_sqlite(pool, requests, known, begin_by).await.map_err(StoreError::of_transaction)
+            }
         }
     }
 }
@@ -254,21 +256,29 @@ async fn claim<S: Statements>(
 }
 
 impl StoreError {
-    /// The error of a statement behind which no commit was sent.
-    fn before_commit(error: sqlx::Error) -> Self {
-        match Failure::of_sqlx(&error) {
-            Failure::Conflict => Self::Conflict(error),
-            Failure::Unavailable => Self::Lost(error),
-            Failure::Refused => Self::Refused(error),
-        }
-    }
-
-    /// The error of a commit.
-    fn of_commit(error: sqlx::Error) -> Self {
+    /// The error of a transaction that may have been committed.
+    fn of_transaction(error: sqlx::Error) -> Self {
         match Failure::of_sqlx(&error) {
             Failure::Conflict => Self::Conflict(error),
             Failure::Unavailable => Self::Unavailable(error),
             Failure::Refused => Self::Refused(error),
+        }
+    }
+
+    /// The error of a statement behind which no commit was sent.
+    fn before_commit(error: sqlx::Error) -> Self {
+        match Self::of_transaction(error) {
+            Self::Unavailable(error) => Self::Lost(error),
+            certain => certain,
+        }
+    }
+
+    /// The error of a commit and what is read after it. Nothing in the schema waits for the commit to be refused: what is
+    /// refused may be what came after it.
+    fn of_commit(error: sqlx::Error) -> Self {
+        match Self::of_transaction(error) {
+            Self::Refused(error) => Self::Unavailable(error),
+            other => other,
         }
     }
 
