@@ -165,6 +165,8 @@ struct Board {
     news: Option<News>,
     /// When the database last confirmed them.
     read_at: Option<Instant>,
+    /// Nobody listens on PostgreSQL: a refresh would go unheard until the next poll.
+    deaf: bool,
     /// There will be no more.
     ended: bool,
 }
@@ -188,8 +190,8 @@ impl FreshnessFeed {
     /// A feed of `database`, and what has to run for it to have news.
     #[must_use]
     pub fn new(database: &Database) -> (Self, FreshnessTail) {
-        let feed =
-            Self { db: database.readers.clone(), kind: database.kind, board: watch::Sender::new(Board::default()) };
+        let board = Board { deaf: database.kind == DatabaseKind::Postgres, ..Board::default() };
+        let feed = Self { db: database.readers.clone(), kind: database.kind, board: watch::Sender::new(board) };
         (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
     }
 
@@ -205,14 +207,14 @@ impl FreshnessFeed {
         Ok(freshness)
     }
 
-    /// The newest freshness that has been heard of, unless that was too long ago to go by: then the database has to
-    /// be asked. A refresh is heard of as soon as PostgreSQL notifies; on SQLite, and where a notification was lost,
-    /// by the next poll.
+    /// The newest freshness that has been heard of, unless nobody listens or that was too long ago to go by: then the
+    /// database has to be asked. A refresh is heard of as soon as PostgreSQL notifies; on SQLite, and where a
+    /// notification was lost, by the next poll.
     #[must_use]
     pub fn known(&self) -> Option<Freshness> {
         let board = self.board.borrow();
-        let current = board.read_at.is_some_and(|read_at| read_at.elapsed() < poll(self.kind) * POLLS_MISSED_MAX);
-        board.news.as_ref().filter(|_| current).map(|news| news.freshness.clone())
+        let recent = board.read_at.is_some_and(|read_at| read_at.elapsed() < poll(self.kind) * POLLS_MISSED_MAX);
+        board.news.as_ref().filter(|_| recent && !board.deaf).map(|news| news.freshness.clone())
     }
 
     /// The current value, then one on every change. Who is slow skips to the newest.
@@ -242,6 +244,15 @@ impl FreshnessFeed {
     /// Takes note of what somebody has read, and tells everybody if it is newer than what was known.
     pub(crate) fn learn(&self, freshness: Freshness) {
         self.publish(freshness, Some(Instant::now()));
+    }
+
+    /// Takes note of whether refreshes are heard of from now on. What was read before goes no more.
+    fn set_deaf(&self, deaf: bool) {
+        self.board.send_if_modified(|board| {
+            board.deaf = deaf;
+            board.read_at = None;
+            false
+        });
     }
 
     fn publish(&self, freshness: Freshness, read_at: Option<Instant>) {
@@ -329,29 +340,33 @@ impl FreshnessTail {
     async fn listen(&self, bell: &Notify) {
         let Ok(Place::Postgres(options)) = self.url.place() else { return std::future::pending().await };
         loop {
-            if let Err(error) = listen_once(&options, bell).await {
+            if let Err(error) = self.listen_once(&options, bell).await {
                 warn!(error = &error as &dyn Error, "listening for refreshes was interrupted");
             }
+            self.feed.set_deaf(true);
             sleep(LISTENER_PAUSE).await;
         }
     }
-}
 
-/// Until the connection is lost in a way that the driver does not mend.
-async fn listen_once(options: &PgConnectOptions, bell: &Notify) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-    let mut listener = PgListener::connect_with(&pool.connect_with(options.clone()).await?).await?;
-    listener.listen(REFRESH_CHANNEL).await?;
-    loop {
-        // Something may have been said before there was a connection to hear it.
-        bell.notify_one();
-        // `None` is a connection that was lost and made anew.
-        let heard = timeout(LISTENER_HEARTBEAT, listener.try_recv()).await;
-        match heard {
-            Ok(notification) => drop(notification?),
-            Err(_quiet) => {
-                let beat = timeout(LISTENER_HEARTBEAT_TIMEOUT, listener.execute("SELECT 1")).await;
-                beat.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+    /// Until the connection is lost.
+    async fn listen_once(&self, options: &PgConnectOptions, bell: &Notify) -> Result<(), sqlx::Error> {
+        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let mut listener = PgListener::connect_with(&pool.connect_with(options.clone()).await?).await?;
+        // That it is lost is to be known at once, not when there is another.
+        listener.eager_reconnect(false);
+        listener.listen(REFRESH_CHANNEL).await?;
+        self.feed.set_deaf(false);
+        loop {
+            // Something may have been said before there was a connection to hear it.
+            bell.notify_one();
+            let heard = timeout(LISTENER_HEARTBEAT, listener.try_recv()).await;
+            match heard {
+                Ok(Ok(Some(_notification))) => {}
+                Ok(lost) => return lost.map(drop),
+                Err(_quiet) => {
+                    let beat = timeout(LISTENER_HEARTBEAT_TIMEOUT, listener.execute("SELECT 1")).await;
+                    beat.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+                }
             }
         }
     }
