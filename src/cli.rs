@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use api::{http::HttpSettings, increments::RecorderSettings, reports::ReportSettings};
+use api::{
+    http::{HttpSettings, access::Scopes},
+    increments::RecorderSettings,
+    reports::ReportSettings,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::DatabaseSettings;
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
@@ -78,6 +82,12 @@ pub(crate) enum Command {
     Verify,
     /// Count the page views of access logs; importing the same log again counts nothing twice
     Import(ImportSettings),
+    /// Make a token: prints it, this once, and the line that a server needs to know it
+    Token {
+        /// What it may do
+        #[arg(long, default_value = "reports")]
+        scopes: Scopes,
+    },
     /// Print the GraphQL schema
     Schema,
 }

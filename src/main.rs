@@ -6,9 +6,11 @@ mod import;
 mod maintenance;
 mod serve;
 mod terminal;
+mod token;
 
 use std::process::ExitCode;
 
+use api::http::access::AccessError;
 use clap::Parser;
 use cli::{Cli, Command, MigrateCommand};
 use entity::DatabaseError;
@@ -46,6 +48,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Rebuild { kind } => maintenance::rebuild(&cli.database, kind).await,
         Command::Verify => maintenance::verify(&cli.database).await,
         Command::Import(settings) => import::import(&cli.database, &settings).await,
+        Command::Token { scopes } => token::make(scopes),
         Command::Schema => {
             terminal::print(&api::schema::sdl());
             Ok(())
@@ -56,5 +59,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 fn is_configuration(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(wolf::WolfError::NoMaterializedView))
         || matches!(error.downcast_ref(), Some(DatabaseError::Url | DatabaseError::PostgresUrl))
+        || error.downcast_ref::<AccessError>().is_some()
         || matches!(error.downcast_ref(), Some(database::NotMigrated { .. }))
 }

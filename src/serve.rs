@@ -5,7 +5,7 @@ use std::{convert::Infallible, error::Error, time::Duration};
 use anyhow::{Context, anyhow};
 use api::{
     freshness::FreshnessFeed,
-    http::{self, Services},
+    http::{self, Services, access::Access},
     increments::Recorder,
     reports::ReportReader,
 };
@@ -34,6 +34,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(error = &error as &dyn Error, "can't raise the limit of open files");
     }
+    let access = Access::new(&serve.http.access, serve.http.listen)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = database::open(settings, serve.migrate).await?;
@@ -53,7 +54,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let stops = [(); 3].map(|()| CancellationToken::new());
     let [stop_http, stop_recorder, stop_rest] = stops.clone();
     let (http, cron, rest) = (serve.http, serve.wolf.refresh_cron, stop_rest.clone());
-    let mut serving = tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await });
+    let mut serving = tasks.spawn(async move { http::serve(listener, services, access, &http, stop_http).await });
     let mut committing = tasks.spawn(committer.run(stop_recorder));
     let mut refreshing = tasks.spawn(wolf::run(refresher, maintenance, cron, stop_rest));
     let mut tailing = tasks.spawn(tail.run(rest));

@@ -9,16 +9,28 @@ use crate::cli::{LogFormat, LogSettings};
 /// What libraries say about every start is theirs to know; `--log` may ask for it all the same.
 const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn,tokio_cron_scheduler=warn";
 
+/// These write down what clients send, and so their tokens: nobody may ask for that.
+const SILENT_LIBRARIES: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
+
 /// Starts logging. A directive that can't be read is said and left out.
 pub(crate) fn log(settings: &LogSettings) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{QUIET_LIBRARIES},{}", settings.log)))
+        .with_env_filter(EnvFilter::new(directives(&settings.log)))
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }
+}
+
+fn directives(asked: &str) -> String {
+    let is_silent = |directive: &str| SILENT_LIBRARIES.iter().any(|library| directive.trim().starts_with(library));
+    let asked = asked.split(',').filter(|directive| !is_silent(directive)).map(str::to_owned);
+    let silent = SILENT_LIBRARIES.iter().map(|library| format!("{library}=off"));
+    let mut all: Vec<_> = [QUIET_LIBRARIES.to_owned()].into_iter().chain(asked).collect();
+    all.extend(silent);
+    all.join(",")
 }
 
 /// Prints text that ends with its own line end, if it has one.

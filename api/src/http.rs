@@ -1,6 +1,7 @@
 //! HTTP: GraphQL, the pages that people open, and health.
 
 mod accept;
+pub mod access;
 mod body;
 mod dashboard;
 mod document;
@@ -9,6 +10,7 @@ mod event_stream;
 mod graphiql;
 mod graphql;
 mod health;
+mod listener;
 mod operation;
 mod prepared;
 mod subscribers;
@@ -24,7 +26,11 @@ use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
 pub use self::subscribers::Patience;
-use self::subscribers::Places;
+use self::{
+    access::{Access, AccessSettings, Peer},
+    listener::BoundedListener,
+    subscribers::Places,
+};
 use crate::{
     freshness::FreshnessFeed,
     increments::Recorder,
@@ -52,6 +58,18 @@ pub struct HttpSettings {
     /// How many sockets and streams of events may be open at once; more are refused with OVERLOADED
     #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub subscriber_connections: u32,
+    /// How many of them one client's address may have open, where not everything is open to all
+    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS_EACH", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub subscriber_connections_each: u32,
+    /// How many connections may be open at once, of any kind; more wait to be accepted
+    #[arg(long, env = "ANALYTICS_CONNECTIONS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections: u32,
+    /// Milliseconds after which a query or mutation that is not done is answered UNAVAILABLE
+    #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub request_timeout_ms: u64,
+    /// Who may do what, and how often.
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// How long those who subscribe are waited for. Not a setting: tests have less time.
     #[arg(skip)]
     pub patience: Patience,
@@ -75,6 +93,8 @@ struct App {
     recorder: Recorder,
     prepared: Arc<PreparedMutations>,
     feed: FreshnessFeed,
+    access: Access,
+    request_max: Duration,
     body_bytes_max: usize,
     body_room: BodyRoom,
     stop: CancellationToken,
@@ -94,6 +114,7 @@ struct App {
 pub async fn serve(
     listener: TcpListener,
     services: Services,
+    access: Access,
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
@@ -104,15 +125,19 @@ pub async fn serve(
         recorder,
         prepared: Arc::new(PreparedMutations::new()),
         feed,
+        access,
+        request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         stop: stop.clone(),
         tasks: tasks.clone(),
-        places: Places::new(settings.subscriber_connections),
+        places: Places::new(settings.subscriber_connections, settings.subscriber_connections_each),
         patience: settings.patience,
         program: entity_tag::program(),
     };
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let listener = BoundedListener::new(listener, settings.connections);
+    let service = router(app).into_make_service_with_connect_info::<Peer>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
         ended = &mut serving => return ended,
@@ -138,9 +163,13 @@ fn router(app: App) -> Router {
         .route("/graphiql/{file}", get(graphiql::file))
         .route("/schema.graphql", schema_text)
         .layer(CompressionLayer::new());
+    let mut graphql = get(graphql::get).post(graphql::post);
+    if let Some(cors) = app.access.cors() {
+        graphql = graphql.layer(cors);
+    }
     Router::new()
         .merge(pages)
-        .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/graphql", graphql)
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .with_state(app)

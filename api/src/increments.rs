@@ -6,7 +6,9 @@ mod known_pages;
 mod recorder;
 mod store;
 
-pub use increment::{AHEAD_MAX, IdempotencyKey, Increment, Invalid, PageName, Request, Title, Views, check_at};
+pub use increment::{
+    AHEAD_MAX, BackDating, IdempotencyKey, Increment, Invalid, PageName, Request, Title, Views, check_at,
+};
 pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};
 pub use store::StoreError;
 

@@ -256,50 +256,44 @@ async function restart() {
   await step('the view after', () => shows('3', 'views'));
 }
 
-/** A server that gives reports to those with a token only; there is none yet, so the socket is played. */
+/** A server that gives reports to those with the token "right" only, and has counted 42 views this year. */
 async function token() {
-  const authorizations = [];
-  await page.routeWebSocket('**/graphql', (socket) => {
-    let isKnown = false;
-    const send = (message) => socket.send(JSON.stringify(message));
-    socket.onMessage((text) => {
-      const { type, id, payload } = JSON.parse(text);
-      if (type === 'connection_init') {
-        authorizations.push(payload?.authorization);
-        isKnown = payload?.authorization === 'Bearer right';
-        send({ type: 'connection_ack' });
-      } else if (type === 'subscribe' && !isKnown) {
-        const extensions = { code: 'UNAUTHENTICATED', retryable: false };
-        send({ type: 'error', id, payload: [{ message: 'reports need a token', extensions }] });
-      } else if (type === 'subscribe' && payload.query.startsWith('subscription Freshness')) {
-        send({ type: 'next', id, payload: { data: { freshness: { asOf: new Date().toISOString(), nextRefreshAt: null, stalenessSeconds: 0, status: 'FRESH', error: null } } } });
-      } else if (type === 'subscribe' && payload.query.startsWith('subscription Report')) {
-        const [start, end] = ['2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z'];
-        const report = {
-          interval: { start, end, exact: true },
-          freshness: { asOf: new Date().toISOString() },
-          totals: { views: 42, pages: 1, previous: 21, change: 1 },
-          series: [{ start, end, views: 42, complete: true }],
-          pages: { nodes: [{ page: '/a', title: null, views: 42, share: 1 }], pageInfo: { hasNextPage: false } },
-        };
-        send({ type: 'next', id, payload: { data: { report } } });
-      }
-    });
-  });
-  await open('/');
+  await open('/?period=ALL_TIME');
+  const problem = page.locator('#problem-text');
   await step('the field for a token', () => page.getByLabel('Token').waitFor());
   await barriers('token');
-  for (const [text, isRight] of [['wrong', false], ['right', true]]) {
-    await step(`the answer to a ${text} token`, async () => {
-      await page.getByLabel('Token').fill(text);
-      await page.keyboard.press('Enter');
-      await until(() => authorizations.includes(`Bearer ${text}`));
-      if (isRight) await shows('42', 'views');
-      else await page.getByLabel('Token').waitFor();
-    });
-  }
+  const tell = async (text) => {
+    await page.getByLabel('Token').fill(text);
+    await page.keyboard.press('Enter');
+  };
+  await step('the answer to a wrong token', async () => {
+    await tell('wrong');
+    await until(async () => (await problem.textContent()).includes('the token is not known here'));
+    equal(await page.getByLabel('Token').isVisible(), true);
+  });
+  await step('the report for the right one', async () => {
+    await tell('right');
+    await shows('42', 'views');
+    await stateIs('fresh');
+  });
+  const kept = () => page.evaluate(() => [sessionStorage.getItem('token'), localStorage.length, document.cookie].join('|'));
   equal(await page.getByLabel('Token').isVisible(), false);
-  equal(await page.evaluate(() => [sessionStorage.getItem('token'), localStorage.length, document.cookie].join('|')), 'right|0|');
+  equal(await kept(), 'right|0|');
+  await step('the report after a reload', async () => {
+    await page.reload();
+    await shows('42', 'views');
+    equal(await kept(), 'right|0|');
+  });
+  await step('the same in GraphiQL', async () => {
+    await page.getByRole('link', { name: 'Open in GraphiQL' }).click();
+    equal(new URL(page.url()).href.includes('right'), false);
+    await page.getByRole('button', { name: /^Execute query/ }).click();
+    const answer = () => page.evaluate(() => document.querySelector('.graphiql-response .CodeMirror')?.CodeMirror.getValue() ?? '');
+    equal(JSON.parse(await until(answer)).data.report.totals.views, 42);
+    equal(await page.evaluate(() => Object.values(localStorage).some((value) => value.includes('right'))), false);
+  });
+  await open('/?period=ALL_TIME');
+  await step('the report on the way back', () => shows('42', 'views'));
   await page.getByRole('button', { name: 'Forget the token' }).click();
   await step('the field after the token was forgotten', () => page.getByLabel('Token').waitFor());
   equal(await page.evaluate(() => sessionStorage.getItem('token')), null);

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     freshness::{Freshness, FreshnessFeed},
-    http::{self, HttpSettings, Patience, Services},
+    http::{
+        self, HttpSettings, Patience, Services,
+        access::{Access, AccessSettings},
+    },
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
     reports::{ReportReader, ReportSettings},
 };
@@ -115,6 +118,10 @@ impl Default for Settings {
                 body_bytes: 8 * 1024 * 1024,
                 body_bytes_in_all: 64 * 1024 * 1024,
                 subscriber_connections: 20_000,
+                subscriber_connections_each: 20_000,
+                connections: 30_000,
+                request_timeout_ms: 60_000,
+                access: AccessSettings::default(),
                 patience: Patience::default(),
             },
         }
@@ -165,8 +172,9 @@ impl TestApp {
         let stop_tail = CancellationToken::new();
         tasks.spawn(tail.run(stop_tail.clone()));
         let http = settings.http;
+        let access = Access::new(&http.access, http.listen).unwrap();
         let stop_http = stop.clone();
-        tasks.spawn(async move { http::serve(listener, services, &http, stop_http).await.unwrap() });
+        tasks.spawn(async move { http::serve(listener, services, access, &http, stop_http).await.unwrap() });
         Self {
             refresher: Refresher::new(&database),
             test_database,

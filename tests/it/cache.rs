@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     freshness::FreshnessFeed,
-    http::{self, HttpSettings, Patience, Services},
+    http::{self, Services, access::Access},
     reports::{
         CacheFigures, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
     },
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    app::{Rung, TestApp, eventually},
+    app::{Rung, Settings, TestApp, eventually},
     on_all_databases,
 };
 
@@ -235,16 +235,11 @@ on_all_databases! {
 async fn serve_beside(app: &TestApp, feed: FreshnessFeed, reader: ReportReader) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = HttpSettings {
-        listen: address,
-        body_bytes: 1_024,
-        body_bytes_in_all: 64 * 1_024,
-        subscriber_connections: 1,
-        patience: Patience::default(),
-    };
+    let settings = Settings::default().http;
+    let access = Access::new(&settings.access, settings.listen).unwrap();
     let (services, stop) = (Services { recorder: app.recorder.clone(), reader, feed }, app.stop.clone());
     let mut serving = JoinSet::new();
-    serving.spawn(async move { http::serve(listener, services, &settings, stop).await.unwrap() });
+    serving.spawn(async move { http::serve(listener, services, access, &settings, stop).await.unwrap() });
     (address.to_string(), serving)
 }
 

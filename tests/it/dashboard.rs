@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use api::http::access::{Token, TokenText};
 use chrono::TimeDelta;
 use entity::report_refresh;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait};
@@ -148,7 +149,13 @@ async fn the_states_of_freshness_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_asked_for_and_kept_in_the_tab_only() {
-    let app = TestApp::start(Rung::Sqlite).await;
+    let app = TestApp::start_with(Rung::Sqlite, |settings| {
+        let token = Token::of_secret("right", "reports".parse().unwrap());
+        settings.http.access.token = vec![TokenText::from(token.to_string())];
+    })
+    .await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 42)]).await;
+    app.refresh().await;
     scenario("token", &format!("http://{}", app.address)).end("token").await;
 }
 

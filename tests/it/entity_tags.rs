@@ -52,7 +52,7 @@ on_all_databases! {
         app.refresh().await;
         let first = query(&app, TOTALS, None).await;
         assert_eq!(first.headers()[header::CACHE_CONTROL], "private, no-cache");
-        assert_eq!(first.headers()[header::VARY], "accept");
+        assert_eq!(first.headers()[header::VARY], "accept, authorization");
         let tag = tag_of(&first).unwrap();
         assert!(tag.starts_with("W/\""), "{tag}");
         let again = query(&app, TOTALS, Some(&format!("\"other\", {tag}"))).await;

@@ -8,6 +8,7 @@
     reason = "a test that can't go on says so by panicking"
 )]
 
+mod access;
 mod app;
 mod architecture;
 mod back_pressure;

@@ -44,7 +44,13 @@ impl Server {
     /// Serves at `address`.
     pub(crate) fn start_at(database: &TestDatabase, address: &str, arguments: &[&str]) -> Self {
         let mut command = analytics(database, &["serve", "--listen", address, "--log", "warn"]);
-        let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        command.args(arguments);
+        Self::of(command)
+    }
+
+    /// Serves by this command, as soon as it says where.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| {
             let line = line.ok()?;

@@ -1,6 +1,7 @@
 // A view without views: says whether there are any elsewhere, and leads to the nearest.
 
 import { find, make, say } from './dom.js';
+import { readToken } from './feed.js';
 import { counted, span } from './format.js';
 import { ELSEWHERE } from './query.js';
 import { addressOf, filterOf, zoneOf } from './state.js';
@@ -142,7 +143,8 @@ function nearest(series, interval) {
 /** What a shell takes, on the address that the visitor has come by. */
 function firstViewCommand() {
   const query = 'mutation { recordPageViews(input: {increments: [{page: "/hello", title: "Hello"}]}) { views recordedAt } }';
-  return `curl ${location.origin}/graphql -H 'content-type: application/json' -d '${JSON.stringify({ query })}'`;
+  const token = readToken() === null ? '' : ' -H "authorization: Bearer $TOKEN"';
+  return `curl ${location.origin}/graphql${token} -H 'content-type: application/json' -d '${JSON.stringify({ query })}'`;
 }
 
 /**

@@ -43,7 +43,8 @@ export class Feed {
         return token ? { authorization: `Bearer ${token}` } : {};
       },
       retryAttempts: Infinity,
-      shouldRetry: () => true,
+      // The same token would be refused again.
+      shouldRetry: (failure) => !(isClose(failure) && UNAUTHENTICATED_CLOSES.includes(failure.code)),
       retryWait: (attempt) => this.#pause(attempt),
       keepAlive: PING_MS,
       on: {
@@ -162,7 +163,8 @@ function problemOf(failure) {
   }
   if (isClose(failure)) {
     const needsToken = UNAUTHENTICATED_CLOSES.includes(failure.code) || failure.reason.includes('UNAUTHENTICATED');
-    const message = `the server closed the socket: ${failure.reason || failure.code}`;
+    const reason = failure.reason.replace('UNAUTHENTICATED: ', '');
+    const message = needsToken && reason ? reason : `the server closed the socket: ${reason || failure.code}`;
     return { message, code: needsToken ? 'UNAUTHENTICATED' : '', retryable: false };
   }
   return { message: failure instanceof Error ? failure.message : String(failure), code: '', retryable: false };

@@ -60,6 +60,13 @@ query Report {
   const socketUrl = new URL(PATH, window.location.href);
   socketUrl.protocol = socketUrl.protocol === 'https:' ? 'wss:' : 'ws:';
 
+  // Who comes from the dashboard has shown a token there; it is in this tab, and nowhere else. What the headers editor says counts more.
+  const withToken = (typed) => {
+    const token = window.sessionStorage.getItem('token');
+    const isTyped = Object.keys(typed).some((name) => name.toLowerCase() === 'authorization');
+    return token && !isTyped ? { ...typed, authorization: `Bearer ${token}` } : typed;
+  };
+
   // What the headers editor holds goes into `connection_init` too: a browser cannot set headers on a WebSocket.
   let headers = {};
 
@@ -75,8 +82,8 @@ query Report {
   });
 
   const fetcherWithHeaders = (params, options) => {
-    headers = options?.headers ?? {};
-    return fetcher(params, options);
+    headers = withToken(options?.headers ?? {});
+    return fetcher(params, { ...options, headers });
   };
 
   const link = new URLSearchParams(window.location.search);

@@ -101,6 +101,11 @@ pub(super) async fn read(body: Body, bytes_max: usize, room: &BodyRoom) -> Resul
     timeout(READ_MAX, read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
+/// Reads a body for politeness' sake only.
+pub(super) async fn discard(body: Body) {
+    drop(read(body, 0, &BodyRoom::new(0)).await);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

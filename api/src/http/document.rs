@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use async_graphql::{
     Positioned,
-    parser::types::{Directive, ExecutableDocument, Selection, SelectionSet},
+    parser::types::{Directive, ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
 /// A query's text is at most this long.
@@ -125,6 +125,22 @@ pub(super) fn has_field(document: &ExecutableDocument, name: &str) -> bool {
     }
     document.fragments.values().any(|fragment| is_in(&fragment.node.selection_set.node, name))
         || document.operations.iter().any(|(_, operation)| is_in(&operation.node.selection_set.node, name))
+}
+
+/// Whether all that an operation asks for is the schema itself. For a document that was checked: it does not go in
+/// circles.
+pub(super) fn is_introspection(document: &ExecutableDocument, operation: &OperationDefinition) -> bool {
+    fn is_only(document: &ExecutableDocument, set: &SelectionSet) -> bool {
+        set.items.iter().all(|selection| match &selection.node {
+            Selection::Field(field) => field.node.name.node.starts_with("__"),
+            Selection::FragmentSpread(spread) => {
+                let fragment = document.fragments.get(&spread.node.fragment_name.node);
+                fragment.is_some_and(|fragment| is_only(document, &fragment.node.selection_set.node))
+            }
+            Selection::InlineFragment(fragment) => is_only(document, &fragment.node.selection_set.node),
+        })
+    }
+    is_only(document, &operation.selection_set.node)
 }
 
 /// Ends at the first bound: it never takes more than `PARTS_MAX` steps.

@@ -18,7 +18,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     App,
-    operation::{Operation, Said},
+    operation::{Permitted, Said},
     subscribers::Place,
 };
 use crate::schema::AnsweredFrom;
@@ -35,7 +35,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 /// Streams what the operation comes to, or why it was refused.
-pub(super) fn respond(app: &App, operation: Result<Operation, ServerError>, place: Place) -> Response {
+pub(super) fn respond(app: &App, operation: Result<Permitted, ServerError>, place: Place) -> Response {
     // One waits to be sent while the next one is made.
     let (outlet, events) = mpsc::channel(1);
     app.tasks.spawn(pump(app.clone(), operation, outlet));
@@ -50,13 +50,13 @@ pub(super) fn respond(app: &App, operation: Result<Operation, ServerError>, plac
 
 /// Executes apart from the connection: whether and how fast the client reads is nothing to the database. A subscription
 /// ends with its client, or with the server; everything else runs to its end.
-async fn pump(app: App, operation: Result<Operation, ServerError>, outlet: mpsc::Sender<Bytes>) {
+async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc::Sender<Bytes>) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     let say = async {
         match operation {
             Err(refused) => drop(outlet.send(of_errors(vec![refused])).await),
             Ok(operation) => {
-                let mut answers = std::pin::pin!(operation.answers(&app.schema, AnsweredFrom::default()));
+                let mut answers = std::pin::pin!(operation.answers(&app, AnsweredFrom::default()));
                 while let Some(said) = answers.next().await {
                     let event = match said {
                         Said::Next(answer) => next(&answer),

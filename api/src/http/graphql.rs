@@ -21,11 +21,12 @@ use serde_json::{json, value::RawValue};
 use super::{
     App,
     accept::{Accepted, Events, JSON},
+    access::{Caller, Denied},
     body::{self, BodyError, Bytes},
     document::QUERY_BYTES_MAX,
     entity_tag::{Known, Tagger},
     event_stream,
-    operation::{self, Operation, Said},
+    operation::{self, Operation, Permitted, Said},
     prepared::PreparedMutation,
     websocket,
 };
@@ -60,11 +61,20 @@ pub(super) struct Refusal {
     status: StatusCode,
     code: Code,
     message: String,
+    /// A header that says more.
+    pub(super) hint: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        let hint = match status {
+            StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, HeaderValue::from_static("POST"))),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            _ => None,
+        };
+        Self { status, code, message: message.into(), hint }
     }
 
     fn malformed(message: impl Into<String>) -> Self {
@@ -72,18 +82,29 @@ impl Refusal {
     }
 }
 
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        refuse(self, JSON)
+    }
+}
+
 /// Queries, and the ways to subscriptions.
 pub(super) async fn get(
     State(app): State<App>,
+    caller: Result<Caller, Refusal>,
     parameters: Result<Query<QueryParameters>, QueryRejection>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     protocol: Result<GraphQLProtocol, StatusCode>,
     headers: HeaderMap,
 ) -> Response {
-    if let Ok(socket) = socket {
-        return websocket::upgrade(app, socket, protocol.is_ok(), &headers);
-    }
     let accepted = Accepted::of(&headers);
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refusal) => return refuse(refusal, accepted.media),
+    };
+    if let Ok(socket) = socket {
+        return websocket::upgrade(app, caller, socket, protocol.is_ok(), &headers);
+    }
     let read = match parameters {
         Ok(Query(parameters)) => parameters.parse().map(|request| (parameters, Operation::read(request))),
         Err(wrong) => Err(Refusal::malformed(wrong.body_text())),
@@ -96,19 +117,35 @@ pub(super) async fn get(
         }
         Ok((parameters, Ok(mut operation))) => {
             let tagger = Tagger::new(&app, &mut operation, &parameters.parts(), accepted.media);
+            let operation = match operation.permitted(&caller) {
+                Ok(operation) => operation,
+                Err(denied) => return refuse(denied.into(), accepted.media),
+            };
             if let Some(tag) = not_modified(&app, tagger.as_ref(), &headers).await {
                 return (StatusCode::NOT_MODIFIED, validators(&tag)).into_response();
             }
-            answer(&app, Ok(operation), accepted, tagger).await
+            answer(&app, &caller, Ok(operation), accepted, tagger).await
         }
-        Ok((_, refused)) => answer(&app, refused, accepted, None).await,
+        Ok((_, Err(refused))) => answer(&app, &caller, Err(refused), accepted, None).await,
         Err(refusal) => refuse(refusal, accepted.media),
     }
 }
 
 /// Queries and mutations, and subscriptions as streams of events.
-pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn post(
+    State(app): State<App>,
+    caller: Result<Caller, Refusal>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let accepted = Accepted::of(&headers);
+    let caller = match caller.and_then(|caller| Ok(caller.may_anything().map(|()| caller)?)) {
+        Ok(caller) => caller,
+        Err(refusal) => {
+            body::discard(body).await;
+            return refuse(refusal, accepted.media);
+        }
+    };
     let answered = async {
         let body = read(&app, &headers, body).await?;
         let parameters = Parameters::read(&body)?;
@@ -117,20 +154,32 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
         {
             // What waits to be recorded is bounded by its number: its text need not wait with it.
             drop(body);
-            return Ok(record(&app, &prepared, input, accepted.media).await);
+            return Ok(record(&app, &caller, &prepared, input, accepted.media).await?);
         }
         let operation = Operation::read(parameters.parse()?);
         drop(body);
-        Ok(answer(&app, operation, accepted, None).await)
+        let operation = match operation {
+            Ok(operation) => Ok(operation.permitted(&caller)?),
+            Err(unreadable) => Err(unreadable),
+        };
+        Ok(answer(&app, &caller, operation, accepted, None).await)
     };
     answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
 
-async fn record(app: &App, prepared: &PreparedMutation, input: RecordPageViewsInput, media: &'static str) -> Response {
-    match schema::record(&app.recorder, input).await {
-        Ok(payload) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
-        Err(failure) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
-    }
+async fn record(
+    app: &App,
+    caller: &Caller,
+    prepared: &PreparedMutation,
+    input: RecordPageViewsInput,
+    media: &'static str,
+) -> Result<Response, Denied> {
+    let recorded = schema::record(&app.recorder, input, caller.recording()?);
+    Ok(match operation::in_time(app.request_max, recorded).await {
+        Ok(Ok(payload)) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
+        Ok(Err(failure)) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
+        Err(late) => respond(StatusCode::OK, media, &late),
+    })
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
@@ -221,13 +270,14 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -
 
 async fn answer(
     app: &App,
-    operation: Result<Operation, ServerError>,
+    caller: &Caller,
+    operation: Result<Permitted, ServerError>,
     accepted: Accepted,
     tagger: Option<Tagger>,
 ) -> Response {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
-        return match app.places.take() {
+        return match app.places.take(caller.counted_by()) {
             Ok(place) => event_stream::respond(app, operation, place),
             Err(refusal) => refuse(refusal, accepted.media),
         };
@@ -242,7 +292,7 @@ async fn answer(
         Err(failure) => return request_errors(media, &[failure]),
     };
     let (from, before) = (AnsweredFrom::default(), clock::process_now());
-    match Said::only(operation.answers(&app.schema, from.clone())).await {
+    match Said::only(operation.answers(app, from.clone())).await {
         Said::Refused(errors) => request_errors(media, &errors),
         Said::Next(answer) => {
             let freshness = from.freshness().filter(|_| answer.errors.is_empty());
@@ -260,7 +310,11 @@ async fn answer(
 /// Browsers keep the answer to ask whether it is still right; caches that people share keep nothing.
 fn validators(tag: &str) -> [(HeaderName, String); 3] {
     let text = str::to_owned;
-    [(header::ETAG, text(tag)), (header::CACHE_CONTROL, text("private, no-cache")), (header::VARY, text("accept"))]
+    [
+        (header::ETAG, text(tag)),
+        (header::CACHE_CONTROL, text("private, no-cache")),
+        (header::VARY, text("accept, authorization")),
+    ]
 }
 
 /// Nothing was executed: there is no `data`, not even null.
@@ -272,12 +326,7 @@ fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
 pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
     let failure = operation::failure(refusal.code, refusal.message);
     let mut response = respond(refusal.status, media, &json!({ "errors": [failure] }));
-    let hint = match refusal.status {
-        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, "POST")),
-        StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
-        _ => None,
-    };
-    response.headers_mut().extend(hint.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response.headers_mut().extend(refusal.hint);
     response
 }
 

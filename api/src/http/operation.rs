@@ -1,21 +1,31 @@
 //! One operation, however it came: read, judged, executed.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use async_graphql::{
     Pos, Request, Response as Answer, ServerError,
     parser::types::{DocumentOperations, OperationType},
 };
 use futures_util::{Stream, StreamExt, stream};
+use tokio::time::timeout;
 
-use super::document;
-use crate::schema::{self, AnalyticsSchema, AnsweredFrom, Code, code_of, error};
+use super::{
+    App,
+    access::{Caller, Denied, Scope},
+    document,
+};
+use crate::schema::{self, AnsweredFrom, Code, code_of, error};
 
 /// A request whose query can be parsed, is not too much, and says what is to be executed.
 pub(super) struct Operation {
     request: Request,
     kind: OperationType,
+    /// It asks for the schema and nothing else.
+    is_introspection: bool,
 }
+
+/// An operation that its caller may have executed.
+pub(super) struct Permitted(Operation);
 
 /// What an operation comes to.
 #[derive(Debug)]
@@ -37,25 +47,27 @@ impl Operation {
             unreadable
         })?;
         document::check_document(document).map_err(too_much)?;
-        let kind = match (&document.operations, name) {
-            (DocumentOperations::Single(operation), None) => operation.node.ty,
+        let operation = match (&document.operations, name) {
+            (DocumentOperations::Single(operation), None) => operation,
             (DocumentOperations::Multiple(operations), None) if operations.len() > 1 => {
                 let message = "the query has several operations: operationName must name one of them";
                 return Err(failure(Code::ValidationFailed, message));
             }
             // The only one.
             (operations @ DocumentOperations::Multiple(_), None) => {
-                operations.iter().next().map_or(OperationType::Query, |(_, operation)| operation.node.ty)
+                let only = operations.iter().next().map(|(_, operation)| operation);
+                only.ok_or_else(|| failure(Code::ValidationFailed, "the query has no operation"))?
             }
             (operations, Some(wanted)) => {
                 let found = operations.iter().find(|(name, _)| name.is_some_and(|name| *name == wanted));
                 let (_, operation) = found.ok_or_else(|| {
                     failure(Code::ValidationFailed, "the query has no operation of the name in operationName")
                 })?;
-                operation.node.ty
+                operation
             }
         };
-        Ok(Self { request, kind })
+        let (kind, is_introspection) = (operation.node.ty, document::is_introspection(document, &operation.node));
+        Ok(Self { request, kind, is_introspection })
     }
 
     pub(super) fn kind(&self) -> OperationType {
@@ -67,21 +79,36 @@ impl Operation {
         self.request.parsed_query().is_ok_and(|document| document::has_field(document, name))
     }
 
+    /// The operation, if `caller` may have it executed: a mutation records, and everything else reads reports. The
+    /// schema itself is for all who may do anything.
+    pub(super) fn permitted(mut self, caller: &Caller) -> Result<Permitted, Denied> {
+        match self.kind {
+            OperationType::Mutation => self.request = self.request.data(caller.recording()?),
+            OperationType::Query if self.is_introspection => caller.may_anything()?,
+            OperationType::Query | OperationType::Subscription => caller.may(Scope::Reports)?,
+        }
+        Ok(Permitted(self))
+    }
+}
+
+impl Permitted {
+    pub(super) fn kind(&self) -> OperationType {
+        self.0.kind
+    }
+
     /// What it comes to: a subscription's results one by one, or the one result of what is no subscription.
     /// `from` is told what a query was answered from.
-    pub(super) fn answers(
-        self,
-        schema: &AnalyticsSchema,
-        from: AnsweredFrom,
-    ) -> impl Stream<Item = Said> + Send + use<> {
-        let (request, schema) = (self.request, schema.clone());
-        let answers = match self.kind {
+    pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = Said> + Send + use<> {
+        let (request, schema, time) = (self.0.request, app.schema.clone(), app.request_max);
+        let answers = match self.0.kind {
             OperationType::Subscription => schema::execute_stream(&schema, request),
             OperationType::Query => {
-                stream::once(async move { schema::execute_query(&schema, request, &from).await }).boxed()
+                let answer = async move { schema::execute_query(&schema, request, &from).await };
+                stream::once(within(time, answer)).boxed()
             }
             OperationType::Mutation => {
-                stream::once(async move { schema::execute_mutation(&schema, request).await }).boxed()
+                let answer = async move { schema::execute_mutation(&schema, request).await };
+                stream::once(within(time, answer)).boxed()
             }
         };
         AssertUnwindSafe(answers).catch_unwind().map(|answer| {
@@ -92,6 +119,19 @@ impl Operation {
             if executed { Said::Next(answer) } else { Said::Refused(answer.errors) }
         })
     }
+}
+
+/// The answer, or after this time one that says that there is none. Dropped is then what goes when its client does.
+async fn within(time: Duration, answer: impl Future<Output = Answer>) -> Answer {
+    in_time(time, answer).await.unwrap_or_else(|late| late)
+}
+
+/// The same for what is no answer yet.
+pub(super) async fn in_time<T>(time: Duration, answer: impl Future<Output = T>) -> Result<T, Answer> {
+    timeout(time, answer).await.map_err(|_elapsed| {
+        let message = format!("not done within {} ms; whether anything was recorded is not known", time.as_millis());
+        Answer::from_errors(vec![failure(Code::Unavailable, message)])
+    })
 }
 
 impl Said {

@@ -1,11 +1,15 @@
 //! What sockets and streams of events have in common: there is room for so many, and they are waited for so long.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::graphql::Refusal;
+use super::{access::Network, graphql::Refusal};
 use crate::schema::Code;
 
 /// How long those who subscribe are waited for.
@@ -37,28 +41,66 @@ impl Default for Patience {
 }
 
 /// The room that there is for sockets and streams.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
     count: u32,
+    each: u32,
+    taken: Taken,
 }
 
+/// How many places each client has, of those who have any.
+type Taken = Arc<Mutex<HashMap<Network, u32>>>;
+
 /// Free again when it is dropped.
-#[derive(Debug)]
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
+    _share: Option<Share>,
+}
+
+/// One of the places of a client.
+struct Share {
+    client: Network,
+    taken: Taken,
 }
 
 impl Places {
-    pub(super) fn new(count: u32) -> Self {
-        Self { free: Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX))), count }
+    /// `count` in all, `each` of one client.
+    pub(super) fn new(count: u32, each: u32) -> Self {
+        let free = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
+        Self { free, count, each, taken: Arc::default() }
     }
 
-    pub(super) fn take(&self) -> Result<Place, Refusal> {
-        let permit = Arc::clone(&self.free).try_acquire_owned();
-        permit.map(|permit| Place { _permit: permit }).map_err(|_taken| {
+    /// A place for a client; for one that is not counted, only all are.
+    pub(super) fn take(&self, client: Option<Network>) -> Result<Place, Refusal> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_taken| {
             let message = format!("{} sockets and streams are open, and there is no room for more", self.count);
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
-        })
+        })?;
+        let share = client.map(|client| self.share(client)).transpose()?;
+        Ok(Place { _permit: permit, _share: share })
+    }
+
+    fn share(&self, client: Network) -> Result<Share, Refusal> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(client).or_default();
+        if *count >= self.each {
+            let message =
+                format!("{} sockets and streams are open from one address, and it may have no more", self.each);
+            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Overloaded, message));
+        }
+        *count += 1;
+        Ok(Share { client, taken: Arc::clone(&self.taken) })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            // Nobody is remembered who has none.
+            _ => drop(taken.remove(&self.client)),
+        }
     }
 }

@@ -8,10 +8,10 @@ mod protocol;
 
 use std::{collections::HashMap, error::Error, sync::Arc};
 
-use async_graphql::{Request, parser::types::OperationType};
+use async_graphql::{Request, ServerError, parser::types::OperationType};
 use axum::{
     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, StreamExt};
@@ -26,8 +26,9 @@ use self::protocol::{Closing, Key, OPERATIONS_MAX, Protocol, ServerMessage, Step
 use super::{
     App,
     accept::JSON,
+    access::{Caller, Denied},
     graphql::{Refusal, refuse},
-    operation::{Operation, Said, failure},
+    operation::{Operation, Permitted, Said, failure},
     subscribers::{Patience, Place},
 };
 use crate::schema::{AnsweredFrom, Code};
@@ -43,24 +44,20 @@ const WAITING_MAX: usize = 4;
 /// How many queries and mutations of one socket are executed at the same time, or wait with an answer in their hands.
 const ANSWERING_MAX: usize = 4;
 
-/// Whether the request comes from no page, or from one of this server's own.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if !headers.contains_key(header::ORIGIN) {
-        return true;
-    }
-    let page = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    page.is_some() && page == text(header::HOST)
-}
-
 /// `graphql` says whether the client has offered a subprotocol of GraphQL at all.
-pub(super) fn upgrade(app: App, upgrade: WebSocketUpgrade, graphql: bool, headers: &HeaderMap) -> Response {
+pub(super) fn upgrade(
+    app: App,
+    caller: Caller,
+    upgrade: WebSocketUpgrade,
+    graphql: bool,
+    headers: &HeaderMap,
+) -> Response {
     // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
-    if !is_same_origin(headers) {
+    if !app.access.allows_socket(headers) {
         let message = "the page's origin may not open a socket here";
         return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
     }
-    let place = match app.places.take() {
+    let place = match app.places.take(caller.counted_by()) {
         Ok(place) => place,
         Err(refusal) => return refuse(refusal, JSON),
     };
@@ -73,16 +70,16 @@ pub(super) fn upgrade(app: App, upgrade: WebSocketUpgrade, graphql: bool, header
         .write_buffer_size(0)
         .on_upgrade(move |socket| {
             let tasks = app.tasks.clone();
-            tasks.track_future(talk(app, socket, graphql, place))
+            tasks.track_future(talk(app, caller, socket, graphql, place))
         })
         .into_response()
 }
 
 /// Until the client leaves, has to go, or the server stops; then it is told why.
-async fn talk(app: App, mut socket: WebSocket, graphql: bool, _place: Place) {
+async fn talk(app: App, caller: Caller, mut socket: WebSocket, graphql: bool, _place: Place) {
     let patience = app.patience;
     let closing = if socket.protocol().is_some_and(|protocol| protocol == PROTOCOL) {
-        Conversation::new(app, &mut socket).run().await
+        Conversation::new(app, caller, &mut socket).run().await
     } else {
         let known = if graphql { "legacy" } else { "none of GraphQL" };
         Some(Closing::new(4406, format!("Subprotocol not acceptable: {known}, use {PROTOCOL}")))
@@ -113,6 +110,7 @@ struct Output {
 /// One socket.
 struct Conversation<'a> {
     app: App,
+    caller: Caller,
     socket: &'a mut WebSocket,
     protocol: Protocol,
     outlet: mpsc::Sender<Output>,
@@ -140,9 +138,10 @@ struct Timing {
 type Done = Option<Closing>;
 
 impl<'a> Conversation<'a> {
-    fn new(app: App, socket: &'a mut WebSocket) -> Self {
+    fn new(app: App, caller: Caller, socket: &'a mut WebSocket) -> Self {
         let (outlet, outputs) = mpsc::channel(WAITING_MAX);
         Self {
+            caller,
             socket,
             protocol: Protocol::default(),
             outlet,
@@ -200,10 +199,18 @@ impl<'a> Conversation<'a> {
         match step {
             Step::Nothing => Ok(()),
             Step::Say(text) => self.send(Message::text(text)).await,
+            Step::Admit { authorization } => match self.admit(authorization.as_deref()) {
+                Ok(()) => {
+                    let acknowledgement = self.protocol.acknowledge();
+                    self.send(Message::text(acknowledgement)).await
+                }
+                Err(denied) => Err(Some(Closing::of_denied(denied))),
+            },
             Step::Start { key, id, request } => {
                 let stop = self.stop_all.child_token();
                 self.stop_one.insert(key, stop.clone());
-                let run = Run { key, id, stop, outlet: self.outlet.clone(), answering: Arc::clone(&self.answering) };
+                let (outlet, answering) = (self.outlet.clone(), Arc::clone(&self.answering));
+                let run = Run { key, id, caller: self.caller.clone(), stop, outlet, answering };
                 self.app.tasks.spawn(run.until_over(self.app.clone(), request));
                 Ok(())
             }
@@ -218,6 +225,12 @@ impl<'a> Conversation<'a> {
             }
             Step::Close(closing) => Err(Some(closing)),
         }
+    }
+
+    /// What stands in `connection_init` counts more than what came with the upgrade: browsers set no headers there.
+    fn admit(&mut self, authorization: Option<&str>) -> Result<(), Denied> {
+        self.caller = self.caller.with(authorization)?;
+        self.caller.may_anything()
     }
 
     async fn tell(&mut self, output: Output) -> Result<(), Done> {
@@ -299,6 +312,10 @@ impl Closing {
         Self::new(close_code::RESTART, "the server restarts")
     }
 
+    fn of_denied(denied: Denied) -> Self {
+        Self::new(4403, format!("{}: {denied}", denied.code().as_str()))
+    }
+
     fn of_error(error: &axum::Error) -> Self {
         // The library's words for what is longer than it was told to take; its type is not to be had.
         if error.to_string().starts_with("Space limit exceeded") {
@@ -312,6 +329,7 @@ impl Closing {
 struct Run {
     key: Key,
     id: String,
+    caller: Caller,
     stop: CancellationToken,
     outlet: mpsc::Sender<Output>,
     answering: Arc<Semaphore>,
@@ -319,7 +337,7 @@ struct Run {
 
 impl Run {
     async fn until_over(self, app: App, request: Box<Request>) {
-        let text = match Operation::read(*request) {
+        let text = match self.permitted(*request) {
             Err(refused) => Some(ServerMessage::Error { id: &self.id, payload: &[refused] }.text()),
             Ok(operation) if operation.kind() == OperationType::Subscription => {
                 // Cut off, it says no more: what could it say that its client wants to hear?
@@ -337,10 +355,16 @@ impl Run {
         self.say(text, true).await;
     }
 
+    fn permitted(&self, request: Request) -> Result<Permitted, ServerError> {
+        let denied = |denied: Denied| failure(denied.code(), denied.to_string());
+        self.caller.hurries().map_err(denied)?;
+        Operation::read(request)?.permitted(&self.caller).map_err(denied)
+    }
+
     /// Says everything but the last word, which it returns.
-    async fn answer(&self, app: &App, operation: Operation) -> Option<String> {
+    async fn answer(&self, app: &App, operation: Permitted) -> Option<String> {
         let subscription = operation.kind() == OperationType::Subscription;
-        let mut answers = std::pin::pin!(operation.answers(&app.schema, AnsweredFrom::default()));
+        let mut answers = std::pin::pin!(operation.answers(app, AnsweredFrom::default()));
         while let Some(said) = answers.next().await {
             let text = match said {
                 Said::Next(answer) => ServerMessage::Next { id: &self.id, payload: &answer }.text(),

@@ -12,6 +12,8 @@ const TITLE_BYTES_MAX: usize = 1_024;
 const VIEWS_MAX: i64 = 1_000_000;
 /// How far ahead of this process's clock a view may have happened.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
+/// How long ago a view may have happened that somebody without a token records: what is known of the days before stays.
+const ANONYMOUS_AGE_MAX: TimeDelta = TimeDelta::hours(24);
 /// No view happened before this year.
 const YEAR_MIN: i32 = 2000;
 /// An idempotency key is at most this long.
@@ -103,17 +105,30 @@ impl Views {
     }
 }
 
+/// How long ago views may have happened that somebody records.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum BackDating {
+    /// At any time.
+    Any,
+    /// In the last 24 hours: nobody knows who it is.
+    Anonymous,
+}
+
 /// Checks when a page was viewed, seen from `now`.
 ///
 /// # Errors
-/// [`Invalid`] when it is more than 5 minutes ahead or before the year 2000.
-pub fn check_at(at: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Invalid> {
+/// [`Invalid`] when it is more than 5 minutes ahead, before the year 2000, or longer ago than `back_dating` lets it.
+pub fn check_at(at: DateTime<Utc>, now: DateTime<Utc>, back_dating: BackDating) -> Result<DateTime<Utc>, Invalid> {
     use chrono::Datelike;
     if at > now + AHEAD_MAX {
         return Err(Invalid::new("at", format!("must not be more than {} minutes ahead", AHEAD_MAX.num_minutes())));
     }
     if at.year() < YEAR_MIN {
         return Err(Invalid::new("at", format!("must not be before the year {YEAR_MIN}")));
+    }
+    if back_dating == BackDating::Anonymous && at < now - ANONYMOUS_AGE_MAX {
+        let hours = ANONYMOUS_AGE_MAX.num_hours();
+        return Err(Invalid::new("at", format!("must not be more than {hours} hours ago without a token")));
     }
     Ok(at)
 }
@@ -249,10 +264,15 @@ mod tests {
     #[test]
     fn times_are_checked_against_the_clock() {
         let now: DateTime<Utc> = "2026-11-22T20:00:00Z".parse().unwrap();
-        assert!(check_at(now + TimeDelta::minutes(5), now).is_ok());
-        assert!(check_at(now + TimeDelta::minutes(5) + TimeDelta::seconds(1), now).is_err());
-        assert!(check_at("2000-01-01T00:00:00Z".parse().unwrap(), now).is_ok());
-        assert!(check_at("1999-12-31T23:59:59Z".parse().unwrap(), now).is_err());
+        assert!(check_at(now + TimeDelta::minutes(5), now, BackDating::Any).is_ok());
+        assert!(check_at(now + TimeDelta::minutes(5) + TimeDelta::seconds(1), now, BackDating::Any).is_err());
+        assert!(check_at("2000-01-01T00:00:00Z".parse().unwrap(), now, BackDating::Any).is_ok());
+        assert!(check_at("1999-12-31T23:59:59Z".parse().unwrap(), now, BackDating::Any).is_err());
+        let day_ago = now - TimeDelta::hours(24);
+        assert!(check_at(day_ago, now, BackDating::Anonymous).is_ok());
+        assert!(check_at(day_ago - TimeDelta::seconds(1), now, BackDating::Any).is_ok());
+        let refused = check_at(day_ago - TimeDelta::seconds(1), now, BackDating::Anonymous).unwrap_err();
+        assert_eq!(refused.to_string(), "at must not be more than 24 hours ago without a token");
     }
 
     #[test]

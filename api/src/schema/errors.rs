@@ -16,6 +16,7 @@ use crate::{
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     BadUserInput,
+    Unauthenticated,
     Forbidden,
     Overloaded,
     Unavailable,
@@ -29,6 +30,7 @@ impl Code {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",

@@ -10,7 +10,8 @@ use super::{
     scalars::SafeInt,
 };
 use crate::increments::{
-    INCREMENTS_PER_REQUEST_MAX, IdempotencyKey, Increment, Invalid, PageName, Recorder, Request, Title, Views, check_at,
+    BackDating, INCREMENTS_PER_REQUEST_MAX, IdempotencyKey, Increment, Invalid, PageName, Recorder, Request, Title,
+    Views, check_at,
 };
 
 /// The names of the mutation and of its types in the schema.
@@ -77,16 +78,17 @@ impl Mutation {
         context: &Context<'_>,
         input: RecordPageViewsInput,
     ) -> async_graphql::Result<RecordPageViewsPayload> {
-        record(context.data::<Recorder>()?, input).await
+        record(context.data::<Recorder>()?, input, *context.data::<BackDating>()?).await
     }
 }
 
-/// Checks `input` and records it.
+/// Checks `input` and records it, for somebody who may record with `back_dating`.
 pub(crate) async fn record(
     recorder: &Recorder,
     input: RecordPageViewsInput,
+    back_dating: BackDating,
 ) -> async_graphql::Result<RecordPageViewsPayload> {
-    let request = input.parse(clock::process_now())?;
+    let request = input.parse(clock::process_now(), back_dating)?;
     let (increments, views) = (request.len(), request.views());
     let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
     Ok(RecordPageViewsPayload {
@@ -100,7 +102,7 @@ pub(crate) async fn record(
 
 impl RecordPageViewsInput {
     /// All or nothing: the first wrong field refuses the request.
-    fn parse(self, now: DateTime<Utc>) -> async_graphql::Result<Request> {
+    fn parse(self, now: DateTime<Utc>, back_dating: BackDating) -> async_graphql::Result<Request> {
         let size = self.increments.len();
         if size == 0 || size > INCREMENTS_PER_REQUEST_MAX {
             let message = format!("input.increments must be 1 to {INCREMENTS_PER_REQUEST_MAX} increments, not {size}");
@@ -109,18 +111,19 @@ impl RecordPageViewsInput {
         let key = self.idempotency_key.map(IdempotencyKey::of_client).transpose();
         let key = key.map_err(|invalid| errors::of_invalid(&invalid, "input."))?;
         let increments = self.increments.into_iter().enumerate().map(|(index, increment)| {
-            increment.parse(now).map_err(|invalid| errors::of_invalid(&invalid, &format!("input.increments[{index}].")))
+            let parsed = increment.parse(now, back_dating);
+            parsed.map_err(|invalid| errors::of_invalid(&invalid, &format!("input.increments[{index}].")))
         });
         Ok(Request::new(increments.collect::<Result<_, _>>()?, key))
     }
 }
 
 impl PageViewIncrement {
-    fn parse(self, now: DateTime<Utc>) -> Result<Increment, Invalid> {
+    fn parse(self, now: DateTime<Utc>, back_dating: BackDating) -> Result<Increment, Invalid> {
         Ok(Increment {
             page: PageName::new(self.page)?,
             views: Views::new(self.views.0)?,
-            at: self.at.map(|at| check_at(at, now)).transpose()?,
+            at: self.at.map(|at| check_at(at, now, back_dating)).transpose()?,
             hour: Hour::containing(self.at.unwrap_or(now)),
             title: self.title.map(Title::new).transpose()?,
         })

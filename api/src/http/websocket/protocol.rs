@@ -1,7 +1,7 @@
 //! `graphql-transport-ws` without a socket: what is to be done about each message.
 //! <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt, ops::Deref};
 
 use async_graphql::{Request, Response as Answer, ServerError, Variables};
 use serde::{Deserialize, Serialize};
@@ -19,8 +19,7 @@ const REASON_BYTES_MAX: usize = 123;
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ClientMessage {
     ConnectionInit {
-        #[serde(rename = "payload")]
-        _payload: Option<Map<String, Value>>,
+        payload: Option<Map<String, Value>>,
     },
     Ping {
         payload: Option<Map<String, Value>>,
@@ -76,6 +75,23 @@ impl ServerMessage<'_> {
     }
 }
 
+/// What the client has shown to be let in. It is for nobody to see.
+pub(super) struct Secret(String);
+
+impl Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret")
+    }
+}
+
 /// Tells an operation from later ones of the same id.
 pub(super) type Key = u64;
 
@@ -84,6 +100,10 @@ pub(super) type Key = u64;
 pub(super) enum Step {
     Nothing,
     Say(String),
+    /// Acknowledge whoever this lets in, and close the socket of whom it does not.
+    Admit {
+        authorization: Option<Secret>,
+    },
     /// Execute the request, and tell [`Protocol::ended`] when that is over.
     Start {
         key: Key,
@@ -140,9 +160,8 @@ impl Protocol {
             Ok(ClientMessage::ConnectionInit { .. }) if self.acknowledged => {
                 Step::Close(Closing::new(4429, "Too many initialisation requests"))
             }
-            Ok(ClientMessage::ConnectionInit { .. }) => {
-                self.acknowledged = true;
-                Step::Say(ServerMessage::ConnectionAck.text())
+            Ok(ClientMessage::ConnectionInit { payload }) => {
+                Step::Admit { authorization: payload.and_then(authorization) }
             }
             Ok(ClientMessage::Ping { payload }) => Step::Say(ServerMessage::Pong { payload }.text()),
             Ok(ClientMessage::Pong { .. }) => Step::Nothing,
@@ -156,6 +175,12 @@ impl Protocol {
                 None => Step::Nothing,
             },
         }
+    }
+
+    /// The client is let in; what tells it so.
+    pub(super) fn acknowledge(&mut self) -> String {
+        self.acknowledged = true;
+        ServerMessage::ConnectionAck.text()
     }
 
     fn subscribe(&mut self, id: String, payload: Subscribe) -> Step {
@@ -201,6 +226,16 @@ impl Protocol {
     }
 }
 
+/// The field of that name, in whatever case: people copy it from headers. What is no text is not what is asked for.
+fn authorization(payload: Map<String, Value>) -> Option<Secret> {
+    let (_, value) = payload.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Secret(text)),
+        _ => Some(Secret(String::new())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -209,7 +244,9 @@ mod tests {
 
     fn acknowledged() -> Protocol {
         let mut protocol = Protocol::default();
-        assert_eq!(said(protocol.receive(r#"{"type":"connection_init"}"#)), json!({ "type": "connection_ack" }));
+        assert!(matches!(protocol.receive(r#"{"type":"connection_init"}"#), Step::Admit { authorization: None }));
+        let said: Value = serde_json::from_str(&protocol.acknowledge()).unwrap();
+        assert_eq!(said, json!({ "type": "connection_ack" }));
         protocol
     }
 
@@ -275,6 +312,24 @@ mod tests {
         assert!(protocol.is_acknowledged());
         let again = protocol.receive(r#"{"type":"connection_init","payload":{}}"#);
         assert_eq!(closed(again), (4429, "Too many initialisation requests".to_owned()));
+    }
+
+    #[test]
+    fn what_a_client_shows_is_found_in_any_case_and_in_no_log() {
+        for (payload, shown) in [
+            (json!({ "authorization": "Bearer x" }), Some("Bearer x")),
+            (json!({ "Authorization": "Bearer x" }), Some("Bearer x")),
+            (json!({ "authorization": null }), None),
+            (json!({ "authorization": 1 }), Some("")),
+            (json!({ "token": "x" }), None),
+            (Value::Null, None),
+        ] {
+            let init = json!({ "type": "connection_init", "payload": payload }).to_string();
+            let step = Protocol::default().receive(&init);
+            assert!(!format!("{step:?}").contains("Bearer"));
+            let Step::Admit { authorization } = step else { panic!("{step:?}") };
+            assert_eq!(authorization.as_deref(), shown, "{payload}");
+        }
     }
 
     #[test]

@@ -1,0 +1,213 @@
+//! Who may do what, and how often: everybody who asks passes here before anything else is done for them.
+//!
+//! A handler takes a [`Caller`], and only through it comes by what it needs: an operation can be executed when the caller
+//! has [permitted](super::operation::Operation::permitted) it, and increments are recorded with what
+//! [`Caller::recording`] gives.
+
+mod address;
+mod origin;
+mod rate;
+mod scopes;
+mod settings;
+mod token;
+
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+};
+use tower_http::cors::CorsLayer;
+
+pub(super) use self::address::{Network, Peer};
+use self::rate::{RateLimit, Who};
+pub use self::{
+    origin::{NoOrigin, Origin},
+    scopes::{NoScopes, Scope, Scopes},
+    settings::{AccessError, AccessSettings, TokenText},
+    token::{Token, TokenError},
+};
+use super::{App, graphql::Refusal};
+use crate::{increments::BackDating, schema::Code};
+
+/// What a token is sent as.
+const BEARER: &str = "Bearer";
+
+/// Who may do what.
+#[derive(Clone)]
+pub struct Access(Arc<Rules>);
+
+struct Rules {
+    tokens: Vec<Token>,
+    /// What may be done without a token.
+    anonymous: Scopes,
+    /// Whoever reaches this server may do everything: nobody but this machine can.
+    is_open: bool,
+    origins: Vec<Origin>,
+    proxies: u8,
+    rate: Option<RateLimit>,
+}
+
+/// Whoever sent a request, as far as it matters.
+#[derive(Clone)]
+pub(super) struct Caller {
+    access: Access,
+    network: Network,
+    who: Who,
+    scopes: Scopes,
+}
+
+/// Why a caller gets nothing.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Denied {
+    #[error("a token is needed, as 'authorization: Bearer TOKEN' in the headers or in connection_init")]
+    NoToken,
+    #[error("the authorization must be 'Bearer TOKEN'")]
+    NotBearer,
+    #[error("the token is not known here")]
+    WrongToken,
+    #[error("the token has not the scope {0}")]
+    NoScope(Scope),
+    #[error("too many requests, try again in {0} s")]
+    TooOften(u64),
+}
+
+impl Access {
+    /// # Errors
+    /// When a token can't be read, or when everybody could reach a server that asks for none.
+    pub fn new(settings: &AccessSettings, listen: SocketAddr) -> Result<Self, AccessError> {
+        let tokens = settings.tokens()?;
+        let is_open = tokens.is_empty() && settings.anonymous.is_empty();
+        if is_open && !listen.ip().to_canonical().is_loopback() {
+            return Err(AccessError::OpenToAll(listen));
+        }
+        let rate = (!is_open).then(|| NonZeroU32::new(settings.rate_limit)).flatten();
+        Ok(Self(Arc::new(Rules {
+            tokens,
+            anonymous: if is_open { Scopes::ALL } else { settings.anonymous.iter().copied().collect() },
+            is_open,
+            origins: settings.allow_origin.clone(),
+            proxies: settings.trust_forwarded_for,
+            rate: rate.map(|per_second| RateLimit::new(per_second, settings.rate_burst)),
+        })))
+    }
+
+    /// The caller at `peer`. The error says that it has shown something, and not what is needed.
+    fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Denied> {
+        let network = Network::of_client(peer, headers, self.0.proxies);
+        let anonymous = Caller { access: self.clone(), network, who: Who::Address(network), scopes: self.0.anonymous };
+        let said = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+        match anonymous.with(said) {
+            Ok(caller) => caller.hurries().map(|()| caller),
+            // Guessing is asking, too.
+            Err(denied) => Err(anonymous.hurries().err().unwrap_or(denied)),
+        }
+    }
+
+    /// The place of this secret's token. All are compared, whichever it is.
+    fn find(&self, secret: &str) -> Option<(usize, &Token)> {
+        let hash = token::hash(secret);
+        self.0.tokens.iter().enumerate().fold(None, |found, token| if token.1.is(&hash) { Some(token) } else { found })
+    }
+
+    /// What lets pages of the allowed origins ask over HTTP, if there are any.
+    pub(super) fn cors(&self) -> Option<CorsLayer> {
+        (!self.0.origins.is_empty()).then(|| origin::cors(&self.0.origins))
+    }
+
+    /// Whether the request comes from no page, or from one that may open a socket.
+    pub(super) fn allows_socket(&self, headers: &HeaderMap) -> bool {
+        origin::may_open_socket(headers, &self.0.origins)
+    }
+}
+
+impl Caller {
+    /// The same, with what it says to be allowed. On a server that is open to all nobody needs to say anything.
+    pub(super) fn with(&self, authorization: Option<&str>) -> Result<Self, Denied> {
+        let Some(said) = authorization.filter(|_| !self.access.0.is_open) else { return Ok(self.clone()) };
+        let (scheme, secret) = said.split_once(' ').ok_or(Denied::NotBearer)?;
+        if !scheme.eq_ignore_ascii_case(BEARER) {
+            return Err(Denied::NotBearer);
+        }
+        let (place, token) = self.access.find(secret.trim()).ok_or(Denied::WrongToken)?;
+        Ok(Self { who: Who::Token(place), scopes: token.scopes, ..self.clone() })
+    }
+
+    /// Counts one thing that is asked for; the error says that there were too many.
+    pub(super) fn hurries(&self) -> Result<(), Denied> {
+        self.access.0.rate.as_ref().map_or(Ok(()), |rate| rate.check(self.who)).map_err(Denied::TooOften)
+    }
+
+    pub(super) fn may(&self, scope: Scope) -> Result<(), Denied> {
+        match self.who {
+            _ if self.scopes.has(scope) => Ok(()),
+            Who::Token(_) => Err(Denied::NoScope(scope)),
+            Who::Address(_) => Err(Denied::NoToken),
+        }
+    }
+
+    /// Whether there is anything that it may do.
+    pub(super) fn may_anything(&self) -> Result<(), Denied> {
+        if self.scopes.is_empty() { Err(Denied::NoToken) } else { Ok(()) }
+    }
+
+    /// What is needed to record increments.
+    pub(super) fn recording(&self) -> Result<BackDating, Denied> {
+        self.may(Scope::Increments)?;
+        let is_known = self.access.0.is_open || matches!(self.who, Who::Token(_));
+        Ok(if is_known { BackDating::Any } else { BackDating::Anonymous })
+    }
+
+    /// What its sockets and streams are counted by; nothing where they are not.
+    pub(super) fn counted_by(&self) -> Option<Network> {
+        (!self.access.0.is_open).then_some(self.network)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let peer = ConnectInfo::<Peer>::from_request_parts(parts, app).await;
+        let ConnectInfo(peer) = peer.map_err(|_not_served_so| Refusal::from(Denied::NoToken))?;
+        Ok(app.access.caller(peer, &parts.headers)?)
+    }
+}
+
+impl Denied {
+    pub(super) fn code(self) -> Code {
+        match self {
+            Self::NoToken | Self::NotBearer | Self::WrongToken => Code::Unauthenticated,
+            Self::NoScope(_) => Code::Forbidden,
+            Self::TooOften(_) => Code::Overloaded,
+        }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        // As RFC 6750 has it.
+        let challenge = |text| Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(text)));
+        let (status, hint) = match denied {
+            Denied::NoToken => (StatusCode::UNAUTHORIZED, challenge("Bearer")),
+            Denied::NotBearer => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_request\"")),
+            Denied::WrongToken => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\"")),
+            Denied::NoScope(_) => (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\"")),
+            Denied::TooOften(seconds) => {
+                (StatusCode::TOO_MANY_REQUESTS, Some((header::RETRY_AFTER, HeaderValue::from(seconds))))
+            }
+        };
+        let mut refusal = Self::new(status, denied.code(), denied.to_string());
+        refusal.hint = hint;
+        refusal
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Access").field("tokens", &self.0.tokens.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

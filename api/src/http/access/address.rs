@@ -1,0 +1,97 @@
+//! Where a client is: used for its limits, and for nothing else. None of these types says it to a log.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use axum::http::{HeaderMap, HeaderName};
+
+/// What proxies add the address to from which they were asked.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Of an IPv6 address, what a provider gives to one customer at least.
+const IPV6_CUSTOMER_BITS: u32 = 64;
+
+/// The other end of a connection.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub(in crate::http) struct Peer(pub(in crate::http) IpAddr);
+
+/// A client's address, or of IPv6 its network: a customer has all the addresses in it.
+#[derive(Copy, Clone, PartialEq, Eq, Hash)]
+pub(in crate::http) struct Network(IpAddr);
+
+impl Network {
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let mask = u128::MAX << (Ipv6Addr::BITS - IPV6_CUSTOMER_BITS);
+                Ipv6Addr::from(address.to_bits() & mask).into()
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+
+    /// The client's, when `proxies` are between it and this server, each of which adds to `x-forwarded-for` whom it was
+    /// asked by. What stands there before, the client may have made up.
+    pub(super) fn of_client(peer: Peer, headers: &HeaderMap, proxies: u8) -> Self {
+        let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let mut behind: Vec<_> = values.flat_map(|value| value.split(',')).collect();
+        behind.reverse();
+        let said = usize::from(proxies).checked_sub(1).and_then(|index| behind.get(index)?.trim().parse().ok());
+        Self::of(said.unwrap_or(peer.0))
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Peer")
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Network")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> Network {
+        Network::of(address.parse().unwrap())
+    }
+
+    fn client(proxies: u8, forwarded: &[&'static str]) -> Network {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append(FORWARDED_FOR, axum::http::HeaderValue::from_static(value));
+        }
+        Network::of_client(Peer("10.0.0.1".parse().unwrap()), &headers, proxies)
+    }
+
+    #[test]
+    fn the_address_is_the_one_that_the_outermost_trusted_proxy_saw() {
+        assert!(client(0, &["192.0.2.1"]) == network("10.0.0.1"), "nobody is trusted");
+        assert!(client(1, &["192.0.2.9, 192.0.2.1"]) == network("192.0.2.1"), "the first is the client's own word");
+        assert!(client(2, &["192.0.2.9, 192.0.2.1", "192.0.2.2"]) == network("192.0.2.1"));
+        for forwarded in [&[][..], &["unknown"], &["192.0.2.1, "]] {
+            assert!(client(1, forwarded) == network("10.0.0.1"), "{forwarded:?}");
+        }
+        assert!(client(2, &["192.0.2.1"]) == network("10.0.0.1"), "a proxy was passed by");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        assert!(network("2001:db8::1") == network("2001:db8::ffff:1"));
+        assert!(network("2001:db8::1") != network("2001:db8:0:1::1"));
+        assert!(network("::ffff:192.0.2.1") == network("192.0.2.1"));
+        assert!(network("192.0.2.1") != network("192.0.2.2"));
+    }
+
+    #[test]
+    fn debugging_shows_no_address() {
+        let peer = Peer("192.0.2.1".parse().unwrap());
+        assert!(!format!("{peer:?} {:?}", Network::of(peer.0)).contains("192"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Pages of other origins that may ask.
+
+use std::{str::FromStr, time::Duration};
+
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// How long a browser may remember what it was allowed.
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+
+/// An origin as browsers write it, such as `https://example.org` or `http://localhost:3000`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(HeaderValue);
+
+/// The text is no origin.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an origin is http:// or https:// and a host, perhaps :PORT, and nothing behind")]
+pub struct NoOrigin;
+
+impl FromStr for Origin {
+    type Err = NoOrigin;
+
+    fn from_str(text: &str) -> Result<Self, NoOrigin> {
+        let text = text.to_ascii_lowercase();
+        let uri: Uri = text.parse().map_err(|_unreadable| NoOrigin)?;
+        let authority = uri.authority().ok_or(NoOrigin)?;
+        let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or(NoOrigin)?;
+        if text != format!("{scheme}://{authority}") || text.contains(['@', '*']) {
+            return Err(NoOrigin);
+        }
+        HeaderValue::try_from(text).map(Self).map_err(|_not_visible| NoOrigin)
+    }
+}
+
+/// What lets the pages of these origins ask over HTTP.
+pub(super) fn cors(origins: &[Origin]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, header::WWW_AUTHENTICATE])
+        .max_age(REMEMBERED)
+}
+
+/// Whether the request comes from no page, from one of this server's own, or from one of these origins.
+pub(super) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    if origins.iter().any(|allowed| allowed.0 == origin) {
+        return true;
+    }
+    let page = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    page.is_some() && page == headers.get(header::HOST).and_then(|host| host.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for (text, origin) in [
+            ("https://example.org", "https://example.org"),
+            ("HTTP://LocalHost:3000", "http://localhost:3000"),
+            ("http://[::1]:80", "http://[::1]:80"),
+        ] {
+            assert_eq!(text.parse::<Origin>().unwrap().0, origin);
+        }
+        for text in [
+            "",
+            "*",
+            "null",
+            "example.org",
+            "https://example.org/",
+            "https://a/b",
+            "ftp://a",
+            "https://a@b",
+            "https://*.a",
+        ] {
+            assert_eq!(text.parse::<Origin>(), Err(NoOrigin), "{text}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How often somebody may ask.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::{Mutex, PoisonError},
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, MonotonicClock},
+    middleware::NoOpMiddleware,
+    nanos::Nanos,
+    state::StateStore,
+};
+use lru::LruCache;
+
+use super::address::Network;
+
+/// Who asks: a token, by its place in the list, or an address.
+#[derive(Copy, Clone, PartialEq, Eq, Hash)]
+pub(in crate::http) enum Who {
+    Token(usize),
+    Address(Network),
+}
+
+/// Of how many it is remembered how much they have asked, those who asked last. Who is forgotten begins anew.
+const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
+/// So many a second, and so many at once after a pause; of each who asks.
+pub(super) struct RateLimit<C: Clock = MonotonicClock>(RateLimiter<Who, Recent, C, NoOpMiddleware<C::Instant>>);
+
+impl RateLimit {
+    pub(super) fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        Self::with_clock(per_second, burst, MonotonicClock)
+    }
+}
+
+impl<C: Clock> RateLimit<C> {
+    fn with_clock(per_second: NonZeroU32, burst: NonZeroU32, clock: C) -> Self {
+        let quota = Quota::per_second(per_second).allow_burst(burst);
+        Self(RateLimiter::new(quota, Recent::new(), clock))
+    }
+
+    /// The error is after how many seconds it is worth to ask again.
+    pub(super) fn check(&self, who: Who) -> Result<(), u64> {
+        self.0.check_key(&who).map_err(|not_until| {
+            let wait = not_until.wait_time_from(self.0.clock().now());
+            wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+        })
+    }
+}
+
+/// The limiter's memory of those who asked last.
+struct Recent(Mutex<LruCache<Who, Nanos>>);
+
+impl Recent {
+    fn new() -> Self {
+        Self(Mutex::new(LruCache::new(REMEMBERED_MAX)))
+    }
+}
+
+impl StateStore for Recent {
+    type Key = Who;
+
+    fn measure_and_replace<T, F, E>(&self, who: &Who, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        // What a panicking thread left behind is at worst somebody forgotten.
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (measured, next) = measure(recent.get(who).copied())?;
+        recent.put(*who, next);
+        Ok(measured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn count(number: u32) -> NonZeroU32 {
+        NonZeroU32::new(number).unwrap()
+    }
+
+    fn at(address: u32) -> Who {
+        Who::Address(Network::of(Ipv4Addr::from(address).into()))
+    }
+
+    #[test]
+    fn who_asks_too_often_waits_and_nobody_else_does() {
+        let clock = FakeRelativeClock::default();
+        let limit = RateLimit::with_clock(count(2), count(4), clock.clone());
+        assert_eq!((0..5).map(|_| limit.check(at(1))).filter(Result::is_ok).count(), 4);
+        assert_eq!(limit.check(at(1)), Err(1));
+        assert_eq!((limit.check(at(2)), limit.check(Who::Token(1))), (Ok(()), Ok(())));
+        clock.advance(Duration::from_millis(500));
+        assert_eq!((limit.check(at(1)), limit.check(at(1))), (Ok(()), Err(1)));
+    }
+
+    #[test]
+    fn slow_limits_say_how_long_to_wait() {
+        let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
+        assert_eq!((limit.check(at(1)), limit.check(at(1))), (Ok(()), Err(1)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_who_asks_on_is_not_forgotten() {
+        let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
+        for address in 0..200_000 {
+            assert_eq!(limit.check(at(address)), Ok(()));
+            assert_eq!(limit.check(Who::Token(0)).is_ok(), address == 0);
+        }
+        assert_eq!(limit.0.into_state_store().0.into_inner().unwrap().len(), REMEMBERED_MAX.get());
+    }
+}

@@ -1,0 +1,145 @@
+//! What can be set about access.
+
+use std::{fmt, fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+
+use clap::Args;
+
+use super::{
+    origin::Origin,
+    scopes::Scope,
+    token::{Token, TokenError},
+};
+
+/// How many tokens there may be: each is compared with what a request shows.
+const TOKENS_MAX: usize = 1_000;
+/// See the settings.
+const RATE_LIMIT: u32 = 500;
+/// See the settings.
+const RATE_BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+
+/// Who may do what, and how often.
+#[derive(Args, Clone, Debug)]
+pub struct AccessSettings {
+    /// A token as 'SCOPES sha256:HEX', which `analytics token` prints; scopes are increments, reports or both. Repeat
+    /// it, or separate several by ';'
+    #[arg(long, env = "ANALYTICS_TOKEN", value_delimiter = ';', value_name = "TOKEN", hide_env_values = true)]
+    pub token: Vec<TokenText>,
+    /// A file with a token in each line, read at start; empty lines and those that begin with # are left out
+    #[arg(long, env = "ANALYTICS_TOKENS_FILE", value_name = "FILE")]
+    pub tokens_file: Option<PathBuf>,
+    /// What may be done without a token: increments, reports or both. When left out: nothing where there are tokens,
+    /// and without tokens everything, on a loopback address only
+    #[arg(long, env = "ANALYTICS_ANONYMOUS", value_delimiter = ',', value_name = "SCOPES", value_enum)]
+    pub anonymous: Vec<Scope>,
+    /// Origins whose pages may ask too, such as `https://example.org`; repeat it, or separate several by ','
+    #[arg(long, env = "ANALYTICS_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    pub allow_origin: Vec<Origin>,
+    /// How many proxies in front add to the header x-forwarded-for; clients' addresses are taken from there
+    #[arg(long, env = "ANALYTICS_TRUST_FORWARDED_FOR", default_value_t = 0, value_name = "PROXIES")]
+    pub trust_forwarded_for: u8,
+    /// Requests, and operations on sockets, that each token may send in a second, and each address without one; 0 is no
+    /// limit. Not where everything is open, on a loopback address without tokens
+    #[arg(long, env = "ANALYTICS_RATE_LIMIT", default_value_t = RATE_LIMIT)]
+    pub rate_limit: u32,
+    /// How many of them may come at once after a pause
+    #[arg(long, env = "ANALYTICS_RATE_BURST", default_value_t = RATE_BURST)]
+    pub rate_burst: NonZeroU32,
+}
+
+/// What is meant to be a token's scopes and hash. It may be a token itself by mistake: nothing shows it.
+#[derive(Clone)]
+pub struct TokenText(String);
+
+/// Why nobody can be let in as it is set.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// There would be no protection at all.
+    #[error(
+        "{0} can be reached from other machines: set --token or --tokens-file (`analytics token` makes one), or say with \
+         --anonymous increments,reports what is open to everybody"
+    )]
+    OpenToAll(SocketAddr),
+    /// One of `--token` is none.
+    #[error("--token, number {number}")]
+    Setting {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong.
+        source: TokenError,
+    },
+    /// A line of `--tokens-file` is none.
+    #[error("--tokens-file, line {number}")]
+    Line {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong.
+        source: TokenError,
+    },
+    /// `--tokens-file` can't be read.
+    #[error("can't read --tokens-file {}", .file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file without tokens is a mistake, and not a wish to be open.
+    #[error("--tokens-file has no tokens")]
+    NoTokens,
+    /// There are too many.
+    #[error("there must be at most {TOKENS_MAX} tokens")]
+    TooMany,
+}
+
+impl AccessSettings {
+    /// All of them, each read.
+    pub(super) fn tokens(&self) -> Result<Vec<Token>, AccessError> {
+        let given =
+            self.token.iter().enumerate().map(|(index, text)| {
+                text.0.parse().map_err(|source| AccessError::Setting { number: index + 1, source })
+            });
+        let mut tokens = given.collect::<Result<Vec<Token>, _>>()?;
+        if let Some(file) = &self.tokens_file {
+            let text = fs::read_to_string(file).map_err(|source| AccessError::File { file: file.clone(), source })?;
+            let before = tokens.len();
+            for (index, line) in text.lines().enumerate().filter(|(_, line)| is_token(line)) {
+                tokens.push(line.parse().map_err(|source| AccessError::Line { number: index + 1, source })?);
+            }
+            if tokens.len() == before {
+                return Err(AccessError::NoTokens);
+            }
+        }
+        if tokens.len() > TOKENS_MAX { Err(AccessError::TooMany) } else { Ok(tokens) }
+    }
+}
+
+fn is_token(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty() && !line.starts_with('#')
+}
+
+impl From<String> for TokenText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TokenText")
+    }
+}
+
+impl Default for AccessSettings {
+    fn default() -> Self {
+        Self {
+            token: Vec::new(),
+            tokens_file: None,
+            anonymous: Vec::new(),
+            allow_origin: Vec::new(),
+            trust_forwarded_for: 0,
+            rate_limit: RATE_LIMIT,
+            rate_burst: RATE_BURST,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use super::*;
+
+const ANYWHERE: &str = "0.0.0.0:8000";
+const LOOPBACK: &str = "127.0.0.1:8000";
+
+fn token(secret: &str, scopes: &str) -> TokenText {
+    TokenText::from(Token::of_secret(secret, scopes.parse().unwrap()).to_string())
+}
+
+fn access(listen: &str, change: impl FnOnce(&mut AccessSettings)) -> Result<Access, AccessError> {
+    let mut settings = AccessSettings::default();
+    change(&mut settings);
+    Access::new(&settings, listen.parse().unwrap())
+}
+
+fn caller(access: &Access, authorization: Option<&'static str>) -> Result<Caller, Denied> {
+    let mut headers = HeaderMap::new();
+    headers.extend(authorization.map(|text| (header::AUTHORIZATION, HeaderValue::from_static(text))));
+    access.caller(Peer("192.0.2.1".parse().unwrap()), &headers)
+}
+
+#[test]
+fn nobody_is_open_to_all_by_mistake() {
+    for listen in [ANYWHERE, "192.0.2.1:8000", "[::]:8000", "[2001:db8::1]:1"] {
+        let refused = access(listen, |_settings| {}).unwrap_err().to_string();
+        assert!(refused.starts_with(listen) && refused.contains("--tokens-file"), "{refused}");
+        assert!(access(listen, |settings| settings.anonymous = vec![Scope::Reports]).is_ok());
+        assert!(access(listen, |settings| settings.token = vec![token("a", "reports")]).is_ok());
+    }
+    for listen in [LOOPBACK, "127.9.9.9:1", "[::1]:8000", "[::ffff:127.0.0.1]:8000"] {
+        assert!(access(listen, |_settings| {}).is_ok(), "{listen}");
+    }
+}
+
+#[test]
+fn on_loopback_without_tokens_everything_is_open_whatever_is_shown() {
+    let access = access(LOOPBACK, |settings| settings.rate_limit = 1).unwrap();
+    for shown in [None, Some("Bearer x"), Some("Basic eDp5")] {
+        let caller = caller(&access, shown).unwrap();
+        assert_eq!(caller.recording(), Ok(BackDating::Any));
+        assert_eq!(caller.may(Scope::Reports), Ok(()));
+        assert!(caller.counted_by().is_none());
+        assert!((0..10_000).all(|_| caller.hurries().is_ok()), "it is not limited");
+    }
+}
+
+#[test]
+fn a_token_gives_its_scopes_and_no_others() {
+    let access = access(LOOPBACK, |settings| {
+        settings.token = vec![token("r", "reports"), token("i", "increments"), token("both", "reports,increments")];
+    })
+    .unwrap();
+    let may = |shown| {
+        let caller = caller(&access, Some(shown)).unwrap();
+        (caller.recording(), caller.may(Scope::Reports), caller.may_anything())
+    };
+    let no = |scope| Err(Denied::NoScope(scope));
+    assert_eq!(may("Bearer r"), (no(Scope::Increments).map(|()| BackDating::Any), Ok(()), Ok(())));
+    assert_eq!(may("bearer  i"), (Ok(BackDating::Any), no(Scope::Reports), Ok(())));
+    assert_eq!(may("Bearer both"), (Ok(BackDating::Any), Ok(()), Ok(())));
+    for (shown, denied) in [
+        ("Bearer x", Denied::WrongToken),
+        ("Bearer ", Denied::WrongToken),
+        ("Bearer", Denied::NotBearer),
+        ("r", Denied::NotBearer),
+        ("", Denied::NotBearer),
+        ("Basic r", Denied::NotBearer),
+    ] {
+        assert_eq!(caller(&access, Some(shown)).err(), Some(denied), "{shown}");
+    }
+    let nobody = caller(&access, None).unwrap();
+    assert_eq!(nobody.may_anything(), Err(Denied::NoToken));
+    assert_eq!(nobody.may(Scope::Reports), Err(Denied::NoToken));
+}
+
+#[test]
+fn who_is_anonymous_has_what_is_open_and_dates_nothing_back() {
+    let access = access(ANYWHERE, |settings| {
+        settings.anonymous = vec![Scope::Increments];
+        settings.token = vec![token("r", "reports")];
+    })
+    .unwrap();
+    let anonymous = caller(&access, None).unwrap();
+    assert_eq!(anonymous.recording(), Ok(BackDating::Anonymous));
+    assert_eq!(anonymous.may(Scope::Reports), Err(Denied::NoToken));
+    assert_eq!(caller(&access, Some("Bearer x")).err(), Some(Denied::WrongToken), "wrong is not anonymous");
+    assert_eq!(caller(&access, Some("Bearer r")).unwrap().recording(), Err(Denied::NoScope(Scope::Increments)));
+}
+
+#[test]
+fn tokens_and_addresses_are_limited_each_on_its_own_and_guessing_too() {
+    let access = access(LOOPBACK, |settings| {
+        settings.token = vec![token("a", "reports"), token("b", "reports")];
+        settings.rate_limit = 1;
+        settings.rate_burst = NonZeroU32::new(3).unwrap();
+    })
+    .unwrap();
+    let denied = |shown| caller(&access, shown).err();
+    assert_eq!([(); 4].map(|()| denied(Some("Bearer a"))), [None, None, None, Some(Denied::TooOften(1))]);
+    assert_eq!(denied(Some("Bearer b")), None);
+    let wrong = Some(Denied::WrongToken);
+    assert_eq!([(); 4].map(|()| denied(Some("Bearer x"))), [wrong, wrong, wrong, Some(Denied::TooOften(1))]);
+    assert_eq!(denied(None), Some(Denied::TooOften(1)), "the same address");
+}
+
+#[test]
+fn a_file_of_tokens_is_read_line_by_line() {
+    let folder = std::env::temp_dir().join(format!("analytics-tokens-{}", std::process::id()));
+    let read = |text: &str| {
+        std::fs::write(&folder, text).unwrap();
+        access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone()))
+    };
+    let line = Token::of_secret("a", Scopes::ALL).to_string();
+    let known = read(&format!("# of the dashboard\n\n  {line}\r\n")).unwrap();
+    assert!(caller(&known, Some("Bearer a")).is_ok());
+    assert!(matches!(read(&format!("{line}\nsecret\n")), Err(AccessError::Line { number: 2, .. })));
+    assert!(matches!(read("# none\n"), Err(AccessError::NoTokens)), "it would be open otherwise");
+    std::fs::remove_file(&folder).unwrap();
+    let gone = access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone()));
+    assert!(matches!(gone, Err(AccessError::File { .. })));
+}

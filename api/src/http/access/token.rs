@@ -1,0 +1,138 @@
+//! Tokens, of which only hashes are known here.
+
+use std::{fmt, str::FromStr};
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::scopes::{NoScopes, Scopes};
+
+/// What stands before a hash, so that another kind can be told apart one day.
+const KIND: &str = "sha256:";
+/// A hash has as many bytes.
+const HASH_BYTES: usize = 32;
+
+/// A token's scopes and its hash. Its text is `SCOPES sha256:HEX`, such as `increments,reports sha256:9f86…`.
+///
+/// Tokens are drawn at random, 256 bits long: there is nothing that salt or a slow hash could protect.
+#[derive(Clone)]
+pub struct Token {
+    pub(super) scopes: Scopes,
+    hash: [u8; HASH_BYTES],
+}
+
+/// Why a text is no token's. It does not repeat the text, which may be a token that was put there by mistake.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It has not two words.
+    #[error("a token is 'SCOPES sha256:HEX', as `analytics token` prints it")]
+    Form,
+    /// The first word is wrong.
+    #[error(transparent)]
+    Scopes(#[from] NoScopes),
+    /// The second word is wrong.
+    #[error("the hash must be sha256: and 64 hexadecimal digits")]
+    Hash,
+}
+
+impl Token {
+    /// The token whose secret is `secret`.
+    #[must_use]
+    pub fn of_secret(secret: &str, scopes: Scopes) -> Self {
+        Self { scopes, hash: hash(secret) }
+    }
+
+    /// Takes as long whether it is or not.
+    pub(super) fn is(&self, hash: &[u8; HASH_BYTES]) -> bool {
+        self.hash.ct_eq(hash).into()
+    }
+}
+
+pub(super) fn hash(secret: &str) -> [u8; HASH_BYTES] {
+    Sha256::digest(secret).into()
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Self, TokenError> {
+        let mut words = text.split_whitespace();
+        let (Some(scopes), Some(hash), None) = (words.next(), words.next(), words.next()) else {
+            return Err(TokenError::Form);
+        };
+        let hash = hash.strip_prefix(KIND).and_then(bytes).ok_or(TokenError::Hash)?;
+        Ok(Self { scopes: scopes.parse()?, hash })
+    }
+}
+
+fn bytes(hex: &str) -> Option<[u8; HASH_BYTES]> {
+    let digits = hex.as_bytes();
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let mut bytes = [0; HASH_BYTES];
+    if digits.len() != 2 * HASH_BYTES {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {KIND}", self.scopes)?;
+        self.hash.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Token").field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of "test", by sha256sum.
+    const OF_TEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    #[test]
+    fn a_token_is_read_as_it_is_written() {
+        let line = format!("increments,reports {OF_TEST}");
+        let token: Token = line.parse().unwrap();
+        assert_eq!(token.scopes, Scopes::ALL);
+        assert_eq!(token.to_string(), line);
+        assert!(token.is(&hash("test")) && !token.is(&hash("Test")) && !token.is(&hash("")));
+        assert_eq!(Token::of_secret("test", Scopes::ALL).to_string(), line);
+        let capitals = format!("reports  {}", OF_TEST.to_uppercase().replace("SHA256", "sha256"));
+        assert!(capitals.parse::<Token>().unwrap().is(&hash("test")));
+    }
+
+    #[test]
+    fn what_is_no_token_is_not_repeated() {
+        for text in [
+            "",
+            "reports",
+            "reports secret",
+            "reports sha256:secret",
+            "secret sha256:00",
+            &format!("secret {OF_TEST}"),
+            &format!("reports,{OF_TEST}"),
+            &format!("reports {OF_TEST}0"),
+            &format!("reports {OF_TEST} secret"),
+            &format!("reports {}ü", &OF_TEST[..OF_TEST.len() - 2]),
+            &format!("reports {}+f", &OF_TEST[..OF_TEST.len() - 2]),
+        ] {
+            let wrong = text.parse::<Token>().unwrap_err();
+            assert!(!format!("{wrong} {wrong:?}").contains("secret"), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn debugging_shows_no_hash() {
+        let text = format!("{:?}", Token::of_secret("test", Scopes::ALL));
+        assert!(!text.contains("9f86") && !text.contains("159"), "{text}");
+    }
+}

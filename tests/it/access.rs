@@ -1,0 +1,513 @@
+//! Who may do what, over every way in; and that nothing of who asked is told to a log.
+
+use std::num::NonZeroU32;
+
+use api::http::access::{AccessSettings, Scope, Token, TokenText};
+use chrono::TimeDelta;
+use futures_util::{SinkExt, StreamExt};
+use reqwest::{Response, StatusCode, header};
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase, eventually},
+    process::{Server, analytics, succeed},
+};
+
+const READ: &str = "{ report { totals { views } } }";
+const WATCH: &str = "subscription { freshness { status } }";
+/// In the common form, which is prepared.
+const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
+/// In the general form.
+const RECORD_GENERALLY: &str =
+    "mutation ($page: String!) { recordPageViews(input: {increments: [{page: $page}]}) { views } }";
+const INTROSPECT: &str = "query { ...Root } fragment Root on Query { __schema { queryType { name } } __typename }";
+
+fn token(secret: &str, scopes: &str) -> TokenText {
+    TokenText::from(Token::of_secret(secret, scopes.parse().unwrap()).to_string())
+}
+
+/// Three tokens whose secrets are what they may do.
+fn tokens() -> AccessSettings {
+    let token = ["reports", "increments", "increments,reports"].map(|scopes| token(scopes, scopes)).to_vec();
+    AccessSettings { token, ..AccessSettings::default() }
+}
+
+async fn guarded(change: impl FnOnce(&mut AccessSettings)) -> TestApp {
+    let mut access = tokens();
+    change(&mut access);
+    TestApp::start_with(Rung::Sqlite, |settings| settings.http.access = access).await
+}
+
+fn variables() -> Value {
+    json!({ "input": { "increments": [{ "page": "/a" }] }, "page": "/a" })
+}
+
+async fn post(app: &TestApp, secret: Option<&str>, query: &str) -> Response {
+    let variables = if query == RECORD { json!({ "input": variables()["input"] }) } else { variables() };
+    let url = format!("http://{}/graphql", app.address);
+    let mut request = app.client.post(url).json(&json!({ "query": query, "variables": variables }));
+    if let Some(secret) = secret {
+        request = request.bearer_auth(secret);
+    }
+    request.send().await.unwrap()
+}
+
+async fn get(app: &TestApp, secret: Option<&str>, query: &str, accept: &str) -> Response {
+    let url = format!("http://{}/graphql", app.address);
+    let mut request = app.client.get(url).query(&[("query", query)]).header("accept", accept);
+    if let Some(secret) = secret {
+        request = request.bearer_auth(secret);
+    }
+    request.send().await.unwrap()
+}
+
+/// The code of the first error.
+async fn code(response: Response) -> String {
+    let answer: Value = response.json().await.unwrap();
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("none").to_owned()
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn open(address: &str, headers: &[(&'static str, &str)]) -> Result<Socket, tungstenite::Error> {
+    let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+    for (name, value) in headers.iter().chain(&[("sec-websocket-protocol", "graphql-transport-ws")]) {
+        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+    }
+    Ok(connect_async(request).await?.0)
+}
+
+/// The status with which an upgrade is refused.
+fn refused_socket(opened: Result<Socket, tungstenite::Error>) -> (StatusCode, Value) {
+    match opened {
+        Err(tungstenite::Error::Http(response)) => {
+            (response.status(), serde_json::from_slice(response.body().as_ref().unwrap()).unwrap())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn say(socket: &mut Socket, message: Value) {
+    socket.send(Message::text(message.to_string())).await.unwrap();
+}
+
+/// The next message, or the close frame as a message of its own.
+async fn hear(socket: &mut Socket) -> Value {
+    loop {
+        match socket.next().await.expect("the connection has ended").unwrap() {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Close(frame) => {
+                let frame = frame.unwrap();
+                return json!({ "type": "close", "code": u16::from(frame.code), "reason": frame.reason.as_str() });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is heard first of one operation.
+async fn of_operation(socket: &mut Socket, query: &str) -> Value {
+    let payload = json!({ "query": query, "variables": { "page": "/a" } });
+    say(socket, json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
+    let heard = hear(socket).await;
+    if heard["type"] == "next" {
+        say(socket, json!({ "type": "complete", "id": "1" })).await;
+    }
+    heard
+}
+
+async fn initialised(app: &TestApp, payload: Value) -> (Socket, Value) {
+    let mut socket = open(&app.address, &[]).await.unwrap();
+    say(&mut socket, json!({ "type": "connection_init", "payload": payload })).await;
+    let heard = hear(&mut socket).await;
+    (socket, heard)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_needs_the_right_token_for_each_operation() {
+    let app = guarded(|_access| {}).await;
+    let all = [READ, RECORD, RECORD_GENERALLY, INTROSPECT];
+    for (secret, allowed) in [
+        ("reports", [true, false, false, true]),
+        ("increments", [false, true, true, true]),
+        ("increments,reports", [true; 4]),
+    ] {
+        for (query, is_allowed) in all.into_iter().zip(allowed) {
+            let response = post(&app, Some(secret), query).await;
+            let status = response.status().as_u16();
+            let challenge = response.headers().get(header::WWW_AUTHENTICATE).cloned();
+            let found = (status, code(response).await);
+            if is_allowed {
+                assert_eq!(found, (200, "none".to_owned()), "{secret} {query}");
+            } else {
+                assert_eq!(found, (403, "FORBIDDEN".to_owned()), "{secret} {query}");
+                assert_eq!(challenge.unwrap(), "Bearer error=\"insufficient_scope\"");
+            }
+        }
+    }
+    for (secret, challenge) in [(None, "Bearer"), (Some("wrong"), "Bearer error=\"invalid_token\"")] {
+        for query in all {
+            let response = post(&app, secret, query).await;
+            assert_eq!(response.status(), 401, "{query}");
+            assert_eq!(response.headers()[header::WWW_AUTHENTICATE], challenge);
+            assert_eq!(code(response).await, "UNAUTHENTICATED");
+        }
+    }
+    // Not even whether a query can be read is said to nobody in particular.
+    assert_eq!(post(&app, None, "{").await.status(), 401);
+    assert_eq!(app.counts().await.values().sum::<i64>(), 4, "two tokens, two forms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn get_event_streams_and_tags_are_guarded_alike() {
+    let app = guarded(|_access| {}).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    let json = "application/json";
+    let tag = get(&app, Some("reports"), READ, json).await.headers()[header::ETAG].clone();
+    for (secret, status) in [(None, 401), (Some("wrong"), 401), (Some("increments"), 403), (Some("reports"), 304)] {
+        let url = format!("http://{}/graphql", app.address);
+        let mut request = app.client.get(url).query(&[("query", READ)]).header("accept", json);
+        request = request.header(header::IF_NONE_MATCH, tag.clone());
+        if let Some(secret) = secret {
+            request = request.bearer_auth(secret);
+        }
+        assert_eq!(request.send().await.unwrap().status(), status, "{secret:?}");
+    }
+    for (secret, status) in [(None, 401), (Some("increments"), 403), (Some("reports"), 200)] {
+        let response = get(&app, secret, WATCH, "text/event-stream").await;
+        assert_eq!(response.status(), status, "{secret:?}");
+        let is_stream = response.headers()[header::CONTENT_TYPE] == "text/event-stream";
+        assert_eq!(is_stream, status == 200);
+    }
+    for path in ["/", "/graphiql", "/schema.graphql", "/health/live", "/health/ready"] {
+        let url = format!("http://{}{path}", app.address);
+        assert_eq!(app.client.get(url).send().await.unwrap().status(), 200, "{path} is open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_take_tokens_in_connection_init_and_at_the_upgrade() {
+    let app = guarded(|_access| {}).await;
+    for (payload, reason) in [
+        (Value::Null, "a token is needed"),
+        (json!({}), "a token is needed"),
+        (json!({ "authorization": "Bearer wrong" }), "the token is not known here"),
+        (json!({ "authorization": "reports" }), "must be 'Bearer TOKEN'"),
+        (json!({ "authorization": 1 }), "must be 'Bearer TOKEN'"),
+    ] {
+        let (_, closed) = initialised(&app, payload.clone()).await;
+        assert_eq!(closed["code"], 4403, "{payload} {closed}");
+        let said = closed["reason"].as_str().unwrap();
+        assert!(said.starts_with("UNAUTHENTICATED: ") && said.contains(reason), "{said}");
+    }
+    let bearer = |secret: &str| json!({ "Authorization": format!("Bearer {secret}") });
+    let (mut socket, acknowledged) = initialised(&app, bearer("reports")).await;
+    assert_eq!(acknowledged, json!({ "type": "connection_ack" }));
+    assert_eq!(of_operation(&mut socket, WATCH).await["type"], "next");
+    let (mut socket, _) = initialised(&app, bearer("increments")).await;
+    for (query, code) in [(WATCH, "FORBIDDEN"), (READ, "FORBIDDEN")] {
+        let refused = of_operation(&mut socket, query).await;
+        assert_eq!((&refused["type"], &refused["payload"][0]["extensions"]["code"]), (&json!("error"), &json!(code)));
+    }
+    assert_eq!(of_operation(&mut socket, RECORD_GENERALLY).await["type"], "next");
+
+    let (status, answer) = refused_socket(open(&app.address, &[("authorization", "Bearer wrong")]).await);
+    assert_eq!(
+        (status, &answer["errors"][0]["extensions"]["code"]),
+        (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED"))
+    );
+    let mut socket = open(&app.address, &[("authorization", "Bearer reports")]).await.unwrap();
+    say(&mut socket, json!({ "type": "connection_init" })).await;
+    assert_eq!(hear(&mut socket).await["type"], "connection_ack");
+    assert_eq!(of_operation(&mut socket, RECORD_GENERALLY).await["payload"][0]["extensions"]["code"], "FORBIDDEN");
+    assert_eq!(of_operation(&mut socket, READ).await["type"], "next");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_anonymous_is_open_and_not_dated_back() {
+    let app = guarded(|access| access.anonymous = vec![Scope::Increments]).await;
+    assert_eq!(post(&app, None, RECORD).await.status(), 200);
+    let refused = post(&app, None, READ).await;
+    assert_eq!((refused.status().as_u16(), code(refused).await), (401, "UNAUTHENTICATED".to_owned()));
+    assert_eq!(post(&app, Some("wrong"), RECORD).await.status(), 401, "a wrong token is not none");
+
+    let general = RECORD.replace("{ views }", "{ ... on RecordPageViewsPayload { views } }");
+    let now = entity::clock::process_now();
+    let (recent, old) = (now - TimeDelta::hours(23), now - TimeDelta::hours(25));
+    for query in [RECORD, &general] {
+        for (secret, at, refused) in [
+            (None, recent, None),
+            (None, old, Some("input.increments[1].at must not be more than 24 hours ago without a token")),
+            (Some("increments"), old, None),
+        ] {
+            let input = json!({ "increments": [{ "page": "/a" }, { "page": "/a", "at": at.to_rfc3339() }] });
+            let body = json!({ "query": query, "variables": { "input": input } });
+            let mut request = app.client.post(format!("http://{}/graphql", app.address)).json(&body);
+            if let Some(secret) = secret {
+                request = request.bearer_auth(secret);
+            }
+            let answer: Value = request.send().await.unwrap().json().await.unwrap();
+            assert_eq!(answer["errors"][0]["message"].as_str(), refused, "{query} {secret:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_allowed_origins_may_ask_and_no_others() {
+    let ours = "https://stats.example.org";
+    let app = guarded(|access| access.allow_origin = vec![ours.parse().unwrap()]).await;
+    let url = format!("http://{}/graphql", app.address);
+    for (origin, is_allowed) in [(ours, true), ("https://example.org", false), ("null", false)] {
+        let preflight = app.client.request(reqwest::Method::OPTIONS, &url).header("origin", origin);
+        let preflight = preflight
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type");
+        let headers = preflight.send().await.unwrap().headers().clone();
+        let allowed = headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, is_allowed.then_some(origin));
+        let names = headers[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+        assert!(names.contains("authorization") && names.contains("content-type"), "{names}");
+
+        // Why it was refused is for an allowed page to read, too.
+        let refused =
+            app.client.post(&url).header("origin", origin).json(&json!({ "query": READ })).send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        assert_eq!(refused.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), is_allowed);
+
+        let opened = open(&app.address, &[("origin", origin)]).await;
+        if is_allowed {
+            opened.unwrap();
+        } else {
+            let (status, answer) = refused_socket(opened);
+            assert_eq!(
+                (status, &answer["errors"][0]["extensions"]["code"]),
+                (StatusCode::FORBIDDEN, &json!("FORBIDDEN"))
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_too_often_is_told_when_to_come_back() {
+    let app = guarded(|access| {
+        (access.rate_limit, access.rate_burst) = (1, NonZeroU32::new(4).unwrap());
+        access.trust_forwarded_for = 1;
+    })
+    .await;
+    let exhausted = async || loop {
+        let response = post(&app, Some("reports"), READ).await;
+        if response.status() != 200 {
+            return response;
+        }
+    };
+    let response = exhausted().await;
+    assert_eq!(
+        (response.status(), &response.headers()[header::RETRY_AFTER]),
+        (StatusCode::TOO_MANY_REQUESTS, &"1".parse().unwrap())
+    );
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }));
+    assert_eq!(post(&app, Some("increments"), RECORD).await.status(), 200, "another token is another client");
+
+    // Those without a token are told apart by the address that the proxy saw.
+    let url = format!("http://{}/graphql", app.address);
+    let mut last = StatusCode::OK;
+    for made_up in 0..20 {
+        let forwarded = format!("192.0.2.{made_up}, 203.0.113.1");
+        last = app.client.get(&url).header("x-forwarded-for", forwarded).send().await.unwrap().status();
+        if last == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "a client can't make up who it is");
+    let other = app.client.get(&url).header("x-forwarded-for", "203.0.113.2").send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::BAD_REQUEST, "it asks nothing, and is heard");
+
+    // Operations on a socket count as requests do.
+    let (mut socket, _) = initialised(&app, json!({ "authorization": "Bearer increments,reports" })).await;
+    let refused = loop {
+        let heard = of_operation(&mut socket, INTROSPECT).await;
+        match heard["type"].as_str() {
+            Some("error") => break heard,
+            Some("next") => assert_eq!(hear(&mut socket).await["type"], "complete"),
+            _ => panic!("{heard}"),
+        }
+    };
+    assert_eq!(refused["payload"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_has_so_many_sockets_and_streams() {
+    let access = tokens();
+    let app = TestApp::start_with(Rung::Sqlite, |settings| {
+        settings.http.subscriber_connections_each = 2;
+        settings.http.access = AccessSettings { trust_forwarded_for: 1, ..access };
+    })
+    .await;
+    let from = |address: &'static str| [("x-forwarded-for", address)];
+    let first = open(&app.address, &from("203.0.113.1")).await.unwrap();
+    let _second = open(&app.address, &from("203.0.113.1")).await.unwrap();
+    let (status, answer) = refused_socket(open(&app.address, &from("203.0.113.1")).await);
+    assert_eq!(
+        (status, &answer["errors"][0]["extensions"]["retryable"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!(true))
+    );
+    let _other = open(&app.address, &from("203.0.113.2")).await.unwrap();
+    drop(first);
+    eventually("the place of a socket that has gone is free", async || {
+        open(&app.address, &from("203.0.113.1")).await.is_ok()
+    })
+    .await;
+}
+
+/// Asks once more on a connection that stays open.
+async fn ask_again(connection: &mut TcpStream) {
+    connection.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 1_024];
+    let size = connection.read(&mut answer).await.unwrap();
+    assert!(answer[..size].starts_with(b"HTTP/1.1 200 OK"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_wait_for_room() {
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.connections = 1).await;
+    let mut first = TcpStream::connect(&app.address).await.unwrap();
+    ask_again(&mut first).await;
+    let mut second = TcpStream::connect(&app.address).await.unwrap();
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { ask_again(&mut second).await });
+    for _ in 0..20 {
+        ask_again(&mut first).await;
+        assert!(waiting.try_join_next().is_none(), "the only connection is in use");
+    }
+    drop(first);
+    waiting.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_done_in_time_is_answered() {
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.request_timeout_ms = 100).await;
+    let lock = app.database.wolf.begin().await.unwrap();
+    lock.execute_unprepared("UPDATE pages SET title = 'x'").await.unwrap();
+    for query in [RECORD, RECORD_GENERALLY] {
+        let answer: Value = post(&app, None, query).await.json().await.unwrap();
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"], json!({ "code": "UNAVAILABLE", "retryable": true }), "{answer}");
+        assert!(error["message"].as_str().unwrap().contains("100 ms"), "{error}");
+    }
+    lock.rollback().await.unwrap();
+}
+
+#[test]
+fn a_server_without_tokens_listens_to_this_machine_only() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, reason) in [
+        (&["--listen", "0.0.0.0:0"][..], "--anonymous increments,reports"),
+        (&["--listen", "[::]:0"], "--tokens-file"),
+        (&["--token", "reports mysecret"], "--token, number 1"),
+        (&["--tokens-file", "nowhere"], "nowhere"),
+        (&["--anonymous", "everything"], "increments"),
+        (&["--allow-origin", "*"], "an origin is"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics"));
+        let output = command.args(arguments).current_dir(&folder).env_remove("DATABASE_URL").output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(reason), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("mysecret"), "{complaint}");
+    }
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was begun");
+}
+
+/// The secret that `analytics token` prints, and the line for the server.
+fn new_token(database: &TestDatabase, scopes: &str) -> (String, String) {
+    let printed = succeed(database, &["token", "--scopes", scopes]);
+    let values: Vec<_> = printed.lines().map(|line| line.split_once(": ").unwrap().1.to_owned()).collect();
+    let [secret, line] = <[String; 2]>::try_from(values).unwrap();
+    (secret, line)
+}
+
+/// The real process, told of tokens in both ways; at the most talkative, its log has no token, no hash and no address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_who_asks_is_told_to_the_log() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let (reports, reports_line) = new_token(&database, "reports");
+    let (old, old_line) = new_token(&database, "increments");
+    let (new, new_line) = new_token(&database, "increments,reports");
+    assert!(reports != old && old != new);
+    let (file, log) = (database.folder.path().join("tokens"), database.folder.path().join("log"));
+    std::fs::write(&file, format!("# for the dashboard\n{reports_line}\n")).unwrap();
+
+    let mut command = analytics(
+        &database,
+        &["serve", "--listen", "0.0.0.0:0", "--log", "trace,tungstenite=trace,tungstenite::protocol=trace"],
+    );
+    command.args([
+        "--tokens-file",
+        file.to_str().unwrap(),
+        "--trust-forwarded-for",
+        "1",
+        "--refresh-cron",
+        "* * * * * *",
+    ]);
+    command.env("ANALYTICS_TOKEN", format!("{old_line};{new_line}")).stderr(std::fs::File::create(&log).unwrap());
+    let server = Server::of(command);
+    let port = server.address.rsplit_once(':').unwrap().1.to_owned();
+    let address = format!("127.0.0.1:{port}");
+
+    let client = reqwest::Client::builder().local_address(Some("127.0.0.77".parse().unwrap())).build().unwrap();
+    let forwarded = ("x-forwarded-for", "203.0.113.77");
+    for (secret, query, status) in [
+        (&reports, READ, 200),
+        (&old, RECORD, 200),
+        (&new, RECORD, 200),
+        (&new, READ, 200),
+        (&reports, RECORD, 403),
+        (&format!("{reports}0"), READ, 401),
+    ] {
+        let variables = if query == RECORD { json!({ "input": variables()["input"] }) } else { Value::Null };
+        let request =
+            client.post(format!("http://{address}/graphql")).bearer_auth(secret).header(forwarded.0, forwarded.1);
+        let response = request.json(&json!({ "query": query, "variables": variables })).send().await.unwrap();
+        assert_eq!(response.status(), status, "{}", response.text().await.unwrap());
+    }
+    for secret in [&reports, &format!("{reports}0")] {
+        let mut socket = open(&address, &[forwarded]).await.unwrap();
+        say(
+            &mut socket,
+            json!({ "type": "connection_init", "payload": { "authorization": format!("Bearer {secret}") } }),
+        )
+        .await;
+        let heard = hear(&mut socket).await;
+        assert_eq!(heard["type"], if *secret == reports { "connection_ack" } else { "close" });
+        if *secret == reports {
+            assert_eq!(of_operation(&mut socket, WATCH).await["type"], "next");
+        }
+        drop(open(&address, &[forwarded, ("authorization", &format!("Bearer {secret}"))]).await);
+    }
+    server.signal("TERM");
+    let mut server = server;
+    server.child.wait().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("TRACE") && log.contains("stopped"), "it was talkative");
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines = [reports_line, old_line, new_line];
+    let hashes = lines.iter().map(|line| line.split_once("sha256:").unwrap().1.to_owned());
+    let secrets = [&reports, &old, &new].into_iter().flat_map(|secret| [secret.clone(), hex(secret)]);
+    let addresses = ["127.0.0.77", "203.0.113.77"].map(str::to_owned);
+    for told in hashes.chain(secrets).chain(addresses) {
+        let line = log.lines().find(|line| line.to_ascii_lowercase().contains(&told));
+        assert_eq!(line, None, "{told}");
+    }
+}
