@@ -3,6 +3,7 @@
 mod accept;
 pub mod access;
 mod body;
+mod broadcast;
 mod dashboard;
 mod document;
 mod entity_tag;
@@ -28,6 +29,7 @@ use tracing::warn;
 pub use self::subscribers::Patience;
 use self::{
     access::{Access, AccessSettings, Peer},
+    broadcast::Broadcasts,
     listener::BoundedListener,
     subscribers::Places,
 };
@@ -101,6 +103,7 @@ struct App {
     /// Sockets, and operations that run apart from a request.
     tasks: TaskTracker,
     places: Places,
+    broadcasts: Broadcasts,
     patience: Patience,
     /// Stands for the program and its schema in entity tags.
     program: [u8; 32],
@@ -132,6 +135,7 @@ pub async fn serve(
         stop: stop.clone(),
         tasks: tasks.clone(),
         places: Places::new(settings.subscriber_connections, settings.subscriber_connections_each),
+        broadcasts: Broadcasts::default(),
         patience: settings.patience,
         program: entity_tag::program(),
     };

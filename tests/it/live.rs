@@ -126,6 +126,32 @@ on_all_databases! {
         assert!((REFRESHES * QUESTIONS..=REFRESHES * (QUESTIONS + 2)).contains(&computed), "{computed} computations");
     }
 
+    // What others follow already is not what is said first to whoever comes: the clock has moved on.
+    async fn who_comes_late_is_told_how_old_the_report_is_by_then(app: TestApp) {
+        let query = "subscription { report { freshness { refreshId stalenessSeconds } totals { views } } }";
+        let done = app.refresh().await;
+        let (mut early, mut late) = (connect(&app.address).await, connect(&app.address).await);
+        let staleness = |message: &Value| {
+            let freshness = &message["payload"]["data"]["report"]["freshness"];
+            assert_eq!(freshness["refreshId"], done.id.to_string(), "{message}");
+            freshness["stalenessSeconds"].as_f64().unwrap()
+        };
+        subscribe(&mut early, query, Value::Null).await;
+        let first = staleness(&next(&mut early).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        subscribe(&mut late, query, Value::Null).await;
+        let second = staleness(&next(&mut late).await.unwrap());
+        assert!(second >= first + 0.3, "{first} {second}");
+        // From then on both are told the same, and whoever leaves takes nothing from the other.
+        app.refresh().await;
+        let told = [next(&mut early).await.unwrap(), next(&mut late).await.unwrap()];
+        assert_eq!(told[0], told[1]);
+        drop(early);
+        let again = app.refresh().await;
+        let told = next(&mut late).await.unwrap();
+        assert_eq!(told["payload"]["data"]["report"]["freshness"]["refreshId"], again.id.to_string());
+    }
+
     async fn a_live_report_ends_with_the_server(app: TestApp) {
         let mut socket = connect(&app.address).await;
         subscribe(&mut socket, LIVE, year()).await;

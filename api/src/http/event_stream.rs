@@ -60,6 +60,7 @@ async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc:
                 while let Some(said) = answers.next().await {
                     let event = match said {
                         Said::Next(answer) => next(&answer),
+                        Said::Event(json) => next(&json.as_ref()),
                         Said::Refused(errors) => of_errors(errors),
                     };
                     if outlet.send(event).await.is_err() {

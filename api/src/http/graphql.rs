@@ -294,6 +294,7 @@ async fn answer(
     let (from, before) = (AnsweredFrom::default(), clock::process_now());
     match Said::only(operation.answers(app, from.clone())).await {
         Said::Refused(errors) => request_errors(media, &errors),
+        Said::Event(json) => respond(StatusCode::OK, media, &json.as_ref()),
         Said::Next(answer) => {
             let freshness = from.freshness().filter(|_| answer.errors.is_empty());
             // The clock has moved on meanwhile: if the tag has too, it is that of no answer.

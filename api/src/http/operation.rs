@@ -1,12 +1,13 @@
 //! One operation, however it came: read, judged, executed.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{
     Pos, Request, Response as Answer, ServerError,
     parser::types::{DocumentOperations, OperationType},
 };
 use futures_util::{Stream, StreamExt, stream};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::{
@@ -32,6 +33,8 @@ pub(super) struct Permitted(Operation);
 pub(super) enum Said {
     /// A result; its fields may have errors.
     Next(Answer),
+    /// The same of a subscription, in JSON: many are told it.
+    Event(Arc<RawValue>),
     /// Nothing was executed, for these reasons; nothing follows.
     Refused(Vec<ServerError>),
 }
@@ -100,25 +103,31 @@ impl Permitted {
     /// `from` is told what a query was answered from.
     pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = Said> + Send + use<> {
         let (request, schema, time) = (self.0.request, app.schema.clone(), app.request_max);
-        let answers = match self.0.kind {
-            OperationType::Subscription => schema::execute_stream(&schema, request),
+        match self.0.kind {
+            OperationType::Subscription => {
+                let execute = move |request| said(schema::execute_stream(&schema, request)).boxed();
+                app.broadcasts.follow(request, &app.tasks, execute)
+            }
             OperationType::Query => {
                 let answer = async move { schema::execute_query(&schema, request, &from).await };
-                stream::once(within(time, answer)).boxed()
+                said(stream::once(within(time, answer))).boxed()
             }
             OperationType::Mutation => {
                 let answer = async move { schema::execute_mutation(&schema, request).await };
-                stream::once(within(time, answer)).boxed()
+                said(stream::once(within(time, answer))).boxed()
             }
-        };
-        AssertUnwindSafe(answers).catch_unwind().map(|answer| {
-            let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
-            answer.errors.iter_mut().for_each(complete);
-            // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
-            let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
-            if executed { Said::Next(answer) } else { Said::Refused(answer.errors) }
-        })
+        }
     }
+}
+
+fn said(answers: impl Stream<Item = Answer>) -> impl Stream<Item = Said> {
+    AssertUnwindSafe(answers).catch_unwind().map(|answer| {
+        let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
+        answer.errors.iter_mut().for_each(complete);
+        // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
+        let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
+        if executed { Said::Next(answer) } else { Said::Refused(answer.errors) }
+    })
 }
 
 /// The answer, or after this time one that says that there is none. Dropped is then what goes when its client does.
@@ -148,7 +157,7 @@ pub(super) fn failure(code: Code, message: impl Into<String>) -> ServerError {
 }
 
 /// Where and why is in the log already: the panic itself wrote it.
-fn panicked() -> ServerError {
+pub(super) fn panicked() -> ServerError {
     failure(Code::Internal, INTERNAL)
 }
 

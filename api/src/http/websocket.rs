@@ -368,6 +368,7 @@ impl Run {
         while let Some(said) = answers.next().await {
             let text = match said {
                 Said::Next(answer) => ServerMessage::Next { id: &self.id, payload: &answer }.text(),
+                Said::Event(json) => ServerMessage::Event { id: &self.id, payload: &json }.text(),
                 Said::Refused(errors) => return Some(ServerMessage::Error { id: &self.id, payload: &errors }.text()),
             };
             if !self.say(Some(text), false).await {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, ops::Deref};
 
 use async_graphql::{Request, Response as Answer, ServerError, Variables};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 /// How many operations of one socket may be under way.
 pub(super) const OPERATIONS_MAX: usize = 100;
@@ -59,6 +59,12 @@ pub(super) enum ServerMessage<'a> {
     Next {
         id: &'a str,
         payload: &'a Answer,
+    },
+    /// The same, in JSON already.
+    #[serde(rename = "next")]
+    Event {
+        id: &'a str,
+        payload: &'a RawValue,
     },
     Error {
         id: &'a str,

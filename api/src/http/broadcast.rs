@@ -1,0 +1,210 @@
+//! Subscriptions that are the same: each event is found out, and put into JSON, once for all who follow.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_graphql::{Request, ServerError};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::operation::{Said, panicked};
+
+/// What makes two subscriptions the same: everybody who may subscribe is told the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    query: String,
+    operation_name: Option<String>,
+    variables: String,
+}
+
+/// The newest event of each subscription that anybody follows. A cheap handle: clone it.
+#[derive(Clone, Default)]
+pub(super) struct Broadcasts(Arc<Mutex<HashMap<Key, Newest>>>);
+
+/// Nothing, as long as the first event is being found out.
+type Newest = watch::Sender<Option<Event>>;
+
+/// What is said to all.
+#[derive(Clone)]
+enum Event {
+    Next(Arc<RawValue>),
+    Refused(Vec<ServerError>),
+}
+
+impl Broadcasts {
+    /// What `execute` says of `request`: the state of now, then one event on every change. Who is slow skips to the
+    /// newest. Only what is said first, which the clock may have a part in, is found out for each who follows.
+    pub(super) fn follow(
+        &self,
+        request: Request,
+        tasks: &TaskTracker,
+        execute: impl Fn(Request) -> BoxStream<'static, Said>,
+    ) -> BoxStream<'static, Said> {
+        let key = Key::of(&request);
+        let mut all = self.lock();
+        let (newest, first) = match all.get(&key) {
+            Some(sender) => {
+                // Before it is asked what the first event is: nothing falls between.
+                let newest = sender.subscribe();
+                let is_begun = newest.borrow().is_some();
+                (newest, is_begun.then(|| execute(request).take(1)))
+            }
+            None => {
+                let (sender, newest) = watch::channel(None);
+                all.insert(key.clone(), sender.clone());
+                tasks.spawn(self.clone().tell(key, sender, execute(request)));
+                (newest, None)
+            }
+        };
+        drop(all);
+        let following = stream::unfold(newest, async |mut newest| {
+            newest.changed().await.ok()?;
+            let event = newest.borrow_and_update().clone()?;
+            Some((event.into(), newest))
+        });
+        match first {
+            Some(first) => first.chain(following).boxed(),
+            None => following.boxed(),
+        }
+    }
+
+    /// As long as anybody follows and there is something to tell.
+    async fn tell(self, key: Key, newest: Newest, said: BoxStream<'static, Said>) {
+        let mut events = said.map(Event::of);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => drop(newest.send_replace(Some(event))),
+                    None => break,
+                },
+                () = newest.closed() => if newest.receiver_count() == 0 {
+                    let mut all = self.lock();
+                    // Nobody can have come since: it takes the lock.
+                    if newest.receiver_count() == 0 {
+                        all.remove(&key);
+                        return;
+                    }
+                }
+            }
+        }
+        self.lock().remove(&key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Newest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Key {
+    fn of(request: &Request) -> Self {
+        Self {
+            query: request.query.clone(),
+            operation_name: request.operation_name.clone(),
+            variables: serde_json::to_string(&request.variables).unwrap_or_default(),
+        }
+    }
+}
+
+impl Event {
+    fn of(said: Said) -> Self {
+        match said {
+            Said::Next(answer) => to_raw_value(&answer)
+                .map_or_else(|_failure| Self::Refused(vec![panicked()]), |json| Self::Next(json.into())),
+            Said::Event(json) => Self::Next(json),
+            Said::Refused(errors) => Self::Refused(errors),
+        }
+    }
+}
+
+impl From<Event> for Said {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Next(json) => Self::Event(json),
+            Event::Refused(errors) => Self::Refused(errors),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_graphql::{Response as Answer, Value};
+
+    use super::*;
+
+    /// The number of the execution, then numbers from elsewhere.
+    fn told(said: Option<Said>) -> String {
+        match said {
+            Some(Said::Event(json)) => json.get().to_owned(),
+            Some(Said::Next(answer)) => serde_json::to_string(&answer).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(number: u32) -> Said {
+        Said::Next(Answer::new(Value::from(number)))
+    }
+
+    #[tokio::test]
+    async fn what_is_the_same_is_executed_once_and_forgotten_when_nobody_follows() {
+        let (broadcasts, tasks, executed) = (Broadcasts::default(), TaskTracker::new(), Arc::new(AtomicU32::new(0)));
+        let changes = watch::Sender::new(100);
+        let follow = |query: &str| {
+            let changes = changes.subscribe();
+            broadcasts.follow(Request::new(query), &tasks, |_request| {
+                let mut changes = changes.clone();
+                changes.mark_unchanged();
+                let first = answer(executed.fetch_add(1, Ordering::Relaxed));
+                let later = stream::unfold(changes, async |mut changes| {
+                    changes.changed().await.ok()?;
+                    let number = *changes.borrow_and_update();
+                    Some((answer(number), changes))
+                });
+                stream::iter([first]).chain(later).boxed()
+            })
+        };
+        let data = |number: u32| format!("{{\"data\":{number}}}");
+        let (mut a, mut other) = (follow("{ a }"), follow("{ b }"));
+        assert_eq!((told(a.next().await), told(other.next().await)), (data(0), data(1)));
+        let mut b = follow("{ a }");
+        assert_eq!(told(b.next().await), data(2), "its own, of now");
+        changes.send_replace(101);
+        assert_eq!((told(a.next().await), told(b.next().await)), (data(101), data(101)));
+        drop(a);
+        changes.send_replace(102);
+        assert_eq!(
+            (told(b.next().await), told(other.next().await)),
+            (data(102), data(102)),
+            "who is slow skips to the newest"
+        );
+        assert_eq!(executed.load(Ordering::Relaxed), 3);
+        assert_eq!(broadcasts.lock().len(), 2);
+        drop((b, other));
+        tasks.close();
+        tasks.wait().await;
+        assert!(broadcasts.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_ends_ends_for_all() {
+        let (broadcasts, tasks) = (Broadcasts::default(), TaskTracker::new());
+        let refused = |_request| stream::iter([Said::Refused(vec![panicked()])]).boxed();
+        let (mut a, mut b) = (
+            broadcasts.follow(Request::new("{ a }"), &tasks, refused),
+            broadcasts.follow(Request::new("{ a }"), &tasks, refused),
+        );
+        for follower in [&mut a, &mut b] {
+            assert!(matches!(follower.next().await, Some(Said::Refused(_))));
+            assert!(follower.next().await.is_none());
+        }
+        assert!(broadcasts.lock().is_empty());
+    }
+}
