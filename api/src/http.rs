@@ -26,19 +26,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
-pub use self::subscribers::Patience;
 use self::{
     access::{Access, AccessSettings, Peer},
     broadcast::Broadcasts,
     listener::BoundedListener,
     subscribers::Places,
 };
-use crate::{
-    freshness::FreshnessFeed,
-    increments::Recorder,
-    reports::ReportReader,
-    schema::{AnalyticsSchema, schema, sdl},
+pub use self::{
+    health::{NotReady, Readiness},
+    subscribers::Patience,
 };
+use crate::{freshness::FreshnessFeed, increments::Recorder, reports::ReportReader, schema::AnalyticsSchema};
 use body::BodyRoom;
 use prepared::PreparedMutations;
 
@@ -77,12 +75,21 @@ pub struct HttpSettings {
     pub patience: Patience,
 }
 
-/// What is served.
+/// What is served. A process with neither recorder nor reports serves its health only.
 #[derive(Debug)]
 pub struct Services {
     /// For what clients record.
-    pub recorder: Recorder,
-    /// For what they ask.
+    pub recorder: Option<Recorder>,
+    /// For what they ask and watch.
+    pub reports: Option<Reports>,
+    /// For those who ask whether this process can do its work.
+    pub readiness: Readiness,
+}
+
+/// What reports are read with.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// For what clients ask.
     pub reader: ReportReader,
     /// For what they watch.
     pub feed: FreshnessFeed,
@@ -92,9 +99,9 @@ pub struct Services {
 #[derive(Clone)]
 struct App {
     schema: AnalyticsSchema,
-    recorder: Recorder,
+    recorder: Option<Recorder>,
     prepared: Arc<PreparedMutations>,
-    feed: FreshnessFeed,
+    feed: Option<FreshnessFeed>,
     access: Access,
     request_max: Duration,
     body_bytes_max: usize,
@@ -121,10 +128,11 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { recorder, reader, feed } = services;
+    let Services { recorder, reports, readiness } = services;
     let tasks = TaskTracker::new();
-    let app = App {
-        schema: schema(recorder.clone(), reader, feed.clone()),
+    let feed = reports.as_ref().map(|reports| reports.feed.clone());
+    let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
+        schema,
         recorder,
         prepared: Arc::new(PreparedMutations::new()),
         feed,
@@ -138,9 +146,9 @@ pub async fn serve(
         broadcasts: Broadcasts::default(),
         patience: settings.patience,
         program: entity_tag::program(),
-    };
+    });
     let listener = BoundedListener::new(listener, settings.connections);
-    let service = router(app).into_make_service_with_connect_info::<Peer>();
+    let service = router(app, readiness).into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
@@ -158,23 +166,30 @@ pub async fn serve(
     })
 }
 
-fn router(app: App) -> Router {
-    let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], sdl()) });
-    let pages = Router::new()
-        .route("/", get(dashboard::page))
-        .route("/dashboard/{file}", get(dashboard::file))
+fn router(app: Option<App>, readiness: Readiness) -> Router {
+    let health = Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .with_state(readiness);
+    match app {
+        Some(app) => health.merge(graphql_router(app)),
+        None => health,
+    }
+}
+
+fn graphql_router(app: App) -> Router {
+    let schema_text = app.schema.sdl();
+    let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], schema_text) });
+    let mut pages = Router::new()
         .route("/graphiql", get(graphiql::page))
         .route("/graphiql/{file}", get(graphiql::file))
-        .route("/schema.graphql", schema_text)
-        .layer(CompressionLayer::new());
+        .route("/schema.graphql", schema_text);
+    if app.feed.is_some() {
+        pages = pages.route("/", get(dashboard::page)).route("/dashboard/{file}", get(dashboard::file));
+    }
     let mut graphql = get(graphql::get).post(graphql::post);
     if let Some(cors) = app.access.cors() {
         graphql = graphql.layer(cors);
     }
-    Router::new()
-        .merge(pages)
-        .route("/graphql", graphql)
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .with_state(app)
+    Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql).with_state(app)
 }

@@ -21,7 +21,7 @@ use serde_json::{json, value::RawValue};
 use super::{
     App,
     accept::{Accepted, Events, JSON},
-    access::{Caller, Denied},
+    access::Caller,
     body::{self, BodyError, Bytes},
     document::QUERY_BYTES_MAX,
     entity_tag::{Known, Tagger},
@@ -30,7 +30,7 @@ use super::{
     prepared::PreparedMutation,
     websocket,
 };
-use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput};
+use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload};
 
 /// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
 #[derive(Deserialize)]
@@ -150,11 +150,13 @@ pub(super) async fn post(
         let body = read(&app, &headers, body).await?;
         let parameters = Parameters::read(&body)?;
         if accepted.events != Events::Preferred
+            && let Some(recorder) = &app.recorder
             && let Some((prepared, input)) = parameters.prepared(&app)
         {
             // What waits to be recorded is bounded by its number: its text need not wait with it.
             drop(body);
-            return Ok(record(&app, &caller, &prepared, input, accepted.media).await?);
+            let recorded = schema::record(recorder, input, caller.recording()?);
+            return Ok(record(&app, recorded, &prepared, accepted.media).await);
         }
         let operation = Operation::read(parameters.parse()?);
         drop(body);
@@ -169,17 +171,15 @@ pub(super) async fn post(
 
 async fn record(
     app: &App,
-    caller: &Caller,
+    recorded: impl Future<Output = async_graphql::Result<RecordPageViewsPayload>>,
     prepared: &PreparedMutation,
-    input: RecordPageViewsInput,
     media: &'static str,
-) -> Result<Response, Denied> {
-    let recorded = schema::record(&app.recorder, input, caller.recording()?);
-    Ok(match operation::in_time(app.request_max, recorded).await {
+) -> Response {
+    match operation::in_time(app.request_max, recorded).await {
         Ok(Ok(payload)) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
         Ok(Err(failure)) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
         Err(late) => respond(StatusCode::OK, media, &late),
-    })
+    }
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
@@ -264,7 +264,7 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -
         return None;
     }
     // If the database can't be asked, the query will say so.
-    let freshness = app.feed.read().await.ok()?;
+    let freshness = app.feed.as_ref()?.read().await.ok()?;
     tagger?.tag(&freshness, clock::process_now()).filter(|tag| known.has(tag))
 }
 
