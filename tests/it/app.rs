@@ -85,6 +85,7 @@ impl TestDatabase {
     pub(crate) fn settings(&self) -> DatabaseSettings {
         DatabaseSettings {
             database_url: self.url.parse().unwrap(),
+            database_password_file: None,
             // Few: an answer that needed two at once would wait for ever.
             reader_connections: 2,
             database_timeout_ms: 30_000,

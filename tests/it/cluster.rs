@@ -60,6 +60,11 @@ fn shared() -> &'static Cluster {
 impl Cluster {
     /// A new cluster, whose server listens.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_data| {})
+    }
+
+    /// The same, with what `prepare` puts into the folder of its data before the server starts.
+    pub(crate) fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("analytics-postgres-").tempdir().unwrap().keep();
         let port = free_port();
         // A session of its own: what interrupts the tests does not interrupt the cleaning up.
@@ -82,6 +87,9 @@ impl Cluster {
             .unwrap();
         let (orders, answers) = (keeper.stdin.take(), BufReader::new(keeper.stdout.take().unwrap()));
         let mut cluster = Self { port, folder, keeper, orders, answers };
+        // Done when there is a cluster.
+        cluster.order("true");
+        prepare(&cluster.folder.join("data"));
         cluster.start_again();
         cluster
     }

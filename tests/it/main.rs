@@ -39,8 +39,10 @@ mod random_queries;
 mod recording;
 mod refresh;
 mod reports;
+mod roles;
 mod services;
 mod sockets;
+mod tls;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {
