@@ -139,8 +139,8 @@ pub(crate) enum MigrateCommand {
 /// A login for each service (PostgreSQL), with `migrate` and `migrate up`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RoleSettings {
-    /// Then make a login for each service, or mend it: PREFIX_increments, PREFIX_reports and PREFIX_wolf, each with the
-    /// least rights that its service needs (PostgreSQL)
+    /// Then make a login for each service, or mend it: `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, each with
+    /// the least rights that its service needs (PostgreSQL)
     #[arg(long, env = "ANALYTICS_ROLES")]
     pub(crate) roles: bool,
     /// What the logins' names begin with: a letter, then letters, digits or _, all small

@@ -116,6 +116,16 @@ impl Cluster {
         assert_eq!(answer, "done\n", "the keeper failed: {}", log(&self.folder));
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The superuser's way in that asks for no password.
+    pub(crate) fn socket_url(&self) -> String {
+        format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.display())
+    }
+
     /// Creates an empty database and returns its address.
     pub(crate) async fn create_database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -133,7 +143,8 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nothing listens on.
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Another run begins elsewhere, and another cluster of this run one further.
     let begin = std::process::id().wrapping_mul(31);

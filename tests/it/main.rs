@@ -16,6 +16,7 @@ mod cache;
 mod cluster;
 mod comparison;
 mod conflicts;
+mod containers;
 mod crash;
 mod dashboard;
 mod entity_tags;
