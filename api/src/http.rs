@@ -11,6 +11,7 @@ mod event_stream;
 mod graphiql;
 mod graphql;
 mod health;
+mod kept;
 mod listener;
 mod operation;
 mod prepared;
@@ -29,6 +30,7 @@ use tracing::warn;
 use self::{
     access::{Access, AccessSettings, Peer},
     broadcast::Broadcasts,
+    kept::KeptAnswers,
     listener::BoundedListener,
     subscribers::Places,
 };
@@ -67,6 +69,9 @@ pub struct HttpSettings {
     /// Milliseconds after which a query or mutation that is not done is answered UNAVAILABLE
     #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,
+    /// How many bytes the whole answers that are kept until the next refresh may take, about; 0 keeps none
+    #[arg(long, env = "ANALYTICS_KEPT_ANSWERS_BYTES", default_value_t = 32 * 1024 * 1024)]
+    pub kept_answers_bytes: u64,
     /// Who may do what, and how often.
     #[command(flatten)]
     pub access: AccessSettings,
@@ -102,6 +107,7 @@ struct App {
     recorder: Option<Recorder>,
     prepared: Arc<PreparedMutations>,
     feed: Option<FreshnessFeed>,
+    kept: KeptAnswers,
     access: Access,
     request_max: Duration,
     body_bytes_max: usize,
@@ -136,6 +142,7 @@ pub async fn serve(
         recorder,
         prepared: Arc::new(PreparedMutations::new()),
         feed,
+        kept: KeptAnswers::new(settings.kept_answers_bytes),
         access,
         request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),

@@ -35,7 +35,8 @@ const RECORD_GENERALLY: &str =
     "mutation ($page: String!) { recordPageViews(input: {increments: [{page: $page}]}) { views } }";
 const INTROSPECT: &str = "query { ...Root } fragment Root on Query { __schema { queryType { name } } __typename }";
 
-fn token(secret: &str, scopes: &str) -> TokenText {
+/// A token that is its scopes' name, or another secret.
+pub(crate) fn token(secret: &str, scopes: &str) -> TokenText {
     TokenText::from(Token::of_secret(secret, scopes.parse().unwrap()).to_string())
 }
 

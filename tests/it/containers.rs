@@ -268,7 +268,8 @@ fn what_the_compose_file_names_is_there() {
     let compose = compose();
     let help = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_analytics")).args(arguments).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        // Wherever lines are broken.
+        String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let known = help(&["--help"]) + &help(&["migrate", "--help"]);
     let declared = compose["secrets"].as_object().unwrap();

@@ -27,6 +27,7 @@ mod freshness;
 mod http;
 mod import;
 mod interleavings;
+mod kept;
 mod live;
 mod load;
 mod maintenance;
