@@ -95,13 +95,6 @@ async fn what_moves_by_itself_and_what_fails_is_not_kept() {
     for _ in 0..2 {
         assert_eq!(app.errors(wrong, json!({})).await[0].0, "BAD_USER_INPUT");
     }
-    // Larger than all that may be kept.
-    let tiny = TestApp::start_with(Rung::Sqlite, |settings| settings.http.kept_answers_bytes = 300).await;
-    tiny.refresh().await;
-    tiny.data(REPORT, year()).await;
-    let figures = tiny.reader.cache_figures();
-    tiny.data(REPORT, year()).await;
-    assert!(!asked_nothing(figures, &tiny));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,3 +45,23 @@ impl KeptAnswers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_kept_than_may_be() {
+        let kept = KeptAnswers::new(10_000);
+        for number in 0..100 {
+            kept.keep(&number.to_string(), &Bytes::from(vec![0; 1_000])).await;
+        }
+        let cache = kept.0.unwrap();
+        cache.run_pending_tasks().await;
+        assert!((5_000..=10_000).contains(&cache.weighted_size()), "{}", cache.weighted_size());
+        let kept = KeptAnswers::new(10_000_000);
+        kept.keep("long", &Bytes::from(vec![0; ANSWER_BYTES_MAX + 1])).await;
+        assert_eq!(kept.0.unwrap().get("long").await, None);
+        assert!(KeptAnswers::new(0).0.is_none());
+    }
+}
