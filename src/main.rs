@@ -4,6 +4,7 @@ mod cli;
 mod database;
 mod import;
 mod maintenance;
+mod metrics;
 mod serve;
 mod terminal;
 mod token;

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use wolf::Maintenance;
 
-use crate::{cli::ServeSettings, database, terminal};
+use crate::{cli::ServeSettings, database, metrics::Metrics, terminal};
 
 /// How long what was accepted may take to be recorded once nothing more is accepted.
 const RECORDER_DRAIN: Duration = Duration::from_secs(20);
@@ -35,6 +35,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         warn!(error = &error as &dyn Error, "can't raise the limit of open files");
     }
     let access = Access::new(&serve.http.access, serve.http.listen)?;
+    let metrics = Metrics::collect()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let database = database::open(settings, serve.migrate).await?;
@@ -47,7 +48,8 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let (recorder, committer) = Recorder::new(&database, &serve.recorder);
     let (feed, tail) = FreshnessFeed::new(&database);
     let reader = ReportReader::new(&database, feed.clone(), &serve.reports);
-    let services = Services { recorder, reader: reader.clone(), feed };
+    let exposition = Some(metrics.exposition(&database));
+    let services = Services { recorder, reader: reader.clone(), feed, exposition };
 
     let tasks = TaskTracker::new();
     // In the order of stopping; each is told to stop when the one before it has.
@@ -57,7 +59,8 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let mut serving = tasks.spawn(async move { http::serve(listener, services, access, &http, stop_http).await });
     let mut committing = tasks.spawn(committer.run(stop_recorder));
     let mut refreshing = tasks.spawn(wolf::run(refresher, maintenance, cron, stop_rest));
-    let mut tailing = tasks.spawn(tail.run(rest));
+    let mut tailing = tasks.spawn(tail.run(rest.clone()));
+    let summing = tasks.spawn(metrics.sum(rest));
     tasks.close();
 
     // Nothing of this ends by itself: what does has failed, and the others are stopped.
@@ -84,6 +87,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     stop_rest.cancel();
     finished(refreshing).await;
     finished(tailing).await;
+    finished(summing).await;
     let closed = database.close().await;
     info!("stopped");
     ended?;

@@ -12,6 +12,7 @@ mod graphiql;
 mod graphql;
 mod health;
 mod listener;
+mod metrics;
 mod operation;
 mod prepared;
 mod subscribers;
@@ -26,16 +27,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
-pub use self::subscribers::Patience;
 use self::{
     access::{Access, AccessSettings, Peer},
     broadcast::Broadcasts,
     listener::BoundedListener,
     subscribers::Places,
 };
+pub use self::{metrics::Exposition, subscribers::Patience};
 use crate::{
     freshness::FreshnessFeed,
     increments::Recorder,
+    metrics::Operations,
     reports::ReportReader,
     schema::{AnalyticsSchema, schema, sdl},
 };
@@ -86,6 +88,8 @@ pub struct Services {
     pub reader: ReportReader,
     /// For what they watch.
     pub feed: FreshnessFeed,
+    /// For who watches the process; nobody can where it is left out.
+    pub exposition: Option<Exposition>,
 }
 
 /// What the handlers share.
@@ -94,7 +98,10 @@ struct App {
     schema: AnalyticsSchema,
     recorder: Recorder,
     prepared: Arc<PreparedMutations>,
+    reader: ReportReader,
     feed: FreshnessFeed,
+    exposition: Option<Exposition>,
+    operations: Arc<Operations>,
     access: Access,
     request_max: Duration,
     body_bytes_max: usize,
@@ -121,13 +128,16 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { recorder, reader, feed } = services;
+    let Services { recorder, reader, feed, exposition } = services;
     let tasks = TaskTracker::new();
     let app = App {
-        schema: schema(recorder.clone(), reader, feed.clone()),
+        schema: schema(recorder.clone(), reader.clone(), feed.clone()),
         recorder,
         prepared: Arc::new(PreparedMutations::new()),
+        reader,
         feed,
+        exposition,
+        operations: Arc::new(Operations::new()),
         access,
         request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
@@ -176,5 +186,6 @@ fn router(app: App) -> Router {
         .route("/graphql", graphql)
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::expose))
         .with_state(app)
 }

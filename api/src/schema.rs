@@ -13,7 +13,7 @@ mod subscription;
 use async_graphql::{ObjectType, SDLExportOptions, Schema, SchemaBuilder, SubscriptionType};
 
 use crate::{freshness::FreshnessFeed, increments::Recorder, reports::ReportReader};
-pub(crate) use errors::{Code, code_of, error};
+pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
 pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
 use mutation::Mutation;
 pub(crate) use mutation::{

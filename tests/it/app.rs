@@ -163,7 +163,8 @@ impl TestApp {
         let (recorder, committer) = Recorder::new(&database, &settings.recorder);
         let (feed, tail) = FreshnessFeed::new(&database);
         let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
-        let services = Services { recorder: recorder.clone(), reader: reader.clone(), feed: feed.clone() };
+        let services =
+            Services { recorder: recorder.clone(), reader: reader.clone(), feed: feed.clone(), exposition: None };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();

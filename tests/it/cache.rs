@@ -237,7 +237,8 @@ async fn serve_beside(app: &TestApp, feed: FreshnessFeed, reader: ReportReader) 
     let address = listener.local_addr().unwrap();
     let settings = Settings::default().http;
     let access = Access::new(&settings.access, settings.listen).unwrap();
-    let (services, stop) = (Services { recorder: app.recorder.clone(), reader, feed }, app.stop.clone());
+    let services = Services { recorder: app.recorder.clone(), reader, feed, exposition: None };
+    let stop = app.stop.clone();
     let mut serving = JoinSet::new();
     serving.spawn(async move { http::serve(listener, services, access, &settings, stop).await.unwrap() });
     (address.to_string(), serving)

@@ -28,6 +28,7 @@ use super::{
     event_stream,
     operation::{self, Operation, Permitted, Said},
     prepared::PreparedMutation,
+    subscribers::Subscriber,
     websocket,
 };
 use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput};
@@ -122,6 +123,7 @@ pub(super) async fn get(
                 Err(denied) => return refuse(denied.into(), accepted.media),
             };
             if let Some(tag) = not_modified(&app, tagger.as_ref(), &headers).await {
+                app.operations.not_modified.increment(1);
                 return (StatusCode::NOT_MODIFIED, validators(&tag)).into_response();
             }
             answer(&app, &caller, Ok(operation), accepted, tagger).await
@@ -175,11 +177,13 @@ async fn record(
     media: &'static str,
 ) -> Result<Response, Denied> {
     let recorded = schema::record(&app.recorder, input, caller.recording()?);
-    Ok(match operation::in_time(app.request_max, recorded).await {
-        Ok(Ok(payload)) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
-        Ok(Err(failure)) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
-        Err(late) => respond(StatusCode::OK, media, &late),
-    })
+    let answer = match operation::in_time(app.request_max, &app.operations.mutations, recorded).await {
+        Ok(Ok(payload)) => return Ok(respond(StatusCode::OK, media, &prepared.recorded(payload))),
+        Ok(Err(failure)) => Answer::from_errors(vec![prepared.failed(failure)]),
+        Err(late) => late,
+    };
+    schema::count_errors(&answer.errors);
+    Ok(respond(StatusCode::OK, media, &answer))
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
@@ -277,7 +281,7 @@ async fn answer(
 ) -> Response {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
-        return match app.places.take(caller.counted_by()) {
+        return match app.places.take(Subscriber::EventStream, caller.counted_by()) {
             Ok(place) => event_stream::respond(app, operation, place),
             Err(refusal) => refuse(refusal, accepted.media),
         };
@@ -325,6 +329,7 @@ fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
 }
 
 pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
+    refusal.code.count();
     let failure = operation::failure(refusal.code, refusal.message);
     let mut response = respond(refusal.status, media, &json!({ "errors": [failure] }));
     response.headers_mut().extend(refusal.hint);
