@@ -1,6 +1,6 @@
 //! The commands and their settings. Every flag has an environment variable of the same name.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use api::{
     http::{HttpSettings, access::Scopes},
@@ -42,9 +42,29 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What a process can do.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    /// Records increments
+    Increments,
+    /// Answers queries, and tells subscribers
+    Reports,
+    /// Refreshes the report
+    Wolf,
+}
+
 /// What a serving process needs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeSettings {
+    /// What this process does, several with ',' between them; others may do the rest
+    #[arg(
+        long,
+        env = "ANALYTICS_SERVICES",
+        value_delimiter = ',',
+        value_enum,
+        default_value = "increments,reports,wolf"
+    )]
+    pub(crate) services: Vec<Service>,
     #[command(flatten)]
     pub(crate) http: HttpSettings,
     #[command(flatten)]
@@ -56,6 +76,14 @@ pub(crate) struct ServeSettings {
     /// Migrate a PostgreSQL database first (an SQLite file always is)
     #[arg(long, env = "ANALYTICS_MIGRATE")]
     pub(crate) migrate: bool,
+    /// Milliseconds between a signal to stop and the moment when nothing more is accepted; /health/ready answers 503
+    /// meanwhile, so that load balancers go elsewhere first
+    #[arg(long, env = "ANALYTICS_SHUTDOWN_DELAY_MS", default_value_t = 0, value_name = "MS")]
+    pub(crate) shutdown_delay_ms: u64,
+    /// Milliseconds that stopping may take after that, all in all; what is not done then is given up, and the exit code
+    /// is 1
+    #[arg(long, env = "ANALYTICS_SHUTDOWN_TIMEOUT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) shutdown_timeout_ms: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +116,8 @@ pub(crate) enum Command {
         #[arg(long, default_value = "reports")]
         scopes: Scopes,
     },
+    /// Ask a server on this machine whether it is ready; exit with 1 when it is not. For containers
+    Healthcheck(HealthcheckSettings),
     /// Print the GraphQL schema
     Schema,
 }
@@ -100,6 +130,17 @@ pub(crate) enum MigrateCommand {
     Status,
     /// Take the newest migration back, WITH ALL DATA in the tables that it made
     Down,
+}
+
+/// Whom to ask, and what.
+#[derive(Args, Copy, Clone, Debug)]
+pub(crate) struct HealthcheckSettings {
+    /// The address that the server listens on
+    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
+    /// Ask only whether it lives
+    #[arg(long)]
+    pub(crate) live: bool,
 }
 
 #[derive(Args, Clone, Debug)]

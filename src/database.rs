@@ -1,7 +1,11 @@
 //! Opening the database such that its tables are there.
 
+use std::error::Error;
+
 use anyhow::Context;
+use api::http::{NotReady, Readiness};
 use entity::{Database, DatabaseKind, DatabaseSettings};
+use tracing::warn;
 
 /// The database lacks migrations, and nobody asked to apply them.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +19,21 @@ pub(crate) struct NotMigrated {
 pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
     migration::up(&database.wolf).await.context("can't migrate the database")?;
     Ok(wolf::distribute(database).await?)
+}
+
+/// Asks whether the database has the tables that this program needs.
+pub(crate) fn readiness(database: &Database) -> Readiness {
+    let db = database.readers.clone();
+    Readiness::new(move || {
+        let db = db.clone();
+        Box::pin(async move {
+            let steps = migration::status(&db).await.map_err(|error| {
+                warn!(error = &error as &dyn Error, "the database can't be used");
+                NotReady::Unusable
+            })?;
+            if steps.iter().all(|step| step.applied) { Ok(()) } else { Err(NotReady::NotMigrated) }
+        })
+    })
 }
 
 /// Opens the database. An SQLite file is created and migrated; PostgreSQL is migrated if `migrate` says so, and

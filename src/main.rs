@@ -2,6 +2,7 @@
 
 mod cli;
 mod database;
+mod healthcheck;
 mod import;
 mod maintenance;
 mod metrics;
@@ -50,6 +51,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Verify => maintenance::verify(&cli.database).await,
         Command::Import(settings) => import::import(&cli.database, &settings).await,
         Command::Token { scopes } => token::make(scopes),
+        Command::Healthcheck(settings) => healthcheck::ask(settings).await,
         Command::Schema => {
             terminal::print(&api::schema::sdl());
             Ok(())

@@ -42,14 +42,15 @@ impl Metrics {
     }
 
     /// How they are written down, with what the services themselves do not know.
-    pub(crate) fn exposition(&self, database: &Database) -> Exposition {
-        let (handle, database) = (self.0.clone(), database.clone());
-        let stale_hours = Arc::new(StaleHours::new(&database));
+    pub(crate) fn exposition(&self, database: &Database, stale_hours: Option<StaleHours>) -> Exposition {
+        let (handle, database, stale_hours) = (self.0.clone(), database.clone(), stale_hours.map(Arc::new));
         Exposition::new(move || {
-            let (handle, database, stale_hours) = (handle.clone(), database.clone(), Arc::clone(&stale_hours));
+            let (handle, database, stale_hours) = (handle.clone(), database.clone(), stale_hours.clone());
             async move {
                 observe_pools(&database);
-                stale_hours.observe().await;
+                if let Some(stale_hours) = stale_hours {
+                    stale_hours.observe().await;
+                }
                 handle.render()
             }
         })

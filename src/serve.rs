@@ -1,121 +1,198 @@
-//! All services in one process: started together, stopped in order.
+//! The services of one process: started together, stopped in order.
 
-use std::{convert::Infallible, error::Error, time::Duration};
+use std::{error::Error, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{
     freshness::FreshnessFeed,
-    http::{self, Services, access::Access},
+    http::{self, Reports, Services, access::Access},
     increments::Recorder,
     reports::ReportReader,
 };
 use entity::DatabaseSettings;
+use futures_util::future::select_all;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    task::{JoinError, JoinHandle},
-    time::timeout,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+    time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use wolf::Maintenance;
+use wolf::{Maintenance, StaleHours};
 
-use crate::{cli::ServeSettings, database, metrics::Metrics, terminal};
-
-/// How long what was accepted may take to be recorded once nothing more is accepted.
-const RECORDER_DRAIN: Duration = Duration::from_secs(20);
+use crate::{
+    cli::{ServeSettings, Service},
+    database,
+    metrics::Metrics,
+    terminal,
+};
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// Stopping goes from the outside in: first HTTP, so that nothing more comes; then the recorder, which commits and
-/// answers what came; then the Wolf, whose running refresh ends; then the database.
+/// answers what came; then the Wolf, whose running refresh ends; then the database. It is cut short by a second signal,
+/// and when it takes too long.
 pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> anyhow::Result<()> {
     // Every client is an open file; what the system allows is often less than what it would allow if asked.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(error = &error as &dyn Error, "can't raise the limit of open files");
     }
-    let access = Access::new(&serve.http.access, serve.http.listen)?;
-    let metrics = Metrics::collect()?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let database = database::open(settings, serve.migrate).await?;
-    let refresher = serve.wolf.report_kind.refresher(&database).await?;
-    let maintenance = Maintenance::new(&database, serve.wolf.keep_hours);
+    let runs = |service| serve.services.contains(&service);
+    let answers_graphql = runs(Service::Increments) || runs(Service::Reports);
     let listen = serve.http.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
-    terminal::print(&welcome(&listener.local_addr()?.to_string(), &database.url.to_string()));
-
-    let (recorder, committer) = Recorder::new(&database, &serve.recorder);
-    let (feed, tail) = FreshnessFeed::new(&database);
-    let reader = ReportReader::new(&database, feed.clone(), &serve.reports);
-    let exposition = Some(metrics.exposition(&database));
-    let services = Services { recorder, reader: reader.clone(), feed, exposition };
-
-    let tasks = TaskTracker::new();
-    // In the order of stopping; each is told to stop when the one before it has.
-    let stops = [(); 3].map(|()| CancellationToken::new());
-    let [stop_http, stop_recorder, stop_rest] = stops.clone();
-    let (http, cron, rest) = (serve.http, serve.wolf.refresh_cron, stop_rest.clone());
-    let mut serving = tasks.spawn(async move { http::serve(listener, services, access, &http, stop_http).await });
-    let mut committing = tasks.spawn(committer.run(stop_recorder));
-    let mut refreshing = tasks.spawn(wolf::run(refresher, maintenance, cron, stop_rest));
-    let mut tailing = tasks.spawn(tail.run(rest.clone()));
-    let summing = tasks.spawn(metrics.sum(rest));
-    tasks.close();
-
-    // Nothing of this ends by itself: what does has failed, and the others are stopped.
-    let ended = tokio::select! {
-        _ = terminate.recv() => {
-            info!("SIGTERM, stopping");
-            Ok(())
-        }
-        _ = interrupt.recv() => {
-            info!("SIGINT, stopping");
-            Ok(())
-        }
-        served = &mut serving => flat(served, "HTTP"),
-        refreshed = &mut refreshing => flat(refreshed, "the Wolf"),
-        committed = &mut committing => flat(committed.map(Ok::<_, Infallible>), "the recorder"),
-        tailed = &mut tailing => flat(tailed.map(Ok::<_, Infallible>), "the freshness feed"),
+    let access = if answers_graphql { Access::new(&serve.http.access, listen)? } else { Access::nobody() };
+    let mut signals = Signals::new()?;
+    let metrics = Metrics::collect()?;
+    let database = database::open(settings, serve.migrate).await?;
+    let wolf = match runs(Service::Wolf) {
+        true => Some((
+            serve.wolf.report_kind.refresher(&database).await?,
+            Maintenance::new(&database, serve.wolf.keep_hours),
+        )),
+        false => None,
     };
-    let [stop_http, stop_recorder, stop_rest] = stops;
-    stop_http.cancel();
-    finished(serving).await;
-    reader.finish().await;
-    stop_recorder.cancel();
-    let recorded = timeout(RECORDER_DRAIN, finished(committing)).await;
-    stop_rest.cancel();
-    finished(refreshing).await;
-    finished(tailing).await;
-    finished(summing).await;
-    let closed = database.close().await;
-    info!("stopped");
-    ended?;
-    recorded.context("what was accepted could not be recorded in time")?;
-    closed.context("can't close the database")
-}
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
+    terminal::print(&welcome(&listener.local_addr()?.to_string(), &database.url.to_string(), &serve.services));
 
-/// A part that ended although nobody told it to.
-fn flat<E: Error + Send + Sync + 'static>(ended: Result<Result<(), E>, JoinError>, part: &str) -> anyhow::Result<()> {
-    ended.with_context(|| format!("{part} failed"))?.with_context(|| format!("{part} failed"))?;
-    Err(anyhow!("{part} ended by itself"))
-}
+    let readiness = database::readiness(&database);
+    let exposition = Some(metrics.exposition(&database, wolf.is_some().then(|| StaleHours::new(&database))));
+    let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &serve.recorder)).unzip();
+    let (feed, tail) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
+    let reports = feed.map(|feed| {
+        let reader = ReportReader::new(&database, feed.clone(), &serve.reports);
+        Reports { reader, feed }
+    });
 
-/// Waits for a task that may have been waited for before.
-async fn finished<T>(task: JoinHandle<T>) {
-    if !task.is_finished() {
-        // How it ended was asked by whoever watched it.
-        drop(task.await);
+    // In the order of stopping.
+    let mut parts = Vec::new();
+    let reader = reports.as_ref().map(|reports| reports.reader.clone());
+    let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), exposition }, serve.http);
+    parts.push(Part::start("HTTP", |stop| async move {
+        http::serve(listener, services, access, &http, stop).await?;
+        if let Some(reader) = reader {
+            reader.finish().await;
+        }
+        Ok(())
+    }));
+    if let Some(committer) = committer {
+        parts.push(Part::start("the recorder", |stop| async move { Ok(committer.run(stop).await) }));
+    }
+    if let Some((refresher, maintenance)) = wolf {
+        let cron = serve.wolf.refresh_cron;
+        parts.push(Part::start(
+            "the Wolf",
+            |stop| async move { Ok(wolf::run(refresher, maintenance, cron, stop).await?) },
+        ));
+    }
+    if let Some(tail) = tail {
+        parts.push(Part::start("the freshness feed", |stop| async move { Ok(tail.run(stop).await) }));
+    }
+
+    parts.push(Part::start("the metrics", |stop| async move {
+        metrics.sum(stop).await;
+        Ok(())
+    }));
+
+    let failed = tokio::select! {
+        () = signals.next() => {
+            // Whoever sends requests here learns of it before it is true.
+            readiness.stop();
+            tokio::select! { () = sleep(Duration::from_millis(serve.shutdown_delay_ms)) => {} () = signals.next() => {} }
+            None
+        }
+        failed = first_to_end(&mut parts) => Some(failed),
+    };
+    let mut stopping = "nothing";
+    let stopped = timeout(Duration::from_millis(serve.shutdown_timeout_ms), async {
+        for part in parts {
+            stopping = part.name;
+            part.stop().await?;
+        }
+        stopping = "the database";
+        database.close().await.context("can't close the database")
+    });
+    let stopped = tokio::select! {
+        stopped = stopped => stopped.map_err(|_elapsed| format!("{} ms were not enough", serve.shutdown_timeout_ms)),
+        () = signals.next() => Err("a second signal came".to_owned()),
+    };
+    match (failed, stopped) {
+        (Some(failed), _) => Err(failed),
+        (None, Err(why)) => Err(anyhow!("cut short while {stopping} was to end: {why}")),
+        (None, Ok(stopped)) => stopped.inspect(|()| info!("stopped")),
     }
 }
 
-fn welcome(address: &str, database: &str) -> String {
-    format!(
-        "Analytics Service on {database}\n\
-         \n\
-         \x20 open     http://{address}/\n\
-         \x20 GraphiQL http://{address}/graphiql\n\
-         \x20 GraphQL  http://{address}/graphql (POST; subscriptions over WebSocket or as text/event-stream)\n\
-         \n"
-    )
+/// The signals that ask to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => info!("SIGTERM, stopping"),
+            _ = self.interrupt.recv() => info!("SIGINT, stopping"),
+        }
+    }
+}
+
+/// What runs until it is told to stop.
+struct Part {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Part {
+    fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
+        name: &'static str,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        Self { name, task: tokio::spawn(run(stop.clone())), stop }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        // How it ended if it did so by itself has been asked.
+        if self.task.is_finished() {
+            return Ok(());
+        }
+        self.task
+            .await
+            .with_context(|| format!("{} failed", self.name))?
+            .with_context(|| format!("{} failed", self.name))
+    }
+}
+
+/// Nothing ends by itself: what does has failed, and the others are to be stopped.
+async fn first_to_end(parts: &mut [Part]) -> anyhow::Error {
+    let (ended, index, _) = select_all(parts.iter_mut().map(|part| &mut part.task)).await;
+    let name = parts.get(index).map_or("a part", |part| part.name);
+    match ended {
+        Ok(Ok(())) => anyhow!("{name} ended by itself"),
+        Ok(Err(error)) => error.context(format!("{name} failed")),
+        Err(error) => anyhow::Error::from(error).context(format!("{name} failed")),
+    }
+}
+
+fn welcome(address: &str, database: &str, services: &[Service]) -> String {
+    let mut text = format!("Analytics Service on {database}\n\n");
+    let mut line = |name: &str, rest: &str| text.push_str(&format!("  {name:8} http://{address}{rest}\n"));
+    if services.contains(&Service::Reports) {
+        line("open", "/");
+    }
+    if services.contains(&Service::Reports) || services.contains(&Service::Increments) {
+        line("GraphiQL", "/graphiql");
+        line("GraphQL", "/graphql (POST; subscriptions over WebSocket or as text/event-stream)");
+    }
+    line("health", "/health/ready");
+    text.push('\n');
+    text
 }

@@ -31,15 +31,16 @@ use self::{
     access::{Access, AccessSettings, Peer},
     broadcast::Broadcasts,
     listener::BoundedListener,
+    metrics::Metrics,
     subscribers::Places,
 };
-pub use self::{metrics::Exposition, subscribers::Patience};
+pub use self::{
+    health::{NotReady, Readiness},
+    metrics::Exposition,
+    subscribers::Patience,
+};
 use crate::{
-    freshness::FreshnessFeed,
-    increments::Recorder,
-    metrics::Operations,
-    reports::ReportReader,
-    schema::{AnalyticsSchema, schema, sdl},
+    freshness::FreshnessFeed, increments::Recorder, metrics::Operations, reports::ReportReader, schema::AnalyticsSchema,
 };
 use body::BodyRoom;
 use prepared::PreparedMutations;
@@ -79,28 +80,35 @@ pub struct HttpSettings {
     pub patience: Patience,
 }
 
-/// What is served.
+/// What is served. A process with neither recorder nor reports serves its health only.
 #[derive(Debug)]
 pub struct Services {
     /// For what clients record.
-    pub recorder: Recorder,
-    /// For what they ask.
+    pub recorder: Option<Recorder>,
+    /// For what they ask and watch.
+    pub reports: Option<Reports>,
+    /// For those who ask whether this process can do its work.
+    pub readiness: Readiness,
+    /// For those who watch what it does; without it nobody can.
+    pub exposition: Option<Exposition>,
+}
+
+/// What reports are read with.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// For what clients ask.
     pub reader: ReportReader,
     /// For what they watch.
     pub feed: FreshnessFeed,
-    /// For who watches the process; nobody can where it is left out.
-    pub exposition: Option<Exposition>,
 }
 
 /// What the handlers share.
 #[derive(Clone)]
 struct App {
     schema: AnalyticsSchema,
-    recorder: Recorder,
+    recorder: Option<Recorder>,
     prepared: Arc<PreparedMutations>,
-    reader: ReportReader,
-    feed: FreshnessFeed,
-    exposition: Option<Exposition>,
+    feed: Option<FreshnessFeed>,
     operations: Arc<Operations>,
     access: Access,
     request_max: Duration,
@@ -128,15 +136,21 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { recorder, reader, feed, exposition } = services;
+    let Services { recorder, reports, readiness, exposition } = services;
     let tasks = TaskTracker::new();
-    let app = App {
-        schema: schema(recorder.clone(), reader.clone(), feed.clone()),
+    let places = Places::new(settings.subscriber_connections, settings.subscriber_connections_each);
+    let metrics = exposition.map(|exposition| Metrics {
+        exposition,
+        recorder: recorder.clone(),
+        reports: reports.clone(),
+        places: places.clone(),
+    });
+    let feed = reports.as_ref().map(|reports| reports.feed.clone());
+    let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
+        schema,
         recorder,
         prepared: Arc::new(PreparedMutations::new()),
-        reader,
         feed,
-        exposition,
         operations: Arc::new(Operations::new()),
         access,
         request_max: Duration::from_millis(settings.request_timeout_ms),
@@ -144,13 +158,13 @@ pub async fn serve(
         body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         stop: stop.clone(),
         tasks: tasks.clone(),
-        places: Places::new(settings.subscriber_connections, settings.subscriber_connections_each),
+        places,
         broadcasts: Broadcasts::default(),
         patience: settings.patience,
         program: entity_tag::program(),
-    };
+    });
     let listener = BoundedListener::new(listener, settings.connections);
-    let service = router(app).into_make_service_with_connect_info::<Peer>();
+    let service = router(app, readiness, metrics).into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
@@ -168,24 +182,33 @@ pub async fn serve(
     })
 }
 
-fn router(app: App) -> Router {
-    let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], sdl()) });
-    let pages = Router::new()
-        .route("/", get(dashboard::page))
-        .route("/dashboard/{file}", get(dashboard::file))
+fn router(app: Option<App>, readiness: Readiness, metrics: Option<Metrics>) -> Router {
+    let mut router = Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .with_state(readiness);
+    if let Some(metrics) = metrics {
+        router = router.route("/metrics", get(metrics::expose).with_state(metrics));
+    }
+    match app {
+        Some(app) => router.merge(graphql_router(app)),
+        None => router,
+    }
+}
+
+fn graphql_router(app: App) -> Router {
+    let schema_text = app.schema.sdl();
+    let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], schema_text) });
+    let mut pages = Router::new()
         .route("/graphiql", get(graphiql::page))
         .route("/graphiql/{file}", get(graphiql::file))
-        .route("/schema.graphql", schema_text)
-        .layer(CompressionLayer::new());
+        .route("/schema.graphql", schema_text);
+    if app.feed.is_some() {
+        pages = pages.route("/", get(dashboard::page)).route("/dashboard/{file}", get(dashboard::file));
+    }
     let mut graphql = get(graphql::get).post(graphql::post);
     if let Some(cors) = app.access.cors() {
         graphql = graphql.layer(cors);
     }
-    Router::new()
-        .merge(pages)
-        .route("/graphql", graphql)
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(metrics::expose))
-        .with_state(app)
+    Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql).with_state(app)
 }

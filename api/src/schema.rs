@@ -10,16 +10,21 @@ mod report;
 mod scalars;
 mod subscription;
 
-use async_graphql::{ObjectType, SDLExportOptions, Schema, SchemaBuilder, SubscriptionType};
+use async_graphql::{
+    EmptyMutation, EmptySubscription, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
+    SubscriptionType,
+};
+use futures_util::stream::BoxStream;
 
-use crate::{freshness::FreshnessFeed, increments::Recorder, reports::ReportReader};
+use crate::{http::Reports, increments::Recorder};
 pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
 pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
 use mutation::Mutation;
 pub(crate) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
 };
-use query::Query;
+pub(crate) use query::VERSION_FIELD;
+use query::{NoReports, Query};
 use subscription::Subscription;
 
 /// How deeply a query may be nested. `GraphiQL`'s introspection of types takes 15 levels.
@@ -29,19 +34,69 @@ const COMPLEXITY_MAX: usize = 20_000;
 /// How many directives a query may have on one field.
 const DIRECTIVES_MAX: usize = 16;
 
-/// The schema of a process that records and reads.
-pub type AnalyticsSchema = Schema<Query, Mutation, Subscription>;
-
-/// The schema, with the handles that its resolvers use.
-#[must_use]
-pub fn schema(recorder: Recorder, reader: ReportReader, feed: FreshnessFeed) -> AnalyticsSchema {
-    limited(Schema::build(Query, Mutation, Subscription)).data(recorder).data(reader).data(feed).finish()
+/// The schema of what a process does: no mutation where nothing is recorded, no report where none is read.
+#[derive(Clone)]
+pub(crate) enum AnalyticsSchema {
+    Whole(Schema<Query, Mutation, Subscription>),
+    Increments(Schema<NoReports, Mutation, EmptySubscription>),
+    Reports(Schema<Query, EmptyMutation, Subscription>),
 }
 
-/// The schema in the schema definition language, as `schema.graphql` holds it.
+impl AnalyticsSchema {
+    /// With the handles that its resolvers use; nothing where there are none.
+    pub(crate) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
+        Some(match (recorder, reports) {
+            (Some(recorder), Some(Reports { reader, feed })) => {
+                let schema = limited(Schema::build(Query, Mutation, Subscription));
+                Self::Whole(schema.data(recorder).data(reader).data(feed).finish())
+            }
+            (Some(recorder), None) => {
+                let schema = limited(Schema::build(NoReports, Mutation, EmptySubscription));
+                Self::Increments(schema.data(recorder).finish())
+            }
+            (None, Some(Reports { reader, feed })) => {
+                let schema = limited(Schema::build(Query, EmptyMutation, Subscription));
+                Self::Reports(schema.data(reader).data(feed).finish())
+            }
+            (None, None) => return None,
+        })
+    }
+
+    /// In the schema definition language.
+    pub(crate) fn sdl(&self) -> String {
+        match self {
+            Self::Whole(schema) => written(schema),
+            Self::Increments(schema) => written(schema),
+            Self::Reports(schema) => written(schema),
+        }
+    }
+
+    async fn execute(&self, request: Request) -> Response {
+        match self {
+            Self::Whole(schema) => schema.execute(request).await,
+            Self::Increments(schema) => schema.execute(request).await,
+            Self::Reports(schema) => schema.execute(request).await,
+        }
+    }
+
+    fn execute_stream(&self, request: Request) -> BoxStream<'static, Response> {
+        match self {
+            Self::Whole(schema) => Box::pin(schema.execute_stream(request)),
+            Self::Increments(schema) => Box::pin(schema.execute_stream(request)),
+            Self::Reports(schema) => Box::pin(schema.execute_stream(request)),
+        }
+    }
+}
+
+/// The whole schema in the schema definition language, as `schema.graphql` holds it.
 #[must_use]
 pub fn sdl() -> String {
-    let schema = limited(Schema::build(Query, Mutation, Subscription)).finish();
+    written(&limited(Schema::build(Query, Mutation, Subscription)).finish())
+}
+
+fn written<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
+    schema: &Schema<Q, M, S>,
+) -> String {
     schema.sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions())
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use api::{
     freshness::{Freshness, FreshnessFeed},
     http::{
-        self, HttpSettings, Patience, Services,
+        self, HttpSettings, Patience, Readiness, Reports, Services,
         access::{Access, AccessSettings},
     },
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
@@ -163,8 +163,7 @@ impl TestApp {
         let (recorder, committer) = Recorder::new(&database, &settings.recorder);
         let (feed, tail) = FreshnessFeed::new(&database);
         let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
-        let services =
-            Services { recorder: recorder.clone(), reader: reader.clone(), feed: feed.clone(), exposition: None };
+        let services = services(&recorder, &reader, &feed);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
@@ -269,6 +268,16 @@ impl TestApp {
     pub(crate) async fn marks(&self) -> u64 {
         stale_hour::Entity::find().count(&self.database.readers).await.unwrap()
             + stale_title::Entity::find().count(&self.database.readers).await.unwrap()
+    }
+}
+
+/// All of them, always ready.
+pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &FreshnessFeed) -> Services {
+    Services {
+        recorder: Some(recorder.clone()),
+        reports: Some(Reports { reader: reader.clone(), feed: feed.clone() }),
+        readiness: Readiness::new(|| Box::pin(async { Ok(()) })),
+        exposition: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     freshness::FreshnessFeed,
-    http::{self, Services, access::Access},
+    http::{self, access::Access},
     reports::{
         CacheFigures, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
     },
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    app::{Rung, Settings, TestApp, eventually},
+    app::{Rung, Settings, TestApp, eventually, services},
     on_all_databases,
 };
 
@@ -237,8 +237,7 @@ async fn serve_beside(app: &TestApp, feed: FreshnessFeed, reader: ReportReader) 
     let address = listener.local_addr().unwrap();
     let settings = Settings::default().http;
     let access = Access::new(&settings.access, settings.listen).unwrap();
-    let services = Services { recorder: app.recorder.clone(), reader, feed, exposition: None };
-    let stop = app.stop.clone();
+    let (services, stop) = (services(&app.recorder, &reader, &feed), app.stop.clone());
     let mut serving = JoinSet::new();
     serving.spawn(async move { http::serve(listener, services, access, &settings, stop).await.unwrap() });
     (address.to_string(), serving)

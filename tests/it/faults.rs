@@ -1,8 +1,8 @@
 //! Everything that can fail does, at random, while clients record: nothing that was acknowledged is lost, and nothing is
 //! counted twice.
 
-mod clients;
-mod plan;
+pub(crate) mod clients;
+pub(crate) mod plan;
 
 use std::sync::{Arc, atomic::Ordering};
 

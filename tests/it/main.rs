@@ -39,6 +39,7 @@ mod random_queries;
 mod recording;
 mod refresh;
 mod reports;
+mod services;
 mod sockets;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.

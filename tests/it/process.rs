@@ -54,7 +54,8 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| {
             let line = line.ok()?;
-            line.split_once("http://").map(|(_, address)| address.trim_end_matches('/').to_owned())
+            let (_, rest) = line.split_once("http://")?;
+            rest.split('/').next().map(str::to_owned)
         });
         let address = address.expect("the server says where it listens");
         Self { child, address, client: reqwest::Client::new() }

@@ -92,6 +92,19 @@ impl Access {
         })))
     }
 
+    /// For a process that answers nothing but its health: nobody may do anything else.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self(Arc::new(Rules {
+            tokens: Vec::new(),
+            anonymous: Scopes::default(),
+            is_open: false,
+            origins: Vec::new(),
+            proxies: 0,
+            rate: None,
+        }))
+    }
+
     /// The caller at `peer`. The error says that it has shown something, and not what is needed.
     fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Denied> {
         let network = Network::of_client(peer, headers, self.0.proxies);

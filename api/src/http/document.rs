@@ -7,6 +7,8 @@ use async_graphql::{
     parser::types::{Directive, ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
+use crate::schema::VERSION_FIELD;
+
 /// A query's text is at most this long.
 pub(super) const QUERY_BYTES_MAX: usize = 64 * 1024;
 /// How deeply brackets of any kind may be nested. The parser and whoever walks its result go down one call a bracket: a
@@ -132,7 +134,7 @@ pub(super) fn has_field(document: &ExecutableDocument, name: &str) -> bool {
 pub(super) fn is_introspection(document: &ExecutableDocument, operation: &OperationDefinition) -> bool {
     fn is_only(document: &ExecutableDocument, set: &SelectionSet) -> bool {
         set.items.iter().all(|selection| match &selection.node {
-            Selection::Field(field) => field.node.name.node.starts_with("__"),
+            Selection::Field(field) => field.node.name.node.starts_with("__") || field.node.name.node == VERSION_FIELD,
             Selection::FragmentSpread(spread) => {
                 let fragment = document.fragments.get(&spread.node.fragment_name.node);
                 fragment.is_some_and(|fragment| is_only(document, &fragment.node.selection_set.node))

@@ -21,7 +21,7 @@ use serde_json::{json, value::RawValue};
 use super::{
     App,
     accept::{Accepted, Events, JSON},
-    access::{Caller, Denied},
+    access::Caller,
     body::{self, BodyError, Bytes},
     document::QUERY_BYTES_MAX,
     entity_tag::{Known, Tagger},
@@ -31,7 +31,7 @@ use super::{
     subscribers::Subscriber,
     websocket,
 };
-use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput};
+use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload};
 
 /// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
 #[derive(Deserialize)]
@@ -152,11 +152,13 @@ pub(super) async fn post(
         let body = read(&app, &headers, body).await?;
         let parameters = Parameters::read(&body)?;
         if accepted.events != Events::Preferred
+            && let Some(recorder) = &app.recorder
             && let Some((prepared, input)) = parameters.prepared(&app)
         {
             // What waits to be recorded is bounded by its number: its text need not wait with it.
             drop(body);
-            return Ok(record(&app, &caller, &prepared, input, accepted.media).await?);
+            let recorded = schema::record(recorder, input, caller.recording()?);
+            return Ok(record(&app, recorded, &prepared, accepted.media).await);
         }
         let operation = Operation::read(parameters.parse()?);
         drop(body);
@@ -171,19 +173,17 @@ pub(super) async fn post(
 
 async fn record(
     app: &App,
-    caller: &Caller,
+    recorded: impl Future<Output = async_graphql::Result<RecordPageViewsPayload>>,
     prepared: &PreparedMutation,
-    input: RecordPageViewsInput,
     media: &'static str,
-) -> Result<Response, Denied> {
-    let recorded = schema::record(&app.recorder, input, caller.recording()?);
+) -> Response {
     let answer = match operation::in_time(app.request_max, &app.operations.mutations, recorded).await {
-        Ok(Ok(payload)) => return Ok(respond(StatusCode::OK, media, &prepared.recorded(payload))),
+        Ok(Ok(payload)) => return respond(StatusCode::OK, media, &prepared.recorded(payload)),
         Ok(Err(failure)) => Answer::from_errors(vec![prepared.failed(failure)]),
         Err(late) => late,
     };
     schema::count_errors(&answer.errors);
-    Ok(respond(StatusCode::OK, media, &answer))
+    respond(StatusCode::OK, media, &answer)
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
@@ -268,7 +268,7 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -
         return None;
     }
     // If the database can't be asked, the query will say so.
-    let freshness = app.feed.read().await.ok()?;
+    let freshness = app.feed.as_ref()?.read().await.ok()?;
     tagger?.tag(&freshness, clock::process_now()).filter(|tag| known.has(tag))
 }
 

@@ -1,32 +1,96 @@
 //! Whether the process lives, and whether it can do its work.
 
-use std::{error::Error, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{extract::State, http::StatusCode};
-use tokio::time::timeout;
+use futures_util::future::BoxFuture;
+use tokio::{sync::Mutex, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
-
-use super::App;
 
 /// Who asks waits a few seconds only.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// An answer holds so long: however often it is asked, the database is not.
+const HOLDS: Duration = Duration::from_secs(1);
+
+/// Why a process can't do its work.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// It is told to stop.
+    #[error("stopping")]
+    Stopping,
+    /// The database is silent.
+    #[error("the database does not answer")]
+    Silent,
+    /// The database refuses.
+    #[error("the database can't be used")]
+    Unusable,
+    /// The database is older than the program.
+    #[error("the database lacks migrations")]
+    NotMigrated,
+}
+
+/// Finds out whether a process can do its work. A cheap handle: clone it.
+#[derive(Clone)]
+pub struct Readiness {
+    check: Arc<Check>,
+    last: Arc<Mutex<Option<(Instant, Result<(), NotReady>)>>>,
+    stopping: CancellationToken,
+}
+
+type Check = dyn Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync;
+
+impl Readiness {
+    /// `check` asks the database.
+    #[must_use]
+    pub fn new(check: impl Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync + 'static) -> Self {
+        Self { check: Arc::new(check), last: Arc::default(), stopping: CancellationToken::new() }
+    }
+
+    /// From now on the process is not ready, while it still answers whoever has not heard of it.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    async fn find_out(&self) -> Result<(), NotReady> {
+        if self.stopping.is_cancelled() {
+            return Err(NotReady::Stopping);
+        }
+        // One at a time: the others wait for its answer and then have it.
+        let mut last = self.last.lock().await;
+        if let Some((at, found)) = *last
+            && at.elapsed() < HOLDS
+        {
+            return found;
+        }
+        let found = timeout(ANSWER_MAX, (self.check)()).await.unwrap_or(Err(NotReady::Silent));
+        if let Err(why) = found {
+            warn!(why = %why, "not ready");
+        }
+        *last = Some((Instant::now(), found));
+        found
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Readiness").finish_non_exhaustive()
+    }
+}
 
 /// The process answers.
 pub(super) async fn live() -> &'static str {
     "live\n"
 }
 
-/// The database answers and has the tables, and the process is not about to stop.
-pub(super) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    if app.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
-    }
-    match timeout(ANSWER_MAX, app.feed.read()).await {
-        Err(_elapsed) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
-        Ok(Ok(_)) => (StatusCode::OK, "ready\n"),
-        Ok(Err(error)) => {
-            warn!(error = &error as &dyn Error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database can't be used\n")
-        }
+/// The process is not about to stop, and the database answers and has all tables.
+pub(super) async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
+    match readiness.find_out().await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }

@@ -4,12 +4,13 @@ use std::{fmt, sync::Arc};
 
 use axum::{
     extract::State,
-    http::{HeaderName, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderName, header},
+    response::IntoResponse,
 };
 use futures_util::future::BoxFuture;
 
-use super::App;
+use super::{Reports, subscribers::Places};
+use crate::increments::Recorder;
 
 /// Of Prometheus's text format.
 const CONTENT_TYPE: (HeaderName, &str) = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
@@ -31,12 +32,27 @@ impl fmt::Debug for Exposition {
     }
 }
 
-/// The figures of this moment, and what was counted until now. Not found where nothing is measured.
-pub(super) async fn expose(State(app): State<App>) -> Response {
-    let Some(Exposition(write)) = &app.exposition else { return StatusCode::NOT_FOUND.into_response() };
-    app.recorder.observe();
-    app.reader.observe();
-    app.feed.observe();
-    app.places.observe();
-    ([CONTENT_TYPE], write().await).into_response()
+/// What is exposed, and whose figures are read for it.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    pub(super) exposition: Exposition,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) reports: Option<Reports>,
+    pub(super) places: Places,
+}
+
+/// What was counted until now, and the figures of this moment.
+pub(super) async fn expose(State(metrics): State<Metrics>) -> impl IntoResponse {
+    if let Some(recorder) = &metrics.recorder {
+        recorder.observe();
+    }
+    if let Some(Reports { reader, feed }) = &metrics.reports {
+        reader.observe();
+        feed.observe();
+    }
+    if metrics.recorder.is_some() || metrics.reports.is_some() {
+        metrics.places.observe();
+    }
+    let Exposition(write) = &metrics.exposition;
+    ([CONTENT_TYPE], write().await)
 }

@@ -28,7 +28,7 @@ fn one_view() -> SafeInt {
 
 /// What clients record.
 #[derive(Copy, Clone, Debug)]
-pub struct Mutation;
+pub(crate) struct Mutation;
 
 /// Increments that are recorded together or not at all.
 #[derive(Debug, Deserialize, InputObject)]

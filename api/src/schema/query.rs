@@ -4,9 +4,16 @@ use async_graphql::{Context, Object};
 
 use super::{execution, freshness::Freshness, inputs::ReportFilter, report::Report};
 
+/// The name of the field that tells the program's version.
+pub(crate) const VERSION_FIELD: &str = "version";
+
 /// What can be asked.
 #[derive(Copy, Clone, Debug)]
-pub struct Query;
+pub(crate) struct Query;
+
+/// What can be asked where no reports are read.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct NoReports;
 
 /// What can be asked.
 #[Object]
@@ -20,5 +27,19 @@ impl Query {
     /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
         Ok(execution::answer(context).await?.freshness().into())
+    }
+
+    /// The version of the program that answers.
+    async fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
+
+/// What can be asked.
+#[Object(name = "Query")]
+impl NoReports {
+    /// The version of the program that answers.
+    async fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
     }
 }

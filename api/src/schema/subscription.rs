@@ -8,7 +8,7 @@ use crate::{freshness::FreshnessFeed, reports::ReportReader};
 
 /// What can be watched.
 #[derive(Copy, Clone, Debug)]
-pub struct Subscription;
+pub(crate) struct Subscription;
 
 /// What can be watched.
 #[Subscription]

@@ -39,14 +39,14 @@ enum Told {
 }
 
 /// All clients, and what they know together.
-pub(super) struct World {
+pub(crate) struct World {
     /// Where the service's processes listen.
-    pub(super) addresses: Mutex<Vec<String>>,
+    pub(crate) addresses: Mutex<Vec<String>>,
     /// How many requests were acknowledged.
-    pub(super) acknowledged: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
     /// How many were answered that they can't be.
-    pub(super) told: AtomicU64,
-    pub(super) stop: CancellationToken,
+    pub(crate) told: AtomicU64,
+    pub(crate) stop: CancellationToken,
     client: reqwest::Client,
     knowledge: Mutex<Knowledge>,
 }
@@ -63,7 +63,7 @@ struct Knowledge {
 }
 
 impl World {
-    pub(super) fn new(addresses: Vec<String>) -> Self {
+    pub(crate) fn new(addresses: Vec<String>) -> Self {
         Self {
             addresses: Mutex::new(addresses),
             acknowledged: AtomicU64::new(0),
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Sends each request until it is acknowledged, to any process or to two at once, and sometimes once more.
-    pub(super) async fn record_with_keys(self: Arc<Self>, client: u64, mut dice: Dice) {
+    pub(crate) async fn record_with_keys(self: Arc<Self>, client: u64, mut dice: Dice) {
         for number in 0.. {
             if self.stop.is_cancelled() {
                 return;
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Sends each request once: a page of its own, and the page that all share.
-    pub(super) async fn record_without_keys(self: Arc<Self>, client: u64) {
+    pub(crate) async fn record_without_keys(self: Arc<Self>, client: u64) {
         for number in 0_usize.. {
             if self.stop.is_cancelled() {
                 return;
@@ -168,7 +168,7 @@ impl World {
 
     /// Compares what clients were told with what is counted, after a refresh that promises `as_of`. Returns how many
     /// duplicates there were, and how many requests of unknown fate.
-    pub(super) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) -> [usize; 2] {
+    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) -> [usize; 2] {
         let knowledge = self.knowledge.lock().unwrap();
         let recorded_at = knowledge.recorded_at_max.unwrap();
         assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");

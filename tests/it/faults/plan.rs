@@ -9,7 +9,7 @@ use proptest::{
 };
 
 #[derive(Clone, Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Every connection to the database is reset.
     Cut,
     /// A commit succeeds, and its connection is reset before anybody learns of it.
@@ -27,22 +27,22 @@ pub(super) enum Fault {
 }
 
 /// The same numbers for the same seed.
-pub(super) struct Dice(TestRunner);
+pub(crate) struct Dice(TestRunner);
 
 impl Dice {
     /// Another series of the seed's for each `series`.
-    pub(super) fn new(seed: u64, series: u64) -> Self {
+    pub(crate) fn new(seed: u64, series: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         bytes[8..16].copy_from_slice(&series.to_le_bytes());
         Self(TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)))
     }
 
-    pub(super) fn draw(&mut self, range: Range<u64>) -> u64 {
+    pub(crate) fn draw(&mut self, range: Range<u64>) -> u64 {
         self.value(&range)
     }
 
-    pub(super) fn fault(&mut self) -> Fault {
+    pub(crate) fn fault(&mut self) -> Fault {
         let told = 1..40_u64;
         let server = 0..2_usize;
         self.value(&prop_oneof![

@@ -1,0 +1,52 @@
+//! `analytics healthcheck`: what a container is asked by whoever runs it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{cli::HealthcheckSettings, terminal};
+
+/// How long the server may take to answer; it answers within two seconds itself, whatever its database does.
+const ANSWER_MAX: Duration = Duration::from_secs(4);
+
+/// Prints what the server says; an error when that is not that all is well.
+pub(crate) async fn ask(settings: HealthcheckSettings) -> anyhow::Result<()> {
+    let address = reachable(settings.listen);
+    let path = if settings.live { "/health/live" } else { "/health/ready" };
+    let answer = timeout(ANSWER_MAX, get(address, path)).await;
+    let (well, text) = answer.with_context(|| format!("{address} does not answer"))??;
+    if !well {
+        bail!("not ready: {}", text.trim());
+    }
+    terminal::print(&text);
+    Ok(())
+}
+
+/// Where a server can be reached that listens there: on this machine, if it listens on every address.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> {
+    let stream = TcpStream::connect(address).await.with_context(|| format!("can't connect to {address}"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the answer.
+    drop(tokio::spawn(connection));
+    let request = Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let well = response.status().is_success();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((well, String::from_utf8_lossy(&body).into_owned()))
+}

@@ -1,0 +1,290 @@
+//! Each service in a process of its own: what it does and what not, who dies and who goes on, how it stops.
+
+use std::{
+    process::Stdio,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use entity::report_refresh;
+use serde_json::{Value, json};
+use sqlx::{Executor, PgConnection};
+use tokio::task::JoinSet;
+
+use crate::{
+    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    cluster::{self, Cluster},
+    faults::{clients::World, plan::Dice},
+    freshness::{Socket, next, subscribe},
+    model,
+    process::{self, Server},
+};
+
+const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
+const STATUS: &str = "\"status\":";
+const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
+/// As often as it goes without a slow machine being late by two.
+const CRON: [&str; 2] = ["--refresh-cron", "*/3 * * * * *"];
+const NEVER: [&str; 2] = ["--refresh-cron", "0 0 0 1 1 *"];
+
+fn start(database: &TestDatabase, services: &str, arguments: &[&str]) -> Server {
+    Server::start(database, &[&["--services", services], arguments].concat())
+}
+
+async fn status(server: &Server, path: &str) -> u16 {
+    server.client.get(server.url(path)).send().await.unwrap().status().as_u16()
+}
+
+async fn ready(server: &Server) -> (u16, String) {
+    let response = server.client.get(server.url("/health/ready")).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// Every choice of services, on both databases: a process does what it is to, and knows nothing of the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_does_what_it_is_told_and_no_more() {
+    for rung in [Rung::Sqlite, Rung::MaterializedView] {
+        let database = TestDatabase::create(rung).await;
+        database.migrate().await.close().await.unwrap();
+        let mut recorded = 0;
+        for services in ["increments", "reports", "wolf", "increments,reports", "increments,wolf", "wolf,reports"] {
+            let runs = |service| services.contains(service);
+            let server = start(&database, services, &["--refresh-cron", "* * * * * *"]);
+            let what = format!("{rung:?} {services}");
+            assert_eq!(ready(&server).await, (200, "ready\n".to_owned()), "{what}");
+            assert_eq!(status(&server, "/").await, if runs("reports") { 200 } else { 404 }, "{what}");
+            if services == "wolf" {
+                for path in ["/graphql", "/graphiql", "/schema.graphql"] {
+                    assert_eq!(status(&server, path).await, 404, "{what}");
+                }
+            } else {
+                let schema =
+                    server.client.get(server.url("/schema.graphql")).send().await.unwrap().text().await.unwrap();
+                assert_eq!(schema.contains("type Mutation"), runs("increments"), "{what}");
+                assert_eq!(schema.contains("type Subscription"), runs("reports"), "{what}");
+                assert_eq!(schema.contains("report("), runs("reports"), "{what}");
+                let version = server.data("{ version }", json!({})).await.unwrap();
+                assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+                // Both ways of a mutation, prepared and not.
+                let answers = [
+                    server.data(RECORD, json!({})).await,
+                    server
+                        .data(
+                            "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }",
+                            json!({ "input": { "increments": [{ "page": "/a" }] } }),
+                        )
+                        .await,
+                ];
+                for answer in answers {
+                    match answer {
+                        Ok(_) if runs("increments") => recorded += 1,
+                        Err(told) if !runs("increments") => {
+                            assert!(told.contains("GRAPHQL_VALIDATION_FAILED"), "{what}: {told}");
+                        }
+                        other => panic!("{what}: {other:?}"),
+                    }
+                }
+                let report = server.data(REPORT, json!({})).await;
+                assert_eq!(report.is_ok(), runs("reports"), "{what}: {report:?}");
+                let stream = "subscription { freshness { status } }";
+                let request = server.client.get(server.url("/graphql")).query(&[("query", stream)]);
+                let mut events = request.header("accept", "text/event-stream").send().await.unwrap();
+                let first = String::from_utf8(events.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+                let wanted = if runs("reports") { STATUS } else { "GRAPHQL_VALIDATION_FAILED" };
+                assert!(first.contains(wanted), "{what}: {first}");
+            }
+            let connection = database.connect().await;
+            let before = report_refresh::newest(&connection.readers).await.unwrap().map_or(0, |row| row.id);
+            let refreshes =
+                async || report_refresh::newest(&connection.readers).await.unwrap().is_some_and(|row| row.id > before);
+            if runs("wolf") {
+                eventually("a refresh", refreshes).await;
+            } else {
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                assert!(!refreshes().await, "{what} refreshes");
+            }
+            connection.close().await.unwrap();
+        }
+        process::succeed(&database, &["refresh"]);
+        let all = start(&database, "increments,reports,wolf", &NEVER);
+        let report = all.data(REPORT, json!({})).await.unwrap();
+        assert_eq!(report["report"]["totals"]["views"], recorded, "what each recorded is reported by all");
+    }
+}
+
+/// The statuses that a subscriber hears of until one that is wanted, all on one socket.
+async fn hear_until(socket: &mut Socket, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
+    let mut heard = Vec::new();
+    loop {
+        let freshness = next(socket).await.unwrap();
+        heard.push(freshness["status"].as_str().unwrap().to_owned());
+        if wanted(&freshness) {
+            return heard;
+        }
+    }
+}
+
+fn refresh_id(freshness: &Value) -> i64 {
+    freshness["refreshId"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_of_each_go_on_when_one_is_killed() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    let connection = database.migrate().await;
+    let pair = |services: &str| [(); 2].map(|()| Some(start(&database, services, &CRON)));
+    let (mut increments, mut reports, mut wolves) = (pair("increments"), pair("reports"), pair("wolf"));
+    let addresses = increments.iter().flatten().map(|server| server.address.clone()).collect();
+    let world = Arc::new(World::new(addresses));
+    let mut clients = JoinSet::new();
+    for client in 0..4 {
+        clients.spawn(Arc::clone(&world).record_with_keys(client, Dice::new(1, client)));
+        clients.spawn(Arc::clone(&world).record_without_keys(client));
+    }
+    let survivor = reports[1].take().unwrap();
+    let address = survivor.address.clone();
+    let mut socket = subscribe(&address).await;
+    // The report is refreshed twice from now on, and increments are acknowledged meanwhile.
+    let go_on = async |socket: &mut _, what: &str| {
+        let acknowledged = world.acknowledged.load(Ordering::Relaxed);
+        let newest = report_refresh::newest(&connection.readers).await.unwrap().map_or(0, |row| row.id);
+        let heard = hear_until(socket, |freshness| refresh_id(freshness) > newest + 1).await;
+        eventually("increments to be acknowledged", async || {
+            world.acknowledged.load(Ordering::Relaxed) > acknowledged + 100
+        })
+        .await;
+        assert!(!heard.contains(&"OVERDUE".to_owned()), "{what}: {heard:?}");
+        assert!(survivor.data(REPORT, json!({})).await.is_ok(), "{what}");
+    };
+    hear_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
+    go_on(&mut socket, "all live").await;
+    increments[0] = None;
+    go_on(&mut socket, "increments killed").await;
+    reports[0] = None;
+    go_on(&mut socket, "reports killed").await;
+    wolves[0] = None;
+    go_on(&mut socket, "a wolf killed").await;
+    // The last one.
+    wolves[1] = None;
+    hear_until(&mut socket, |freshness| freshness["status"] == "OVERDUE").await;
+    let acknowledged = world.acknowledged.load(Ordering::Relaxed);
+    eventually("increments without a Wolf", async || world.acknowledged.load(Ordering::Relaxed) > acknowledged + 100)
+        .await;
+    wolves[0] = Some(start(&database, "wolf", &CRON));
+    hear_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
+
+    world.stop.cancel();
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    process::succeed(&database, &["refresh"]);
+    let counts = counts(&connection).await;
+    let as_of = report_refresh::newest(&connection.readers).await.unwrap().unwrap().as_of.unwrap();
+    world.told_the_truth(&counts, as_of);
+    assert_eq!(report_rows(&connection).await, model::report(&counts));
+}
+
+/// What is asked before it is true: a load balancer that asks for readiness sends nothing to a process that stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_stops_says_so_first() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    database.migrate().await.close().await.unwrap();
+    let mut server = start(&database, "increments,reports", &["--shutdown-delay-ms", "60000"]);
+    assert_eq!(ready(&server).await.0, 200);
+    server.signal("TERM");
+    eventually("it to say so", async || ready(&server).await == (503, "stopping\n".to_owned())).await;
+    assert_eq!(status(&server, "/health/live").await, 200);
+    assert!(server.data(RECORD, json!({})).await.is_ok(), "who has not heard of it is answered");
+    // A second signal: now.
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0), "nothing was cut short");
+}
+
+/// What holds a refresh up holds up the end of a process for so long only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_takes_a_bounded_time() {
+    let database = TestDatabase::create(Rung::Table).await;
+    let connection = database.migrate().await;
+    let mut holder: PgConnection = cluster::connect(&database.url).await;
+    for how in ["too long", "a second signal"] {
+        let timeout_ms = if how == "too long" { "700" } else { "600000" };
+        let mut command = process::analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
+        command.args(["--shutdown-timeout-ms", timeout_ms, "--refresh-cron", "* * * * * *"]).stderr(Stdio::piped());
+        let mut server = Server::of(command);
+        holder.execute("BEGIN").await.unwrap();
+        holder.execute("LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
+        server.data(RECORD, json!({})).await.unwrap();
+        eventually("the refresh to be under way", async || {
+            let newest = report_refresh::newest(&connection.readers).await.unwrap();
+            newest.is_some_and(|row| row.finished_at.is_none())
+        })
+        .await;
+        server.signal("TERM");
+        let address = server.address.clone();
+        eventually("the server to take no more requests", async || std::net::TcpStream::connect(&address).is_err())
+            .await;
+        if how == "a second signal" {
+            assert!(server.child.try_wait().unwrap().is_none(), "it waits");
+            server.signal("INT");
+        }
+        assert_eq!(server.child.wait().unwrap().code(), Some(1), "{how}");
+        let mut said = String::new();
+        std::io::Read::read_to_string(server.child.stderr.as_mut().unwrap(), &mut said).unwrap();
+        assert!(said.contains("cut short while the Wolf was to end"), "{how}: {said}");
+        holder.execute("COMMIT").await.unwrap();
+        process::succeed(&database, &["refresh"]);
+        assert_eq!(report_rows(&connection).await, model::report(&counts(&connection).await), "nothing is half done");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_can_ask_for_its_health() {
+    let mut cluster = Cluster::start();
+    let database = TestDatabase::create_in(&cluster).await;
+    let connection = database.migrate().await;
+    let server = start(&database, "wolf", &NEVER);
+    let ask = |arguments: &[&str]| {
+        let arguments = [&["healthcheck", "--listen", &server.address], arguments].concat();
+        let output = process::run(&database, &arguments);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(ask(&[]), (0, "ready\n".to_owned()));
+    assert_eq!(ask(&["--live"]), (0, "live\n".to_owned()));
+
+    migration::down(&connection.wolf).await.unwrap();
+    eventually("tables to be missed", async || ask(&[]).0 == 1).await;
+    let said = ask(&[]).1;
+    assert!(said.contains("not ready: the database lacks migrations"), "{said}");
+    migration::up(&connection.wolf).await.unwrap();
+    eventually("the tables to be found", async || ask(&[]).0 == 0).await;
+    connection.close().await.unwrap();
+
+    cluster.stop_immediately();
+    eventually("the database to be missed", async || ask(&[]).0 == 1).await;
+    assert_eq!(ask(&["--live"]).0, 0, "it lives all the same");
+    cluster.start_again();
+    eventually("the database to be found", async || ask(&[]).0 == 0).await;
+
+    let nobody = process::run(&database, &["healthcheck", "--listen", "127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    // Where it listens on all addresses, its own machine is asked.
+    let (_, port) = server.address.rsplit_once(':').unwrap();
+    let anywhere = process::run(&database, &["healthcheck", "--listen", &format!("0.0.0.0:{port}")]);
+    assert_eq!(anywhere.status.code(), Some(0));
+}
+
+/// A process without GraphQL has nothing to protect: it may listen anywhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wolf_needs_no_tokens() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start_at(&database, "0.0.0.0:0", &["--services", "wolf"]);
+    let (_, port) = server.address.rsplit_once(':').unwrap();
+    let live = server.client.get(format!("http://127.0.0.1:{port}/health/live")).send().await.unwrap();
+    assert_eq!(live.status(), 200);
+    let output = process::run(&database, &["--listen", "0.0.0.0:0", "--services", "increments"]);
+    assert_eq!(output.status.code(), Some(2));
+    for wrong in ["", "wolves", "increments,"] {
+        assert_eq!(process::run(&database, &["--services", wrong]).status.code(), Some(2), "{wrong:?}");
+    }
+}
