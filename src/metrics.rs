@@ -31,11 +31,8 @@ impl Metrics {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).context("metrics are collected already")?;
-        describe_gauge!(BUILD_INFO, "1, labelled with the program's version.");
-        describe_gauge!(
-            CONNECTIONS,
-            "Open connections to the database, by what they are for; what a committer keeps for itself is in no pool."
-        );
+        describe_gauge!(BUILD_INFO, "Always 1; the label is the version of the program.");
+        describe_gauge!(CONNECTIONS, "Connections that a pool has open, by whether they are in use.");
         describe_gauge!(CONNECTIONS_MAX, "Connections that a pool may have open.");
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
         Ok(Self(handle))

@@ -50,13 +50,13 @@ impl Commits {
     pub(crate) fn new() -> Self {
         describe_counter!(
             INCREMENTS_RECORDED,
-            "Increments that were committed; those that a retry sent again are not counted again."
+            "Increments that were committed. What a retry sends again is not counted again."
         );
         describe_counter!(VIEWS_RECORDED, "Views of these increments.");
         describe_histogram!(COMMIT_INCREMENTS, "Increments that were committed together.");
-        describe_histogram!(COMMIT_DURATION, "Time of a commit with its tries.");
-        describe_gauge!(QUEUE, "Increments that wait for their commit to be done.");
-        describe_gauge!(QUEUE_MAX, "Increments that may wait; more are refused as OVERLOADED.");
+        describe_histogram!(COMMIT_DURATION, "Time of a commit, with its tries.");
+        describe_gauge!(QUEUE, "Increments that are accepted and not committed yet.");
+        describe_gauge!(QUEUE_MAX, "So many increments may be in the queue; more are refused.");
         Self {
             increments: counter!(INCREMENTS_RECORDED),
             views: counter!(VIEWS_RECORDED),
@@ -88,7 +88,7 @@ pub(crate) fn observe_queue(waiting: usize, capacity: usize) {
 pub(crate) fn describe_cache() {
     describe_counter!(
         CACHE_REQUESTS,
-        "Parts of reports that were asked for: a hit was answered from memory, a miss had to be computed."
+        "Parts of reports that were asked for: a hit was in memory, a miss waited for a computation."
     );
     describe_gauge!(CACHE_BYTES, "Memory that the kept answers take, about.");
 }
@@ -100,8 +100,11 @@ pub(crate) fn observe_cache(figures: CacheFigures) {
 }
 
 pub(crate) fn describe_freshness() {
-    describe_gauge!(REPORT_AGE, "How long ago the report's asOf was; NaN before the first refresh.");
-    describe_gauge!(REPORT_AS_OF, "The report's asOf, in seconds since 1970; NaN before the first refresh.");
+    describe_gauge!(
+        REPORT_AGE,
+        "How long ago the asOf of the report was, by this machine's clock; NaN before the first refresh."
+    );
+    describe_gauge!(REPORT_AS_OF, "The asOf of the report, in seconds since 1970; NaN before the first refresh.");
 }
 
 /// By what is known, if anything is.
@@ -125,14 +128,14 @@ impl Operations {
     pub(crate) fn new() -> Self {
         describe_histogram!(
             OPERATION_DURATION,
-            "Time of a query or mutation, from when it was read to when it was answered."
+            "Time from when a query or mutation was read to when its answer was there."
         );
-        describe_counter!(NOT_MODIFIED, "Queries that were answered by 304: the client had the answer already.");
-        describe_counter!(ERRORS, "Errors that clients were told.");
+        describe_counter!(NOT_MODIFIED, "Queries answered by 304: the client had the answer already.");
         describe_counter!(
-            RATE_LIMITED,
-            "Requests and operations that were refused because their token or address sent too many."
+            ERRORS,
+            "Errors that were answered, by their code. What many subscribers are told at once counts once."
         );
+        describe_counter!(RATE_LIMITED, "Requests and operations of tokens and addresses that sent too many.");
         describe_gauge!(SUBSCRIBERS, "Sockets and event streams that are open.");
         for code in Code::ALL {
             errors(code).increment(0);

@@ -1,6 +1,9 @@
 //! What is measured of refreshes. A process that has installed no recorder measures nothing.
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use entity::{Database, stale_hour};
 use metrics::{
@@ -8,6 +11,7 @@ use metrics::{
 };
 use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait, QuerySelect};
 use tokio::{sync::Mutex, time::timeout};
+use tracing::warn;
 
 const REFRESH_DURATION: &str = "analytics_refresh_duration_seconds";
 const ROWS_CHANGED: &str = "analytics_report_rows_changed_total";
@@ -35,7 +39,10 @@ pub(crate) struct Refreshes {
 
 impl Refreshes {
     pub(crate) fn new() -> Self {
-        describe_histogram!(REFRESH_DURATION, "Time of a refresh; where another process refreshes there is none.");
+        describe_histogram!(
+            REFRESH_DURATION,
+            "Time of a refresh. To stand by while another process refreshes is none."
+        );
         describe_counter!(ROWS_CHANGED, "Rows of the report that refreshes changed.");
         Self {
             succeeded: histogram!(REFRESH_DURATION, "outcome" => "succeeded"),
@@ -68,7 +75,7 @@ impl StaleHours {
     pub fn new(database: &Database) -> Self {
         describe_gauge!(
             STALE_HOURS,
-            "Hours whose counts are not in the report yet; NaN while the database does not say."
+            "Hours that have counts which are not in the report yet; NaN while the database does not say."
         );
         Self { db: database.readers.clone(), gauge: gauge!(STALE_HOURS), counted_at: Mutex::default() }
     }
@@ -84,8 +91,18 @@ impl StaleHours {
             .columns([stale_hour::Column::Date, stale_hour::Column::Hour])
             .distinct()
             .count(&self.db);
-        let hours = timeout(ANSWER_MAX, hours).await.ok().and_then(Result::ok);
-        self.gauge.set(hours.map_or(f64::NAN, |hours| hours as f64));
+        let hours = match timeout(ANSWER_MAX, hours).await {
+            Ok(Ok(hours)) => hours as f64,
+            Ok(Err(error)) => {
+                warn!(error = &error as &dyn Error, "the stale hours can't be counted");
+                f64::NAN
+            }
+            Err(_elapsed) => {
+                warn!("the stale hours can't be counted: the database does not answer");
+                f64::NAN
+            }
+        };
+        self.gauge.set(hours);
         *counted_at = Some(Instant::now());
     }
 }
