@@ -192,16 +192,19 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
     for _ in 0..2 {
         server.data(RECORD, input.clone()).await.unwrap();
     }
+    // Into an hour that is stale already.
+    let again = json!({ "input": { "increments": [{ "page": "/c", "at": "2026-03-01T01:59:59Z" }] } });
+    server.data(RECORD, again).await.unwrap();
     let stale = |scrape: &Scrape| scrape.get("analytics_stale_hours") == 2.0;
     let recorded = Scrape::until(&server, "two stale hours", stale).await;
     let expected = [
-        ("analytics_increments_recorded_total", 3.0),
-        ("analytics_views_recorded_total", 10.0),
-        ("analytics_commit_increments_count", 2.0),
-        // The second time, too, though they were not counted again.
-        ("analytics_commit_increments_sum", 6.0),
-        (r#"analytics_commit_duration_seconds_count{outcome="committed"}"#, 2.0),
-        (r#"analytics_operation_duration_seconds_count{kind="mutation"}"#, 2.0),
+        ("analytics_increments_recorded_total", 4.0),
+        ("analytics_views_recorded_total", 11.0),
+        ("analytics_commit_increments_count", 3.0),
+        // Those that were not counted again are in it.
+        ("analytics_commit_increments_sum", 7.0),
+        (r#"analytics_commit_duration_seconds_count{outcome="committed"}"#, 3.0),
+        (r#"analytics_operation_duration_seconds_count{kind="mutation"}"#, 3.0),
         ("analytics_stale_hours", 2.0),
     ];
     assert_eq!(recorded.moved_since(&before), BTreeMap::from(expected));
@@ -219,7 +222,7 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
 
     for hits in [0.0, 1.0] {
         let before = Scrape::of(&server).await;
-        assert_eq!(server.data(REPORT, Value::Null).await.unwrap()["report"]["totals"]["views"], 10);
+        assert_eq!(server.data(REPORT, Value::Null).await.unwrap()["report"]["totals"]["views"], 11);
         let mut expected = BTreeMap::from([(r#"analytics_operation_duration_seconds_count{kind="query"}"#, 1.0)]);
         let result = if hits > 0.0 { "hit" } else { "miss" };
         let series = format!("analytics_cache_requests_total{{result=\"{result}\"}}");
