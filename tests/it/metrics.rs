@@ -140,7 +140,7 @@ async fn a_process_exposes_what_its_services_do() {
     for (service, has, lacks) in [
         ("increments", "analytics_commit_increments", "analytics_cache_bytes"),
         ("reports", "analytics_report_age_seconds", "analytics_queue_increments"),
-        ("wolf", "analytics_stale_hours", "analytics_errors_total"),
+        ("wolf", "analytics_stale_hour_backlog", "analytics_errors_total"),
     ] {
         let server = Server::start(&database, &["--services", service]);
         let exposed = Scrape::of(&server).await.metrics;
@@ -195,7 +195,7 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
     // Into an hour that is stale already.
     let again = json!({ "input": { "increments": [{ "page": "/c", "at": "2026-03-01T01:59:59Z" }] } });
     server.data(RECORD, again).await.unwrap();
-    let stale = |scrape: &Scrape| scrape.get("analytics_stale_hours") == 2.0;
+    let stale = |scrape: &Scrape| scrape.get("analytics_stale_hour_backlog") == 2.0;
     let recorded = Scrape::until(&server, "two stale hours", stale).await;
     let expected = [
         ("analytics_increments_recorded_total", 4.0),
@@ -205,7 +205,7 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
         ("analytics_commit_increments_sum", 7.0),
         (r#"analytics_commit_duration_seconds_count{outcome="committed"}"#, 3.0),
         (r#"analytics_operation_duration_seconds_count{kind="mutation"}"#, 3.0),
-        ("analytics_stale_hours", 2.0),
+        ("analytics_stale_hour_backlog", 2.0),
     ];
     assert_eq!(recorded.moved_since(&before), BTreeMap::from(expected));
 
@@ -213,7 +213,8 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
     drop(server);
     let server = Server::start(&database, &ARGUMENTS);
     Scrape::refreshed(&server).await;
-    let refreshed = Scrape::until(&server, "no stale hours", |scrape| scrape.get("analytics_stale_hours") == 0.0).await;
+    let refreshed =
+        Scrape::until(&server, "no stale hours", |scrape| scrape.get("analytics_stale_hour_backlog") == 0.0).await;
     let rows = report_rows(&database.connect().await).await.len();
     assert!(rows > 0);
     assert_eq!(refreshed.get("analytics_report_rows_changed_total"), rows as f64);
@@ -394,7 +395,7 @@ async fn what_waits_and_what_fails_is_seen(rung: Rung) {
     let server = Server::start(&database, &arguments);
     let failed = r#"analytics_refresh_duration_seconds_count{outcome="failed"}"#;
     let after = Scrape::until(&server, "the refresh to fail", |scrape| scrape.get(failed) == 1.0).await;
-    assert!(after.get("analytics_stale_hours").is_nan());
+    assert!(after.get("analytics_stale_hour_backlog").is_nan());
     assert_eq!(after.get(r#"analytics_refresh_duration_seconds_count{outcome="succeeded"}"#), 0.0);
 }
 

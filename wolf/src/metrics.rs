@@ -15,7 +15,7 @@ use tracing::warn;
 
 const REFRESH_DURATION: &str = "analytics_refresh_duration_seconds";
 const ROWS_CHANGED: &str = "analytics_report_rows_changed_total";
-const STALE_HOURS: &str = "analytics_stale_hours";
+const STALE_HOURS: &str = "analytics_stale_hour_backlog";
 
 /// Each histogram with the upper bounds of its buckets: a refresh that finds nothing takes milliseconds, one of a large
 /// view minutes.
