@@ -5,6 +5,7 @@ mod database;
 mod healthcheck;
 mod import;
 mod maintenance;
+mod metrics;
 mod roles;
 mod serve;
 mod terminal;

@@ -19,11 +19,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use wolf::Maintenance;
+use wolf::{Maintenance, StaleHours};
 
 use crate::{
     cli::{ServeSettings, Service},
-    database, terminal,
+    database,
+    metrics::Metrics,
+    terminal,
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -41,6 +43,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let listen = serve.http.listen;
     let access = if answers_graphql { Access::new(&serve.http.access, listen)? } else { Access::nobody() };
     let mut signals = Signals::new()?;
+    let metrics = Metrics::collect()?;
     let database = database::open(settings, serve.migrate).await?;
     let wolf = match runs(Service::Wolf) {
         true => Some((
@@ -53,6 +56,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     terminal::print(&welcome(&listener.local_addr()?.to_string(), &database.url.to_string(), &serve.services));
 
     let readiness = database::readiness(&database);
+    let exposition = Some(metrics.exposition(&database, wolf.is_some().then(|| StaleHours::new(&database))));
     let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &serve.recorder)).unzip();
     let (feed, tail) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
     let reports = feed.map(|feed| {
@@ -63,7 +67,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     // In the order of stopping.
     let mut parts = Vec::new();
     let reader = reports.as_ref().map(|reports| reports.reader.clone());
-    let (services, http) = (Services { recorder, reports, readiness: readiness.clone() }, serve.http);
+    let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), exposition }, serve.http);
     parts.push(Part::start("HTTP", |stop| async move {
         http::serve(listener, services, access, &http, stop).await?;
         if let Some(reader) = reader {
@@ -90,6 +94,11 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
             Ok(())
         }));
     }
+
+    parts.push(Part::start("the metrics", |stop| async move {
+        metrics.sum(stop).await;
+        Ok(())
+    }));
 
     let failed = tokio::select! {
         () = signals.next() => {

@@ -20,7 +20,7 @@ pub(crate) fn log(settings: &LogSettings) {
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }
 

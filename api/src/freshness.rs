@@ -24,6 +24,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::metrics;
+
 /// How often SQLite, which notifies nobody, is asked.
 const SQLITE_POLL: Duration = Duration::from_millis(250);
 /// How often PostgreSQL is asked even if nothing was heard: what a lost notification costs at most.
@@ -190,6 +192,7 @@ impl FreshnessFeed {
     /// A feed of `database`, and what has to run for it to have news.
     #[must_use]
     pub fn new(database: &Database) -> (Self, FreshnessTail) {
+        metrics::describe_freshness();
         let board = Board { deaf: database.kind == DatabaseKind::Postgres, ..Board::default() };
         let feed = Self { db: database.readers.clone(), kind: database.kind, board: watch::Sender::new(board) };
         (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
@@ -215,6 +218,11 @@ impl FreshnessFeed {
         let board = self.board.borrow();
         let recent = board.read_at.is_some_and(|read_at| read_at.elapsed() < poll(self.kind) * POLLS_MISSED_MAX);
         board.news.as_ref().filter(|_| recent && !board.deaf).map(|news| news.freshness.clone())
+    }
+
+    /// Tells the metrics how old the report is.
+    pub(crate) fn observe(&self) {
+        metrics::observe_freshness(self.board.borrow().news.as_ref().map(|news| &news.freshness));
     }
 
     /// The current value, then one on every change. Who is slow skips to the newest.

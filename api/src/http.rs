@@ -13,6 +13,7 @@ mod graphql;
 mod health;
 mod kept;
 mod listener;
+mod metrics;
 mod operation;
 mod prepared;
 mod subscribers;
@@ -32,13 +33,17 @@ use self::{
     broadcast::Broadcasts,
     kept::KeptAnswers,
     listener::BoundedListener,
+    metrics::Metrics,
     subscribers::Places,
 };
 pub use self::{
     health::{NotReady, Readiness},
+    metrics::Exposition,
     subscribers::Patience,
 };
-use crate::{freshness::FreshnessFeed, increments::Recorder, reports::ReportReader, schema::AnalyticsSchema};
+use crate::{
+    freshness::FreshnessFeed, increments::Recorder, metrics::Operations, reports::ReportReader, schema::AnalyticsSchema,
+};
 use body::BodyRoom;
 use prepared::PreparedMutations;
 
@@ -89,6 +94,8 @@ pub struct Services {
     pub reports: Option<Reports>,
     /// For those who ask whether this process can do its work.
     pub readiness: Readiness,
+    /// For those who watch what it does; without it nobody can.
+    pub exposition: Option<Exposition>,
 }
 
 /// What reports are read with.
@@ -108,6 +115,7 @@ struct App {
     prepared: Arc<PreparedMutations>,
     feed: Option<FreshnessFeed>,
     kept: KeptAnswers,
+    operations: Arc<Operations>,
     access: Access,
     request_max: Duration,
     body_bytes_max: usize,
@@ -134,28 +142,38 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { recorder, reports, readiness } = services;
+    let Services { recorder, reports, readiness, exposition } = services;
     let tasks = TaskTracker::new();
+    let places = Places::new(settings.subscriber_connections, settings.subscriber_connections_each);
+    let kept = KeptAnswers::new(settings.kept_answers_bytes);
+    let metrics = exposition.map(|exposition| Metrics {
+        exposition,
+        recorder: recorder.clone(),
+        reports: reports.clone(),
+        places: places.clone(),
+        kept: kept.clone(),
+    });
     let feed = reports.as_ref().map(|reports| reports.feed.clone());
     let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
         schema,
         recorder,
         prepared: Arc::new(PreparedMutations::new()),
         feed,
-        kept: KeptAnswers::new(settings.kept_answers_bytes),
+        kept,
+        operations: Arc::new(Operations::new()),
         access,
         request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         stop: stop.clone(),
         tasks: tasks.clone(),
-        places: Places::new(settings.subscriber_connections, settings.subscriber_connections_each),
+        places,
         broadcasts: Broadcasts::default(),
         patience: settings.patience,
         program: entity_tag::program(),
     });
     let listener = BoundedListener::new(listener, settings.connections);
-    let service = router(app, readiness).into_make_service_with_connect_info::<Peer>();
+    let service = router(app, readiness, metrics).into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
@@ -173,14 +191,17 @@ pub async fn serve(
     })
 }
 
-fn router(app: Option<App>, readiness: Readiness) -> Router {
-    let health = Router::new()
+fn router(app: Option<App>, readiness: Readiness, metrics: Option<Metrics>) -> Router {
+    let mut router = Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .with_state(readiness);
+    if let Some(metrics) = metrics {
+        router = router.route("/metrics", get(metrics::expose).with_state(metrics));
+    }
     match app {
-        Some(app) => health.merge(graphql_router(app)),
-        None => health,
+        Some(app) => router.merge(graphql_router(app)),
+        None => router,
     }
 }
 

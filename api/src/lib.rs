@@ -6,5 +6,6 @@
 pub mod freshness;
 pub mod http;
 pub mod increments;
+pub mod metrics;
 pub mod reports;
 pub mod schema;

@@ -17,7 +17,7 @@ use async_graphql::{
 use futures_util::stream::BoxStream;
 
 use crate::{http::Reports, increments::Recorder};
-pub(crate) use errors::{Code, code_of, error};
+pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
 pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
 use mutation::Mutation;
 pub(crate) use mutation::{

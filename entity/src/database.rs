@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use sea_orm::{DatabaseConnection, DbBackend};
 use sqlx::{
-    Connection, Postgres, Sqlite,
+    Connection, Pool, Postgres, Sqlite,
     pool::PoolOptions,
     postgres::{PgConnectOptions, PgConnection},
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
@@ -228,6 +228,22 @@ impl Database {
         Ok(Self { kind, readers, writers, wolf, url })
     }
 
+    /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
+    /// out of it and keeps it.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolUse> {
+        match self.kind {
+            DatabaseKind::Postgres => {
+                let pool = |name, db: &DatabaseConnection| PoolUse::of(name, db.get_postgres_connection_pool());
+                vec![pool("queries", &self.readers), pool("wolf", &self.wolf)]
+            }
+            DatabaseKind::Sqlite => {
+                let pool = |name, db: &DatabaseConnection| PoolUse::of(name, db.get_sqlite_connection_pool());
+                vec![pool("queries", &self.readers), pool("writer", &self.writers)]
+            }
+        }
+    }
+
     /// Closes every pool; on SQLite the last process to do so folds the write-ahead log into the file.
     ///
     /// # Errors
@@ -236,6 +252,26 @@ impl Database {
         self.readers.close().await?;
         self.writers.close().await?;
         self.wolf.close().await
+    }
+}
+
+/// How a pool is used.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// What its connections are for.
+    pub name: &'static str,
+    /// Connections that are open.
+    pub open: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// Connections that may be open.
+    pub max: u32,
+}
+
+impl PoolUse {
+    fn of<DB: sqlx::Database>(name: &'static str, pool: &Pool<DB>) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Self { name, open: pool.size(), idle, max: pool.options().get_max_connections() }
     }
 }
 

@@ -280,6 +280,7 @@ pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &Freshn
         recorder: Some(recorder.clone()),
         reports: Some(Reports { reader: reader.clone(), feed: feed.clone() }),
         readiness: Readiness::new(|| Box::pin(async { Ok(()) })),
+        exposition: None,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const MESSAGE_MAX: Duration = Duration::from_secs(60);
 const FRESHNESS: &str = "subscription { freshness { refreshId status } }";
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     /// Before anything is said.
@@ -36,18 +36,18 @@ impl Socket {
         Ok(Self(connect_async(request).await?.0))
     }
 
-    async fn acknowledged(address: &str) -> Self {
+    pub(crate) async fn acknowledged(address: &str) -> Self {
         let mut socket = Self::open(address).await.unwrap();
         socket.say(&json!({ "type": "connection_init" })).await;
         assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
         socket
     }
 
-    async fn say(&mut self, message: &Value) {
+    pub(crate) async fn say(&mut self, message: &Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn subscribe(&mut self, id: &str, query: &str) {
+    pub(crate) async fn subscribe(&mut self, id: &str, query: &str) {
         self.say(&json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
     }
 
@@ -56,7 +56,7 @@ impl Socket {
     }
 
     /// The next message; fails when the socket is closed instead.
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             match self.frame().await.expect("the connection has ended").unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),

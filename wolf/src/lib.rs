@@ -11,6 +11,7 @@ mod history;
 mod maintenance;
 mod marks;
 mod merge;
+mod metrics;
 mod old_hours;
 mod rebuild;
 mod refresh;
@@ -23,6 +24,7 @@ mod worker;
 
 pub use error::WolfError;
 pub use maintenance::Maintenance;
+pub use metrics::{HISTOGRAMS, StaleHours};
 pub use refresh::{Outcome, Refreshed, Refresher};
 pub use report_kind::ReportKind;
 pub use schedule::{Schedule, ScheduleError};

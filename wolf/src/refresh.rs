@@ -15,6 +15,7 @@ use crate::{
     error::{During, WolfError},
     history::{self, Content, End, Run},
     marks, merge,
+    metrics::Refreshes,
     rebuild::{Source, rebuild},
     report_kind::ReportKind,
     schedule::Schedule,
@@ -35,6 +36,7 @@ const ANALYZE_ROWS_MIN: i64 = 50_000;
 pub struct Refresher {
     turns: Turns,
     view_limit: Option<TimeDelta>,
+    refreshes: Refreshes,
 }
 
 /// What became of a refresh that did not fail.
@@ -72,7 +74,7 @@ impl Refresher {
     /// For the report of `database`.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { turns: Turns::new(database), view_limit: None }
+        Self { turns: Turns::new(database), view_limit: None, refreshes: Refreshes::new() }
     }
 
     /// Turns a materialized view into a table when its refresh takes longer than `limit`.
@@ -152,14 +154,29 @@ impl Refresher {
     /// [`WolfError::Database`]; the failure is recorded in `report_refreshes` if the database can still be
     /// written to, and what had been merged by then stays merged.
     pub async fn refresh(&self, turn: Turn, schedule: Option<&Schedule>) -> Result<Outcome, WolfError> {
-        let mut run = Run::new(&self.turns.db, schedule).await.during("read the database's clock")?;
-        let result = self.run(turn, &mut run).await;
-        self.record_failure(&run, &result).await;
+        let begun = Instant::now();
+        let result = self.refresh_or_record_failure(turn, schedule).await;
+        match &result {
+            Ok((_, Outcome::Refreshed(done))) => self.refreshes.succeeded(done.rows_changed, begun.elapsed()),
+            Ok((_, Outcome::Standby)) => {}
+            Err(_) => self.refreshes.failed(begun.elapsed()),
+        }
         let (kind, outcome) = result?;
         if let Outcome::Refreshed(done) = outcome {
             self.follow_up(kind, done).await?;
         }
         Ok(outcome)
+    }
+
+    async fn refresh_or_record_failure(
+        &self,
+        turn: Turn,
+        schedule: Option<&Schedule>,
+    ) -> Result<(ReportKind, Outcome), WolfError> {
+        let mut run = Run::new(&self.turns.db, schedule).await.during("read the database's clock")?;
+        let result = self.run(turn, &mut run).await;
+        self.record_failure(&run, &result).await;
+        result
     }
 
     async fn record_failure<T>(&self, run: &Run<'_>, result: &Result<T, WolfError>) {

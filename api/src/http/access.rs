@@ -28,7 +28,7 @@ pub use self::{
     token::{Token, TokenError},
 };
 use super::{App, graphql::Refusal};
-use crate::{increments::BackDating, schema::Code};
+use crate::{increments::BackDating, metrics, schema::Code};
 
 /// What a token is sent as.
 const BEARER: &str = "Bearer";
@@ -148,7 +148,11 @@ impl Caller {
 
     /// Counts one thing that is asked for; the error says that there were too many.
     pub(super) fn hurries(&self) -> Result<(), Denied> {
-        self.access.0.rate.as_ref().map_or(Ok(()), |rate| rate.check(self.who)).map_err(Denied::TooOften)
+        let Some(rate) = &self.access.0.rate else { return Ok(()) };
+        rate.check(self.who).map_err(|seconds| {
+            metrics::rate_limited().increment(1);
+            Denied::TooOften(seconds)
+        })
     }
 
     pub(super) fn may(&self, scope: Scope) -> Result<(), Denied> {

@@ -28,6 +28,7 @@ use super::{
     event_stream,
     operation::{self, Operation, Permitted, Said},
     prepared::PreparedMutation,
+    subscribers::Subscriber,
     websocket,
 };
 use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload};
@@ -126,6 +127,7 @@ pub(super) async fn get(
         let tagger = Some(tagger).filter(|_| entity_tag::is_tagged(&mut operation));
         let operation = operation.permitted(&caller)?;
         if let Some(tag) = not_modified(&app, tagger.as_ref(), &known).await {
+            app.operations.not_modified.increment(1);
             return Ok((StatusCode::NOT_MODIFIED, validators(&tag)).into_response());
         }
         let tagged = tagger.map(|tagger| Tagged { tagger, is_told: true });
@@ -185,11 +187,13 @@ async fn record(
     prepared: &PreparedMutation,
     media: &'static str,
 ) -> Response {
-    match operation::in_time(app.request_max, recorded).await {
-        Ok(Ok(payload)) => respond(StatusCode::OK, media, &prepared.recorded(payload)),
-        Ok(Err(failure)) => respond(StatusCode::OK, media, &Answer::from_errors(vec![prepared.failed(failure)])),
-        Err(late) => respond(StatusCode::OK, media, &late),
-    }
+    let answer = match operation::in_time(app.request_max, &app.operations.mutations, recorded).await {
+        Ok(Ok(payload)) => return respond(StatusCode::OK, media, &prepared.recorded(payload)),
+        Ok(Err(failure)) => Answer::from_errors(vec![prepared.failed(failure)]),
+        Err(late) => late,
+    };
+    schema::count_errors(&answer.errors);
+    respond(StatusCode::OK, media, &answer)
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<body::Bytes, Refusal> {
@@ -288,6 +292,7 @@ async fn kept(app: &App, caller: &Caller, accepted: Accepted, tagger: &Tagger) -
         return None;
     }
     let (tag, answer) = app.kept.get(app, caller, tagger).await?;
+    app.operations.from_memory.increment(1);
     Some((tag, respond_with(StatusCode::OK, accepted.media, answer)))
 }
 
@@ -307,7 +312,7 @@ async fn answer(
 ) -> Response {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
-        return match app.places.take(caller.counted_by()) {
+        return match app.places.take(Subscriber::EventStream, caller.counted_by()) {
             Ok(place) => event_stream::respond(app, operation, place),
             Err(refusal) => refuse(refusal, accepted.media),
         };
@@ -359,6 +364,7 @@ fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
 }
 
 pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
+    refusal.code.count();
     let failure = operation::failure(refusal.code, refusal.message);
     let mut response = respond(refusal.status, media, &json!({ "errors": [failure] }));
     response.headers_mut().extend(refusal.hint);

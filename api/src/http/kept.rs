@@ -10,6 +10,7 @@ use super::{
     access::{Caller, Scope},
     entity_tag::Tagger,
 };
+use crate::metrics;
 
 /// Longer answers are not kept: one would take the place of many.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -36,6 +37,11 @@ impl KeptAnswers {
         let tag = tagger.tag(&app.feed.as_ref()?.known()?, clock::process_now())?;
         let answer = cache.get(&tag).await?;
         Some((tag, answer))
+    }
+
+    /// Tells the metrics how much is kept.
+    pub(super) fn observe(&self) {
+        metrics::observe_kept_answers(self.0.as_ref().map_or(0, Cache::weighted_size));
     }
 
     /// Keeps the answer that has this tag.

@@ -1,12 +1,17 @@
 //! One operation, however it came: read, judged, executed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_graphql::{
     Pos, Request, Response as Answer, ServerError,
     parser::types::{DocumentOperations, OperationType},
 };
 use futures_util::{Stream, StreamExt, stream};
+use metrics::Histogram;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
@@ -15,7 +20,7 @@ use super::{
     access::{Caller, Denied, Scope},
     document,
 };
-use crate::schema::{self, AnsweredFrom, Code, code_of, error};
+use crate::schema::{self, AnsweredFrom, Code, code_of, count_error, count_errors, error};
 
 /// A request whose query can be parsed, is not too much, and says what is to be executed.
 pub(super) struct Operation {
@@ -40,8 +45,12 @@ pub(super) enum Said {
 }
 
 impl Operation {
-    /// Reads the query. The error has its code.
-    pub(super) fn read(mut request: Request) -> Result<Self, ServerError> {
+    /// Reads the query. The error has its code, and is counted.
+    pub(super) fn read(request: Request) -> Result<Self, ServerError> {
+        Self::parse(request).map_err(count_error)
+    }
+
+    fn parse(mut request: Request) -> Result<Self, ServerError> {
         let too_much = |much: document::TooMuch| failure(Code::ValidationFailed, much.to_string());
         document::check_text(&request.query).map_err(too_much)?;
         let name = request.operation_name.clone();
@@ -103,18 +112,23 @@ impl Permitted {
     /// `from` is told what a query was answered from.
     pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = Said> + Send + use<> {
         let (request, schema, time) = (self.0.request, app.schema.clone(), app.request_max);
+        let operations = Arc::clone(&app.operations);
         match self.0.kind {
             OperationType::Subscription => {
                 let execute = move |request| said(schema::execute_stream(&schema, request)).boxed();
                 app.broadcasts.follow(request, &app.tasks, execute)
             }
             OperationType::Query => {
-                let answer = async move { schema::execute_query(&schema, request, &from).await };
-                said(stream::once(within(time, answer))).boxed()
+                let answer = async move {
+                    within(time, &operations.queries, schema::execute_query(&schema, request, &from)).await
+                };
+                said(stream::once(answer)).boxed()
             }
             OperationType::Mutation => {
-                let answer = async move { schema::execute_mutation(&schema, request).await };
-                said(stream::once(within(time, answer))).boxed()
+                let answer = async move {
+                    within(time, &operations.mutations, schema::execute_mutation(&schema, request)).await
+                };
+                said(stream::once(answer)).boxed()
             }
         }
     }
@@ -124,6 +138,7 @@ fn said(answers: impl Stream<Item = Answer>) -> impl Stream<Item = Said> {
     AssertUnwindSafe(answers).catch_unwind().map(|answer| {
         let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
         answer.errors.iter_mut().for_each(complete);
+        count_errors(&answer.errors);
         // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
         let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
         if executed { Said::Next(answer) } else { Said::Refused(answer.errors) }
@@ -131,13 +146,20 @@ fn said(answers: impl Stream<Item = Answer>) -> impl Stream<Item = Said> {
 }
 
 /// The answer, or after this time one that says that there is none. Dropped is then what goes when its client does.
-async fn within(time: Duration, answer: impl Future<Output = Answer>) -> Answer {
-    in_time(time, answer).await.unwrap_or_else(|late| late)
+async fn within(time: Duration, durations: &Histogram, answer: impl Future<Output = Answer>) -> Answer {
+    in_time(time, durations, answer).await.unwrap_or_else(|late| late)
 }
 
 /// The same for what is no answer yet.
-pub(super) async fn in_time<T>(time: Duration, answer: impl Future<Output = T>) -> Result<T, Answer> {
-    timeout(time, answer).await.map_err(|_elapsed| {
+pub(super) async fn in_time<T>(
+    time: Duration,
+    durations: &Histogram,
+    answer: impl Future<Output = T>,
+) -> Result<T, Answer> {
+    let begun = Instant::now();
+    let answer = timeout(time, answer).await;
+    durations.record(begun.elapsed());
+    answer.map_err(|_elapsed| {
         let message = format!("not done within {} ms; whether anything was recorded is not known", time.as_millis());
         Answer::from_errors(vec![failure(Code::Unavailable, message)])
     })

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{access::Network, graphql::Refusal};
-use crate::schema::Code;
+use crate::{metrics, schema::Code};
 
 /// How long those who subscribe are waited for.
 #[derive(Copy, Clone, Debug)]
@@ -47,6 +47,21 @@ pub(super) struct Places {
     count: u32,
     each: u32,
     taken: Taken,
+    /// Each place has its kind in its hands: so many there are.
+    kinds: Arc<Kinds>,
+}
+
+#[derive(Default)]
+struct Kinds {
+    socket: Arc<()>,
+    event_stream: Arc<()>,
+}
+
+/// Who takes a place.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Subscriber {
+    Socket,
+    EventStream,
 }
 
 /// How many places each client has, of those who have any.
@@ -56,6 +71,7 @@ type Taken = Arc<Mutex<HashMap<Network, u32>>>;
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
+    _kind: Arc<()>,
 }
 
 /// One of the places of a client.
@@ -68,17 +84,29 @@ impl Places {
     /// `count` in all, `each` of one client.
     pub(super) fn new(count: u32, each: u32) -> Self {
         let free = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
-        Self { free, count, each, taken: Arc::default() }
+        Self { free, count, each, taken: Arc::default(), kinds: Arc::default() }
     }
 
     /// A place for a client; for one that is not counted, only all are.
-    pub(super) fn take(&self, client: Option<Network>) -> Result<Place, Refusal> {
+    pub(super) fn take(&self, kind: Subscriber, client: Option<Network>) -> Result<Place, Refusal> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_taken| {
             let message = format!("{} sockets and streams are open, and there is no room for more", self.count);
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
         })?;
         let share = client.map(|client| self.share(client)).transpose()?;
-        Ok(Place { _permit: permit, _share: share })
+        let kind = match kind {
+            Subscriber::Socket => &self.kinds.socket,
+            Subscriber::EventStream => &self.kinds.event_stream,
+        };
+        Ok(Place { _permit: permit, _share: share, _kind: Arc::clone(kind) })
+    }
+
+    /// Tells the metrics how many places are taken.
+    pub(super) fn observe(&self) {
+        // One is its own.
+        let [sockets, event_streams] =
+            [&self.kinds.socket, &self.kinds.event_stream].map(|kind| Arc::strong_count(kind) - 1);
+        metrics::observe_subscribers(sockets, event_streams);
     }
 
     fn share(&self, client: Network) -> Result<Share, Refusal> {

@@ -29,9 +29,9 @@ use super::{
     access::{Caller, Denied},
     graphql::{Refusal, refuse},
     operation::{Operation, Permitted, Said, failure},
-    subscribers::{Patience, Place},
+    subscribers::{Patience, Place, Subscriber},
 };
-use crate::schema::{AnsweredFrom, Code};
+use crate::schema::{AnsweredFrom, Code, count_error};
 
 /// The protocol's name.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -57,7 +57,7 @@ pub(super) fn upgrade(
         let message = "the page's origin may not open a socket here";
         return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
     }
-    let place = match app.places.take(caller.counted_by()) {
+    let place = match app.places.take(Subscriber::Socket, caller.counted_by()) {
         Ok(place) => place,
         Err(refusal) => return refuse(refusal, JSON),
     };
@@ -216,7 +216,7 @@ impl<'a> Conversation<'a> {
             }
             Step::Overloaded { id } => {
                 let message = format!("a socket may have {OPERATIONS_MAX} operations under way; wait for some to end");
-                let payload = &[failure(Code::Overloaded, message)];
+                let payload = &[count_error(failure(Code::Overloaded, message))];
                 self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
             }
             Step::Stop { key } => {
@@ -313,6 +313,7 @@ impl Closing {
     }
 
     fn of_denied(denied: Denied) -> Self {
+        denied.code().count();
         Self::new(4403, format!("{}: {denied}", denied.code().as_str()))
     }
 
@@ -356,7 +357,7 @@ impl Run {
     }
 
     fn permitted(&self, request: Request) -> Result<Permitted, ServerError> {
-        let denied = |denied: Denied| failure(denied.code(), denied.to_string());
+        let denied = |denied: Denied| count_error(failure(denied.code(), denied.to_string()));
         self.caller.hurries().map_err(denied)?;
         Operation::read(request)?.permitted(&self.caller).map_err(denied)
     }

@@ -15,8 +15,9 @@ use tracing::{error, warn};
 use super::{
     increment::Request,
     known_pages::KnownPages,
-    store::{Committed, Outcome, Session, StoreError},
+    store::{Committed, Counted, Outcome, Session, StoreError},
 };
+use crate::metrics::{self, Commits};
 
 /// One transaction takes at most this many increments (and whole requests only).
 const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
@@ -77,6 +78,7 @@ pub enum RecordError {
 pub struct Recorder {
     queue: mpsc::Sender<Submission>,
     room: Arc<Semaphore>,
+    capacity: usize,
     timeout: Duration,
 }
 
@@ -88,6 +90,7 @@ pub struct Committer {
     known: KnownPages,
     committers: u32,
     timeout: Duration,
+    commits: Commits,
 }
 
 #[derive(Debug)]
@@ -115,8 +118,14 @@ impl Recorder {
             // SQLite has one writer.
             committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
             timeout,
+            commits: Commits::new(),
         };
-        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), timeout }, committer)
+        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), capacity, timeout }, committer)
+    }
+
+    /// Tells the metrics how much waits.
+    pub(crate) fn observe(&self) {
+        metrics::observe_queue(self.capacity - self.room.available_permits(), self.capacity);
     }
 
     /// Records `request`, all of it or nothing, and returns after the commit, or when the time for it is over. A caller
@@ -191,8 +200,18 @@ impl Committer {
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
             // What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will
             // find it.
+            let begun = Instant::now();
             let committed = timeout(self.timeout, self.commit_with_retries(session, &requests, last)).await;
-            match committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))) {
+            let committed =
+                committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
+            match &committed {
+                Ok(Committed { counted: Counted { increments, views, .. }, .. }) => {
+                    let size = requests.iter().map(|request| request.increments.len()).sum();
+                    self.commits.committed(size, *increments, *views, begun.elapsed());
+                }
+                Err(_) => self.commits.failed(begun.elapsed()),
+            }
+            match committed {
                 Err(StoreError::Refused(source)) if group.len() > 1 => {
                     warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
                     let rest = group.split_off(group.len().div_euclid(2));
@@ -226,7 +245,7 @@ impl Committer {
 fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
     match result {
         Ok(committed) => {
-            for (submission, outcome) in group.into_iter().zip(committed.outcomes) {
+            for (submission, outcome) in group.into_iter().zip(committed.counted.outcomes) {
                 let recorded_at = committed.recorded_at;
                 submission.answer(match outcome {
                     Outcome::Counted => Ok(Recorded { recorded_at, duplicate: false }),

@@ -55,8 +55,18 @@ pub(super) enum Outcome {
 pub(super) struct Committed {
     /// Read from the database's clock after the commit.
     pub(super) recorded_at: DateTime<Utc>,
+    pub(super) counted: Counted,
+}
+
+/// What a transaction comes to.
+#[derive(Debug)]
+pub(super) struct Counted {
     /// One for each request, in their order.
     pub(super) outcomes: Vec<Outcome>,
+    /// How many increments were counted.
+    pub(super) increments: usize,
+    /// The sum of their views.
+    pub(super) views: i64,
 }
 
 /// What one committer commits through, one transaction after the other.
@@ -170,7 +180,7 @@ async fn commit_postgres(
     let now = rows.and_then(|rows| rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| row.try_get(0)));
     let recorded_at = clock::recorded_at(now.map_err(StoreError::of_commit)?);
     known.learn(written.pages);
-    Ok(Committed { recorded_at, outcomes: written.outcomes })
+    Ok(Committed { recorded_at, counted: written.counted })
 }
 
 async fn commit_sqlite(
@@ -184,12 +194,12 @@ async fn commit_sqlite(
     let written = write(&mut *transaction, requests, known).await?;
     transaction.commit().await?;
     known.learn(written.pages);
-    Ok(Committed { recorded_at: clock::recorded_at(clock::process_now()), outcomes: written.outcomes })
+    Ok(Committed { recorded_at: clock::recorded_at(clock::process_now()), counted: written.counted })
 }
 
 /// What a transaction has written, once it is committed.
 struct Written<'a> {
-    outcomes: Vec<Outcome>,
+    counted: Counted,
     pages: Vec<(&'a str, Option<&'a Title>)>,
 }
 
@@ -201,7 +211,9 @@ async fn write<'a, S: Statements>(
     let now = clock::process_now();
     let outcomes = claim(statements, requests, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
-    let batch = Batch::new(counted.flat_map(|(request, _)| &request.increments));
+    let counted: Vec<_> = counted.map(|(request, _)| &request.increments).collect();
+    let increments = counted.iter().map(|increments| increments.len()).sum();
+    let batch = Batch::new(counted.into_iter().flatten());
     let mut pages = batch.pages;
     known.retain_unknown(&mut pages);
     if !pages.is_empty() {
@@ -216,7 +228,8 @@ async fn write<'a, S: Statements>(
         statements.add_views(&batch.counts, now).await?;
         statements.mark_hours(&batch.hours).await?;
     }
-    Ok(Written { outcomes, pages })
+    let views = batch.counts.iter().map(|(_, _, views)| views).sum();
+    Ok(Written { counted: Counted { outcomes, increments, views }, pages })
 }
 
 /// Which requests count. Keys come first: until a key is claimed nobody knows whether its counts may be written.

@@ -11,7 +11,10 @@ use super::{
     interval::IntervalError,
     snapshot::Snapshot,
 };
-use crate::freshness::{Changes, Freshness, FreshnessFeed};
+use crate::{
+    freshness::{Changes, Freshness, FreshnessFeed},
+    metrics,
+};
 
 /// What can be set about reports.
 #[derive(Args, Clone, Debug)]
@@ -48,6 +51,7 @@ impl ReportReader {
     /// A reader of `database`'s report, whose changes `feed` tells of.
     #[must_use]
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
+        metrics::describe_cache();
         Self {
             db: database.readers.clone(),
             feed,
@@ -111,6 +115,11 @@ impl ReportReader {
     #[must_use]
     pub fn cache_figures(&self) -> CacheFigures {
         self.cache.figures()
+    }
+
+    /// Tells the metrics what the cache has done and holds.
+    pub(crate) fn observe(&self) {
+        metrics::observe_cache(self.cache_figures());
     }
 
     /// Waits for the computations that run, once nobody asks any more.

@@ -9,6 +9,7 @@ use sea_orm::DbErr;
 use super::execution::Moved;
 use crate::{
     increments::{Invalid, RecordError},
+    metrics,
     reports::ReportError,
 };
 
@@ -27,6 +28,18 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::BadUserInput,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::PayloadTooLarge,
+        Self::ParseFailed,
+        Self::ValidationFailed,
+        Self::Internal,
+    ];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::BadUserInput => "BAD_USER_INPUT",
@@ -45,6 +58,11 @@ impl Code {
     pub(crate) fn is_retryable(self) -> bool {
         matches!(self, Self::Overloaded | Self::Unavailable)
     }
+
+    /// Counts an error that somebody is told.
+    pub(crate) fn count(self) {
+        metrics::errors(self).increment(1);
+    }
 }
 
 /// An error with its code.
@@ -61,6 +79,19 @@ pub(crate) fn code_of(error: &ServerError) -> Option<&str> {
         Value::String(code) => Some(code),
         _ => None,
     }
+}
+
+/// Counts errors that somebody is told; all have their codes.
+pub(crate) fn count_errors(errors: &[ServerError]) {
+    for told in errors.iter().filter_map(code_of) {
+        Code::ALL.into_iter().filter(|code| code.as_str() == told).for_each(Code::count);
+    }
+}
+
+/// The same of one.
+pub(crate) fn count_error(error: ServerError) -> ServerError {
+    count_errors(std::slice::from_ref(&error));
+    error
 }
 
 /// What the log says, and the wire does not.

@@ -1,0 +1,175 @@
+//! What is measured of this crate's parts.
+//!
+//! A part describes its metrics when it is made, so a process exposes those of the parts that it has. Figures that stand
+//! somewhere anyway are read when somebody asks for the metrics, and not before. A process that has installed no recorder
+//! measures nothing.
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::{freshness::Freshness, reports::CacheFigures, schema::Code};
+
+const INCREMENTS_RECORDED: &str = "analytics_increments_recorded_total";
+const VIEWS_RECORDED: &str = "analytics_views_recorded_total";
+const COMMIT_INCREMENTS: &str = "analytics_commit_increments";
+const COMMIT_DURATION: &str = "analytics_commit_duration_seconds";
+const QUEUE: &str = "analytics_queue_increments";
+const QUEUE_MAX: &str = "analytics_queue_max_increments";
+const CACHE_REQUESTS: &str = "analytics_cache_requests_total";
+const CACHE_BYTES: &str = "analytics_cache_bytes";
+const REPORT_AGE: &str = "analytics_report_age_seconds";
+const REPORT_AS_OF: &str = "analytics_report_as_of_timestamp_seconds";
+const OPERATION_DURATION: &str = "analytics_operation_duration_seconds";
+const NOT_MODIFIED: &str = "analytics_not_modified_total";
+const KEPT: &str = "analytics_kept_answers_total";
+const KEPT_BYTES: &str = "analytics_kept_answers_bytes";
+const ERRORS: &str = "analytics_errors_total";
+const RATE_LIMITED: &str = "analytics_rate_limited_total";
+const SUBSCRIBERS: &str = "analytics_subscribers";
+
+/// Each histogram with the upper bounds of its buckets.
+pub const HISTOGRAMS: [(&str, &[f64]); 3] = [
+    (COMMIT_INCREMENTS, &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 60_000.0]),
+    (COMMIT_DURATION, &SECONDS),
+    (OPERATION_DURATION, &SECONDS),
+];
+
+/// From an answer from memory to what no client waits for any more.
+const SECONDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Recording. Counted once a commit, whatever is in it.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    increments: Counter,
+    views: Counter,
+    sizes: Histogram,
+    committed: Histogram,
+    failed: Histogram,
+}
+
+impl Commits {
+    pub(crate) fn new() -> Self {
+        describe_counter!(
+            INCREMENTS_RECORDED,
+            "Increments that were committed. What a retry sends again is not counted again."
+        );
+        describe_counter!(VIEWS_RECORDED, "Views of these increments.");
+        describe_histogram!(COMMIT_INCREMENTS, "Increments that were committed together.");
+        describe_histogram!(COMMIT_DURATION, "Time of a commit, with its tries.");
+        describe_gauge!(QUEUE, "Increments that are accepted and not committed yet.");
+        describe_gauge!(QUEUE_MAX, "So many increments may be in the queue; more are refused.");
+        Self {
+            increments: counter!(INCREMENTS_RECORDED),
+            views: counter!(VIEWS_RECORDED),
+            sizes: histogram!(COMMIT_INCREMENTS),
+            committed: histogram!(COMMIT_DURATION, "outcome" => "committed"),
+            failed: histogram!(COMMIT_DURATION, "outcome" => "failed"),
+        }
+    }
+
+    /// `size` increments were committed together; of them these were counted, with as many views.
+    pub(crate) fn committed(&self, size: usize, increments: usize, views: i64, took: Duration) {
+        self.increments.increment(u64::try_from(increments).unwrap_or_default());
+        self.views.increment(u64::try_from(views).unwrap_or_default());
+        self.sizes.record(size as f64);
+        self.committed.record(took);
+    }
+
+    pub(crate) fn failed(&self, took: Duration) {
+        self.failed.record(took);
+    }
+}
+
+/// How much waits to be recorded, of how much that may.
+pub(crate) fn observe_queue(waiting: usize, capacity: usize) {
+    gauge!(QUEUE).set(waiting as f64);
+    gauge!(QUEUE_MAX).set(capacity as f64);
+}
+
+pub(crate) fn describe_cache() {
+    describe_counter!(
+        CACHE_REQUESTS,
+        "Parts of reports that were asked for: a hit was in memory, a miss waited for a computation."
+    );
+    describe_gauge!(CACHE_BYTES, "Memory that kept parts of reports take, about.");
+}
+
+pub(crate) fn observe_cache(figures: CacheFigures) {
+    counter!(CACHE_REQUESTS, "result" => "hit").absolute(figures.hits);
+    counter!(CACHE_REQUESTS, "result" => "miss").absolute(figures.misses);
+    gauge!(CACHE_BYTES).set(figures.bytes as f64);
+}
+
+pub(crate) fn describe_freshness() {
+    describe_gauge!(
+        REPORT_AGE,
+        "How long ago the asOf of the report was, by this machine's clock; NaN before the first refresh."
+    );
+    describe_gauge!(REPORT_AS_OF, "The asOf of the report, in seconds since 1970; NaN before the first refresh.");
+}
+
+/// By what is known, if anything is.
+pub(crate) fn observe_freshness(known: Option<&Freshness>) {
+    let staleness = known.and_then(|known| known.staleness(entity::clock::process_now()));
+    let age = staleness.and_then(|staleness| staleness.to_std().ok());
+    gauge!(REPORT_AGE).set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+    let as_of = known.and_then(|known| known.as_of);
+    gauge!(REPORT_AS_OF).set(as_of.map_or(f64::NAN, |as_of| as_of.timestamp_micros() as f64 / 1e6));
+}
+
+/// What clients ask for.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    pub(crate) queries: Histogram,
+    pub(crate) mutations: Histogram,
+    pub(crate) not_modified: Counter,
+    pub(crate) from_memory: Counter,
+}
+
+impl Operations {
+    pub(crate) fn new() -> Self {
+        describe_histogram!(
+            OPERATION_DURATION,
+            "Time from when a query or mutation was read to when its answer was there."
+        );
+        describe_counter!(NOT_MODIFIED, "Queries answered by 304: the client had the answer already.");
+        describe_counter!(KEPT, "Queries answered by a whole answer that was in memory.");
+        describe_gauge!(KEPT_BYTES, "Memory that whole answers take, about.");
+        describe_counter!(
+            ERRORS,
+            "Errors that were answered, by their code. What many subscribers are told at once counts once."
+        );
+        describe_counter!(RATE_LIMITED, "Requests and operations of tokens and addresses that sent too many.");
+        describe_gauge!(SUBSCRIBERS, "Sockets and event streams that are open.");
+        for code in Code::ALL {
+            errors(code).increment(0);
+        }
+        rate_limited().increment(0);
+        Self {
+            queries: histogram!(OPERATION_DURATION, "kind" => "query"),
+            mutations: histogram!(OPERATION_DURATION, "kind" => "mutation"),
+            not_modified: counter!(NOT_MODIFIED),
+            from_memory: counter!(KEPT),
+        }
+    }
+}
+
+pub(crate) fn observe_kept_answers(bytes: u64) {
+    gauge!(KEPT_BYTES).set(bytes as f64);
+}
+
+/// The counter of the errors with this code.
+pub(crate) fn errors(code: Code) -> Counter {
+    counter!(ERRORS, "code" => code.as_str())
+}
+
+/// The counter of what a rate limit refused.
+pub(crate) fn rate_limited() -> Counter {
+    counter!(RATE_LIMITED)
+}
+
+pub(crate) fn observe_subscribers(sockets: usize, event_streams: usize) {
+    gauge!(SUBSCRIBERS, "kind" => "socket").set(sockets as f64);
+    gauge!(SUBSCRIBERS, "kind" => "event_stream").set(event_streams as f64);
+}

@@ -1,0 +1,48 @@
+//! What a process writes down about itself, for machines.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Rung, TestDatabase},
+    process::{Server, analytics},
+};
+
+const PASSWORD: &str = "pass-77-word";
+
+/// At its most talkative, each line is one JSON object of the same form, and the password of the database is in none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_line_is_json_and_has_no_password() {
+    let mut database = TestDatabase::create(Rung::MaterializedView).await;
+    database.url = database.url.replace("postgres://postgres@", &format!("postgres://postgres:{PASSWORD}@"));
+    assert!(database.url.contains(PASSWORD));
+    let log = database.folder.path().join("log");
+    let mut command = analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "trace"]);
+    command.args(["--log-format", "json"]).stderr(std::fs::File::create(&log).unwrap());
+    let mut server = Server::of(command);
+    let record = r#"mutation { recordPageViews(input: { increments: [{ page: "/a" }] }) { views } }"#;
+    assert_eq!(server.data(record, Value::Null).await.unwrap(), json!({ "recordPageViews": { "views": 1 } }));
+    // The database loses its connections: that is told, too.
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let mut other = crate::cluster::connect(&database.url).await;
+    sqlx::query(terminate).execute(&mut other).await.unwrap();
+    crate::app::eventually("a warning", async || std::fs::read_to_string(&log).unwrap().contains("WARN")).await;
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(!log.contains(PASSWORD), "{:?}", log.lines().find(|line| line.contains(PASSWORD)));
+    let (mut levels, mut ours) = (std::collections::BTreeSet::new(), 0);
+    for line in log.lines() {
+        let entry: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = |key: &str| entry[key].as_str().unwrap_or_else(|| panic!("no {key}: {line}")).to_owned();
+        assert!(text("timestamp").parse::<chrono::DateTime<chrono::Utc>>().is_ok(), "{line}");
+        // Two libraries have events without a message.
+        let is_ours =
+            ["analytics", "api", "entity", "migration", "wolf"].contains(&text("target").split("::").next().unwrap());
+        assert!(!is_ours || !text("message").is_empty(), "{line}");
+        ours += usize::from(is_ours);
+        levels.insert(text("level"));
+    }
+    assert!(ours > 0);
+    assert_eq!(levels, ["DEBUG", "INFO", "TRACE", "WARN"].map(str::to_owned).into());
+}

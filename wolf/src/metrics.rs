@@ -1,0 +1,108 @@
+//! What is measured of refreshes. A process that has installed no recorder measures nothing.
+
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use entity::{Database, stale_hour};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait, QuerySelect};
+use tokio::{sync::Mutex, time::timeout};
+use tracing::warn;
+
+const REFRESH_DURATION: &str = "analytics_refresh_duration_seconds";
+const ROWS_CHANGED: &str = "analytics_report_rows_changed_total";
+const STALE_HOURS: &str = "analytics_stale_hour_backlog";
+
+/// Each histogram with the upper bounds of its buckets: a refresh that finds nothing takes milliseconds, one of a large
+/// view minutes.
+pub const HISTOGRAMS: [(&str, &[f64]); 1] = [(
+    REFRESH_DURATION,
+    &[0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0],
+)];
+
+/// How long the database is waited for.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// However often somebody asks, the database is not asked again sooner.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What refreshes do.
+#[derive(Clone, Debug)]
+pub(crate) struct Refreshes {
+    succeeded: Histogram,
+    failed: Histogram,
+    rows_changed: Counter,
+}
+
+impl Refreshes {
+    pub(crate) fn new() -> Self {
+        describe_histogram!(
+            REFRESH_DURATION,
+            "Time of a refresh. To stand by while another process refreshes is none."
+        );
+        describe_counter!(ROWS_CHANGED, "Rows of the report that refreshes changed.");
+        Self {
+            succeeded: histogram!(REFRESH_DURATION, "outcome" => "succeeded"),
+            failed: histogram!(REFRESH_DURATION, "outcome" => "failed"),
+            rows_changed: counter!(ROWS_CHANGED),
+        }
+    }
+
+    pub(crate) fn succeeded(&self, rows_changed: i64, took: Duration) {
+        self.rows_changed.increment(u64::try_from(rows_changed).unwrap_or_default());
+        self.succeeded.record(took);
+    }
+
+    pub(crate) fn failed(&self, took: Duration) {
+        self.failed.record(took);
+    }
+}
+
+/// Counts the stale hours for the metrics.
+#[derive(Debug)]
+pub struct StaleHours {
+    db: DatabaseConnection,
+    gauge: Gauge,
+    counted_at: Mutex<Option<Instant>>,
+}
+
+impl StaleHours {
+    /// Those of `database`. They are counted by a query, which waits for no refresh.
+    #[must_use]
+    pub fn new(database: &Database) -> Self {
+        describe_gauge!(
+            STALE_HOURS,
+            "Hours that have counts which are not in the report yet; NaN while the database does not say."
+        );
+        Self { db: database.readers.clone(), gauge: gauge!(STALE_HOURS), counted_at: Mutex::default() }
+    }
+
+    /// Tells the metrics how many there are, at most once a second and within two.
+    pub async fn observe(&self) {
+        let mut counted_at = self.counted_at.lock().await;
+        if counted_at.is_some_and(|counted_at| counted_at.elapsed() < PAUSE) {
+            return;
+        }
+        let hours = stale_hour::Entity::find()
+            .select_only()
+            .columns([stale_hour::Column::Date, stale_hour::Column::Hour])
+            .distinct()
+            .count(&self.db);
+        let hours = match timeout(ANSWER_MAX, hours).await {
+            Ok(Ok(hours)) => hours as f64,
+            Ok(Err(error)) => {
+                warn!(error = &error as &dyn Error, "the stale hours can't be counted");
+                f64::NAN
+            }
+            Err(_elapsed) => {
+                warn!("the stale hours can't be counted: the database does not answer");
+                f64::NAN
+            }
+        };
+        self.gauge.set(hours);
+        *counted_at = Some(Instant::now());
+    }
+}
