@@ -8,6 +8,8 @@ mod dashboard;
 mod document;
 mod entity_tag;
 mod event_stream;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod graphiql;
 mod graphql;
 mod health;
@@ -109,6 +111,28 @@ struct App {
     program: [u8; 32],
 }
 
+impl App {
+    fn new(services: Services, access: Access, settings: &HttpSettings, stop: CancellationToken) -> Self {
+        let Services { recorder, reader, feed } = services;
+        Self {
+            schema: schema(recorder.clone(), reader, feed.clone()),
+            recorder,
+            prepared: Arc::new(PreparedMutations::new()),
+            feed,
+            access,
+            request_max: Duration::from_millis(settings.request_timeout_ms),
+            body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
+            body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
+            stop,
+            tasks: TaskTracker::new(),
+            places: Places::new(settings.subscriber_connections, settings.subscriber_connections_each),
+            broadcasts: Broadcasts::default(),
+            patience: settings.patience,
+            program: entity_tag::program(),
+        }
+    }
+}
+
 /// Serves on `listener` until `stop`: then accepts nothing more, lets open requests end, tells sockets to come
 /// back later, and returns within ten seconds more.
 ///
@@ -121,24 +145,8 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { recorder, reader, feed } = services;
-    let tasks = TaskTracker::new();
-    let app = App {
-        schema: schema(recorder.clone(), reader, feed.clone()),
-        recorder,
-        prepared: Arc::new(PreparedMutations::new()),
-        feed,
-        access,
-        request_max: Duration::from_millis(settings.request_timeout_ms),
-        body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
-        body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
-        stop: stop.clone(),
-        tasks: tasks.clone(),
-        places: Places::new(settings.subscriber_connections, settings.subscriber_connections_each),
-        broadcasts: Broadcasts::default(),
-        patience: settings.patience,
-        program: entity_tag::program(),
-    };
+    let app = App::new(services, access, settings, stop.clone());
+    let tasks = app.tasks.clone();
     let listener = BoundedListener::new(listener, settings.connections);
     let service = router(app).into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
