@@ -18,6 +18,7 @@ mod comparison;
 mod conflicts;
 mod crash;
 mod dashboard;
+mod dependencies;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;
