@@ -8,6 +8,8 @@ mod dashboard;
 mod document;
 mod entity_tag;
 mod event_stream;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod graphiql;
 mod graphql;
 mod health;
@@ -142,6 +144,33 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let (service, tasks) = service(services, access, settings, stop.clone());
+    let listener = BoundedListener::new(listener, settings.connections);
+    let service = service.into_make_service_with_connect_info::<Peer>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let mut serving = std::pin::pin!(serving.into_future());
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = stop.cancelled() => {}
+    }
+    tasks.close();
+    let drained = timeout(DRAIN, async {
+        let (served, ()) = tokio::join!(serving, tasks.wait());
+        served
+    });
+    drained.await.unwrap_or_else(|_elapsed| {
+        warn!(drain.timeout_ms = DRAIN.as_millis(), "some requests did not end in time");
+        Ok(())
+    })
+}
+
+/// The routes to what there is, and the tasks that outlive their requests.
+fn service(
+    services: Services,
+    access: Access,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+) -> (Router, TaskTracker) {
     let Services { recorder, reports, readiness, exposition } = services;
     let tasks = TaskTracker::new();
     let places = Places::new(settings.subscriber_connections, settings.subscriber_connections_each);
@@ -165,30 +194,14 @@ pub async fn serve(
         request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
-        stop: stop.clone(),
+        stop,
         tasks: tasks.clone(),
         places,
         broadcasts: Broadcasts::default(),
         patience: settings.patience,
         program: entity_tag::program(),
     });
-    let listener = BoundedListener::new(listener, settings.connections);
-    let service = router(app, readiness, metrics).into_make_service_with_connect_info::<Peer>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut serving = std::pin::pin!(serving.into_future());
-    tokio::select! {
-        ended = &mut serving => return ended,
-        () = stop.cancelled() => {}
-    }
-    tasks.close();
-    let drained = timeout(DRAIN, async {
-        let (served, ()) = tokio::join!(serving, tasks.wait());
-        served
-    });
-    drained.await.unwrap_or_else(|_elapsed| {
-        warn!(drain.timeout_ms = DRAIN.as_millis(), "some requests did not end in time");
-        Ok(())
-    })
+    (router(app, readiness, metrics), tasks)
 }
 
 fn router(app: Option<App>, readiness: Readiness, metrics: Option<Metrics>) -> Router {

@@ -19,6 +19,7 @@ mod conflicts;
 mod containers;
 mod crash;
 mod dashboard;
+mod dependencies;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;
