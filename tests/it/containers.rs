@@ -11,10 +11,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::Executor;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -28,6 +29,8 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SECRETS: &str = "/run/secrets/";
 /// Where everything listens inside its container.
 const LISTENS: &str = "0.0.0.0:8000";
+const CLIENTS: usize = 8;
+const CLIENTS_PAUSE: Duration = Duration::from_millis(20);
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
 
@@ -83,7 +86,7 @@ impl Ground {
         let ports = ports.map(|name| (name.clone(), cluster::free_port())).collect();
         let ground = Self { compose, cluster, secrets, ports, tokens };
         let password = fs::read_to_string(ground.secret("postgres_password")).unwrap();
-        let mut connection = PgConnection::connect(&ground.cluster.socket_url()).await.unwrap();
+        let mut connection = cluster::connect(&ground.cluster.socket_url()).await;
         let set = format!("ALTER ROLE postgres PASSWORD '{}'", password.trim());
         connection.execute(sqlx::AssertSqlSafe(set)).await.unwrap();
         let name = ground.compose["services"]["postgres"]["environment"]["POSTGRES_DB"].as_str().unwrap();
@@ -218,7 +221,7 @@ async fn the_commands_of_the_compose_file_work() {
 
     let (recorded, stop) = (Arc::new(AtomicUsize::new(1)), Arc::new(AtomicBool::new(false)));
     let mut clients = JoinSet::new();
-    for client in 0..8 {
+    for client in 0..CLIENTS {
         let (record_at, report_at, record, read) = (record_at.clone(), report_at.clone(), record.clone(), read.clone());
         let (recorded, stop) = (Arc::clone(&recorded), Arc::clone(&stop));
         clients.spawn(async move {
@@ -226,6 +229,8 @@ async fn the_commands_of_the_compose_file_work() {
                 ask(&record_at, Some(&record), RECORD, one_view(&format!("/{client}"))).await.unwrap();
                 recorded.fetch_add(1, Ordering::Relaxed);
                 ask(&report_at, Some(&read), REPORT, json!({})).await.unwrap();
+                // Below the rate that a token has.
+                tokio::time::sleep(CLIENTS_PAUSE).await;
             }
         });
     }
