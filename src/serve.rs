@@ -69,7 +69,7 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let reader = reports.as_ref().map(|reports| reports.reader.clone());
     let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), exposition }, serve.http);
     parts.push(Part::start("HTTP", |stop| async move {
-        http::serve(listener, services, access, &http, stop).await?;
+        http::serve(listener, services, access, &http, stop).await;
         if let Some(reader) = reader {
             reader.finish().await;
         }

@@ -21,7 +21,7 @@ mod prepared;
 mod subscribers;
 mod websocket;
 
-use std::{future::IntoFuture, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::header, routing::get};
 use clap::Args;
@@ -31,10 +31,10 @@ use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
 use self::{
-    access::{Access, AccessSettings, Peer},
+    access::{Access, AccessSettings},
     broadcast::Broadcasts,
     kept::KeptAnswers,
-    listener::BoundedListener,
+    listener::Doors,
     metrics::Metrics,
     subscribers::Places,
 };
@@ -134,34 +134,23 @@ struct App {
 
 /// Serves on `listener` until `stop`: then accepts nothing more, lets open requests end, tells sockets to come
 /// back later, and returns within ten seconds more.
-///
-/// # Errors
-/// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     services: Services,
     access: Access,
     settings: &HttpSettings,
     stop: CancellationToken,
-) -> io::Result<()> {
-    let (service, tasks) = service(services, access, settings, stop.clone());
-    let listener = BoundedListener::new(listener, settings.connections);
-    let service = service.into_make_service_with_connect_info::<Peer>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut serving = std::pin::pin!(serving.into_future());
-    tokio::select! {
-        ended = &mut serving => return ended,
-        () = stop.cancelled() => {}
-    }
+) {
+    let (routes, tasks) = service(services, access, settings, stop.clone());
+    let doors = Doors::new(listener, settings.connections, settings.patience.silence);
+    let connections = TaskTracker::new();
+    doors.serve(routes, &connections, &stop).await;
+    connections.close();
     tasks.close();
-    let drained = timeout(DRAIN, async {
-        let (served, ()) = tokio::join!(serving, tasks.wait());
-        served
-    });
-    drained.await.unwrap_or_else(|_elapsed| {
+    let drained = timeout(DRAIN, async { tokio::join!(connections.wait(), tasks.wait()) });
+    if drained.await.is_err() {
         warn!(drain.timeout_ms = DRAIN.as_millis(), "some requests did not end in time");
-        Ok(())
-    })
+    }
 }
 
 /// The routes to what there is, and the tasks that outlive their requests.

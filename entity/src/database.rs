@@ -28,6 +28,8 @@ const RECORDING_MAX_MS: &str = "30000";
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// How long a transaction may stand still: its client is gone, and its locks go too.
 const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
+/// The same of recording, whose locks others wait for.
+const RECORDING_IDLE_MAX_MS: &str = "10000";
 /// The Wolf works on one connection and records its failures on another.
 const WOLF_CONNECTIONS: u32 = 2;
 /// Connections for recording that are opened at once; those that are taken out are not counted.
@@ -279,8 +281,12 @@ type Pools = (DatabaseKind, [DatabaseConnection; 3]);
 
 async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
     let idle = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS);
-    let asking = |timeout_ms: &str| options.clone().options([idle, ("statement_timeout", timeout_ms)]);
-    let (reading, recording) = (asking(&settings.query_timeout_ms.to_string()), asking(RECORDING_MAX_MS));
+    let query_max_ms = settings.query_timeout_ms.to_string();
+    let reading = options.clone().options([idle, ("statement_timeout", query_max_ms.as_str())]);
+    let recording = options.clone().options([
+        ("idle_in_transaction_session_timeout", RECORDING_IDLE_MAX_MS),
+        ("statement_timeout", RECORDING_MAX_MS),
+    ]);
     // The Wolf's statements may take as long as the report is large.
     let refreshing = options.clone().options([idle]);
     // A pool that can't connect says only that it waited; a connection says why.

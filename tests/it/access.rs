@@ -393,6 +393,36 @@ async fn ask_again(connection: &mut TcpStream) {
     assert!(answer[..size].starts_with(b"HTTP/1.1 200 OK"));
 }
 
+/// Who sends no head of a request has to go, and takes no room from others; who waits for an answer may stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_silent_are_closed() {
+    let silence = Duration::from_millis(300);
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.patience.silence = silence).await;
+    let (mut watching, _) = initialised(&app, json!({})).await;
+    assert_eq!(of_operation(&mut watching, INTROSPECT).await["type"], "next");
+    // The only writer's place is taken: what is asked for takes longer.
+    let writer = app.database.writers.begin().await.unwrap();
+    let url = format!("http://{}/graphql", app.address);
+    let slow = app.client.post(&url).json(&json!({ "query": RECORD, "variables": { "input": variables()["input"] } }));
+    let mut slow_answers = JoinSet::new();
+    slow_answers.spawn(slow.send());
+    for begun in ["", "GET /health/live HTTP/1.1\r\nhost: x\r\n", "answered"] {
+        let mut connection = TcpStream::connect(&app.address).await.unwrap();
+        if begun == "answered" {
+            ask_again(&mut connection).await;
+        } else {
+            connection.write_all(begun.as_bytes()).await.unwrap();
+        }
+        let mut rest = Vec::new();
+        let closed = timeout(MESSAGE_MAX, connection.read_to_end(&mut rest)).await.expect("it stays open");
+        assert!(closed.is_err() || rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{begun}: {rest:?}");
+    }
+    assert!(slow_answers.try_join_next().is_none(), "it waits for its answer");
+    writer.rollback().await.unwrap();
+    assert_eq!(slow_answers.join_next().await.unwrap().unwrap().unwrap().status(), 200);
+    assert_eq!(of_operation(&mut watching, INTROSPECT).await["type"], "next");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_wait_for_room() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.connections = 1).await;
@@ -514,7 +544,7 @@ async fn nothing_of_who_asks_is_told_to_the_log() {
     let mut server = server;
     server.child.wait().unwrap();
     let log = std::fs::read_to_string(&log).unwrap();
-    assert!(log.contains("TRACE") && log.contains("stopped"), "it was talkative");
+    assert!(log.contains("DEBUG") && log.contains("stopped"), "it was talkative");
     let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
     let lines = [reports_line, old_line, new_line];
     let hashes = lines.iter().map(|line| line.split_once("sha256:").unwrap().1.to_owned());

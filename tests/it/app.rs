@@ -177,7 +177,7 @@ impl TestApp {
         let http = settings.http;
         let access = Access::new(&http.access, http.listen).unwrap();
         let stop_http = stop.clone();
-        tasks.spawn(async move { http::serve(listener, services, access, &http, stop_http).await.unwrap() });
+        tasks.spawn(async move { http::serve(listener, services, access, &http, stop_http).await });
         Self {
             refresher: Refresher::new(&database),
             test_database,

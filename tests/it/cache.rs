@@ -239,7 +239,7 @@ async fn serve_beside(app: &TestApp, feed: FreshnessFeed, reader: ReportReader) 
     let access = Access::new(&settings.access, settings.listen).unwrap();
     let (services, stop) = (services(&app.recorder, &reader, &feed), app.stop.clone());
     let mut serving = JoinSet::new();
-    serving.spawn(async move { http::serve(listener, services, access, &settings, stop).await.unwrap() });
+    serving.spawn(async move { http::serve(listener, services, access, &settings, stop).await });
     (address.to_string(), serving)
 }
 

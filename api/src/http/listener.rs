@@ -1,45 +1,56 @@
-//! Connections: only so many at once, and nobody hears from where.
+//! Connections: only so many at once, none that is silent for long, and nobody hears from where.
 
 use std::{
+    error::Error,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
+use axum::{Router, extract::ConnectInfo, serve::Listener};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_service::Service;
+use tracing::debug;
 
 use super::access::Peer;
 
-/// Accepts a connection only when there is room for it; others wait in the system's queue.
-pub(super) struct BoundedListener {
+/// Who comes in, how many of them, and how long they may be silent.
+pub(super) struct Doors {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    silence_max: Duration,
 }
 
 /// A connection, and its room.
-pub(super) struct Connection {
+struct Connection {
     stream: TcpStream,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-impl BoundedListener {
-    pub(super) fn new(listener: TcpListener, connections: u32) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(usize::try_from(connections).unwrap_or(usize::MAX))) }
+impl Doors {
+    /// A connection that has sent no whole head of a request for `silence_max` is closed, a new one as one that has had
+    /// answers.
+    pub(super) fn new(listener: TcpListener, connections: u32, silence_max: Duration) -> Self {
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        Self { listener, room: Arc::new(Semaphore::new(connections)), silence_max }
     }
-}
 
-impl Listener for BoundedListener {
-    type Io = Connection;
-    type Addr = Peer;
+    /// Accepts connections while there is room for them, others wait in the system's queue; until `stop`. Each is served
+    /// in a task among `tasks`, that ends with what is asked when `stop` comes.
+    pub(super) async fn serve(mut self, routes: Router, tasks: &TaskTracker, stop: &CancellationToken) {
+        while let Some((connection, peer)) = stop.run_until_cancelled(self.accept()).await {
+            tasks.spawn(talk(connection, peer, routes.clone(), self.silence_max, stop.clone()));
+        }
+    }
 
     async fn accept(&mut self) -> (Connection, Peer) {
         // It is never closed.
@@ -47,15 +58,25 @@ impl Listener for BoundedListener {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         (Connection { stream, _room: room }, Peer(address.ip()))
     }
-
-    fn local_addr(&self) -> io::Result<Peer> {
-        self.listener.local_addr().map(|address| Peer(address.ip()))
-    }
 }
 
-impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
-        *stream.remote_addr()
+async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: Duration, stop: CancellationToken) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.clone().call(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(silence_max);
+    let mut talk = std::pin::pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
+    let ended = tokio::select! {
+        ended = talk.as_mut() => ended,
+        () = stop.cancelled() => {
+            talk.as_mut().graceful_shutdown();
+            talk.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error = &error as &dyn Error, "a connection has failed");
     }
 }
 

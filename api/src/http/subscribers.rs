@@ -12,9 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{access::Network, graphql::Refusal};
 use crate::{metrics, schema::Code};
 
-/// How long those who subscribe are waited for.
+/// How long clients are waited for.
 #[derive(Copy, Clone, Debug)]
 pub struct Patience {
+    /// A connection has as long to send the head of a request, the first as the next one.
+    pub silence: Duration,
     /// A new socket has as long to say `connection_init`.
     pub init: Duration,
     /// A socket is pinged as often; one that said nothing since the last ping is dropped, and so is one that takes as
@@ -31,6 +33,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
+            silence: Duration::from_secs(75),
             init: Duration::from_secs(10),
             ping: Duration::from_secs(30),
             keep_alive: Duration::from_secs(12),
