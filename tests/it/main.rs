@@ -43,6 +43,7 @@ mod refresh;
 mod reports;
 mod services;
 mod sockets;
+mod spans;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {
