@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::DatabaseSettings;
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
-use crate::spans::Endpoint;
+use crate::{roles::RolePrefix, spans::Endpoint};
 
 /// Self-hosted page-view analytics: record increments, refresh a report, query it, know how fresh it is.
 #[derive(Debug, Parser)]
@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Migrate {
         #[command(subcommand)]
         command: Option<MigrateCommand>,
+        #[command(flatten)]
+        roles: RoleSettings,
     },
     /// Refresh the report once, now, then exit
     Refresh {
@@ -136,6 +138,21 @@ pub(crate) enum MigrateCommand {
     Status,
     /// Take the newest migration back, WITH ALL DATA in the tables that it made
     Down,
+}
+
+/// A login for each service (PostgreSQL), with `migrate` and `migrate up`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RoleSettings {
+    /// Then make a login for each service, or mend it: `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, each with
+    /// the least rights that its service needs (PostgreSQL)
+    #[arg(long, env = "ANALYTICS_ROLES")]
+    pub(crate) roles: bool,
+    /// What the logins' names begin with: a letter, then letters, digits or _, all small
+    #[arg(long, env = "ANALYTICS_ROLE_PREFIX", default_value = "analytics", value_name = "PREFIX")]
+    pub(crate) role_prefix: RolePrefix,
+    /// A file with a line 'SERVICE PASSWORD' for each login that gets a password; those that have no line keep theirs
+    #[arg(long, env = "ANALYTICS_ROLE_PASSWORDS_FILE", value_name = "FILE")]
+    pub(crate) role_passwords_file: Option<PathBuf>,
 }
 
 /// Whom to ask, and what.

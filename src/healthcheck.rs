@@ -42,11 +42,13 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> {
     let stream = TcpStream::connect(address).await.with_context(|| format!("can't connect to {address}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the answer.
-    drop(tokio::spawn(connection));
     let request = Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let well = response.status().is_success();
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok((well, String::from_utf8_lossy(&body).into_owned()))
+    let answer = async move {
+        let response = sender.send_request(request).await?;
+        let well = response.status().is_success();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok((well, String::from_utf8_lossy(&body).into_owned()))
+    };
+    // The connection ends when nobody sends any more.
+    tokio::join!(answer, connection).0
 }

@@ -6,6 +6,7 @@ mod healthcheck;
 mod import;
 mod maintenance;
 mod metrics;
+mod roles;
 mod serve;
 mod spans;
 mod terminal;
@@ -53,8 +54,8 @@ async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(settings) => serve::serve(&cli.database, *settings).await,
-        Command::Migrate { command } => {
-            maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up)).await
+        Command::Migrate { command, roles } => {
+            maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up), &roles).await
         }
         Command::Refresh { report_kind } => maintenance::refresh(&cli.database, report_kind).await,
         Command::Rebuild { kind } => maintenance::rebuild(&cli.database, kind).await,
@@ -71,7 +72,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 
 fn is_configuration(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(wolf::WolfError::NoMaterializedView))
-        || matches!(error.downcast_ref(), Some(DatabaseError::Url | DatabaseError::PostgresUrl))
+        || error.downcast_ref::<DatabaseError>().is_some_and(|error| !matches!(error, DatabaseError::Connect { .. }))
         || error.downcast_ref::<AccessError>().is_some()
+        || error.downcast_ref::<roles::RoleError>().is_some()
         || matches!(error.downcast_ref(), Some(database::NotMigrated { .. }))
 }

@@ -5,20 +5,31 @@ use entity::{Database, DatabaseSettings};
 use indicatif::ProgressBar;
 use wolf::{Outcome, Refresher, ReportKind, ReportKindSetting, Turn};
 
-use crate::{cli::MigrateCommand, database, terminal};
+use crate::{
+    cli::{MigrateCommand, RoleSettings},
+    database, roles, terminal,
+};
 
 /// The report is not what its definition says.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} report rows differ from their definition; mend them with: analytics rebuild")]
 struct Differs(i64);
 
-/// Creates or changes the tables.
-pub(crate) async fn migrate(settings: &DatabaseSettings, command: MigrateCommand) -> anyhow::Result<()> {
+/// Creates or changes the tables, and the logins.
+pub(crate) async fn migrate(
+    settings: &DatabaseSettings,
+    command: MigrateCommand,
+    roles: &RoleSettings,
+) -> anyhow::Result<()> {
+    let logins = roles::Logins::read(roles, command, &settings.database_url)?;
     let database = Database::connect(settings).await?;
     match command {
         MigrateCommand::Up => database::migrate(&database).await?,
         MigrateCommand::Down => migration::down(&database.wolf).await.context("can't take the migration back")?,
         MigrateCommand::Status => {}
+    }
+    if let Some(logins) = logins {
+        logins.make(&database).await?;
     }
     for step in migration::status(&database.wolf).await.context("can't read which migrations were applied")? {
         terminal::print(&format!("{} {}\n", if step.applied { "applied" } else { "missing" }, step.name));

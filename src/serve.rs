@@ -14,7 +14,7 @@ use futures_util::future::select_all;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,10 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         Ok(())
     }));
     if let Some(committer) = committer {
-        parts.push(Part::start("the recorder", |stop| async move { Ok(committer.run(stop).await) }));
+        parts.push(Part::start("the recorder", |stop| async move {
+            committer.run(stop).await;
+            Ok(())
+        }));
     }
     if let Some((refresher, maintenance)) = wolf {
         let cron = serve.wolf.refresh_cron;
@@ -86,7 +89,10 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         ));
     }
     if let Some(tail) = tail {
-        parts.push(Part::start("the freshness feed", |stop| async move { Ok(tail.run(stop).await) }));
+        parts.push(Part::start("the freshness feed", |stop| async move {
+            tail.run(stop).await;
+            Ok(())
+        }));
     }
 
     parts.push(Part::start("the metrics", |stop| async move {
@@ -146,7 +152,8 @@ impl Signals {
 struct Part {
     name: &'static str,
     stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
+    /// One task; none once it has been asked how it ended.
+    task: JoinSet<anyhow::Result<()>>,
 }
 
 impl Part {
@@ -154,32 +161,31 @@ impl Part {
         name: &'static str,
         run: impl FnOnce(CancellationToken) -> F,
     ) -> Self {
-        let stop = CancellationToken::new();
-        Self { name, task: tokio::spawn(run(stop.clone())), stop }
+        let (stop, mut task) = (CancellationToken::new(), JoinSet::new());
+        task.spawn(run(stop.clone()));
+        Self { name, stop, task }
     }
 
-    async fn stop(self) -> anyhow::Result<()> {
+    async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
-        // How it ended if it did so by itself has been asked.
-        if self.task.is_finished() {
-            return Ok(());
-        }
-        self.task
-            .await
-            .with_context(|| format!("{} failed", self.name))?
-            .with_context(|| format!("{} failed", self.name))
+        self.end().await
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
+        let ended = self.task.join_next().await.unwrap_or(Ok(Ok(())));
+        ended.map_err(anyhow::Error::from).flatten().with_context(|| format!("{} failed", self.name))
     }
 }
 
 /// Nothing ends by itself: what does has failed, and the others are to be stopped.
 async fn first_to_end(parts: &mut [Part]) -> anyhow::Error {
-    let (ended, index, _) = select_all(parts.iter_mut().map(|part| &mut part.task)).await;
-    let name = parts.get(index).map_or("a part", |part| part.name);
-    match ended {
-        Ok(Ok(())) => anyhow!("{name} ended by itself"),
-        Ok(Err(error)) => error.context(format!("{name} failed")),
-        Err(error) => anyhow::Error::from(error).context(format!("{name} failed")),
-    }
+    let ends = parts.iter_mut().map(|part| {
+        Box::pin(async {
+            let ended = part.end().await;
+            ended.err().unwrap_or_else(|| anyhow!("{} ended by itself", part.name))
+        })
+    });
+    select_all(ends).await.0
 }
 
 fn welcome(address: &str, database: &str, services: &[Service]) -> String {

@@ -8,9 +8,12 @@ mod dashboard;
 mod document;
 mod entity_tag;
 mod event_stream;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod graphiql;
 mod graphql;
 mod health;
+mod kept;
 mod listener;
 mod metrics;
 mod operation;
@@ -30,6 +33,7 @@ use tracing::warn;
 use self::{
     access::{Access, AccessSettings, Peer},
     broadcast::Broadcasts,
+    kept::KeptAnswers,
     listener::BoundedListener,
     metrics::Metrics,
     subscribers::Places,
@@ -72,6 +76,9 @@ pub struct HttpSettings {
     /// Milliseconds after which a query or mutation that is not done is answered UNAVAILABLE
     #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,
+    /// How many bytes the whole answers that are kept until the next refresh may take, about; 0 keeps none
+    #[arg(long, env = "ANALYTICS_KEPT_ANSWERS_BYTES", default_value_t = 32 * 1024 * 1024)]
+    pub kept_answers_bytes: u64,
     /// Who may do what, and how often.
     #[command(flatten)]
     pub access: AccessSettings,
@@ -109,6 +116,7 @@ struct App {
     recorder: Option<Recorder>,
     prepared: Arc<PreparedMutations>,
     feed: Option<FreshnessFeed>,
+    kept: KeptAnswers,
     operations: Arc<Operations>,
     access: Access,
     request_max: Duration,
@@ -136,35 +144,9 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let Services { recorder, reports, readiness, exposition } = services;
-    let tasks = TaskTracker::new();
-    let places = Places::new(settings.subscriber_connections, settings.subscriber_connections_each);
-    let metrics = exposition.map(|exposition| Metrics {
-        exposition,
-        recorder: recorder.clone(),
-        reports: reports.clone(),
-        places: places.clone(),
-    });
-    let feed = reports.as_ref().map(|reports| reports.feed.clone());
-    let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
-        schema,
-        recorder,
-        prepared: Arc::new(PreparedMutations::new()),
-        feed,
-        operations: Arc::new(Operations::new()),
-        access,
-        request_max: Duration::from_millis(settings.request_timeout_ms),
-        body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
-        body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
-        stop: stop.clone(),
-        tasks: tasks.clone(),
-        places,
-        broadcasts: Broadcasts::default(),
-        patience: settings.patience,
-        program: entity_tag::program(),
-    });
+    let (service, tasks) = service(services, access, settings, stop.clone());
     let listener = BoundedListener::new(listener, settings.connections);
-    let service = router(app, readiness, metrics).into_make_service_with_connect_info::<Peer>();
+    let service = service.into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
@@ -180,6 +162,46 @@ pub async fn serve(
         warn!(drain.timeout_ms = DRAIN.as_millis(), "some requests did not end in time");
         Ok(())
     })
+}
+
+/// The routes to what there is, and the tasks that outlive their requests.
+fn service(
+    services: Services,
+    access: Access,
+    settings: &HttpSettings,
+    stop: CancellationToken,
+) -> (Router, TaskTracker) {
+    let Services { recorder, reports, readiness, exposition } = services;
+    let tasks = TaskTracker::new();
+    let places = Places::new(settings.subscriber_connections, settings.subscriber_connections_each);
+    let kept = KeptAnswers::new(settings.kept_answers_bytes);
+    let metrics = exposition.map(|exposition| Metrics {
+        exposition,
+        recorder: recorder.clone(),
+        reports: reports.clone(),
+        places: places.clone(),
+        kept: kept.clone(),
+    });
+    let feed = reports.as_ref().map(|reports| reports.feed.clone());
+    let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
+        schema,
+        recorder,
+        prepared: Arc::new(PreparedMutations::new()),
+        feed,
+        kept,
+        operations: Arc::new(Operations::new()),
+        access,
+        request_max: Duration::from_millis(settings.request_timeout_ms),
+        body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
+        body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
+        stop,
+        tasks: tasks.clone(),
+        places,
+        broadcasts: Broadcasts::default(),
+        patience: settings.patience,
+        program: entity_tag::program(),
+    });
+    (router(app, readiness, metrics), tasks)
 }
 
 fn router(app: Option<App>, readiness: Readiness, metrics: Option<Metrics>) -> Router {

@@ -23,6 +23,8 @@ const REPORT_AGE: &str = "analytics_report_age_seconds";
 const REPORT_AS_OF: &str = "analytics_report_as_of_timestamp_seconds";
 const OPERATION_DURATION: &str = "analytics_operation_duration_seconds";
 const NOT_MODIFIED: &str = "analytics_not_modified_total";
+const KEPT: &str = "analytics_kept_answers_total";
+const KEPT_BYTES: &str = "analytics_kept_answers_bytes";
 const ERRORS: &str = "analytics_errors_total";
 const RATE_LIMITED: &str = "analytics_rate_limited_total";
 const SUBSCRIBERS: &str = "analytics_subscribers";
@@ -91,7 +93,7 @@ pub(crate) fn describe_cache() {
         CACHE_REQUESTS,
         "Parts of reports that were asked for: a hit was in memory, a miss waited for a computation."
     );
-    describe_gauge!(CACHE_BYTES, "Memory that the kept answers take, about.");
+    describe_gauge!(CACHE_BYTES, "Memory that kept parts of reports take, about.");
 }
 
 pub(crate) fn observe_cache(figures: CacheFigures) {
@@ -123,6 +125,7 @@ pub(crate) struct Operations {
     pub(crate) queries: Executions,
     pub(crate) mutations: Executions,
     pub(crate) not_modified: Counter,
+    pub(crate) from_memory: Counter,
 }
 
 /// Operations of one kind.
@@ -153,6 +156,8 @@ impl Operations {
             "Time from when a query or mutation was read to when its answer was there."
         );
         describe_counter!(NOT_MODIFIED, "Queries answered by 304: the client had the answer already.");
+        describe_counter!(KEPT, "Queries answered by a whole answer that was in memory.");
+        describe_gauge!(KEPT_BYTES, "Memory that whole answers take, about.");
         describe_counter!(
             ERRORS,
             "Errors that were answered, by their code. What many subscribers are told at once counts once."
@@ -167,8 +172,13 @@ impl Operations {
             queries: Executions::of("query"),
             mutations: Executions::of("mutation"),
             not_modified: counter!(NOT_MODIFIED),
+            from_memory: counter!(KEPT),
         }
     }
+}
+
+pub(crate) fn observe_kept_answers(bytes: u64) {
+    gauge!(KEPT_BYTES).set(bytes as f64);
 }
 
 /// The counter of the errors with this code.

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
     time::{Duration, Instant},
@@ -38,9 +38,12 @@ const SQLITE_READERS_MAX: u32 = 8;
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
-    /// The database: `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME`
+    /// The database: `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME?sslmode=verify-full`
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite://analytics.db", hide_env_values = true, global = true)]
     pub database_url: DatabaseUrl,
+    /// A file with the database's password (PostgreSQL), in place of one in the URL
+    #[arg(long, env = "ANALYTICS_DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
+    pub database_password_file: Option<PathBuf>,
     /// Connections that queries may use at once (PostgreSQL)
     #[arg(long, env = "ANALYTICS_READER_CONNECTIONS", default_value_t = 8, global = true, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub reader_connections: u32,
@@ -54,7 +57,11 @@ pub struct DatabaseSettings {
 
 /// A database's address, as it was given. Its `Debug` and `Display` never show a password.
 #[derive(Clone)]
-pub struct DatabaseUrl(String);
+pub struct DatabaseUrl {
+    text: String,
+    /// Counts more than the one in the text.
+    password: Option<String>,
+}
 
 /// What an address can mean.
 #[derive(Clone, Debug)]
@@ -65,17 +72,41 @@ pub enum Place {
     Sqlite(PathBuf),
 }
 
+impl DatabaseSettings {
+    /// Where the database is, and its password.
+    ///
+    /// # Errors
+    /// As [`DatabaseUrl::place`], and when there is a password file that can't be read or used.
+    pub fn url(&self) -> Result<DatabaseUrl, DatabaseError> {
+        let url = self.database_url.clone();
+        let place = url.place()?;
+        let Some(file) = &self.database_password_file else { return Ok(url) };
+        if let Place::Sqlite(_) = place {
+            return Err(DatabaseError::NoPassword);
+        }
+        let text = fs::read_to_string(file);
+        let text = text.map_err(|source| DatabaseError::PasswordFile { file: file.clone(), source })?;
+        Ok(DatabaseUrl { password: Some(text.trim_end_matches(['\r', '\n']).to_owned()), ..url })
+    }
+}
+
 impl DatabaseUrl {
     /// Where it points to.
     ///
     /// # Errors
     /// [`DatabaseError::Url`] and [`DatabaseError::PostgresUrl`], which repeat nothing of it.
     pub fn place(&self) -> Result<Place, DatabaseError> {
-        if self.0.starts_with("postgres://") || self.0.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(&self.0).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
-            return Ok(Place::Postgres(Box::new(options.application_name("analytics"))));
+        let text = &self.text;
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(text).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
+            let options = options.application_name("analytics");
+            let options = match &self.password {
+                Some(password) => options.password(password),
+                None => options,
+            };
+            return Ok(Place::Postgres(Box::new(options)));
         }
-        match self.0.strip_prefix("sqlite://").or_else(|| self.0.strip_prefix("sqlite:")) {
+        match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
             // An in-memory database is one per connection: there would be nothing to share. Parameters are not known.
             Some(file) if !file.is_empty() && !file.starts_with(":memory:") && !file.contains('?') => {
                 Ok(Place::Sqlite(PathBuf::from(file)))
@@ -114,6 +145,17 @@ pub enum DatabaseError {
     /// The PostgreSQL address can't be read.
     #[error("the PostgreSQL URL can't be read, it should be like postgres://USER:PASSWORD@HOST:5432/NAME")]
     PostgresUrl,
+    /// The password is not to be had.
+    #[error("can't read the password file {}", .file.display())]
+    PasswordFile {
+        /// Where it should be.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is a password for an SQLite file.
+    #[error("an SQLite file has no password: leave --database-password-file away")]
+    NoPassword,
     /// The database could not be reached or opened.
     #[error("can't open the database {url}")]
     Connect {
@@ -130,15 +172,15 @@ impl FromStr for DatabaseUrl {
 
     /// Takes anything: who refuses an argument repeats it, and it may hold a password. It is read when it is used.
     fn from_str(url: &str) -> Result<Self, Infallible> {
-        Ok(Self(url.to_owned()))
+        Ok(Self { text: url.to_owned(), password: None })
     }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        let (scheme, rest) = self.text.split_once("://").unwrap_or(("", &self.text));
         if scheme == "sqlite" {
-            return write!(f, "{}", self.0);
+            return write!(f, "{}", self.text);
         }
         // Parameters may hold a password, and so does what stands before the last @.
         let rest = rest.split('?').next().unwrap_or_default();
@@ -176,7 +218,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Connect`] when it can't be reached within the timeout.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
-        let url = settings.database_url.clone();
+        let url = settings.url()?;
         let connected = match url.place()? {
             Place::Postgres(options) => connect_postgres(*options, settings).await,
             Place::Sqlite(file) => connect_sqlite(&file, settings).await,

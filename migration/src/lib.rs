@@ -8,8 +8,8 @@ use sea_orm_migration::{
     MigratorTrait,
     prelude::{DbErr, MigrationTrait, async_trait},
     sea_orm::{
-        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
-        TransactionTrait,
+        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement,
+        TransactionOptions, TransactionTrait,
     },
 };
 
@@ -67,6 +67,30 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
     let pending: Vec<_> = pending.iter().map(|migration| migration.name().to_owned()).collect();
     let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
     Ok(names.map(|name| Step { applied: !pending.contains(&name), name }).collect())
+}
+
+/// Makes or mends the logins `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, and gives each in `verifiers` (login
+/// without its prefix, password verifier) a password. On PostgreSQL only.
+///
+/// # Errors
+/// When the database refuses; then nothing has changed.
+pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&str, String)]) -> Result<(), DbErr> {
+    let transaction = begin_locked(db).await?;
+    transaction.execute_unprepared(&roles_sql(prefix)).await?;
+    for (login, verifier) in verifiers {
+        const SET_PASSWORD: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1, $2)";
+        let values = [format!("{prefix}_{login}").into(), verifier.clone().into()];
+        let row = transaction.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, SET_PASSWORD, values));
+        let row = row.await?.ok_or_else(|| DbErr::RecordNotFound(SET_PASSWORD.to_owned()))?;
+        transaction.execute_unprepared(&row.try_get_by_index::<String>(0)?).await?;
+    }
+    transaction.commit().await
+}
+
+/// The statements of `make_roles`, without passwords.
+#[must_use]
+pub fn roles_sql(prefix: &str) -> String {
+    include_str!("roles.sql").replace("analytics_", &format!("{prefix}_"))
 }
 
 async fn begin_locked(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {

@@ -37,7 +37,11 @@ pub(crate) fn open(path: &Path) -> io::Result<LogFile> {
     from_raw(file, metadata.is_file().then_some(metadata.len()))
 }
 
-fn from_raw(raw: impl Read + Send + 'static, size_bytes: Option<u64>) -> io::Result<LogFile> {
+/// The same for a file that is open already, or for what is no file.
+///
+/// # Errors
+/// When its first bytes can't be read.
+pub(crate) fn from_raw(raw: impl Read + Send + 'static, size_bytes: Option<u64>) -> io::Result<LogFile> {
     let bytes_read = Arc::new(AtomicU64::new(0));
     let counted = CountedReader { raw, bytes_read: Arc::clone(&bytes_read) };
     let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);

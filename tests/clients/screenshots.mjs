@@ -1,10 +1,11 @@
 // Makes the pictures in docs/ of a server that has counted nothing yet.
 //
-//   analytics &
+//   analytics --services increments,reports & analytics --services wolf --listen 127.0.0.1:8001 &
 //   node screenshots.mjs http://127.0.0.1:8000 --folder ../../docs
 //
 // It records views of the last 62 days, the same for each run but for the dates; then prints {"next": "import"} and waits for a line
-// on stdin: until then tests/data/access.log.gz has to be imported.
+// on stdin: until then tests/data/access.log.gz has to be imported. Then it prints {"next": "kill"} and waits for another line: until
+// then the Wolf has to be dead.
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { launch, until, watch } from './browser.mjs';
@@ -39,24 +40,25 @@ try {
   const views = await recordTwoMonths();
   log(`recorded ${views} views`);
   await picture('dashboard', { path: '/?period=LAST_30_DAYS', height: 940, ready: showsFreshViews });
-  await picture('dashboard-overdue', { path: '/?period=LAST_7_DAYS', height: 860, ready: showsOverdue, prepare: playDeadWolf });
   await print({ next: 'import' });
   await lines.next();
   await picture('dashboard-narrow', {
     path: '/?from=2015-05-17&to=2015-05-20&by=HOUR&zone=UTC', width: 390, height: 844, colorScheme: 'dark', ready: showsFreshViews,
   });
+  await print({ next: 'kill' });
+  await lines.next();
+  await picture('dashboard-overdue', { path: '/?period=LAST_7_DAYS', height: 860, ready: showsOverdue });
   await browser.close();
   process.exit(0);
 } catch (error) {
   fail(`at ${waitingFor}: ${error.message}`);
 }
 
-async function picture(name, { path, width = 1280, height, colorScheme = 'light', ready, prepare }) {
+async function picture(name, { path, width = 1280, height, colorScheme = 'light', ready }) {
   waitingFor = name;
   const page = await browser.newPage({ viewport: { width, height }, colorScheme, timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
   page.setDefaultTimeout(limit * 1000);
   const violations = await watch(page, url.host);
-  await prepare?.(page);
   await page.goto(new URL(path, url).href);
   await ready(page);
   if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
@@ -72,25 +74,6 @@ async function showsFreshViews(page) {
 async function showsOverdue(page) {
   await page.locator('#report[data-empty="false"][aria-busy="false"]').waitFor();
   await page.locator('#freshness[data-state="overdue"]').waitFor();
-}
-
-/** The server's own messages, as those of one whose Wolf died three minutes ago: nobody has to wait so long for a picture. */
-function playDeadWolf(page) {
-  return page.routeWebSocket('**/graphql', (socket) => {
-    const server = socket.connectToServer();
-    server.onMessage((text) => {
-      const message = JSON.parse(text);
-      const freshness = message.payload?.data?.freshness;
-      if (freshness) {
-        const asOf = new Date(Date.now() - 190_000).toISOString();
-        const nextRefreshAt = new Date(Date.now() - 180_000).toISOString();
-        Object.assign(freshness, { status: 'OVERDUE', asOf, nextRefreshAt, stalenessSeconds: 190 });
-      }
-      const report = message.payload?.data?.report;
-      if (report) report.freshness.asOf = new Date(Date.now() - 190_000).toISOString();
-      socket.send(JSON.stringify(message));
-    });
-  });
 }
 
 /** More by day than by night, fewer on weekends, and slowly growing. */

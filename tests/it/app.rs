@@ -85,6 +85,7 @@ impl TestDatabase {
     pub(crate) fn settings(&self) -> DatabaseSettings {
         DatabaseSettings {
             database_url: self.url.parse().unwrap(),
+            database_password_file: None,
             // Few: an answer that needed two at once would wait for ever.
             reader_connections: 2,
             database_timeout_ms: 30_000,
@@ -121,6 +122,8 @@ impl Default for Settings {
                 subscriber_connections_each: 20_000,
                 connections: 30_000,
                 request_timeout_ms: 60_000,
+                // What tests ask twice is found out twice; tests/it/kept.rs has them on.
+                kept_answers_bytes: 0,
                 access: AccessSettings::default(),
                 patience: Patience::default(),
             },

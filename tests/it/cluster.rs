@@ -60,6 +60,11 @@ fn shared() -> &'static Cluster {
 impl Cluster {
     /// A new cluster, whose server listens.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_data| {})
+    }
+
+    /// The same, with what `prepare` puts into the folder of its data before the server starts.
+    pub(crate) fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("analytics-postgres-").tempdir().unwrap().keep();
         let port = free_port();
         // A session of its own: what interrupts the tests does not interrupt the cleaning up.
@@ -82,6 +87,9 @@ impl Cluster {
             .unwrap();
         let (orders, answers) = (keeper.stdin.take(), BufReader::new(keeper.stdout.take().unwrap()));
         let mut cluster = Self { port, folder, keeper, orders, answers };
+        // Done when there is a cluster.
+        cluster.order("true");
+        prepare(&cluster.folder.join("data"));
         cluster.start_again();
         cluster
     }
@@ -108,6 +116,16 @@ impl Cluster {
         assert_eq!(answer, "done\n", "the keeper failed: {}", log(&self.folder));
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The superuser's way in that asks for no password.
+    pub(crate) fn socket_url(&self) -> String {
+        format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.display())
+    }
+
     /// Creates an empty database and returns its address.
     pub(crate) async fn create_database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -125,7 +143,8 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nothing listens on.
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Another run begins elsewhere, and another cluster of this run one further.
     let begin = std::process::id().wrapping_mul(31);

@@ -1,6 +1,6 @@
 //! The dashboard, used in Chromium as a person would; and the clients that README shows to those who build their own.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use api::http::access::{Token, TokenText};
 use chrono::TimeDelta;
@@ -71,20 +71,25 @@ async fn a_server_that_restarts_is_missed_and_found_again() {
     script.end("restart").await;
 }
 
-/// The pictures of README can be made; here they are thrown away.
+/// The pictures of README: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pictures_can_be_made() {
     let database = TestDatabase::create(Rung::Sqlite).await;
-    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
-    let folder = database.folder.path().display().to_string();
+    let server = Server::start(&database, &["--services", "increments,reports"]);
+    let wolf = Server::start(&database, &["--services", "wolf", "--refresh-cron", "* * * * * *"]);
+    // Where PICTURES says, if they are to be kept.
+    let folder = std::env::var("PICTURES").unwrap_or_else(|_| database.folder.path().display().to_string());
     let mut script =
         Script::start("screenshots.mjs", &[&server.url(""), "--folder", &folder, "--limit", LIMIT_SECONDS]);
     assert_eq!(script.next().await, Some(json!({ "next": "import" })));
     succeed(&database, &["import", &access_log(), "--include-bots"]);
     script.say("imported").await;
+    assert_eq!(script.next().await, Some(json!({ "next": "kill" })));
+    drop(wolf);
+    script.say("killed").await;
     script.end("screenshots.mjs").await;
     for name in ["dashboard", "dashboard-empty", "dashboard-narrow", "dashboard-overdue"] {
-        assert!(database.folder.path().join(name).with_extension("png").exists(), "{name}");
+        assert!(Path::new(&folder).join(name).with_extension("png").exists(), "{name}");
     }
 }
 
@@ -143,6 +148,28 @@ async fn the_states_of_freshness_are_told_apart() {
 
     app.refresh().await;
     assert_eq!(state(&mut script, &["refreshing"]).await["state"], "fresh");
+    script.say("enough").await;
+    script.end("states").await;
+}
+
+/// A Wolf that is killed while somebody looks, and another that takes its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wolf_that_is_killed_is_missed_and_found_again() {
+    const CRON: [&str; 4] = ["--services", "wolf", "--refresh-cron", "*/3 * * * * *"];
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    database.migrate().await.close().await.unwrap();
+    let server = Server::start(&database, &["--services", "increments,reports"]);
+    let wolf = Server::start(&database, &CRON);
+    record(&server, "/a", 1).await;
+    let mut script = scenario("states", &server.url(""));
+    let fresh = state(&mut script, &["connecting", "refreshing", "overdue"]).await;
+    assert_eq!(fresh["state"], "fresh", "{fresh}");
+    drop(wolf);
+    let overdue = state(&mut script, &["refreshing", "fresh"]).await;
+    assert_eq!(overdue["state"], "overdue", "{overdue}");
+    assert!(overdue["reason"].as_str().unwrap().contains("a refresh was due "), "{overdue}");
+    let _wolf = Server::start(&database, &CRON);
+    assert_eq!(state(&mut script, &["refreshing", "overdue"]).await["state"], "fresh");
     script.say("enough").await;
     script.end("states").await;
 }

@@ -16,8 +16,10 @@ mod cache;
 mod cluster;
 mod comparison;
 mod conflicts;
+mod containers;
 mod crash;
 mod dashboard;
+mod dependencies;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;
@@ -26,6 +28,7 @@ mod freshness;
 mod http;
 mod import;
 mod interleavings;
+mod kept;
 mod live;
 mod load;
 mod logs;
@@ -41,9 +44,11 @@ mod random_queries;
 mod recording;
 mod refresh;
 mod reports;
+mod roles;
 mod services;
 mod sockets;
 mod spans;
+mod tls;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {

@@ -1,6 +1,6 @@
 //! Queries at random from the schema: no internal error, no null where there must be none, no wrong sum.
 
-mod generator;
+pub(crate) mod generator;
 
 use std::collections::BTreeMap;
 

@@ -28,23 +28,20 @@ const MOVES_ALWAYS: [&str; 1] = ["stalenessSeconds"];
 #[derive(Debug)]
 pub(super) struct Tagger(Sha256);
 
+/// Whether all that the operation's answer depends on is in its tag.
+pub(super) fn is_tagged(operation: &mut Operation) -> bool {
+    operation.kind() == OperationType::Query && !MOVES_ALWAYS.iter().any(|field| operation.has_field(field))
+}
+
 impl Tagger {
-    /// For a query whose text, operation name and variables are `parts`; none for other operations.
-    pub(super) fn new(
-        app: &App,
-        operation: &mut Operation,
-        parts: &[Option<&str>; 3],
-        media: &'static str,
-    ) -> Option<Self> {
-        if operation.kind() != OperationType::Query || MOVES_ALWAYS.iter().any(|field| operation.has_field(field)) {
-            return None;
-        }
+    /// For a query whose text, operation name and variables are `parts`.
+    pub(super) fn new(app: &App, parts: [Option<&str>; 3], media: &'static str) -> Self {
         let mut hash = Sha256::new();
         hash.update(app.program.as_slice());
-        for part in parts.iter().chain(&[Some(media)]) {
-            add(&mut hash, *part);
+        for part in parts.into_iter().chain([Some(media)]) {
+            add(&mut hash, part);
         }
-        Some(Self(hash))
+        Self(hash)
     }
 
     /// The tag of the answer from what `freshness` stands for, at `now`.

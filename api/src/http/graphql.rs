@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use async_graphql::{Request, Response as Answer, ServerError, Variables, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{
         Query, State,
         rejection::QueryRejection,
@@ -22,9 +22,9 @@ use super::{
     App,
     accept::{Accepted, Events, JSON},
     access::Caller,
-    body::{self, BodyError, Bytes},
+    body::{self, BodyError},
     document::QUERY_BYTES_MAX,
-    entity_tag::{Known, Tagger},
+    entity_tag::{self, Known, Tagger},
     event_stream,
     operation::{self, Operation, Permitted, Said},
     prepared::PreparedMutation,
@@ -106,31 +106,34 @@ pub(super) async fn get(
     if let Ok(socket) = socket {
         return websocket::upgrade(app, caller, socket, protocol.is_ok(), &headers);
     }
-    let read = match parameters {
-        Ok(Query(parameters)) => parameters.parse().map(|request| (parameters, Operation::read(request))),
-        Err(wrong) => Err(Refusal::malformed(wrong.body_text())),
-    };
-    match read {
-        // What a browser can be made to GET must not change anything.
-        Ok((_, Ok(operation))) if operation.kind() == OperationType::Mutation => {
-            let message = "mutations are not answered by GET, use POST";
-            refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message), accepted.media)
+    let answered = async {
+        let Query(parameters) = parameters.map_err(|wrong| Refusal::malformed(wrong.body_text()))?;
+        let tagger = Tagger::new(&app, parameters.parts(), accepted.media);
+        let known = Known::of(&headers);
+        if known.is_empty()
+            && let Some((tag, kept)) = kept(&app, &caller, accepted, &tagger).await
+        {
+            return Ok((validators(&tag), kept).into_response());
         }
-        Ok((parameters, Ok(mut operation))) => {
-            let tagger = Tagger::new(&app, &mut operation, &parameters.parts(), accepted.media);
-            let operation = match operation.permitted(&caller) {
-                Ok(operation) => operation,
-                Err(denied) => return refuse(denied.into(), accepted.media),
-            };
-            if let Some(tag) = not_modified(&app, tagger.as_ref(), &headers).await {
-                app.operations.not_modified.increment(1);
-                return (StatusCode::NOT_MODIFIED, validators(&tag)).into_response();
+        let mut operation = match Operation::read(parameters.parse()?) {
+            // What a browser can be made to GET must not change anything.
+            Ok(operation) if operation.kind() == OperationType::Mutation => {
+                let message = "mutations are not answered by GET, use POST";
+                return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
             }
-            answer(&app, &caller, Ok(operation), accepted, tagger).await
+            Ok(operation) => operation,
+            Err(refused) => return Ok(answer(&app, &caller, Err(refused), accepted, None).await),
+        };
+        let tagger = Some(tagger).filter(|_| entity_tag::is_tagged(&mut operation));
+        let operation = operation.permitted(&caller)?;
+        if let Some(tag) = not_modified(&app, tagger.as_ref(), &known).await {
+            app.operations.not_modified.increment(1);
+            return Ok((StatusCode::NOT_MODIFIED, validators(&tag)).into_response());
         }
-        Ok((_, Err(refused))) => answer(&app, &caller, Err(refused), accepted, None).await,
-        Err(refusal) => refuse(refusal, accepted.media),
-    }
+        let tagged = tagger.map(|tagger| Tagged { tagger, is_told: true });
+        Ok(answer(&app, &caller, Ok(operation), accepted, tagged).await)
+    };
+    answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
 
 /// Queries and mutations, and subscriptions as streams of events.
@@ -160,13 +163,20 @@ pub(super) async fn post(
             let recorded = schema::record(recorder, input, caller.recording()?);
             return Ok(record(&app, recorded, &prepared, accepted.media).await);
         }
+        let tagger = Tagger::new(&app, parameters.parts(), accepted.media);
+        if let Some((_, kept)) = kept(&app, &caller, accepted, &tagger).await {
+            return Ok(kept);
+        }
         let operation = Operation::read(parameters.parse()?);
         drop(body);
-        let operation = match operation {
-            Ok(operation) => Ok(operation.permitted(&caller)?),
-            Err(unreadable) => Err(unreadable),
+        let (operation, tagged) = match operation {
+            Ok(mut operation) => {
+                let is_tagged = entity_tag::is_tagged(&mut operation);
+                (Ok(operation.permitted(&caller)?), is_tagged.then_some(Tagged { tagger, is_told: false }))
+            }
+            Err(unreadable) => (Err(unreadable), None),
         };
-        Ok(answer(&app, &caller, operation, accepted, None).await)
+        Ok(answer(&app, &caller, operation, accepted, tagged).await)
     };
     answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
@@ -186,7 +196,7 @@ async fn record(
     respond(StatusCode::OK, media, &answer)
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<body::Bytes, Refusal> {
     // A form can't send this type, so no foreign page can make a browser record anything.
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -223,6 +233,11 @@ impl<'a> Parameters<'a> {
         let prepared = app.prepared.get(&self.query, self.operation_name.as_deref())?;
         let input = prepared.input(self.variables?)?;
         Some((prepared, input))
+    }
+
+    /// All that the answer depends on.
+    fn parts(&self) -> [Option<&str>; 3] {
+        [Some(&*self.query), self.operation_name.as_deref(), self.variables.map(RawValue::get)]
     }
 
     fn parse(self) -> Result<Request, Refusal> {
@@ -262,8 +277,7 @@ impl QueryParameters {
 }
 
 /// The tag of the answer that the client has, if it would be the answer still.
-async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -> Option<String> {
-    let known = Known::of(headers);
+async fn not_modified(app: &App, tagger: Option<&Tagger>, known: &Known<'_>) -> Option<String> {
     if known.is_empty() {
         return None;
     }
@@ -272,12 +286,29 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, headers: &HeaderMap) -
     tagger?.tag(&freshness, clock::process_now()).filter(|tag| known.has(tag))
 }
 
+/// The answer that is in memory, and its tag, if there is one and no stream is wanted.
+async fn kept(app: &App, caller: &Caller, accepted: Accepted, tagger: &Tagger) -> Option<(String, Response)> {
+    if accepted.events == Events::Preferred {
+        return None;
+    }
+    let (tag, answer) = app.kept.get(app, caller, tagger).await?;
+    app.operations.from_memory.increment(1);
+    Some((tag, respond_with(StatusCode::OK, accepted.media, answer)))
+}
+
+/// An answer that has a tag.
+struct Tagged {
+    tagger: Tagger,
+    /// Whether its client is told.
+    is_told: bool,
+}
+
 async fn answer(
     app: &App,
     caller: &Caller,
     operation: Result<Permitted, ServerError>,
     accepted: Accepted,
-    tagger: Option<Tagger>,
+    tagged: Option<Tagged>,
 ) -> Response {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
@@ -301,13 +332,17 @@ async fn answer(
         Said::Event(json) => respond(StatusCode::OK, media, &json.as_ref()),
         Said::Next(answer) => {
             let freshness = from.freshness().filter(|_| answer.errors.is_empty());
+            let Ok(body) = serde_json::to_vec(&answer).map(Bytes::from) else {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            };
+            let response = respond_with(StatusCode::OK, media, body.clone());
+            let Some((Tagged { tagger, is_told }, freshness)) = tagged.zip(freshness) else { return response };
             // The clock has moved on meanwhile: if the tag has too, it is that of no answer.
-            let tag = tagger.zip(freshness).and_then(|(tagger, freshness)| {
-                let tag = tagger.tag(freshness, before);
-                tag.filter(|tag| tagger.tag(freshness, clock::process_now()).as_ref() == Some(tag))
-            });
-            let response = respond(StatusCode::OK, media, &answer);
-            if let Some(tag) = tag { (validators(&tag), response).into_response() } else { response }
+            let tag = tagger.tag(freshness, before);
+            let tag = tag.filter(|tag| tagger.tag(freshness, clock::process_now()).as_ref() == Some(tag));
+            let Some(tag) = tag else { return response };
+            app.kept.keep(&tag, &body).await;
+            if is_told { (validators(&tag), response).into_response() } else { response }
         }
     }
 }
@@ -337,13 +372,17 @@ pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
 }
 
 fn respond(status: StatusCode, media: &'static str, answer: &impl Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(body) => respond_with(status, media, body.into()),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn respond_with(status: StatusCode, media: &'static str, body: Bytes) -> Response {
     let content_type = match media {
         JSON => "application/json; charset=utf-8",
         _ => "application/graphql-response+json; charset=utf-8",
     };
     let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
-    match serde_json::to_vec(answer) {
-        Ok(body) => (status, headers, body).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    (status, headers, body).into_response()
 }

@@ -38,9 +38,12 @@ pub enum NotReady {
 #[derive(Clone)]
 pub struct Readiness {
     check: Arc<Check>,
-    last: Arc<Mutex<Option<(Instant, Result<(), NotReady>)>>>,
+    last: Arc<Mutex<Option<Found>>>,
     stopping: CancellationToken,
 }
+
+/// When what was found out.
+type Found = (Instant, Result<(), NotReady>);
 
 type Check = dyn Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync;
 

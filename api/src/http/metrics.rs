@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 
-use super::{Reports, subscribers::Places};
+use super::{Reports, kept::KeptAnswers, subscribers::Places};
 use crate::increments::Recorder;
 
 /// Of Prometheus's text format.
@@ -39,6 +39,7 @@ pub(super) struct Metrics {
     pub(super) recorder: Option<Recorder>,
     pub(super) reports: Option<Reports>,
     pub(super) places: Places,
+    pub(super) kept: KeptAnswers,
 }
 
 /// What was counted until now, and the figures of this moment.
@@ -52,6 +53,7 @@ pub(super) async fn expose(State(metrics): State<Metrics>) -> impl IntoResponse 
     }
     if metrics.recorder.is_some() || metrics.reports.is_some() {
         metrics.places.observe();
+        metrics.kept.observe();
     }
     let Exposition(write) = &metrics.exposition;
     ([CONTENT_TYPE], write().await)

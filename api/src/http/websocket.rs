@@ -4,6 +4,8 @@
 //! that has a connection to the database in its hands, and nothing but itself: what its operations say waits in a queue
 //! of a few places that they come to in turn. A query or a mutation that has begun runs to its end.
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod protocol;
 
 use std::{collections::HashMap, error::Error, sync::Arc};

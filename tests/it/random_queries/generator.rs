@@ -10,7 +10,7 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-pub(super) const INTROSPECTION: &str = "{ __schema { queryType { name } types { kind name isOneOf
+pub(crate) const INTROSPECTION: &str = "{ __schema { queryType { name } types { kind name isOneOf
     fields { name args { name type { ...of } } type { ...of } } inputFields { name type { ...of } } enumValues { name } } } }
     fragment of on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
@@ -18,17 +18,17 @@ const DEPTH_MAX: usize = 6;
 
 /// A field that is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Field {
-    pub(super) alias: String,
-    pub(super) name: String,
-    pub(super) of_type: Value,
-    pub(super) arguments: Vec<(String, Literal)>,
-    pub(super) children: Vec<Field>,
+pub(crate) struct Field {
+    pub(crate) alias: String,
+    pub(crate) name: String,
+    pub(crate) of_type: Value,
+    pub(crate) arguments: Vec<(String, Literal)>,
+    pub(crate) children: Vec<Field>,
 }
 
 /// A value in a query.
 #[derive(Clone, Debug)]
-pub(super) enum Literal {
+pub(crate) enum Literal {
     Json(Value),
     Enum(String),
     List(Vec<Literal>),
@@ -36,7 +36,7 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         let Self::Object(fields) = self else { return None };
         fields.iter().find(|(field, _)| field == name).map(|(_, value)| value).filter(|value| !value.is_null())
     }
@@ -45,12 +45,12 @@ impl Literal {
         matches!(self, Self::Json(Value::Null))
     }
 
-    pub(super) fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         let Self::Json(Value::String(text)) = self else { return None };
         Some(text)
     }
 
-    pub(super) fn texts(&self) -> Vec<&str> {
+    pub(crate) fn texts(&self) -> Vec<&str> {
         let Self::List(entries) = self else { return self.as_text().into_iter().collect() };
         entries.iter().filter_map(Self::as_text).collect()
     }
@@ -69,12 +69,12 @@ impl Literal {
 }
 
 impl Field {
-    pub(super) fn argument(&self, name: &str) -> Option<&Literal> {
+    pub(crate) fn argument(&self, name: &str) -> Option<&Literal> {
         self.arguments.iter().find(|(argument, _)| argument == name).map(|(_, value)| value)
     }
 
     /// The names under which the answer has the child `name`.
-    pub(super) fn aliases(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn aliases(&self, name: &str) -> impl Iterator<Item = &str> {
         self.children.iter().filter(move |child| child.name == name).map(|child| child.alias.as_str())
     }
 
@@ -92,11 +92,11 @@ impl Field {
     }
 }
 
-pub(super) fn print(fields: &[Field]) -> String {
+pub(crate) fn print(fields: &[Field]) -> String {
     fields.iter().map(Field::print).collect::<Vec<_>>().join(" ")
 }
 
-pub(super) struct Generator {
+pub(crate) struct Generator {
     types: HashMap<String, Value>,
     root: String,
     runner: TestRunner,
@@ -104,7 +104,7 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    pub(super) fn new(schema: &Value, seed: u8) -> Self {
+    pub(crate) fn new(schema: &Value, seed: u8) -> Self {
         let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
         let types = schema["types"].as_array().unwrap().iter().map(|kind| (name(kind), kind.clone())).collect();
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
@@ -113,15 +113,15 @@ impl Generator {
     }
 
     /// Where the recorded times begin.
-    pub(super) fn first(&self) -> DateTime<Utc> {
+    pub(crate) fn first(&self) -> DateTime<Utc> {
         "2025-01-15T00:00:00Z".parse().unwrap()
     }
 
-    pub(super) fn draw(&mut self, range: Range<i64>) -> i64 {
+    pub(crate) fn draw(&mut self, range: Range<i64>) -> i64 {
         range.new_tree(&mut self.runner).unwrap().current()
     }
 
-    pub(super) fn one_of<'a, T>(&mut self, choice: &'a [T]) -> &'a T {
+    pub(crate) fn one_of<'a, T>(&mut self, choice: &'a [T]) -> &'a T {
         &choice[usize::try_from(self.draw(0..i64::try_from(choice.len()).unwrap())).unwrap()]
     }
 
@@ -130,7 +130,7 @@ impl Generator {
     }
 
     /// The fields of a query.
-    pub(super) fn query(&mut self) -> Vec<Field> {
+    pub(crate) fn query(&mut self) -> Vec<Field> {
         let root = self.root.clone();
         self.selection(&root, DEPTH_MAX)
     }

@@ -1,0 +1,35 @@
+# The program alone, in an image without a shell. docker build -t analytics .
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /source
+
+# The dependencies, in a layer that changes with them only: ours are empty here.
+COPY Cargo.toml Cargo.lock ./
+COPY api/Cargo.toml api/
+COPY bench/Cargo.toml bench/
+COPY entity/Cargo.toml entity/
+COPY migration/Cargo.toml migration/
+COPY wolf/Cargo.toml wolf/
+RUN mkdir -p src api/src bench/src entity/src migration/src wolf/src \
+    && touch api/src/lib.rs entity/src/lib.rs migration/src/lib.rs wolf/src/lib.rs \
+    && echo 'fn main() {}' > src/main.rs && cp src/main.rs bench/src/main.rs \
+    && cargo build --release --locked --package analytics
+
+# What is copied is older than what was just built: cargo has to be told that it is new.
+COPY . .
+RUN find src api entity migration wolf -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked --package analytics \
+    && mkdir /data
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /source/target/release/analytics /usr/local/bin/analytics
+# For an SQLite file, which is the default.
+COPY --from=build --chown=65532:65532 /data /data
+WORKDIR /data
+VOLUME /data
+ENV ANALYTICS_LISTEN=0.0.0.0:8000
+EXPOSE 8000
+# nonroot
+USER 65532:65532
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["analytics", "healthcheck"]
+ENTRYPOINT ["analytics"]
+CMD ["serve"]

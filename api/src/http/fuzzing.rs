@@ -1,0 +1,18 @@
+//! What the fuzz targets drive: the service without its listener, and a socket's protocol without its socket.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::{Router, extract::connect_info::MockConnectInfo};
+use tokio_util::sync::CancellationToken;
+
+pub use super::websocket::fuzzing::converse;
+use super::{
+    HttpSettings, Services,
+    access::{Access, Peer},
+};
+
+/// What [`super::serve`] serves, to be called directly by somebody on this machine.
+pub fn service(services: Services, access: Access, settings: &HttpSettings) -> Router {
+    let (routes, _tasks) = super::service(services, access, settings, CancellationToken::new());
+    routes.layer(MockConnectInfo(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST))))
+}

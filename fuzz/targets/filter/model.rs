@@ -1,0 +1,108 @@
+//! The report in the plainest way: a sum over all counts.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// Views by page and hour.
+pub type Counts = BTreeMap<(&'static str, DateTime<Utc>), i64>;
+
+/// Checks a report but for its list of pages: `pages` is the filter's part about them.
+pub fn check(counts: &Counts, pages: &Value, report: &Value) {
+    let interval = &report["interval"];
+    let (start, end) = (time(&interval["start"]), time(&interval["end"]));
+    assert!(start <= end, "{interval}");
+    let chosen = views(counts, pages, start, end);
+    let sum: i64 = chosen.values().sum();
+    let totals = &report["totals"];
+    assert_eq!((&totals["views"], &totals["pages"]), (&sum.into(), &chosen.len().into()), "{report}");
+    check_previous(counts, pages, totals, sum);
+    check_series(counts, pages, report, (start, end));
+}
+
+fn check_previous(counts: &Counts, pages: &Value, totals: &Value, sum: i64) {
+    let interval = &totals["previousInterval"];
+    assert_eq!(interval.is_null(), totals["previous"].is_null(), "{totals}");
+    if interval.is_null() {
+        assert!(totals["change"].is_null(), "{totals}");
+        return;
+    }
+    let previous: i64 = views(counts, pages, time(&interval["start"]), time(&interval["end"])).values().sum();
+    assert_eq!(totals["previous"], previous, "{totals}");
+    assert!(is_ratio(&totals["change"], sum - previous, previous), "{totals}");
+}
+
+/// The buckets fill the interval, and each has the views of its hours.
+fn check_series(counts: &Counts, pages: &Value, report: &Value, (start, end): (DateTime<Utc>, DateTime<Utc>)) {
+    let series = report["series"].as_array().unwrap();
+    assert_eq!(series.is_empty(), start == end, "{report}");
+    let mut from = start;
+    let mut chosen: BTreeMap<DateTime<Utc>, i64> = BTreeMap::new();
+    for ((page, hour), views) in counts {
+        if is_chosen(page, pages) {
+            *chosen.entry(*hour).or_default() += views;
+        }
+    }
+    for point in series {
+        let until = time(&point["end"]);
+        assert!(time(&point["start"]) == from && from < until, "{point} does not begin at {from}");
+        assert_eq!(point["views"], chosen.range(from..until).map(|(_, views)| views).sum::<i64>(), "{point}");
+        from = until;
+    }
+    assert!(series.is_empty() || from == end, "{report}");
+}
+
+/// Checks the list of pages, which begins behind the first `skipped`; tells how many are in it.
+pub fn check_pages(counts: &Counts, pages: &Value, report: &Value, skipped: usize) -> usize {
+    let interval = &report["interval"];
+    let chosen = views(counts, pages, time(&interval["start"]), time(&interval["end"]));
+    let sum: i64 = chosen.values().sum();
+    let mut sorted: Vec<_> = chosen.into_iter().collect();
+    sorted.sort_by_key(|(page, views)| (Reverse(*views), *page));
+    let listed = report["pages"]["nodes"].as_array().unwrap();
+    let expected = sorted.get(skipped..).unwrap_or_default();
+    assert_eq!(report["pages"]["pageInfo"]["hasNextPage"], expected.len() > listed.len(), "{report}");
+    assert!(listed.len() <= expected.len(), "{report}");
+    for (node, (page, views)) in listed.iter().zip(expected) {
+        assert_eq!((&node["page"], &node["views"]), (&(*page).into(), &(*views).into()), "{report}");
+        assert!(is_ratio(&node["share"], *views, sum), "{node} of {sum}");
+    }
+    listed.len()
+}
+
+/// Views by page from `start` up to `end`.
+fn views<'a>(counts: &'a Counts, pages: &Value, start: DateTime<Utc>, end: DateTime<Utc>) -> BTreeMap<&'a str, i64> {
+    let mut views = BTreeMap::new();
+    for ((page, hour), count) in counts {
+        if start <= *hour && *hour < end && is_chosen(page, pages) {
+            *views.entry(*page).or_default() += count;
+        }
+    }
+    views
+}
+
+fn is_chosen(page: &str, pages: &Value) -> bool {
+    let text = |part: &str| pages[part].as_str().map(str::to_owned);
+    match &pages["names"] {
+        // GraphQL takes one value for a list of one.
+        Value::String(name) => page == name,
+        Value::Array(names) => names.iter().any(|name| name == page),
+        _ => {
+            text("prefix").is_none_or(|prefix| page.starts_with(&prefix))
+                && text("contains").is_none_or(|part| page.contains(&part))
+        }
+    }
+}
+
+/// The last digit is lost where JSON is read. No ratio to nothing.
+fn is_ratio(value: &Value, part: i64, whole: i64) -> bool {
+    if whole == 0 {
+        return value.is_null();
+    }
+    value.as_f64().is_some_and(|value| (value - part as f64 / whole as f64).abs() <= f64::EPSILON * value.abs())
+}
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}

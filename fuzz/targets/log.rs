@@ -1,0 +1,85 @@
+//! Any bytes as an access log: never a panic, no line gets lost, and only what can be recorded is counted.
+//!
+//! The first byte chooses the rules: its lowest bit counts assets, the next one bots. The rest is the file, which may be
+//! compressed.
+#![no_main]
+
+// The modules are those of the program, which is no library.
+#[path = "../../src/import/chunks.rs"]
+mod chunks;
+#[expect(dead_code, reason = "files are opened by the program only")]
+#[path = "../../src/import/log_file.rs"]
+mod log_file;
+#[path = "../../src/import/log_line.rs"]
+mod log_line;
+#[path = "../../src/import/rules.rs"]
+mod rules;
+#[path = "../../src/import/summary.rs"]
+mod summary;
+
+use std::{
+    io::{BufRead, BufReader, Cursor},
+    sync::LazyLock,
+};
+
+use api::increments::{BackDating, IdempotencyKey, PageName, Views, check_at};
+use chrono::{DateTime, Utc};
+use chunks::{Chunk, Chunks};
+use libfuzzer_sys::fuzz_target;
+use rules::Rules;
+use summary::Tally;
+
+/// Always the same, so that a finding can be shown again.
+static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((rules, file)) = bytes.split_first() else { return };
+    let rules = Rules { include_assets: rules & 1 != 0, include_bots: rules & 2 != 0 };
+    let log = log_file::from_raw(Cursor::new(file.to_vec()), None).unwrap();
+    let Some(read) = read(log.reader, rules) else { return };
+    for chunk in &read {
+        check(chunk);
+    }
+    let mut sum = Tally::default();
+    read.iter().for_each(|chunk| sum.add(chunk.tally.clone()));
+    assert_eq!(sum.lines, sum.counted + sum.left_out_lines() + sum.unreadable);
+    assert!(sum.to_string().lines().count() <= 1 + 1 + 1 + 5 + 1 + 5 + 1, "{sum}");
+    if !file.starts_with(&[0x1f, 0x8b]) {
+        let lines = file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        assert_eq!(sum.lines, lines as u64);
+        assert_eq!(read.iter().map(|chunk| chunk.bytes).sum::<u64>(), file.len() as u64);
+        // However it comes in, it is the same log.
+        assert_eq!(self::read(BufReader::with_capacity(3, file), rules).unwrap(), read);
+    }
+});
+
+/// All of it, or nothing if it breaks off.
+fn read(log: impl BufRead, rules: Rules) -> Option<Vec<Chunk>> {
+    let mut chunks = Chunks::new(log, rules, *NOW);
+    let mut read = Vec::new();
+    while let Some(chunk) = chunks.next() {
+        match chunk {
+            Ok(chunk) => read.push(chunk),
+            Err(_broken) => {
+                assert!(chunks.next().is_none(), "nothing follows what can't be read");
+                return None;
+            }
+        }
+    }
+    Some(read)
+}
+
+/// The recorder takes what is counted.
+fn check(chunk: &Chunk) {
+    let Chunk { key, views, tally, bytes } = chunk;
+    assert!(*bytes > 0);
+    IdempotencyKey::of_import(key.clone()).unwrap();
+    assert_eq!(tally.lines, tally.counted + tally.left_out_lines() + tally.unreadable);
+    assert_eq!(views.values().sum::<i64>(), tally.counted as i64);
+    for ((page, hour), views) in views {
+        PageName::new(page.clone()).unwrap();
+        Views::new(*views).unwrap();
+        assert_eq!(check_at(*hour, *NOW, BackDating::Any), Ok(*hour));
+        assert_eq!(hour.timestamp().rem_euclid(3_600), 0, "{hour}");
+    }
+}

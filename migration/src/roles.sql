@@ -1,0 +1,57 @@
+-- Three logins, each with the least that its service needs. Run again after every migration; nothing is taken away that
+-- was given by hand, but for what everybody may do.
+--
+-- `analytics migrate --roles` runs this with the prefix of --role-prefix in place of `analytics`. The same by hand:
+-- psql --single-transaction --file roles.sql
+
+-- Logins belong to all databases of a server: another one may have made them, or be making them now.
+DO $$
+DECLARE
+    login text;
+BEGIN
+    FOREACH login IN ARRAY ARRAY['analytics_increments', 'analytics_reports', 'analytics_wolf'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = login) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I LOGIN', login);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+    END LOOP;
+    -- Who migrates goes on to change what the Wolf owns.
+    IF NOT pg_has_role(current_user, 'analytics_wolf', 'MEMBER') THEN
+        GRANT analytics_wolf TO CURRENT_USER;
+    END IF;
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    -- A materialized view is refreshed by way of a temporary table.
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO analytics_wolf', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO analytics_increments, analytics_reports, analytics_wolf', current_database());
+END
+$$;
+
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO analytics_increments, analytics_reports, analytics_wolf;
+
+-- Each looks at its start, and when it is asked whether it is ready, which migrations there are.
+GRANT SELECT ON seaql_migrations TO analytics_increments, analytics_reports, analytics_wolf;
+
+-- Increments: adds to the counts, marks what is stale, and can't read the report.
+GRANT SELECT, INSERT, UPDATE ON pages, page_views TO analytics_increments;
+GRANT SELECT, INSERT ON idempotency_keys TO analytics_increments;
+GRANT INSERT ON stale_hours, stale_titles TO analytics_increments;
+
+-- Reports: reads the report and how fresh it is, and can write nothing.
+GRANT SELECT ON page_views_report, report_refreshes TO analytics_reports;
+
+-- Wolf: owns the report and its definition, builds new ones, takes marks, and drops what is old.
+GRANT CREATE ON SCHEMA public TO analytics_wolf;
+GRANT SELECT ON pages TO analytics_wolf;
+GRANT SELECT, DELETE ON page_views, stale_hours, stale_titles, idempotency_keys TO analytics_wolf;
+GRANT SELECT, INSERT, UPDATE ON kept_days TO analytics_wolf;
+GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
+ALTER VIEW counted_days OWNER TO analytics_wolf;
+ALTER VIEW page_views_live OWNER TO analytics_wolf;
+-- Of either kind: a materialized view is a table to this statement.
+ALTER TABLE page_views_report OWNER TO analytics_wolf;
+-- The reports that it will build can be read as this one can.
+ALTER DEFAULT PRIVILEGES FOR ROLE analytics_wolf IN SCHEMA public GRANT SELECT ON TABLES TO analytics_reports;

@@ -1,0 +1,117 @@
+//! A login of the database for each service, with the least rights that it needs.
+
+use std::{collections::HashSet, fs, io, path::PathBuf, str::FromStr};
+
+use anyhow::Context;
+use entity::{
+    Database,
+    database::{DatabaseUrl, Place},
+};
+use postgres_protocol::password::scram_sha_256;
+
+use crate::cli::{MigrateCommand, RoleSettings};
+
+/// The services that have logins.
+const SERVICES: [&str; 3] = ["increments", "reports", "wolf"];
+/// PostgreSQL cuts longer names than 63 bytes off; the longest ending has 11.
+const PREFIX_BYTES_MAX: usize = 48;
+
+/// What the logins' names begin with. It stands in SQL as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct RolePrefix(String);
+
+/// Why no logins can be made as it is set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RoleError {
+    #[error("a prefix is a small letter, then small letters, digits or _, at most {PREFIX_BYTES_MAX} in all")]
+    Prefix,
+    #[error("--roles goes with `migrate` and `migrate up` only")]
+    NotUp,
+    #[error("--role-passwords-file goes with --roles only")]
+    NoRoles,
+    #[error("an SQLite file has no logins: leave --roles away")]
+    Sqlite,
+    #[error("can't read {}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// Repeats nothing of the line.
+    #[error("{}, line {line}: must be a service (increments, reports or wolf), a space and a password, once each", .file.display())]
+    Line { file: PathBuf, line: usize },
+}
+
+/// The logins to make.
+#[derive(Debug)]
+pub(crate) struct Logins {
+    prefix: RolePrefix,
+    /// By service, without the prefix: what the database knows passwords by.
+    verifiers: Vec<(&'static str, String)>,
+}
+
+impl Logins {
+    /// What is to be made, if anything is.
+    pub(crate) fn read(
+        settings: &RoleSettings,
+        command: MigrateCommand,
+        database: &DatabaseUrl,
+    ) -> Result<Option<Self>, RoleError> {
+        match (settings.roles, command, &settings.role_passwords_file) {
+            (false, _, None) => Ok(None),
+            (false, _, Some(_)) => Err(RoleError::NoRoles),
+            (true, MigrateCommand::Status | MigrateCommand::Down, _) => Err(RoleError::NotUp),
+            (true, MigrateCommand::Up, _) if matches!(database.place(), Ok(Place::Sqlite(_))) => Err(RoleError::Sqlite),
+            (true, MigrateCommand::Up, file) => {
+                let verifiers = file.as_ref().map_or(Ok(Vec::new()), read_passwords)?;
+                Ok(Some(Self { prefix: settings.role_prefix.clone(), verifiers }))
+            }
+        }
+    }
+
+    /// Makes them, or mends them.
+    pub(crate) async fn make(&self, database: &Database) -> anyhow::Result<()> {
+        let made = migration::make_roles(&database.wolf, &self.prefix.0, &self.verifiers).await;
+        made.context("can't make the services' logins")
+    }
+}
+
+/// Verifiers are made here: no password is sent, and so none comes into the database's log.
+fn read_passwords(file: &PathBuf) -> Result<Vec<(&'static str, String)>, RoleError> {
+    let text = fs::read_to_string(file).map_err(|error| RoleError::File(file.clone(), error))?;
+    let mut seen = HashSet::new();
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let meant = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    meant
+        .map(|(number, line)| {
+            let parsed = line.split_once(char::is_whitespace).and_then(|(name, password)| {
+                let service = SERVICES.into_iter().find(|service| *service == name)?;
+                Some((service, scram_sha_256(password.trim_start().as_bytes())))
+            });
+            parsed
+                .filter(|(service, _)| seen.insert(*service))
+                .ok_or_else(|| RoleError::Line { file: file.clone(), line: number })
+        })
+        .collect()
+}
+
+impl FromStr for RolePrefix {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let is_one = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase()) && text.bytes().all(is_plain);
+        if is_one && text.len() <= PREFIX_BYTES_MAX { Ok(Self(text.to_owned())) } else { Err(RoleError::Prefix) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_can_stand_in_sql() {
+        for good in ["analytics", "a", "site_2"] {
+            assert!(good.parse::<RolePrefix>().is_ok(), "{good}");
+        }
+        for bad in ["", "2a", "A", "a-b", "a;", "a\"", "a b", "é", &"a".repeat(49)] {
+            assert!(bad.parse::<RolePrefix>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Each service with a login of its own: what it can, and what it can't.
+
+use sqlx::{Executor, PgConnection};
+
+use crate::{
+    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    cluster, model,
+    process::{self, Server},
+};
+use serde_json::json;
+
+const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
+const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views pages } } }";
+
+/// A database with logins, each reached by a URL of its own. Logins belong to the whole server: each test has its own.
+struct Ground {
+    admin: TestDatabase,
+    prefix: &'static str,
+}
+
+impl Ground {
+    async fn new(prefix: &'static str) -> Self {
+        let admin = TestDatabase::create(Rung::MaterializedView).await;
+        let ground = Self { admin, prefix };
+        ground.migrate();
+        ground
+    }
+
+    fn migrate(&self) {
+        process::succeed(&self.admin, &["migrate", "--roles", "--role-prefix", self.prefix]);
+    }
+
+    fn of(&self, service: &str) -> TestDatabase {
+        let url = self.admin.url.replace("postgres@", &format!("{}_{service}@", self.prefix));
+        TestDatabase { url, rung: self.admin.rung, folder: tempfile::tempdir().unwrap() }
+    }
+
+    async fn connect(&self, service: &str) -> PgConnection {
+        cluster::connect(&self.of(service).url).await
+    }
+}
+
+/// The code of the error that the statement fails with.
+async fn refused(connection: &mut PgConnection, statement: &'static str) -> Option<String> {
+    let error = connection.execute(statement).await.err()?;
+    Some(error.as_database_error().unwrap().code().unwrap().into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_login_can_do_what_its_service_does_and_no_more() {
+    let ground = Ground::new("strict").await;
+    // A second time, and after the report has been built anew by another.
+    ground.migrate();
+    process::succeed(&ground.of("wolf"), &["rebuild", "--as", "table"]);
+    ground.migrate();
+    // What each is refused, beside all that nobody but an owner may.
+    let refused_to: [(&str, &[&'static str]); 3] = [
+        (
+            "increments",
+            &[
+                "SELECT FROM page_views_report",
+                "SELECT FROM page_views_live",
+                "SELECT FROM report_refreshes",
+                "SELECT FROM kept_days",
+                "SELECT FROM stale_hours",
+                "INSERT INTO report_refreshes (started_at, content_version) VALUES (now(), 1)",
+                "INSERT INTO kept_days VALUES ('/a', '2026-01-01', 1)",
+                "DELETE FROM pages",
+                "DELETE FROM page_views",
+                "DELETE FROM stale_hours",
+                "DELETE FROM idempotency_keys",
+                "UPDATE idempotency_keys SET kept = true",
+                "TRUNCATE page_views",
+                "DROP TABLE page_views",
+                "CREATE TABLE mine (a int)",
+                "CREATE TEMPORARY TABLE mine (a int)",
+                "INSERT INTO seaql_migrations VALUES ('m', 1)",
+            ],
+        ),
+        (
+            "reports",
+            &[
+                "SELECT FROM pages",
+                "SELECT FROM page_views",
+                "SELECT FROM page_views_live",
+                "SELECT FROM stale_hours",
+                "SELECT FROM stale_titles",
+                "SELECT FROM idempotency_keys",
+                "SELECT FROM kept_days",
+                "INSERT INTO pages VALUES ('/a', NULL, now())",
+                "INSERT INTO page_views VALUES ('/a', '2026-01-01', 1, 1, now())",
+                "INSERT INTO page_views_report VALUES ('hour', '/a', '2026-01-01', 1, NULL, 1)",
+                "UPDATE page_views_report SET views = 0",
+                "DELETE FROM page_views_report",
+                "INSERT INTO report_refreshes (started_at, content_version) VALUES (now(), 1)",
+                "UPDATE report_refreshes SET error = NULL",
+                "DELETE FROM report_refreshes",
+                "DROP TABLE page_views_report",
+                "ALTER TABLE page_views_report RENAME TO mine",
+                "CREATE TABLE mine (a int)",
+                "CREATE TEMPORARY TABLE mine (a int)",
+                "INSERT INTO seaql_migrations VALUES ('m', 1)",
+            ],
+        ),
+        (
+            "wolf",
+            &[
+                "INSERT INTO pages VALUES ('/a', NULL, now())",
+                "UPDATE pages SET title = 'mine'",
+                "DELETE FROM pages",
+                "INSERT INTO page_views VALUES ('/a', '2026-01-01', 1, 1, now())",
+                "UPDATE page_views SET views = 0",
+                "TRUNCATE page_views",
+                "DROP TABLE page_views",
+                "INSERT INTO stale_hours (date, hour) VALUES ('2026-01-01', 1)",
+                "INSERT INTO idempotency_keys VALUES ('a', '', now(), true)",
+                "UPDATE report_refreshes SET error = NULL",
+                "DELETE FROM kept_days",
+                "INSERT INTO seaql_migrations VALUES ('m', 1)",
+            ],
+        ),
+    ];
+    for (service, statements) in refused_to {
+        let mut connection = ground.connect(service).await;
+        for statement in statements {
+            // 42501 is insufficient_privilege.
+            assert_eq!(refused(&mut connection, statement).await.as_deref(), Some("42501"), "{service}: {statement}");
+        }
+        assert!(process::succeed(&ground.of(service), &["migrate", "status"]).starts_with("applied "), "{service}");
+        let tried = process::run(&ground.of(service), &["migrate", "down"]);
+        assert_eq!(tried.status.code(), Some(1), "{service} takes the tables away");
+    }
+    let owners =
+        "SELECT count(*) FROM pg_class WHERE relname IN ('page_views_report', 'page_views_live', 'counted_days')
+                  AND pg_get_userbyid(relowner) = 'strict_wolf'";
+    let mut connection = ground.connect("wolf").await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(owners).fetch_one(&mut connection).await.unwrap(), 3);
+}
+
+/// Everything that the services do, each under its login: all of it works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_services_work_with_their_logins() {
+    let ground = Ground::new("works").await;
+    let (increments, reports, wolf) = (ground.of("increments"), ground.of("reports"), ground.of("wolf"));
+    let recording = Server::start(&increments, &["--services", "increments"]);
+    let reading = Server::start(&reports, &["--services", "reports"]);
+    let admin = ground.admin.connect().await;
+    let views = async || reading.data(REPORT, json!({})).await.unwrap()["report"]["totals"]["views"].clone();
+    let record = async |number: u32| {
+        let increments = [
+            json!({ "page": "/a", "title": format!("Title {number}") }),
+            json!({ "page": "/old", "at": "2026-01-01T10:00:00Z" }),
+        ];
+        let input = json!({ "increments": increments, "idempotencyKey": format!("key {number}") });
+        for duplicate in [false, true] {
+            let told = recording.data(RECORD, json!({ "input": input })).await.unwrap();
+            assert_eq!(told["recordPageViews"]["duplicate"], duplicate);
+        }
+    };
+    let reported = async |wanted: u32| {
+        assert_eq!(report_rows(&admin).await, model::report(&counts(&admin).await));
+        eventually("the report to be read", async || views().await == wanted).await;
+    };
+
+    record(1).await;
+    process::succeed(&wolf, &["refresh"]);
+    reported(2).await;
+    for (number, kind) in [(2, "table"), (3, "materialized-view"), (4, "table"), (5, "materialized-view")] {
+        record(number).await;
+        process::succeed(&wolf, &["rebuild", "--as", kind]);
+        reported(2 * number).await;
+        process::succeed(&wolf, &["verify"]);
+        // The logins can be mended whatever the report is.
+        ground.migrate();
+    }
+    // The schedule converts a slow view by itself, drops old hours, and goes on.
+    let arguments = ["--services", "wolf", "--refresh-cron", "* * * * * *", "--keep-hours", "48"];
+    let limit = ["--materialized-view-limit-ms", "0"];
+    let refreshing = Server::start(&wolf, &[&arguments[..], &limit].concat());
+    record(6).await;
+    eventually("the refresh", async || views().await == 12).await;
+    let kind = "SELECT relkind::text FROM pg_class WHERE relname = 'page_views_report'";
+    let mut connection = cluster::connect(&ground.admin.url).await;
+    eventually("the table", async || {
+        sqlx::query_scalar::<_, String>(kind).fetch_one(&mut connection).await.unwrap() == "r"
+    })
+    .await;
+    drop(refreshing);
+    process::succeed(&wolf, &["refresh"]);
+    let _again = Server::start(&wolf, &arguments);
+    eventually("old hours to be dropped", async || counts(&admin).await.keys().all(|(page, ..)| page != "/old")).await;
+    record(7).await;
+    eventually("the merge", async || views().await == 14).await;
+    process::succeed(&wolf, &["verify"]);
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz");
+    assert!(process::succeed(&increments, &["import", "--include-bots", log]).contains("2581"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_makes_no_logins_is_refused() {
+    let (sqlite, postgres) =
+        (TestDatabase::create(Rung::Sqlite).await, TestDatabase::create(Rung::MaterializedView).await);
+    let passwords = |text: &str| {
+        let file = postgres.folder.path().join(format!("passwords {}", text.len()));
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let file = |text: &str| vec!["--roles".to_owned(), "--role-passwords-file".to_owned(), passwords(text)];
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for (database, arguments, reason) in [
+        (&sqlite, words("--roles"), "an SQLite file has no logins"),
+        (&postgres, words("--roles --role-prefix Me"), "a prefix is a small letter"),
+        (&postgres, words("--roles status"), "`migrate up` only"),
+        (&postgres, words("--roles down"), "`migrate up` only"),
+        (&postgres, words("--role-passwords-file x"), "with --roles only"),
+        (&postgres, words("--roles --role-passwords-file nowhere"), "can't read nowhere"),
+        (&postgres, file("increments secret\nreport secret"), "line 2: must be a service"),
+        (&postgres, file("increments secret\nincrements secret"), "line 2: must be a service"),
+        (&postgres, file("# those\n\nwolf"), "line 3: must be a service"),
+    ] {
+        let arguments: Vec<_> = std::iter::once("migrate").chain(arguments.iter().map(String::as_str)).collect();
+        let output = process::run(database, &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains(reason) && !complaint.contains("secret"), "{arguments:?}: {complaint}");
+    }
+}

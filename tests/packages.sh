@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Installing what a script needs with apt-get; sourced by scripts. Messages bear the name of the script.
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+fail() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+  if [[ $EUID -eq 0 ]]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+# Installs the named Debian packages, or fails and says so.
+install_packages() {
+  have apt-get || fail "missing: $* (names of Debian packages), and there is no apt-get to install them with"
+  [[ $EUID -eq 0 ]] || have sudo || fail "missing: $*; installing them needs root or sudo"
+  say "installing with apt-get: $*"
+  as_root apt-get update -q >&2 || say "apt-get update failed; trying with the package lists that are here"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@" </dev/null >&2 ||
+    fail "apt-get could not install: $*"
+}
