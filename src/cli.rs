@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use entity::DatabaseSettings;
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
-use crate::roles::RolePrefix;
+use crate::{roles::RolePrefix, spans::Endpoint};
 
 /// Self-hosted page-view analytics: record increments, refresh a report, query it, know how fresh it is.
 #[derive(Debug, Parser)]
@@ -36,6 +36,10 @@ pub(crate) struct LogSettings {
     /// How to log
     #[arg(long, env = "ANALYTICS_LOG_FORMAT", default_value = "text", value_enum, global = true)]
     pub(crate) log_format: LogFormat,
+    /// Where to send spans of operations, commits and refreshes: an OpenTelemetry collector that takes OTLP over HTTP, such
+    /// as `http://127.0.0.1:4318`. None are made when left out
+    #[arg(long, env = "ANALYTICS_OTLP_ENDPOINT", global = true, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<Endpoint>,
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]

@@ -8,16 +8,19 @@ mod maintenance;
 mod metrics;
 mod roles;
 mod serve;
+mod spans;
 mod terminal;
 mod token;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use api::http::access::AccessError;
 use clap::Parser;
 use cli::{Cli, Command, MigrateCommand};
 use entity::DatabaseError;
 use mimalloc::MiMalloc;
+use spans::Export;
 
 /// Recording allocates a little for each increment, on every core, and frees it on another.
 #[global_allocator]
@@ -30,15 +33,22 @@ const BAD_CONFIGURATION: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    terminal::log(&cli.log);
-    match run(cli).await {
+    match run_and_tell(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);
             ExitCode::from(if is_configuration(&error) { BAD_CONFIGURATION } else { FAILURE })
         }
     }
+}
+
+/// Logs, and exports spans until the command has ended.
+async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
+    let export = cli.log.otlp_endpoint.as_ref().map(Export::to).transpose().context("can't export spans")?;
+    terminal::log(&cli.log, export.as_ref());
+    let ended = run(cli).await;
+    export.iter().for_each(Export::finish);
+    ended
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {

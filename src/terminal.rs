@@ -2,26 +2,29 @@
 
 use std::io::{IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::cli::{LogFormat, LogSettings};
+use crate::{
+    cli::{LogFormat, LogSettings},
+    spans::Export,
+};
 
 /// What libraries say about every start is theirs to know; `--log` may ask for it all the same.
-const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn,tokio_cron_scheduler=warn";
+const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn,tokio_cron_scheduler=warn,\
+     opentelemetry_sdk=warn,opentelemetry-otlp=warn";
 
 /// These write down what clients send, and so their tokens: nobody may ask for that.
 const SILENT_LIBRARIES: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
-/// Starts logging. A directive that can't be read is said and left out.
-pub(crate) fn log(settings: &LogSettings) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(directives(&settings.log)))
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
+/// Starts logging, and exporting spans, if that is set up. A directive that can't be read is said and left out.
+pub(crate) fn log(settings: &LogSettings, export: Option<&Export>) {
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let lines = lines.with_filter(EnvFilter::new(directives(&settings.log)));
+    tracing_subscriber::registry().with(lines).with(export.map(Export::layer)).init();
 }
 
 fn directives(asked: &str) -> String {

@@ -4,9 +4,10 @@
 //! somewhere anyway are read when somebody asks for the metrics, and not before. A process that has installed no recorder
 //! measures nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use tracing::{Instrument, debug_span};
 
 use crate::{freshness::Freshness, reports::CacheFigures, schema::Code};
 
@@ -121,10 +122,31 @@ pub(crate) fn observe_freshness(known: Option<&Freshness>) {
 /// What clients ask for.
 #[derive(Debug)]
 pub(crate) struct Operations {
-    pub(crate) queries: Histogram,
-    pub(crate) mutations: Histogram,
+    pub(crate) queries: Executions,
+    pub(crate) mutations: Executions,
     pub(crate) not_modified: Counter,
     pub(crate) from_memory: Counter,
+}
+
+/// Operations of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Executions {
+    kind: &'static str,
+    durations: Histogram,
+}
+
+impl Executions {
+    fn of(kind: &'static str) -> Self {
+        Self { kind, durations: histogram!(OPERATION_DURATION, "kind" => kind) }
+    }
+
+    /// Takes the time of one.
+    pub(crate) async fn measure<T>(&self, execution: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let answer = execution.instrument(debug_span!("operation", operation.kind = self.kind)).await;
+        self.durations.record(begun.elapsed());
+        answer
+    }
 }
 
 impl Operations {
@@ -147,8 +169,8 @@ impl Operations {
         }
         rate_limited().increment(0);
         Self {
-            queries: histogram!(OPERATION_DURATION, "kind" => "query"),
-            mutations: histogram!(OPERATION_DURATION, "kind" => "mutation"),
+            queries: Executions::of("query"),
+            mutations: Executions::of("mutation"),
             not_modified: counter!(NOT_MODIFIED),
             from_memory: counter!(KEPT),
         }

@@ -47,6 +47,7 @@ mod reports;
 mod roles;
 mod services;
 mod sockets;
+mod spans;
 mod tls;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Database, DatabaseKind, Hour, clock};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
-use tracing::{info, warn};
+use tracing::{Instrument, debug_span, field::Empty, info, warn};
 
 use crate::{
     backlog::Backlog,
@@ -155,9 +155,13 @@ impl Refresher {
     /// written to, and what had been merged by then stays merged.
     pub async fn refresh(&self, turn: Turn, schedule: Option<&Schedule>) -> Result<Outcome, WolfError> {
         let begun = Instant::now();
-        let result = self.refresh_or_record_failure(turn, schedule).await;
+        let span = debug_span!("refresh", refresh.hours = Empty, refresh.rows = Empty);
+        let result = self.refresh_or_record_failure(turn, schedule).instrument(span.clone()).await;
         match &result {
-            Ok((_, Outcome::Refreshed(done))) => self.refreshes.succeeded(done.rows_changed, begun.elapsed()),
+            Ok((_, Outcome::Refreshed(done))) => {
+                span.record("refresh.hours", done.hours).record("refresh.rows", done.rows_changed);
+                self.refreshes.succeeded(done.rows_changed, begun.elapsed());
+            }
             Ok((_, Outcome::Standby)) => {}
             Err(_) => self.refreshes.failed(begun.elapsed()),
         }

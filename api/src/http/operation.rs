@@ -1,17 +1,12 @@
 //! One operation, however it came: read, judged, executed.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{
     Pos, Request, Response as Answer, ServerError,
     parser::types::{DocumentOperations, OperationType},
 };
 use futures_util::{Stream, StreamExt, stream};
-use metrics::Histogram;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
@@ -20,7 +15,10 @@ use super::{
     access::{Caller, Denied, Scope},
     document,
 };
-use crate::schema::{self, AnsweredFrom, Code, code_of, count_error, count_errors, error};
+use crate::{
+    metrics::Executions,
+    schema::{self, AnsweredFrom, Code, code_of, count_error, count_errors, error},
+};
 
 /// A request whose query can be parsed, is not too much, and says what is to be executed.
 pub(super) struct Operation {
@@ -120,7 +118,8 @@ impl Permitted {
             }
             OperationType::Query => {
                 let answer = async move {
-                    within(time, &operations.queries, schema::execute_query(&schema, request, &from)).await
+                    let answer = Box::pin(schema::execute_query(&schema, request, &from));
+                    within(time, &operations.queries, answer).await
                 };
                 said(stream::once(answer)).boxed()
             }
@@ -146,20 +145,17 @@ fn said(answers: impl Stream<Item = Answer>) -> impl Stream<Item = Said> {
 }
 
 /// The answer, or after this time one that says that there is none. Dropped is then what goes when its client does.
-async fn within(time: Duration, durations: &Histogram, answer: impl Future<Output = Answer>) -> Answer {
-    in_time(time, durations, answer).await.unwrap_or_else(|late| late)
+async fn within(time: Duration, executions: &Executions, answer: impl Future<Output = Answer>) -> Answer {
+    in_time(time, executions, answer).await.unwrap_or_else(|late| late)
 }
 
 /// The same for what is no answer yet.
 pub(super) async fn in_time<T>(
     time: Duration,
-    durations: &Histogram,
+    executions: &Executions,
     answer: impl Future<Output = T>,
 ) -> Result<T, Answer> {
-    let begun = Instant::now();
-    let answer = timeout(time, answer).await;
-    durations.record(begun.elapsed());
-    answer.map_err(|_elapsed| {
+    executions.measure(timeout(time, answer)).await.map_err(|_elapsed| {
         let message = format!("not done within {} ms; whether anything was recorded is not known", time.as_millis());
         Answer::from_errors(vec![failure(Code::Unavailable, message)])
     })

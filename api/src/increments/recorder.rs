@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, warn};
+use tracing::{Instrument, debug_span, error, warn};
 
 use super::{
     increment::Request,
@@ -200,13 +200,15 @@ impl Committer {
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
             // What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will
             // find it.
+            let size: usize = requests.iter().map(|request| request.increments.len()).sum();
+            let span = debug_span!("commit", commit.increments = size);
             let begun = Instant::now();
-            let committed = timeout(self.timeout, self.commit_with_retries(session, &requests, last)).await;
+            let committed = self.commit_with_retries(session, &requests, last).instrument(span);
+            let committed = timeout(self.timeout, committed).await;
             let committed =
                 committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
             match &committed {
                 Ok(Committed { counted: Counted { increments, views, .. }, .. }) => {
-                    let size = requests.iter().map(|request| request.increments.len()).sum();
                     self.commits.committed(size, *increments, *views, begun.elapsed());
                 }
                 Err(_) => self.commits.failed(begun.elapsed()),

@@ -1,0 +1,66 @@
+//! What the services do, span by span, sent to an OpenTelemetry collector.
+
+use std::{str::FromStr, time::Duration};
+
+use hyper::{Uri, http::uri::Scheme};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing::{Subscriber, level_filters::LevelFilter, warn};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterExt, Targets, filter_fn},
+    registry::LookupSpan,
+};
+
+/// What a collector takes spans at.
+const PATH: &str = "/v1/traces";
+/// How long a collector is waited for with what is left at the end.
+const LAST_MAX: Duration = Duration::from_secs(2);
+
+/// Where a collector takes OTLP over HTTP.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint(Uri);
+
+/// The endpoint can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("an endpoint is http://HOST:PORT, without a path, such as http://127.0.0.1:4318")]
+pub(crate) struct NoEndpoint;
+
+impl FromStr for Endpoint {
+    type Err = NoEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NoEndpoint> {
+        let uri: Uri = text.parse().map_err(|_unreadable| NoEndpoint)?;
+        let is_plain = uri.scheme() == Some(&Scheme::HTTP) && uri.path() == "/" && uri.query().is_none();
+        if is_plain { Ok(Self(uri)) } else { Err(NoEndpoint) }
+    }
+}
+
+/// Sends spans until it is told to finish. A collector that does not answer loses them and disturbs nothing: 2,048 wait.
+#[derive(Debug)]
+pub(crate) struct Export(SdkTracerProvider);
+
+impl Export {
+    pub(crate) fn to(Endpoint(uri): &Endpoint) -> Result<Self, ExporterBuildError> {
+        let endpoint = format!("{}{PATH}", uri.to_string().trim_end_matches('/'));
+        let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint).build()?;
+        let resource = Resource::builder().with_service_name(env!("CARGO_PKG_NAME")).build();
+        Ok(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
+    }
+
+    /// What spans go through. Events do not: what the log says is for the log.
+    pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
+        let ours = Targets::new().with_targets([("api", LevelFilter::DEBUG), ("wolf", LevelFilter::DEBUG)]);
+        let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer(env!("CARGO_PKG_NAME")));
+        let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
+        layer.with_filter(ours.and(filter_fn(|metadata| metadata.is_span())))
+    }
+
+    /// Sends what is left.
+    pub(crate) fn finish(&self) {
+        if let Err(error) = self.0.shutdown_with_timeout(LAST_MAX) {
+            warn!(error = %error, "not all spans could be sent");
+        }
+    }
+}

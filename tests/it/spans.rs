@@ -1,0 +1,112 @@
+//! Spans, as a collector gets them.
+
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use crate::{
+    app::{Rung, TestDatabase, eventually},
+    process::{self, Server},
+};
+
+const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
+const FRESHNESS: &str = "{ freshness { status } }";
+const REPORT: &str = "{ report { totals { views } } }";
+/// How long a test waits for spans.
+const SPANS_MAX: Duration = Duration::from_secs(60);
+
+/// Reads one request and says that it was taken. Nothing when the client has gone.
+async fn take(connection: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if connection.read_line(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let head = head.to_ascii_lowercase();
+    let (_, length) = head.split_once("content-length: ").unwrap();
+    let mut body = vec![0; length.lines().next().unwrap().parse().unwrap()];
+    connection.read_exact(&mut body).await.ok()?;
+    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.ok()?;
+    Some((head, body))
+}
+
+fn has(body: &[u8], text: &str) -> bool {
+    body.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_gets_the_spans_and_nothing_of_what_they_are_about() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    let mut server = Server::start(&database, &["--otlp-endpoint", &endpoint]);
+    let input = json!({ "input": { "increments": [{ "page": "/of-somebody", "title": "Of somebody" }] } });
+    server.data(RECORD, input).await.unwrap();
+    server.data(FRESHNESS, Value::Null).await.unwrap();
+    // What the log says of it is said within a span.
+    let other = database.connect().await;
+    other.wolf.execute_unprepared("ALTER TABLE page_views_report RENAME TO elsewhere").await.unwrap();
+    assert!(server.data(REPORT, Value::Null).await.unwrap_err().contains("INTERNAL_SERVER_ERROR"));
+    // What is left is sent at the end.
+    server.signal("TERM");
+    let mut all = Vec::new();
+    // Field 5 of a span is its name, and field 1 of an attribute.
+    let named = |field: u8, name: &str| {
+        let length = u8::try_from(name.len()).unwrap();
+        format!("{}{}{name}", char::from(field << 3 | 2), char::from(length))
+    };
+    let names = ["operation", "commit", "refresh"].map(|name| named(5, name));
+    let attributes = ["operation.kind", "commit.increments", "refresh.rows"].map(|name| named(1, name));
+    let names = [&names[..], &attributes[..], &["mutation".to_owned(), "query".to_owned()][..]].concat();
+    let got = timeout(SPANS_MAX, async {
+        while !names.iter().all(|name| has(&all, name)) {
+            let mut connection = BufReader::new(collector.accept().await.unwrap().0);
+            while let Some((head, body)) = take(&mut connection).await {
+                assert!(head.starts_with("post /v1/traces http/1.1"), "{head}");
+                assert!(head.contains("content-type: application/x-protobuf"), "{head}");
+                all.extend(body);
+            }
+        }
+    });
+    assert!(got.await.is_ok(), "waited in vain for spans");
+    assert!(server.child.wait().unwrap().success());
+    assert!(has(&all, "service.name") && has(&all, "analytics"));
+    for secret in ["/of-somebody", "Of somebody", "recordPageViews", "page_views_report", "127.0.0.1"] {
+        assert!(!has(&all, secret), "{secret}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_gone_disturbs_nothing() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{gone}");
+    let log = database.folder.path().join("log");
+    let mut command =
+        process::analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--otlp-endpoint", &endpoint]);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let mut server = Server::of(command);
+    server.data(FRESHNESS, Value::Null).await.unwrap();
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+    eventually("a word about it in the log", async || std::fs::read_to_string(&log).unwrap().contains("opentelemetry"))
+        .await;
+}
+
+#[test]
+fn an_endpoint_that_can_not_be_used_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for wrong in ["collector:4318", "https://collector:4318", "http://collector:4318/v1/traces", ""] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics"));
+        let output = command.args(["schema", "--otlp-endpoint", wrong]).current_dir(&folder).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("http://127.0.0.1:4318"), "{wrong}");
+    }
+}
