@@ -78,7 +78,7 @@ async fn the_pictures_can_be_made() {
     let server = Server::start(&database, &["--services", "increments,reports"]);
     let wolf = Server::start(&database, &["--services", "wolf", "--refresh-cron", "* * * * * *"]);
     // Where PICTURES says, if they are to be kept.
-    let folder = std::env::var("PICTURES").unwrap_or_else(|_| database.folder.path().display().to_string());
+    let folder = option_env!("PICTURES").map_or_else(|| database.folder.path().display().to_string(), str::to_owned);
     let mut script =
         Script::start("screenshots.mjs", &[&server.url(""), "--folder", &folder, "--limit", LIMIT_SECONDS]);
     assert_eq!(script.next().await, Some(json!({ "next": "import" })));
