@@ -70,6 +70,9 @@ pub struct HttpSettings {
     /// How many of them one client's address may have open, where not everything is open to all
     #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS_EACH", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub subscriber_connections_each: u32,
+    /// How many operations may be under way on one socket; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_SOCKET_OPERATIONS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub socket_operations: u32,
     /// How many connections may be open at once, of any kind; more wait to be accepted
     #[arg(long, env = "ANALYTICS_CONNECTIONS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
@@ -126,6 +129,7 @@ struct App {
     /// Sockets, and operations that run apart from a request.
     tasks: TaskTracker,
     places: Places,
+    socket_operations: usize,
     broadcasts: Broadcasts,
     patience: Patience,
     /// Stands for the program and its schema in entity tags.
@@ -186,6 +190,7 @@ fn service(
         stop,
         tasks: tasks.clone(),
         places,
+        socket_operations: usize::try_from(settings.socket_operations).unwrap_or(usize::MAX),
         broadcasts: Broadcasts::default(),
         patience: settings.patience,
         program: entity_tag::program(),

@@ -120,6 +120,7 @@ impl Default for Settings {
                 body_bytes_in_all: 64 * 1024 * 1024,
                 subscriber_connections: 20_000,
                 subscriber_connections_each: 20_000,
+                socket_operations: 100,
                 connections: 30_000,
                 request_timeout_ms: 60_000,
                 // What tests ask twice is found out twice; tests/it/kept.rs has them on.

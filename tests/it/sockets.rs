@@ -250,24 +250,24 @@ async fn what_does_not_start_is_an_error_and_frees_its_id() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_has_so_many_operations_at_once() {
-    let app = TestApp::start(Rung::Sqlite).await;
+    let app = impatient(|settings| settings.socket_operations = 5).await;
     let mut socket = Socket::acknowledged(&app.address).await;
-    for id in 0..=100 {
+    for id in 0..=5 {
         socket.subscribe(&id.to_string(), FRESHNESS).await;
     }
-    let refused = socket.hear_of("100").await;
+    let refused = socket.hear_of("5").await;
     assert_eq!(refused["type"], "error", "{refused}");
     assert_eq!(refused["payload"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }), "{refused}");
     // The others go on, and one that is completed makes room.
     socket.say(&json!({ "type": "complete", "id": "0" })).await;
     eventually("room for one more", async || {
-        socket.subscribe("100", FRESHNESS).await;
-        socket.hear_of("100").await["type"] == "next"
+        socket.subscribe("5", FRESHNESS).await;
+        socket.hear_of("5").await["type"] == "next"
     })
     .await;
     let refresh = app.refresh().await.id.to_string();
     eventually("all to be told", async || {
-        socket.hear_of("99").await["payload"]["data"]["freshness"]["refreshId"] == refresh
+        socket.hear_of("4").await["payload"]["data"]["freshness"]["refreshId"] == refresh
     })
     .await;
 }

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::protocol::{Closing, Key, OPERATIONS_MAX, Protocol, ServerMessage, Step};
+use self::protocol::{Closing, Key, Protocol, ServerMessage, Step};
 use super::{
     App,
     accept::JSON,
@@ -145,7 +145,7 @@ impl<'a> Conversation<'a> {
         Self {
             caller,
             socket,
-            protocol: Protocol::default(),
+            protocol: Protocol::new(app.socket_operations),
             outlet,
             outputs,
             stop_all: CancellationToken::new(),
@@ -217,7 +217,10 @@ impl<'a> Conversation<'a> {
                 Ok(())
             }
             Step::Overloaded { id } => {
-                let message = format!("a socket may have {OPERATIONS_MAX} operations under way; wait for some to end");
+                let message = format!(
+                    "a socket may have {} operations under way; wait for some to end",
+                    self.app.socket_operations
+                );
                 let payload = &[count_error(failure(Code::Overloaded, message))];
                 self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
             }

@@ -156,6 +156,7 @@ async fn serve(database_url: &str, counts: &Counts) -> Router {
         body_bytes_in_all: 128 * 1024 * 1024,
         subscriber_connections: 20_000,
         subscriber_connections_each: 20_000,
+        socket_operations: 100,
         connections: 30_000,
         request_timeout_ms: 60_000,
         kept_answers_bytes: 1024 * 1024,

@@ -15,6 +15,7 @@ use crate::schema::{Code, code_of};
 const REASON_BYTES_MAX: usize = 123;
 /// What ARCHITECTURE.md says.
 const ID_BYTES_MAX: usize = 128;
+/// What is set when nothing is.
 const OPERATIONS_MAX: usize = 100;
 
 /// Tells the protocol of each line until the socket is closed: of a message, of `+ID` and `-ID` as the messages that begin
@@ -23,7 +24,7 @@ const OPERATIONS_MAX: usize = 100;
 /// # Panics
 /// When an answer is not what the model says, which is a finding.
 pub fn converse(lines: &str) {
-    let mut conversation = Conversation::default();
+    let mut conversation = Conversation::new();
     for line in lines.lines() {
         let goes_on = match line.split_at_checked(1) {
             Some(("+", id)) => {
@@ -49,7 +50,6 @@ pub fn converse(lines: &str) {
     }
 }
 
-#[derive(Default)]
 struct Conversation {
     protocol: Protocol,
     acknowledged: bool,
@@ -69,6 +69,16 @@ enum Expected {
 }
 
 impl Conversation {
+    fn new() -> Self {
+        Self {
+            protocol: Protocol::new(OPERATIONS_MAX),
+            acknowledged: false,
+            last_key: 0,
+            live: HashMap::new(),
+            running: BTreeMap::new(),
+        }
+    }
+
     /// About the beginning of an operation.
     fn expected(&self, id: &str) -> Expected {
         if !self.acknowledged {

@@ -7,8 +7,6 @@ use async_graphql::{Request, Response as Answer, ServerError, Variables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-/// How many operations of one socket may be under way.
-pub(super) const OPERATIONS_MAX: usize = 100;
 /// An operation's id is at most this long.
 const ID_BYTES_MAX: usize = 128;
 /// What fits into a close frame beside its code.
@@ -149,8 +147,10 @@ impl Closing {
 }
 
 /// What one socket has come to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Protocol {
+    /// So many operations may be under way.
+    operations_max: usize,
     acknowledged: bool,
     last_key: Key,
     /// Operations that the client waits for, by their ids.
@@ -160,6 +160,10 @@ pub(super) struct Protocol {
 }
 
 impl Protocol {
+    pub(super) fn new(operations_max: usize) -> Self {
+        Self { operations_max, acknowledged: false, last_key: 0, live: HashMap::new(), running: HashMap::new() }
+    }
+
     pub(super) fn receive(&mut self, text: &str) -> Step {
         match serde_json::from_str(text) {
             Err(wrong) => Step::Close(Closing::malformed(&format!("malformed message: {wrong}"))),
@@ -198,7 +202,7 @@ impl Protocol {
         if self.live.contains_key(&id) {
             return Step::Close(Closing::new(4409, format!("Subscriber for {id} already exists")));
         }
-        if self.running.len() >= OPERATIONS_MAX {
+        if self.running.len() >= self.operations_max {
             return Step::Overloaded { id };
         }
         self.last_key += 1;
@@ -248,8 +252,10 @@ mod tests {
 
     use super::*;
 
+    const OPERATIONS_MAX: usize = 100;
+
     fn acknowledged() -> Protocol {
-        let mut protocol = Protocol::default();
+        let mut protocol = Protocol::new(OPERATIONS_MAX);
         assert!(matches!(protocol.receive(r#"{"type":"connection_init"}"#), Step::Admit { authorization: None }));
         let said: Value = serde_json::from_str(&protocol.acknowledge()).unwrap();
         assert_eq!(said, json!({ "type": "connection_ack" }));
@@ -313,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_initialised_once_and_first() {
-        assert_eq!(closed(Protocol::default().receive(&subscribe("1"))), (4401, "Unauthorized".to_owned()));
+        assert_eq!(closed(Protocol::new(OPERATIONS_MAX).receive(&subscribe("1"))), (4401, "Unauthorized".to_owned()));
         let mut protocol = acknowledged();
         assert!(protocol.is_acknowledged());
         let again = protocol.receive(r#"{"type":"connection_init","payload":{}}"#);
@@ -331,7 +337,7 @@ mod tests {
             (Value::Null, None),
         ] {
             let init = json!({ "type": "connection_init", "payload": payload }).to_string();
-            let step = Protocol::default().receive(&init);
+            let step = Protocol::new(OPERATIONS_MAX).receive(&init);
             assert!(!format!("{step:?}").contains("Bearer"));
             let Step::Admit { authorization } = step else { panic!("{step:?}") };
             assert_eq!(authorization.as_deref(), shown, "{payload}");
@@ -340,7 +346,7 @@ mod tests {
 
     #[test]
     fn pings_are_answered_at_any_time() {
-        for mut protocol in [Protocol::default(), acknowledged()] {
+        for mut protocol in [Protocol::new(OPERATIONS_MAX), acknowledged()] {
             assert_eq!(said(protocol.receive(r#"{"type":"ping"}"#)), json!({ "type": "pong" }));
             let pong = said(protocol.receive(r#"{"type":"ping","payload":{"a":1}}"#));
             assert_eq!(pong, json!({ "type": "pong", "payload": { "a": 1 } }));
