@@ -18,10 +18,10 @@ use axum::{
     http::{StatusCode, request},
 };
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use entity::{Database, DatabaseSettings, Hour};
+use entity::{Database, DatabaseSettings, Hour, clock};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wolf::{Refresher, Turn};
@@ -57,6 +57,7 @@ pub struct Service {
     runtime: Runtime,
     router: Router,
     pub counts: Counts,
+    _tasks: JoinSet<()>,
     _folder: TempDir,
 }
 
@@ -72,8 +73,8 @@ impl Service {
         let folder = tempfile::tempdir().unwrap();
         let counts = counts();
         let database = format!("sqlite://{}", folder.path().join("fuzz.db").display());
-        let router = runtime.block_on(serve(&database, &counts));
-        Self { runtime, router, counts, _folder: folder }
+        let (router, tasks) = runtime.block_on(serve(&database, &counts));
+        Self { runtime, router, counts, _tasks: tasks, _folder: folder }
     }
 
     /// The answer to a body.
@@ -125,7 +126,8 @@ impl Service {
     }
 }
 
-async fn serve(database_url: &str, counts: &Counts) -> Router {
+/// The service, and what works for it as long as it is there.
+async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     let settings = DatabaseSettings {
         database_url: database_url.parse().unwrap(),
         database_password_file: None,
@@ -137,7 +139,8 @@ async fn serve(database_url: &str, counts: &Counts) -> Router {
     migration::up(&database.wolf).await.unwrap();
     let recording = RecorderSettings { queue_increments: 200_000, committers: 1, record_timeout_ms: 10_000 };
     let (recorder, committer) = Recorder::new(&database, &recording);
-    tokio::spawn(committer.run(CancellationToken::new()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(committer.run(CancellationToken::new()));
     let increments = counts.iter().map(|((page, hour), views)| Increment {
         page: PageName::new((*page).to_owned()).unwrap(),
         views: Views::new(*views).unwrap(),
@@ -148,7 +151,7 @@ async fn serve(database_url: &str, counts: &Counts) -> Router {
     recorder.record(Request::new(increments.collect(), None)).await.unwrap();
     Refresher::new(&database).refresh(Turn::Wait, None).await.unwrap();
     let (feed, tail) = FreshnessFeed::new(&database);
-    tokio::spawn(tail.run(CancellationToken::new()));
+    tasks.spawn(tail.run(CancellationToken::new()));
     let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
     let settings = HttpSettings {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -171,7 +174,7 @@ async fn serve(database_url: &str, counts: &Counts) -> Router {
         readiness: Readiness::new(|| Box::pin(async { Ok(()) })),
         exposition: None,
     };
-    fuzzing::service(services, access, &settings)
+    (fuzzing::service(services, access, &settings), tasks)
 }
 
 /// At the edges of what can be counted and of days, months and summer time, and in the last two years.
@@ -199,7 +202,7 @@ pub fn hours_with_views() -> &'static [DateTime<Utc>] {
     ];
     static HOURS: OnceLock<Vec<DateTime<Utc>>> = OnceLock::new();
     HOURS.get_or_init(|| {
-        let now = Utc::now().duration_trunc(TimeDelta::hours(1)).unwrap();
+        let now = clock::process_now().duration_trunc(TimeDelta::hours(1)).unwrap();
         let edges = EDGES.iter().map(|hour| hour.parse().unwrap());
         let lately = (0..40).map(|number| now - TimeDelta::hours(number * 5));
         let before = (0..60).map(|number| now - TimeDelta::hours(200 + number * 290));
