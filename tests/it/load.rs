@@ -106,7 +106,7 @@ on_all_databases! {
         clients.join_all().await;
         recording.store(false, Ordering::Relaxed);
         let refreshes = refreshing.join_next().await.unwrap().unwrap();
-        assert!(refreshes > 1, "refreshes ran meanwhile");
+        assert!(refreshes > 0, "refreshes ran meanwhile");
 
         app.refresh().await;
         let model = model.lock().unwrap().counts.clone();

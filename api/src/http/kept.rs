@@ -40,8 +40,10 @@ impl KeptAnswers {
     }
 
     /// Tells the metrics how much is kept.
-    pub(super) fn observe(&self) {
-        metrics::observe_kept_answers(self.0.as_ref().map_or(0, Cache::weighted_size));
+    pub(super) async fn observe(&self) {
+        let Some(cache) = &self.0 else { return metrics::observe_kept_answers(0) };
+        cache.run_pending_tasks().await;
+        metrics::observe_kept_answers(cache.weighted_size());
     }
 
     /// Keeps the answer that has this tag.

@@ -99,6 +99,11 @@ impl Cache {
         }
     }
 
+    /// Sums what the entries take, which otherwise follows with a delay.
+    pub(super) async fn settle(&self) {
+        self.values.run_pending_tasks().await;
+    }
+
     pub(super) fn figures(&self) -> CacheFigures {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CacheFigures {
