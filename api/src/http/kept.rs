@@ -40,7 +40,11 @@ impl KeptAnswers {
     }
 
     /// Tells the metrics how much is kept.
-    pub(super) fn observe(&self) {
+    pub(super) async fn observe(&self) {
+        if let Some(cache) = &self.0 {
+            // What it puts off until it is used again.
+            cache.run_pending_tasks().await;
+        }
         metrics::observe_kept_answers(self.0.as_ref().map_or(0, Cache::weighted_size));
     }
 

@@ -48,12 +48,12 @@ pub(super) async fn expose(State(metrics): State<Metrics>) -> impl IntoResponse 
         recorder.observe();
     }
     if let Some(Reports { reader, feed }) = &metrics.reports {
-        reader.observe();
+        reader.observe().await;
         feed.observe();
     }
     if metrics.recorder.is_some() || metrics.reports.is_some() {
         metrics.places.observe();
-        metrics.kept.observe();
+        metrics.kept.observe().await;
     }
     let Exposition(write) = &metrics.exposition;
     ([CONTENT_TYPE], write().await)

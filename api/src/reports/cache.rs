@@ -99,6 +99,11 @@ impl Cache {
         }
     }
 
+    /// Does what the cache puts off until it is used again, so that its figures are those of now.
+    pub(super) async fn tidy(&self) {
+        self.values.run_pending_tasks().await;
+    }
+
     pub(super) fn figures(&self) -> CacheFigures {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CacheFigures {

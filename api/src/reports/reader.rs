@@ -118,7 +118,8 @@ impl ReportReader {
     }
 
     /// Tells the metrics what the cache has done and holds.
-    pub(crate) fn observe(&self) {
+    pub(crate) async fn observe(&self) {
+        self.cache.tidy().await;
         metrics::observe_cache(self.cache_figures());
     }
 
