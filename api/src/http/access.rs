@@ -1,8 +1,7 @@
 //! Who may do what, and how often: everybody who asks passes here before anything else is done for them.
 //!
-//! A handler takes a [`Caller`], and only through it comes by what it needs: an operation can be executed when the caller
-//! has [permitted](super::operation::Operation::permitted) it, and increments are recorded with what
-//! [`Caller::recording`] gives.
+//! A handler takes a `Caller`, and only through it comes by what it needs: an operation can be executed when the caller
+//! has permitted it (`Operation::permitted`), and increments are recorded with what `Caller::recording` gives.
 
 mod address;
 mod origin;
