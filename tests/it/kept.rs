@@ -91,6 +91,13 @@ async fn what_moves_by_itself_and_what_fails_is_not_kept() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         assert_ne!(app.data(query, json!({})).await, first, "{query}");
     }
+    // Longer than a query: not even looked for.
+    let padded = format!("{REPORT} # {}", "x".repeat(60 * 1024));
+    let long = json!({ "of": { "range": { "start": YEAR[0], "end": YEAR[1] } }, "unused": "x".repeat(5 * 1024) });
+    app.data(&padded, long.clone()).await;
+    let figures = app.reader.cache_figures();
+    app.data(&padded, long).await;
+    assert!(!asked_nothing(figures, &app));
     let wrong = "{ report { pages(first: 2000) { nodes { page } } } }";
     for _ in 0..2 {
         assert_eq!(app.errors(wrong, json!({})).await[0].0, "BAD_USER_INPUT");

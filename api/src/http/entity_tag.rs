@@ -24,6 +24,9 @@ const STEP_SECONDS: i64 = 5 * 60;
 /// Fields that are another with every moment: there is no tag for who asks for them.
 const MOVES_ALWAYS: [&str; 1] = ["stalenessSeconds"];
 
+/// What a tag is made of is hashed before it is known what is asked; increments may have megabytes.
+const PARTS_BYTES_MAX: usize = 64 * 1024;
+
 /// Knows what of an answer does not depend on the moment.
 #[derive(Debug)]
 pub(super) struct Tagger(Sha256);
@@ -34,14 +37,19 @@ pub(super) fn is_tagged(operation: &mut Operation) -> bool {
 }
 
 impl Tagger {
-    /// For a query whose text, operation name and variables are `parts`.
-    pub(super) fn new(app: &App, parts: [Option<&str>; 3], media: &'static str) -> Self {
+    /// For a query whose text, operation name and variables are `parts`; none where nothing is read, or if they are so
+    /// long that it is rather something to record.
+    pub(super) fn new(app: &App, parts: [Option<&str>; 3], media: &'static str) -> Option<Self> {
+        let bytes: usize = parts.iter().flatten().map(|part| part.len()).sum();
+        if app.feed.is_none() || bytes > PARTS_BYTES_MAX {
+            return None;
+        }
         let mut hash = Sha256::new();
         hash.update(app.program.as_slice());
         for part in parts.into_iter().chain([Some(media)]) {
             add(&mut hash, part);
         }
-        Self(hash)
+        Some(Self(hash))
     }
 
     /// The tag of the answer from what `freshness` stands for, at `now`.

@@ -111,7 +111,7 @@ pub(super) async fn get(
         let tagger = Tagger::new(&app, parameters.parts(), accepted.media);
         let known = Known::of(&headers);
         if known.is_empty()
-            && let Some((tag, kept)) = kept(&app, &caller, accepted, &tagger).await
+            && let Some((tag, kept)) = kept(&app, &caller, accepted, tagger.as_ref()).await
         {
             return Ok((validators(&tag), kept).into_response());
         }
@@ -124,7 +124,7 @@ pub(super) async fn get(
             Ok(operation) => operation,
             Err(refused) => return Ok(answer(&app, &caller, Err(refused), accepted, None).await),
         };
-        let tagger = Some(tagger).filter(|_| entity_tag::is_tagged(&mut operation));
+        let tagger = tagger.filter(|_| entity_tag::is_tagged(&mut operation));
         let operation = operation.permitted(&caller)?;
         if let Some(tag) = not_modified(&app, tagger.as_ref(), &known).await {
             app.operations.not_modified.increment(1);
@@ -164,15 +164,15 @@ pub(super) async fn post(
             return Ok(record(&app, recorded, &prepared, accepted.media).await);
         }
         let tagger = Tagger::new(&app, parameters.parts(), accepted.media);
-        if let Some((_, kept)) = kept(&app, &caller, accepted, &tagger).await {
+        if let Some((_, kept)) = kept(&app, &caller, accepted, tagger.as_ref()).await {
             return Ok(kept);
         }
         let operation = Operation::read(parameters.parse()?);
         drop(body);
         let (operation, tagged) = match operation {
             Ok(mut operation) => {
-                let is_tagged = entity_tag::is_tagged(&mut operation);
-                (Ok(operation.permitted(&caller)?), is_tagged.then_some(Tagged { tagger, is_told: false }))
+                let tagger = tagger.filter(|_| entity_tag::is_tagged(&mut operation));
+                (Ok(operation.permitted(&caller)?), tagger.map(|tagger| Tagged { tagger, is_told: false }))
             }
             Err(unreadable) => (Err(unreadable), None),
         };
@@ -287,11 +287,11 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, known: &Known<'_>) -> 
 }
 
 /// The answer that is in memory, and its tag, if there is one and no stream is wanted.
-async fn kept(app: &App, caller: &Caller, accepted: Accepted, tagger: &Tagger) -> Option<(String, Response)> {
+async fn kept(app: &App, caller: &Caller, accepted: Accepted, tagger: Option<&Tagger>) -> Option<(String, Response)> {
     if accepted.events == Events::Preferred {
         return None;
     }
-    let (tag, answer) = app.kept.get(app, caller, tagger).await?;
+    let (tag, answer) = app.kept.get(app, caller, tagger?).await?;
     app.operations.from_memory.increment(1);
     Some((tag, respond_with(StatusCode::OK, accepted.media, answer)))
 }
