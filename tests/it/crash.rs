@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use entity::report_refresh;
+use entity::{Database, report_refresh};
 use serde_json::json;
-use sqlx::Executor;
+use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -99,14 +99,9 @@ async fn a_server_that_is_told_to_stop_answers_what_it_took(rung: Rung) {
     );
 }
 
-/// A refresh that has begun when the server is told to stop ends first.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stops_waits_for_its_refresh() {
-    let database = TestDatabase::create(Rung::Table).await;
-    let connection = database.migrate().await;
-    let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+/// Tells the server to stop while its refresh waits for `holder` to commit. Returns when it takes no more requests.
+pub(crate) async fn stop_amid_a_refresh(server: &Server, holder: &mut PgConnection, connection: &Database) {
     // Somebody looks at the report so hard that a merge has to wait in the middle.
-    let mut holder = cluster::connect(&database.url).await;
     holder.execute("BEGIN").await.unwrap();
     holder.execute("LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
     server.data(QUERY, json!({ "page": "/a" })).await.unwrap();
@@ -116,8 +111,18 @@ async fn a_server_that_stops_waits_for_its_refresh() {
     })
     .await;
     server.signal("TERM");
-    let address = server.address.clone();
-    eventually("the server to take no more requests", async || std::net::TcpStream::connect(&address).is_err()).await;
+    let address = &server.address;
+    eventually("the server to take no more requests", async || std::net::TcpStream::connect(address).is_err()).await;
+}
+
+/// A refresh that has begun when the server is told to stop ends first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_waits_for_its_refresh() {
+    let database = TestDatabase::create(Rung::Table).await;
+    let connection = database.migrate().await;
+    let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    let mut holder = cluster::connect(&database.url).await;
+    stop_amid_a_refresh(&server, &mut holder, &connection).await;
     assert!(server.child.try_wait().unwrap().is_none(), "it waits");
     holder.execute("COMMIT").await.unwrap();
     assert_eq!(server.child.wait().unwrap().code(), Some(0));

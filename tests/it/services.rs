@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::{
     app::{Rung, TestDatabase, counts, eventually, report_rows},
     cluster::{self, Cluster},
+    crash::stop_amid_a_refresh,
     faults::{clients::World, plan::Dice},
     freshness::{Socket, next, subscribe},
     model,
@@ -211,18 +212,7 @@ async fn stopping_takes_a_bounded_time() {
         let mut command = process::analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
         command.args(["--shutdown-timeout-ms", timeout_ms, "--refresh-cron", "* * * * * *"]).stderr(Stdio::piped());
         let mut server = Server::of(command);
-        holder.execute("BEGIN").await.unwrap();
-        holder.execute("LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
-        server.data(RECORD, json!({})).await.unwrap();
-        eventually("the refresh to be under way", async || {
-            let newest = report_refresh::newest(&connection.readers).await.unwrap();
-            newest.is_some_and(|row| row.finished_at.is_none())
-        })
-        .await;
-        server.signal("TERM");
-        let address = server.address.clone();
-        eventually("the server to take no more requests", async || std::net::TcpStream::connect(&address).is_err())
-            .await;
+        stop_amid_a_refresh(&server, &mut holder, &connection).await;
         if how == "a second signal" {
             assert!(server.child.try_wait().unwrap().is_none(), "it waits");
             server.signal("INT");
