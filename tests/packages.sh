@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Installing what a script needs with apt-get; sourced by scripts. Messages bear the name of the script.
+# Installing what a script needs with apt-get; sourced by scripts. Messages begin with the script's name.
 
-say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+say() { printf '%s: %s\n' "$0" "$*" >&2; }
 fail() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
