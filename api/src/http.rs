@@ -90,7 +90,7 @@ pub struct HttpSettings {
     pub patience: Patience,
 }
 
-/// What is served. A process with neither recorder nor reports serves its health only.
+/// What is served. A process with neither recorder nor reports serves its health and metrics only.
 #[derive(Debug)]
 pub struct Services {
     /// For what clients record.

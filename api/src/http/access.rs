@@ -36,6 +36,7 @@ const BEARER: &str = "Bearer";
 #[derive(Clone)]
 pub struct Access(Arc<Rules>);
 
+#[derive(Default)]
 struct Rules {
     tokens: Vec<Token>,
     /// What may be done without a token.
@@ -94,14 +95,7 @@ impl Access {
     /// For a process that answers nothing but its health: nobody may do anything else.
     #[must_use]
     pub fn nobody() -> Self {
-        Self(Arc::new(Rules {
-            tokens: Vec::new(),
-            anonymous: Scopes::default(),
-            is_open: false,
-            origins: Vec::new(),
-            proxies: 0,
-            rate: None,
-        }))
+        Self(Arc::default())
     }
 
     /// The caller at `peer`. The error says that it has shown something, and not what is needed.
