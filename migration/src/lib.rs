@@ -5,7 +5,7 @@
 //! once do so one after the other, and a migration that fails leaves nothing behind.
 
 use sea_orm_migration::{
-    MigratorTrait,
+    MigratorTrait, SchemaManager,
     prelude::{DbErr, MigrationTrait, async_trait},
     sea_orm::{
         ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement,
@@ -14,6 +14,7 @@ use sea_orm_migration::{
 };
 
 mod m20261122_000001_create_tables;
+mod m20261124_000002_key_by_time;
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
@@ -25,7 +26,7 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_create_tables::Migration)]
+        vec![Box::new(m20261122_000001_create_tables::Migration), Box::new(m20261124_000002_key_by_time::Migration)]
     }
 }
 
@@ -91,6 +92,13 @@ pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&st
 #[must_use]
 pub fn roles_sql(prefix: &str) -> String {
     include_str!("roles.sql").replace("analytics_", &format!("{prefix}_"))
+}
+
+/// Executes the statements of the database that it is.
+async fn run(manager: &SchemaManager<'_>, postgres: &str, sqlite: &str) -> Result<(), DbErr> {
+    let db = manager.get_connection();
+    let sql = if db.get_database_backend() == DbBackend::Postgres { postgres } else { sqlite };
+    db.execute_unprepared(sql).await.map(drop)
 }
 
 async fn begin_locked(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {

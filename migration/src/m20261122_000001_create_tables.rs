@@ -3,8 +3,9 @@
 use sea_orm_migration::{
     MigrationName, MigrationTrait, SchemaManager,
     prelude::{DbErr, async_trait},
-    sea_orm::{ConnectionTrait, DbBackend},
 };
+
+use crate::run;
 
 #[derive(Debug)]
 pub(crate) struct Migration;
@@ -34,10 +35,4 @@ impl MigrationTrait for Migration {
         )
         .await
     }
-}
-
-async fn run(manager: &SchemaManager<'_>, postgres: &str, sqlite: &str) -> Result<(), DbErr> {
-    let db = manager.get_connection();
-    let sql = if db.get_database_backend() == DbBackend::Postgres { postgres } else { sqlite };
-    db.execute_unprepared(sql).await.map(drop)
 }
