@@ -47,6 +47,8 @@ GRANT SELECT ON page_views_report, report_refreshes TO analytics_reports;
 GRANT CREATE ON SCHEMA public TO analytics_wolf;
 GRANT SELECT ON pages TO analytics_wolf;
 GRANT SELECT, DELETE ON page_views, stale_hours, stale_titles, idempotency_keys TO analytics_wolf;
+-- What it has taken the mark of and not finished is marked again.
+GRANT INSERT ON stale_hours TO analytics_wolf;
 GRANT SELECT, INSERT, UPDATE ON kept_days TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
 ALTER VIEW counted_days OWNER TO analytics_wolf;

@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use chrono::TimeDelta;
-use entity::{clock, idempotency_key, page_view, report_refresh};
+use entity::{Database, clock, idempotency_key, page_view, report_refresh};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::json;
 use tokio::task::JoinSet;
-use wolf::{Maintenance, ReportKind};
+use wolf::{Maintenance, Outcome, Refresher, ReportKind, Turn};
 
 use crate::{
     app::{Rung, TestApp, TestDatabase, counts, eventually, report_rows},
@@ -149,7 +149,7 @@ async fn a_view_that_has_become_slow_turns_into_a_table_by_itself() {
         row.try_get_by_index::<String>(0).unwrap()
     };
     assert_eq!(kind().await, "m");
-    refresher.refresh(wolf::Turn::Wait, None).await.unwrap();
+    refresher.refresh(Turn::Wait, None).await.unwrap();
     assert_eq!(kind().await, "r");
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
@@ -223,30 +223,61 @@ async fn a_wolf_that_is_killed_loses_nothing_and_another_goes_on() {
     process::succeed(&database, &["verify"]);
 }
 
-/// A merge reads the stale hours by index, whatever else there is.
-#[tokio::test]
-async fn a_merge_never_scans_the_counts_or_the_report() {
+/// How often a relation was scanned as a whole, and how many rows were read by index.
+async fn reads(connection: &Database, table: &str) -> (i64, i64) {
+    let sql = format!("SELECT seq_scan, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = '{table}'");
+    let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, sql);
+    let row = connection.readers.query_one_raw(statement).await.unwrap().unwrap();
+    (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap())
+}
+
+/// A merge reads the stale hours and what it adds to, by index, whatever else there is, and whether the planner has
+/// statistics or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_reads_what_is_stale_and_no_more() {
+    const PAGES: i64 = 200;
     let app = TestApp::start(Rung::Table).await;
-    let fill = "
-        INSERT INTO pages SELECT '/' || page, NULL, now() FROM generate_series(1, 200) AS page;
-        INSERT INTO page_views
-        SELECT '/' || page, date '2026-01-01' + hours / 24, hours % 24, 1, now()
-        FROM generate_series(0, 999) AS hours, generate_series(1, 200) AS page;
-        INSERT INTO stale_hours (date, hour) SELECT DISTINCT date, hour FROM page_views;
-        ANALYZE;";
-    app.database.wolf.execute_unprepared(fill).await.unwrap();
+    let fill = format!(
+        "INSERT INTO pages SELECT '/' || page, NULL, now() FROM generate_series(1, {PAGES}) AS page;
+         ALTER TABLE pages SET (autovacuum_enabled = off);
+         ALTER TABLE page_views SET (autovacuum_enabled = off);
+         ALTER TABLE page_views_report SET (autovacuum_enabled = off);
+         INSERT INTO page_views
+         SELECT '/' || page, date '2026-01-01' + hours / 24, hours % 24, 1, now()
+         FROM generate_series(0, 999) AS hours, generate_series(1, {PAGES}) AS page;
+         INSERT INTO stale_hours (date, hour) SELECT DISTINCT date, hour FROM page_views;"
+    );
+    app.database.wolf.execute_unprepared(&fill).await.unwrap();
     app.refresh().await;
-    app.database.wolf.execute_unprepared("VACUUM ANALYZE page_views_report").await.unwrap();
-    let merge = include_str!("../../wolf/src/merge/postgres.sql")
-        .replace("$1::date[]", "'{2026-02-01,2026-02-01}'::date[]")
-        .replace("$2::smallint[]", "'{3,4}'::smallint[]");
-    let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, format!("EXPLAIN {merge}"));
-    let rows = app.database.readers.query_all_raw(statement).await.unwrap();
-    let plan: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
-    let plan = plan.join("\n");
-    for table in ["page_views counted", "page_views_report reported"] {
-        assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
-        assert!(plan.contains(&format!("on {table}")), "{plan}");
+    // How many counts change, and how many report rows may be read beside those of the hour: the changed rows of hour, day
+    // and month, and as many of the site, once to find them and once to change them; or the three buckets.
+    for (analyzed, changed) in [(false, 1), (false, PAGES), (true, 1), (true, PAGES)] {
+        if analyzed {
+            app.database.wolf.execute_unprepared("VACUUM ANALYZE").await.unwrap();
+        }
+        let change = format!(
+            "UPDATE page_views SET views = views + 1 WHERE date = '2026-02-01' AND hour = 3
+                 AND name IN (SELECT '/' || page FROM generate_series(1, {changed}) AS page);
+             INSERT INTO stale_hours (date, hour) VALUES ('2026-02-01', 3)"
+        );
+        app.database.wolf.execute_unprepared(&change).await.unwrap();
+        // Connections tell what they have read when they end.
+        let before = app.test_database.connect().await;
+        let (counts, report) = (reads(&before, "page_views").await, reads(&before, "page_views_report").await);
+        before.close().await.unwrap();
+        let wolf = app.test_database.connect().await;
+        let refreshed = Refresher::new(&wolf).refresh(Turn::Wait, None).await.unwrap();
+        assert!(matches!(refreshed, Outcome::Refreshed(done) if done.rows_changed == 3 * changed + 3));
+        wolf.close().await.unwrap();
+        eventually("the reads to be told", async || reads(&app.database, "page_views").await != counts).await;
+        let context = format!("{changed} changes, analyzed: {analyzed}");
+        let (scans, rows) = reads(&app.database, "page_views").await;
+        assert_eq!(scans - counts.0, 0, "{context}");
+        assert_eq!(rows - counts.1, PAGES, "{context}");
+        let (scans, rows) = reads(&app.database, "page_views_report").await;
+        assert_eq!(scans - report.0, 0, "{context}");
+        let (least, most) = (PAGES + 3 * changed, PAGES + 2 * (3 * changed + 3));
+        assert!((least..=most).contains(&(rows - report.1)), "{} report rows; {context}", rows - report.1);
     }
 }
 

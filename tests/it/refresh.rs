@@ -57,6 +57,35 @@ on_all_databases! {
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
 
+    async fn an_hour_with_more_counts_than_a_transaction_merges_takes_several(app: TestApp) {
+        let pages: Vec<_> = (0..40).map(|page| format!("/{page}")).collect();
+        let record = async |views| {
+            let hours = ["2026-03-01T00:00:00Z", "2026-03-01T01:00:00Z", "2026-02-28T23:00:00Z"];
+            app.record(hours.iter().flat_map(|at| pages.iter().map(|page| (page.as_str(), *at, views)))).await;
+        };
+        let few = app.refresher.clone().merging_at_most(7);
+        for views in [1, 5] {
+            record(views).await;
+            let Outcome::Refreshed(done) = few.refresh(Turn::Wait, None).await.unwrap() else { panic!("it waits") };
+            assert_eq!(done.hours, 3);
+            assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+            assert_eq!(app.marks().await, 0);
+        }
+        let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
+        let merges = if app.test_database.rung == Rung::MaterializedView { 2 } else { 10 };
+        assert!(newest.content_version >= merges, "{} transactions", newest.content_version);
+    }
+
+    async fn more_pages_than_one_statement_takes_are_all_merged(app: TestApp) {
+        let pages: Vec<_> = (0..5_000).map(|page| format!("/{page}")).collect();
+        // The odd ones are known when all are recorded.
+        for step in [2, 1, 1] {
+            app.record(pages.iter().step_by(step).map(|page| (page.as_str(), "2026-03-01T00:00:00Z", 3))).await;
+            app.refresh().await;
+            assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+        }
+    }
+
     async fn a_changed_title_reaches_the_report(app: TestApp) {
         const RECORD: &str = "mutation ($title: String) { recordPageViews(input: { increments: [
             { page: \"/a\", at: \"2026-01-01T00:00:00Z\", title: $title }, { page: \"/a\", at: \"2026-02-01T00:00:00Z\" }
@@ -79,9 +108,9 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
         let good = app.refresh().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
-        // Neither kind of report can be refreshed without the pages' titles.
-        let hide = "ALTER TABLE pages RENAME TO hidden";
-        let show = "ALTER TABLE hidden RENAME TO pages";
+        // No report can be refreshed without the counts.
+        let hide = "ALTER TABLE page_views RENAME TO hidden";
+        let show = "ALTER TABLE hidden RENAME TO page_views";
         let view = app.test_database.rung == Rung::MaterializedView;
         let (hide, show) = if view {
             // A view follows a table that is renamed; not so a row that has two hours of one name.
@@ -102,6 +131,46 @@ on_all_databases! {
 
         app.database.wolf.execute_unprepared(show).await.unwrap();
         app.refresh().await;
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_lacks_rows_is_not_added_to() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    app.database
+        .wolf
+        .execute_unprepared("DELETE FROM page_views_report WHERE grain = 'day' AND name = '/a'")
+        .await
+        .unwrap();
+    app.record([("/a", "2026-03-01T00:00:00Z", 2), ("/b", "2026-03-01T00:00:00Z", 4)]).await;
+    let before = app.report_rows().await;
+    assert!(app.refresher.refresh(Turn::Wait, None).await.is_err());
+    assert_eq!(app.report_rows().await, before, "none of it is done");
+    let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
+    assert_eq!(newest.error.as_deref(), Some("the report lacks rows that it must have had; it has to be rebuilt"));
+    app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+/// What a cluster's coordinator is sent can be asked of any PostgreSQL.
+#[tokio::test]
+async fn the_merge_of_a_cluster_does_the_same() {
+    const MERGE: &str = include_str!("../../wolf/src/citus/merge.sql");
+    let app = TestApp::start(Rung::Table).await;
+    let mut connection = cluster::connect(&app.test_database.url).await;
+    for views in [1, 2] {
+        app.record([
+            ("/a", "2026-03-01T00:00:00Z", views),
+            ("/a", "2026-03-01T05:00:00Z", views),
+            ("/b", "2026-02-28T23:00:00Z", 7),
+        ])
+        .await;
+        let dates = ["2026-03-01", "2026-03-01", "2026-02-28"].map(|date| date.parse::<chrono::NaiveDate>().unwrap());
+        let merge = sqlx::query(MERGE).bind(dates.as_slice()).bind([0_i16, 5, 23].as_slice());
+        assert_eq!(merge.execute(&mut connection).await.unwrap().rows_affected(), 14);
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
 }

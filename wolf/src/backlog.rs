@@ -19,12 +19,22 @@ const HOURS_MAX: usize = 256;
 pub(crate) struct Backlog {
     hours: BTreeSet<Hour>,
     portion: usize,
+    counts_max: usize,
     portion_begun: Instant,
+    /// Those of the portion that is being merged.
+    taken: Vec<Hour>,
 }
 
 impl Backlog {
-    pub(crate) fn new(hours: impl IntoIterator<Item = Hour>) -> Self {
-        Self { hours: hours.into_iter().collect(), portion: HOURS_FIRST, portion_begun: Instant::now() }
+    /// A portion has at most `counts_max` changed counts, at first.
+    pub(crate) fn new(hours: impl IntoIterator<Item = Hour>, counts_max: usize) -> Self {
+        Self {
+            hours: hours.into_iter().collect(),
+            portion: HOURS_FIRST,
+            counts_max,
+            portion_begun: Instant::now(),
+            taken: Vec::new(),
+        }
     }
 
     /// Whether everything that was stale at the beginning is merged.
@@ -39,8 +49,22 @@ impl Backlog {
         let newest = self.hours.last().copied();
         let fresh = marked.into_iter().filter(|hour| Some(*hour) > newest && !self.hours.contains(hour));
         let mut portion: Vec<_> = fresh.take(self.portion).collect();
-        portion.extend(std::iter::from_fn(|| self.hours.pop_last()).take(self.portion));
+        self.taken = std::iter::from_fn(|| self.hours.pop_last()).take(self.portion).collect();
+        portion.extend(&self.taken);
         portion
+    }
+
+    /// How many changed counts the portion may merge.
+    pub(crate) fn counts_max(&self) -> usize {
+        self.counts_max
+    }
+
+    /// Some hours of the portion have more changed counts than it may merge. They are next again, with twice as many:
+    /// so there is an end to it, however many counts change meanwhile.
+    pub(crate) fn unfinished(&mut self, hours: &[Hour]) {
+        self.hours.extend(self.taken.iter().filter(|hour| hours.contains(hour)));
+        self.portion = self.portion.div_euclid(2).max(1);
+        self.counts_max = self.counts_max.saturating_mul(2);
     }
 
     /// Doubles or halves the next portion, by how long the last one took.
@@ -63,13 +87,15 @@ mod tests {
 
     use super::*;
 
+    const COUNTS: usize = 50_000;
+
     fn hour(hours: i32) -> Hour {
         Hour::containing(DateTime::UNIX_EPOCH).plus(hours)
     }
 
     #[test]
     fn the_newest_hours_come_first_and_all_come_once() {
-        let mut backlog = Backlog::new((0..11).map(hour));
+        let mut backlog = Backlog::new((0..11).map(hour), COUNTS);
         let mut merged = Vec::new();
         while !backlog.is_empty() {
             let portion = backlog.next_portion([]);
@@ -81,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_becomes_stale_meanwhile_goes_before_the_backlog_but_never_stops_it() {
-        let mut backlog = Backlog::new((0..11).map(hour));
+        let mut backlog = Backlog::new((0..11).map(hour), COUNTS);
         assert_eq!(backlog.next_portion([hour(20)])[..2], [hour(20), hour(10)]);
         // The present is marked again and again.
         let mut portions = 1;
@@ -91,13 +117,31 @@ mod tests {
         }
         assert_eq!(portions, 3);
         // What is older than the backlog waits for the next refresh.
-        let mut backlog = Backlog::new([hour(5)]);
+        let mut backlog = Backlog::new([hour(5)], COUNTS);
         assert_eq!(backlog.next_portion([hour(3), hour(5)]), [hour(5)]);
     }
 
     #[test]
+    fn what_was_too_much_comes_again_and_fits_in_the_end() {
+        let mut backlog = Backlog::new([hour(1), hour(2), hour(3)], COUNTS);
+        let portion = backlog.next_portion([hour(9)]);
+        assert_eq!(portion, [hour(9), hour(3), hour(2), hour(1)]);
+        // The new hour is not among what was stale at the beginning: its mark is left for the next refresh.
+        backlog.unfinished(&[hour(9), hour(2), hour(1)]);
+        assert_eq!(backlog.next_portion([]), [hour(2), hour(1)]);
+        let mut tries = 0;
+        while backlog.counts_max() < 1_000_000_000 {
+            backlog.unfinished(&[hour(2)]);
+            assert_eq!(backlog.next_portion([]), [hour(2)]);
+            tries += 1;
+        }
+        assert_eq!(tries, 14);
+        assert!(backlog.is_empty());
+    }
+
+    #[test]
     fn portions_follow_the_time_they_take() {
-        let mut backlog = Backlog::new([]);
+        let mut backlog = Backlog::new([], COUNTS);
         for _ in 0..20 {
             backlog.adapt(Duration::ZERO);
         }

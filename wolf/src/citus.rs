@@ -3,9 +3,11 @@
 //!
 //! The other statements keep to what Citus allows wherever they run: only columns, `excluded` and immutable functions
 //! in `DO UPDATE`, `name` in every conflict target, times as bound values. A materialized view can't be distributed,
-//! so the report is a table here.
+//! so the report is a table here; and it is merged into by one statement, which the nodes work on by themselves.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use chrono::NaiveDate;
+use entity::Hour;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
 /// The tables that are distributed, with the one whose placement all others follow first.
 const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];
@@ -34,6 +36,17 @@ pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) ->
         db.execute_unprepared(&statement(table)).await?;
     }
     Ok(())
+}
+
+/// Adds what the counts of `hours` have grown by to the report. Returns how many rows changed.
+pub(crate) async fn merge(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<u64, DbErr> {
+    // A plan that does not know how many hours there are may scan what it should look up.
+    transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
+    let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();
+    let of_day: Vec<i16> = hours.iter().map(|hour| hour.of_day()).collect();
+    let values: [Value; 2] = [dates.into(), of_day.into()];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, include_str!("citus/merge.sql"), values);
+    Ok(transaction.execute_raw(statement).await?.rows_affected())
 }
 
 /// What is in the table already is moved to where it belongs.

@@ -20,6 +20,12 @@ pub enum WolfError {
     /// The schedule does not run.
     #[error("can't run the schedule")]
     Schedule(#[source] ScheduleError),
+    /// The report has hours of pages and not their days or months, so nothing can be added to them.
+    #[error("the report lacks {rows} rows that it must have had, run: analytics rebuild")]
+    RowsMissing {
+        /// How many.
+        rows: u64,
+    },
     /// SQLite has no materialized views.
     #[error("the report of an SQLite database is always a table: leave --report-kind at auto or table")]
     NoMaterializedView,
@@ -35,6 +41,7 @@ impl WolfError {
             }
             Self::Database { .. } => "the database refused the refresh; the log of the Wolf says why",
             Self::Schedule(_) => "the schedule does not run",
+            Self::RowsMissing { .. } => "the report lacks rows that it must have had; it has to be rebuilt",
             Self::NoMaterializedView => "an SQLite database has no materialized views",
         }
     }

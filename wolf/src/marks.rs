@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use entity::{Hour, stale_hour, stale_title};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, TransactionTrait, Value,
+    QuerySelect, Statement, Value,
 };
 
 /// The stale hours, newest first; at most `limit` of them, if there is one.
@@ -41,6 +41,17 @@ pub(crate) async fn take_hours(transaction: &DatabaseTransaction, hours: &[Hour]
     Ok(transaction.execute_raw(bound(transaction, sql, hours)).await?.rows_affected())
 }
 
+/// Leaves new marks of `hours`, of which the marks were taken and not everything was done.
+pub(crate) async fn leave_hours(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<(), DbErr> {
+    let sql = match transaction.get_database_backend() {
+        DbBackend::Postgres => {
+            "INSERT INTO stale_hours (date, hour) SELECT date, hour FROM unnest($1::date[], $2::smallint[]) AS unfinished (date, hour)"
+        }
+        _ => "INSERT INTO stale_hours (date, hour) SELECT value->>0, value->>1 FROM json_each(?1)",
+    };
+    transaction.execute_raw(bound(transaction, sql, hours)).await.map(drop)
+}
+
 /// Takes at most `limit` marks of titles, none newer than `newest`, and returns the pages' names, one for each mark.
 pub(crate) async fn take_titles(
     transaction: &DatabaseTransaction,
@@ -67,7 +78,7 @@ pub(crate) async fn take_all(transaction: &DatabaseTransaction) -> Result<(), Db
 
 /// A statement whose only values are hours: two arrays on PostgreSQL, so that the planner knows how many
 /// there are; one JSON text on SQLite.
-pub(crate) fn bound<C: TransactionTrait + ConnectionTrait>(db: &C, sql: &'static str, hours: &[Hour]) -> Statement {
+fn bound<C: ConnectionTrait>(db: &C, sql: &'static str, hours: &[Hour]) -> Statement {
     let backend = db.get_database_backend();
     let values: Vec<Value> = match backend {
         DbBackend::Postgres => {

@@ -1,26 +1,91 @@
 //! The merge: a report that is a table gets the deltas of its stale hours added, and nothing else is touched.
+//!
+//! What the counts have grown by is read hour by hour, summed for days, months and the site here, and added by as few
+//! statements as there are different sums.
+
+mod additions;
+mod pace;
+mod postgres;
+mod sqlite;
 
 use entity::Hour;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
 
-use crate::marks;
+use crate::citus;
+use additions::{Addition, Growth, additions};
+use postgres::Postgres;
+use sqlite::Sqlite;
 
-/// Adds what the counts of `hours` have grown by to the report, at every grain, of each page and of the site.
-/// Returns how many report rows changed.
+/// What one merge did.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    /// How many report rows changed.
+    pub(crate) rows_changed: u64,
+    /// How many rows the report lacks: it has these pages' hours, and not their days or months.
+    pub(crate) rows_missing: u64,
+    /// The hours in which more counts have changed than were to be read; and those that were not reached.
+    pub(crate) unfinished: Vec<Hour>,
+}
+
+/// What adding did.
+#[derive(Copy, Clone, Debug, Default)]
+struct Added {
+    rows_changed: u64,
+    rows_missing: u64,
+}
+
+/// The statements of a merge, of one database.
+trait Statements {
+    /// By how much at most `counts_max` of the hour's counts differ from the report.
+    async fn growth(&mut self, hour: Hour, counts_max: usize) -> Result<Growth, DbErr>;
+
+    /// Adds to the rows that there are, and makes those that there are not.
+    async fn add(&mut self, addition: Addition) -> Result<Added, DbErr>;
+}
+
+/// Adds what the counts of `hours` have grown by to the report, at every grain, of each page and of the site; of at
+/// most `counts_max` counts.
 ///
-/// Each hour's delta is taken between the counts and the report as one statement sees them both, so it is
-/// right whatever marks there are, and a second merge of the same hours changes nothing.
-pub(crate) async fn merge(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<u64, DbErr> {
-    let sql = match transaction.get_database_backend() {
-        DbBackend::Postgres => include_str!("merge/postgres.sql"),
-        _ => include_str!("merge/sqlite.sql"),
-    };
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        // Compiling the statement takes longer than it saves; and a plan that does not know how many hours there are
-        // may scan what it should look up.
-        transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
+/// Each hour's deltas are taken between the counts and the report as one statement sees them both, so they are
+/// right whatever marks there are, and a second merge of the same hours changes nothing. The sums of the pages and of
+/// the site add up after each merge, even if it leaves hours unfinished.
+pub(crate) async fn merge(
+    transaction: &DatabaseTransaction,
+    hours: &[Hour],
+    counts_max: usize,
+) -> Result<Merged, DbErr> {
+    if transaction.get_database_backend() == DbBackend::Sqlite {
+        return merge_by(&mut Sqlite(transaction), hours, counts_max).await;
     }
-    Ok(transaction.execute_raw(marks::bound(transaction, sql, hours)).await?.rows_affected())
+    if citus::is_installed(transaction).await? {
+        let rows_changed = citus::merge(transaction, hours).await?;
+        return Ok(Merged { rows_changed, ..Merged::default() });
+    }
+    let mut statements = Postgres::begin(transaction).await?;
+    let merged = merge_by(&mut statements, hours, counts_max).await?;
+    statements.end().await?;
+    Ok(merged)
+}
+
+async fn merge_by(statements: &mut impl Statements, hours: &[Hour], counts_max: usize) -> Result<Merged, DbErr> {
+    let mut merged = Merged::default();
+    let mut growths = Vec::new();
+    let mut left = counts_max;
+    for (index, hour) in hours.iter().enumerate() {
+        let growth = statements.growth(*hour, left).await?;
+        left = left.saturating_sub(growth.counts());
+        growths.push(growth);
+        if left == 0 {
+            merged.unfinished = hours[index..].to_vec();
+            break;
+        }
+    }
+    for addition in additions(growths) {
+        let added = statements.add(addition).await?;
+        merged.rows_changed += added.rows_changed;
+        merged.rows_missing += added.rows_missing;
+    }
+    Ok(merged)
 }
 
 /// Puts the current titles of the pages `names` on their month rows. Returns how many report rows changed.

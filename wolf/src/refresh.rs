@@ -22,6 +22,8 @@ use crate::{
     turn::{Turn, Turns},
 };
 
+/// How many changed counts one transaction merges: about what it has the time for.
+const COUNTS_MAX: usize = 50_000;
 /// How many titles one transaction changes.
 const TITLES_PER_TRANSACTION: usize = 1_000;
 /// How many of the hours that become stale during a refresh go before its backlog.
@@ -36,6 +38,7 @@ const ANALYZE_ROWS_MIN: i64 = 50_000;
 pub struct Refresher {
     turns: Turns,
     view_limit: Option<TimeDelta>,
+    counts_max: usize,
     refreshes: Refreshes,
 }
 
@@ -74,7 +77,13 @@ impl Refresher {
     /// For the report of `database`.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { turns: Turns::new(database), view_limit: None, refreshes: Refreshes::new() }
+        Self { turns: Turns::new(database), view_limit: None, counts_max: COUNTS_MAX, refreshes: Refreshes::new() }
+    }
+
+    /// Merges at most `counts_max` changed counts (one at least) into a table in one transaction; 50,000 otherwise.
+    #[must_use]
+    pub fn merging_at_most(self, counts_max: usize) -> Self {
+        Self { counts_max: counts_max.max(1), ..self }
     }
 
     /// Turns a materialized view into a table when its refresh takes longer than `limit`.
@@ -230,7 +239,7 @@ impl Refresher {
         run: &mut Run<'_>,
         work: &Work,
     ) -> Result<Refreshed, WolfError> {
-        let mut backlog = Backlog::new(work.hours.iter().copied());
+        let mut backlog = Backlog::new(work.hours.iter().copied(), self.counts_max);
         let mut said = Instant::now();
         let mut total = 0;
         loop {
@@ -240,7 +249,16 @@ impl Refresher {
             let mut changed = 0;
             // First the marks, then the counts: what is recorded in between is merged and still marked.
             if marks::take_hours(&transaction, &hours).await.during("take the stale hours")? > 0 {
-                changed += merge::merge(&transaction, &hours).await.during("merge the stale hours")?;
+                let merged = merge::merge(&transaction, &hours, backlog.counts_max()).await;
+                let merged = merged.during("merge the stale hours")?;
+                if merged.rows_missing > 0 {
+                    return Err(WolfError::RowsMissing { rows: merged.rows_missing });
+                }
+                if !merged.unfinished.is_empty() {
+                    marks::leave_hours(&transaction, &merged.unfinished).await.during("leave the stale hours")?;
+                    backlog.unfinished(&merged.unfinished);
+                }
+                changed += merged.rows_changed;
             }
             let names = marks::take_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
             let names = names.await.during("take the stale titles")?;

@@ -1,0 +1,26 @@
+-- By how much the counts of the hour $1 (date) and $2 (smallint) differ from the report: of at most $4 (bigint) pages
+-- whose names come after $3 (text), in the order of names.
+WITH
+changed AS (
+    SELECT
+        counted.name,
+        counted.views - coalesce(reported.views, 0) AS views,
+        reported.name IS NOT NULL AS known
+    FROM page_views AS counted
+    LEFT JOIN (
+        SELECT name, views FROM page_views_report
+        WHERE grain = 'hour' AND date = $1 AND hour = $2 AND name > $3
+        -- The planner does not know of rows that a join may leave out that an index has them in order. Here it does.
+        ORDER BY name OFFSET 0
+    ) AS reported ON reported.name = counted.name
+    WHERE counted.date = $1 AND counted.hour = $2 AND counted.name > $3
+        AND reported.views IS DISTINCT FROM counted.views
+    ORDER BY counted.name
+    LIMIT $4
+)
+SELECT
+    coalesce(array_agg(name) FILTER (WHERE known), '{}'),
+    coalesce(array_agg(views) FILTER (WHERE known), '{}'),
+    coalesce(array_agg(name) FILTER (WHERE NOT known), '{}'),
+    coalesce(array_agg(views) FILTER (WHERE NOT known), '{}')
+FROM changed
