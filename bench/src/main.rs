@@ -9,6 +9,7 @@ mod latency;
 mod load;
 mod machine;
 mod measure;
+mod recompute;
 mod report;
 mod scale;
 mod server;

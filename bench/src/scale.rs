@@ -8,6 +8,7 @@ use crate::{
     dataset::{Dataset, PAGES},
     figures::{self, ratio},
     measure::{Samples, Size},
+    recompute::Recomputed,
     server::Server,
     terminal::Progress,
 };
@@ -25,6 +26,8 @@ struct Measured {
     native: Duration,
     converted: Duration,
     merge: Duration,
+    /// Only where it is compared.
+    recomputed: Option<Recomputed>,
 }
 
 /// Measures each number of rows and prints the tables.
@@ -76,7 +79,11 @@ async fn measure(
     dataset.settle(progress).await?;
     let merge = Samples::take(dataset, settings.runs, progress).await?;
     print_row(dataset, rows, "merge", &merge, progress).await?;
-    Ok(Measured { rows, native: native.duration(), converted, merge: merge.duration() })
+    let recomputed = match rows {
+        ROWS_THERE => Some(Recomputed::measure(dataset, settings.runs, progress).await?),
+        _ => None,
+    };
+    Ok(Measured { rows, native: native.duration(), converted, merge: merge.duration(), recomputed })
 }
 
 async fn print_row(
@@ -107,7 +114,14 @@ fn print_ratios(measured: &[Measured], progress: &Progress) {
             figures::ms(line.converted),
         ));
     }
-    for line in measured.iter().filter(|line| line.rows == ROWS_THERE) {
+    for line in measured {
+        let Some(recomputed) = line.recomputed else { continue };
+        progress.print(&format!(
+            "\nAt {} hourly rows hour and day of each page, computed anew by plain statements, take {}: the merge is {:.1} times as fast.",
+            figures::count(line.rows),
+            recomputed.ms(),
+            ratio(recomputed.duration, line.merge),
+        ));
         let scaled = TIMESCALE_THERE.mul_f64(ratio(line.native, NATIVE_THERE));
         progress.print(&format!(
             "\nTimescaleDB's {} ms beside a native refresh of {} ms are {} ms here: the merge is {:.1} times as fast.",

@@ -114,14 +114,12 @@ fn roll_up(parts: Vec<Addition>, grain: Grain, start: fn(Hour) -> Hour, done: &m
         }
     }
     let rolled_up = groups.into_iter().map(|(hour, mut parts)| {
-        let mut larger = match parts.pop() {
-            Some(alone) if parts.is_empty() => alone,
-            last => {
-                parts.extend(last);
-                let sum = sum(&parts);
-                done.append(&mut parts);
-                sum
-            }
+        let mut larger = if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            let sum = sum(&parts);
+            done.append(&mut parts);
+            sum
         };
         larger.buckets.push((grain, hour));
         larger
