@@ -85,7 +85,7 @@ pub(crate) struct RefreshSettings {
     #[arg(long)]
     large: bool,
     /// How often the merge is measured; the median counts
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) runs: u32,
     /// How often the native refresh is measured (with 20 million rows or more: once)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
