@@ -26,12 +26,9 @@ const DAYS: [i32; 2] = [20, 30];
 /// How many pages are read.
 const TOP: u64 = 10;
 
-/// What was measured with each index at one number of hourly rows.
+/// What was measured with each index.
 #[derive(Debug)]
-pub(crate) struct Covering {
-    rows: u64,
-    indexes: Vec<(&'static str, Index)>,
-}
+pub(crate) struct Covering(Vec<(&'static str, Index)>);
 
 #[derive(Debug)]
 struct Index {
@@ -44,7 +41,6 @@ impl Covering {
     /// Measures merges, and reads after them, with each index; the report is a table.
     pub(crate) async fn measure(
         dataset: &mut Dataset,
-        rows: u64,
         settings: &RefreshSettings,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
@@ -62,12 +58,12 @@ impl Covering {
             let size = Size::read(&mut dataset.admin).await?;
             indexes.push((kind, Index { merge, size, top_pages }));
         }
-        Ok(Self { rows, indexes })
+        Ok(Self(indexes))
     }
 }
 
-/// Prints the table.
-pub(crate) fn print(coverings: &[Covering], progress: &Progress) {
+/// Prints the table of `(hourly rows, what was measured)`.
+pub(crate) fn print<'a>(coverings: impl Iterator<Item = (u64, &'a Covering)>, progress: &Progress) {
     let [days, more_days] = DAYS;
     progress.print(&format!(
         "\n### The index by hour, plain and covering\n\n\
@@ -78,12 +74,12 @@ pub(crate) fn print(coverings: &[Covering], progress: &Progress) {
         Samples::RULE,
         Size::RULE
     ));
-    for covering in coverings {
-        for (kind, index) in &covering.indexes {
+    for (rows, covering) in coverings {
+        for (kind, index) in &covering.0 {
             let reads: Vec<_> = index.top_pages.iter().copied().map(figures::ms).collect();
             progress.print(&format!(
                 "| {} | {kind} | {} | {} | {} |",
-                figures::count(covering.rows),
+                figures::count(rows),
                 index.merge.cells(),
                 index.size.cells(),
                 reads.join(" | ")

@@ -31,7 +31,7 @@ pub(crate) struct Sample {
 }
 
 /// The same refresh several times.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Samples(Vec<Sample>);
 
 /// How large the report is.
@@ -45,16 +45,20 @@ pub(crate) struct Size {
 impl Samples {
     /// Changes every page's row of the last hour and refreshes, `runs` times.
     pub(crate) async fn take(dataset: &mut Dataset, runs: u32, progress: &Progress) -> anyhow::Result<Self> {
-        let table = dataset.is_table().await?;
-        let mut samples = Vec::new();
+        let mut samples = Self::default();
         for run in 1..=runs {
-            progress.step(format!("{}, run {run} of {runs}", if table { "merges" } else { "refreshes natively" }));
-            samples.push(Sample::take(dataset).await?);
-            ensure!(table == dataset.is_table().await?, "the refresh turned the report into another kind");
-            progress.step("compares the report with its definition");
-            dataset.check().await?;
+            progress.step(format!("refreshes, run {run} of {runs}"));
+            samples.take_one(dataset).await?;
         }
-        Ok(Self(samples))
+        Ok(samples)
+    }
+
+    /// Once more; then compares the report with its definition.
+    pub(crate) async fn take_one(&mut self, dataset: &mut Dataset) -> anyhow::Result<()> {
+        let table = dataset.is_table().await?;
+        self.0.push(Sample::take(dataset).await?);
+        ensure!(table == dataset.is_table().await?, "the refresh turned the report into another kind");
+        dataset.check().await
     }
 
     /// The median.

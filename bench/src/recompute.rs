@@ -14,7 +14,6 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::{
     dataset::Dataset,
     figures::{self, median},
-    terminal::Progress,
 };
 
 const CREATE: &str = "
@@ -25,7 +24,6 @@ const CREATE: &str = "
     CREATE INDEX ON hours_anew (name, bucket DESC);
     CREATE INDEX ON days_anew (bucket DESC);
     CREATE INDEX ON days_anew (name, bucket DESC);";
-const DROP: &str = "DROP TABLE hours_anew, days_anew";
 
 const DELETE_HOUR: &str = "DELETE FROM hours_anew WHERE bucket >= $1 AND bucket < $1 + interval '1 hour'";
 const INSERT_HOUR: &str = "
@@ -44,47 +42,40 @@ const DIFFERING: &str = "
     FULL JOIN (SELECT name, views FROM days_anew WHERE bucket = $1) AS day USING (name)
     WHERE day.views IS DISTINCT FROM counted.views";
 
-/// How long it takes: the median, the least and the most of some runs.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Recomputed {
-    pub(crate) duration: Duration,
-    least: Duration,
-    most: Duration,
-    runs: u32,
-}
+/// How long each run took.
+#[derive(Debug)]
+pub(crate) struct Recomputed(Vec<Duration>);
 
 impl Recomputed {
-    /// Changes every page's row of the last hour and computes its hour and day anew, `runs` times.
-    pub(crate) async fn measure(dataset: &mut Dataset, runs: u32, progress: &Progress) -> anyhow::Result<Self> {
-        progress.step("makes tables of hours and days");
+    /// Makes the two aggregates.
+    pub(crate) async fn prepare(dataset: &mut Dataset) -> anyhow::Result<Self> {
         dataset.admin.execute(CREATE).await?;
-        dataset.admin.execute("VACUUM (ANALYZE) page_views, hours_anew, days_anew").await?;
-        dataset.admin.execute("CHECKPOINT").await?;
-        let mut durations = Vec::new();
-        for run in 1..=runs {
-            progress.step(format!("computes buckets anew, run {run} of {runs}"));
-            dataset.change().await?;
-            let begun = Instant::now();
-            recompute(&mut dataset.admin, dataset.last_hour).await?;
-            durations.push(begun.elapsed());
-            let day = dataset.last_hour.day_start().start().naive_utc();
-            let differing: i64 = sqlx::query_scalar(DIFFERING).bind(day).fetch_one(&mut dataset.admin).await?;
-            ensure!(differing == 0, "{differing} days that were computed anew are wrong");
-        }
-        dataset.admin.execute(DROP).await?;
-        let bound = |duration: Option<Duration>| duration.unwrap_or_default();
-        Ok(Self {
-            least: bound(durations.iter().min().copied()),
-            most: bound(durations.iter().max().copied()),
-            duration: bound(median(durations)),
-            runs,
-        })
+        dataset.admin.execute("VACUUM (ANALYZE) hours_anew, days_anew").await?;
+        Ok(Self(Vec::new()))
+    }
+
+    /// Changes every page's row of the last hour and computes its hour and day anew; then compares the day.
+    pub(crate) async fn take_one(&mut self, dataset: &mut Dataset) -> anyhow::Result<()> {
+        dataset.change().await?;
+        let begun = Instant::now();
+        recompute(&mut dataset.admin, dataset.last_hour).await?;
+        self.0.push(begun.elapsed());
+        let day = dataset.last_hour.day_start().start().naive_utc();
+        let differing: i64 = sqlx::query_scalar(DIFFERING).bind(day).fetch_one(&mut dataset.admin).await?;
+        ensure!(differing == 0, "{differing} days that were computed anew are wrong");
+        Ok(())
+    }
+
+    /// The median.
+    pub(crate) fn duration(&self) -> Duration {
+        median(self.0.iter().copied()).unwrap_or_default()
     }
 
     /// The milliseconds, as text.
     pub(crate) fn ms(&self) -> String {
-        let Self { duration, least, most, runs } = *self;
-        format!("{} ms ({} to {}, {runs} runs)", figures::ms(duration), figures::ms(least), figures::ms(most))
+        let [least, most] = [self.0.iter().min(), self.0.iter().max()].map(|bound| bound.copied().unwrap_or_default());
+        let (median, least, most) = (figures::ms(self.duration()), figures::ms(least), figures::ms(most));
+        format!("{median} ms ({least} to {most}, {} runs)", self.0.len())
     }
 }
 

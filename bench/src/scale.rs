@@ -19,15 +19,18 @@ const NATIVE_THERE: Duration = Duration::from_secs(100);
 const TIMESCALE_THERE: Duration = Duration::from_millis(650);
 const ROWS_THERE: u64 = 5_000_000;
 
-/// What was measured at one number of hourly rows.
+/// A database with one number of hourly rows, and what was measured there.
 #[derive(Debug)]
-struct Measured {
+struct Scale {
     rows: u64,
+    dataset: Dataset,
     native: Duration,
+    /// How long the view took to become a table.
     converted: Duration,
-    merge: Duration,
+    merges: Samples,
     /// Only where it is compared.
     recomputed: Option<Recomputed>,
+    covering: Option<Covering>,
 }
 
 /// Measures each number of rows and prints the tables.
@@ -41,49 +44,86 @@ pub(crate) async fn run(server: &mut Server, settings: &RefreshSettings) -> anyh
         Samples::RULE,
         Size::RULE
     ));
-    let (mut measured, mut coverings) = (Vec::new(), Vec::new());
+    let mut scales = Vec::new();
+    let result = measure(server, settings, &mut scales, &progress).await;
+    if result.is_ok() {
+        print_ratios(&scales, &progress);
+        if settings.covering {
+            let coverings = scales.iter().filter_map(|scale| Some((scale.rows, scale.covering.as_ref()?)));
+            covering::print(coverings, &progress);
+        }
+    }
+    for scale in scales {
+        progress.step("drops the database");
+        scale.dataset.drop(server).await?;
+    }
+    result
+}
+
+/// The native refresh of one number of rows after the other; then merges in turns, so that a machine that is slower for
+/// a while is so for all.
+async fn measure(
+    server: &mut Server,
+    settings: &RefreshSettings,
+    scales: &mut Vec<Scale>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     for rows in settings.rows() {
         progress.part(&format!("{} rows", figures::count(rows)));
-        let mut dataset = Dataset::create(server, rows, &progress).await?;
-        let result = async {
-            measured.push(measure(&mut dataset, rows, settings, &progress).await?);
-            if settings.covering {
-                coverings.push(Covering::measure(&mut dataset, rows, settings, &progress).await?);
-            }
-            anyhow::Ok(())
-        };
-        let result = result.await;
-        progress.step("drops the database");
-        dataset.drop(server).await?;
-        result?;
+        let dataset = Dataset::create(server, rows, progress).await?;
+        scales.push(Scale::new(rows, dataset));
+        if let Some(scale) = scales.last_mut() {
+            scale.measure_native(settings, progress).await?;
+        }
     }
-    print_ratios(&measured, &progress);
-    if settings.covering {
-        covering::print(&coverings, &progress);
+    progress.part("in turns");
+    for run in 1..=settings.runs {
+        for scale in &mut *scales {
+            progress.step(format!("merges, run {run} of {}", settings.runs));
+            scale.merges.take_one(&mut scale.dataset).await?;
+            if let Some(recomputed) = &mut scale.recomputed {
+                progress.step(format!("computes buckets anew, run {run} of {}", settings.runs));
+                recomputed.take_one(&mut scale.dataset).await?;
+            }
+        }
+    }
+    for scale in scales {
+        print_row(&mut scale.dataset, scale.rows, "merge", &scale.merges, progress).await?;
+        if settings.covering {
+            scale.covering = Some(Covering::measure(&mut scale.dataset, settings, progress).await?);
+        }
     }
     Ok(())
 }
 
-async fn measure(
-    dataset: &mut Dataset,
-    rows: u64,
-    settings: &RefreshSettings,
-    progress: &Progress,
-) -> anyhow::Result<Measured> {
-    let native = Samples::take(dataset, settings.native_runs(rows), progress).await?;
-    print_row(dataset, rows, "native", &native, progress).await?;
-    progress.step("turns the report into a table");
-    let begun = Instant::now();
-    dataset.convert_to_table().await?;
-    let converted = begun.elapsed();
-    dataset.settle(progress).await?;
-    let merge = Samples::take(dataset, settings.runs, progress).await?;
-    print_row(dataset, rows, "merge", &merge, progress).await?;
-    let recomputed = match rows {
-        ROWS_THERE => Some(Recomputed::measure(dataset, settings.runs, progress).await?),
-        _ => None,
-    };
-    Ok(Measured { rows, native: native.duration(), converted, merge: merge.duration(), recomputed })
+impl Scale {
+    fn new(rows: u64, dataset: Dataset) -> Self {
+        Self {
+            rows,
+            dataset,
+            native: Duration::ZERO,
+            converted: Duration::ZERO,
+            merges: Samples::default(),
+            recomputed: None,
+            covering: None,
+        }
+    }
+
+    /// Refreshes the view, and prepares what comes after that.
+    async fn measure_native(&mut self, settings: &RefreshSettings, progress: &Progress) -> anyhow::Result<()> {
+        let native = Samples::take(&mut self.dataset, settings.native_runs(self.rows), progress).await?;
+        self.native = native.duration();
+        print_row(&mut self.dataset, self.rows, "native", &native, progress).await?;
+        progress.step("turns the report into a table");
+        let begun = Instant::now();
+        self.dataset.convert_to_table().await?;
+        self.converted = begun.elapsed();
+        if self.rows == ROWS_THERE {
+            progress.step("makes tables of hours and days");
+            self.recomputed = Some(Recomputed::prepare(&mut self.dataset).await?);
+        }
+        self.dataset.settle(progress).await
+    }
 }
 
 async fn print_row(
@@ -98,37 +138,40 @@ async fn print_row(
     Ok(())
 }
 
-fn print_ratios(measured: &[Measured], progress: &Progress) {
+fn print_ratios(scales: &[Scale], progress: &Progress) {
     progress.print(
         "\n| hourly rows | native ms | merge ms | native / merge | merge / that of the first line | view into table ms |\n\
          | --: | --: | --: | --: | --: | --: |",
     );
-    for line in measured {
+    let first = scales.first().map_or(Duration::ZERO, |first| first.merges.duration());
+    for scale in scales {
+        let merge = scale.merges.duration();
         progress.print(&format!(
             "| {} | {} | {} | {:.0} | {:.2} | {} |",
-            figures::count(line.rows),
-            figures::ms(line.native),
-            figures::ms(line.merge),
-            ratio(line.native, line.merge),
-            ratio(line.merge, measured.first().map_or(line.merge, |first| first.merge)),
-            figures::ms(line.converted),
+            figures::count(scale.rows),
+            figures::ms(scale.native),
+            figures::ms(merge),
+            ratio(scale.native, merge),
+            ratio(merge, first),
+            figures::ms(scale.converted),
         ));
     }
-    for line in measured {
-        let Some(recomputed) = line.recomputed else { continue };
+    for scale in scales {
+        let Some(recomputed) = &scale.recomputed else { continue };
+        let merge = scale.merges.duration();
         progress.print(&format!(
             "\nAt {} hourly rows hour and day of each page, computed anew by plain statements, take {}: the merge is {:.1} times as fast.",
-            figures::count(line.rows),
+            figures::count(scale.rows),
             recomputed.ms(),
-            ratio(recomputed.duration, line.merge),
+            ratio(recomputed.duration(), merge),
         ));
-        let scaled = TIMESCALE_THERE.mul_f64(ratio(line.native, NATIVE_THERE));
+        let scaled = TIMESCALE_THERE.mul_f64(ratio(scale.native, NATIVE_THERE));
         progress.print(&format!(
             "\nTimescaleDB's {} ms beside a native refresh of {} ms are {} ms here: the merge is {:.1} times as fast.",
             figures::ms(TIMESCALE_THERE),
             figures::ms(NATIVE_THERE),
             figures::ms(scaled),
-            ratio(scaled, line.merge),
+            ratio(scaled, merge),
         ));
     }
 }
