@@ -17,6 +17,7 @@ pub mod report_refresh;
 pub mod snapshot;
 pub mod stale_hour;
 pub mod stale_title;
+pub mod transaction;
 
 pub use database::{Database, DatabaseError, DatabaseKind, DatabaseSettings};
 pub use hour::Hour;

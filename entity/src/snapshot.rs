@@ -2,8 +2,10 @@
 
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, Statement,
-    TransactionOptions, TransactionTrait,
+    TransactionOptions,
 };
+
+use crate::transaction;
 
 /// The report is swapped seldom: it does not happen several times in a row.
 const TRIES_MAX: u32 = 10;
@@ -22,7 +24,7 @@ const LOCK_AND_LOOK: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_
 pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     if db.get_database_backend() == DbBackend::Sqlite {
         // Every transaction is a snapshot from its first read on, the schema included.
-        return db.begin_with_options(TransactionOptions::default()).await;
+        return transaction::begin(db, TransactionOptions::default()).await;
     }
     let mut tries = 1;
     loop {
@@ -31,7 +33,7 @@ pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr
             access_mode: Some(AccessMode::ReadOnly),
             sqlite_transaction_mode: None,
         };
-        let transaction = db.begin_with_options(options).await?;
+        let transaction = transaction::begin(db, options).await?;
         let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, LOCK_AND_LOOK)).await?;
         if row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
             return Ok(transaction);

@@ -2,7 +2,8 @@
 
 use api::freshness::{Freshness, RefreshStatus};
 use chrono::TimeDelta;
-use entity::{page_views_report as report, report_refresh};
+use entity::{page_views_report as report, report_refresh, snapshot};
+use futures_util::future::poll_immediate;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sqlx::Executor;
 use wolf::{Outcome, Refresher, ReportKind, Turn};
@@ -132,6 +133,25 @@ on_all_databases! {
         app.database.wolf.execute_unprepared(show).await.unwrap();
         app.refresh().await;
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    }
+}
+
+/// Whoever gives up while a transaction begins leaves no connection in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_begin_that_is_given_up_leaves_nothing_open() {
+    let app = TestApp::start(Rung::Table).await;
+    let readers = &app.database.readers;
+    for polls in (1..=10).cycle().take(500) {
+        let mut begins = Box::pin(snapshot::begin(readers));
+        for _ in 0..polls {
+            if poll_immediate(begins.as_mut()).await.is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(begins);
+        readers.execute_unprepared("SELECT 1").await.unwrap();
+        snapshot::begin(readers).await.unwrap().commit().await.unwrap();
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! The lock dies with the transaction and so with the process. On SQLite it is the database's own write lock.
 
-use entity::{Database, DatabaseKind};
+use entity::{Database, DatabaseKind, transaction};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    TransactionOptions,
 };
 
 /// "wolf" in ASCII.
@@ -61,6 +61,6 @@ impl Turns {
             access_mode: None,
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         };
-        self.db.begin_with_options(options).await
+        transaction::begin(&self.db, options).await
     }
 }
