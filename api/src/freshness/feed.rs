@@ -1,0 +1,164 @@
+//! The feed that tells every subscriber when the freshness changes.
+
+use std::time::{Duration, Instant};
+
+use entity::{Database, DatabaseKind, clock};
+use futures_util::{Stream, StreamExt, stream};
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio::sync::watch;
+
+use super::{Freshness, FreshnessTail, RefreshStatus};
+use crate::metrics;
+
+/// How often SQLite, which notifies nobody, is asked.
+const SQLITE_POLL: Duration = Duration::from_millis(250);
+/// How often PostgreSQL is asked even if nothing was heard: what a lost notification costs at most.
+const POSTGRES_POLL: Duration = Duration::from_secs(5);
+/// What is known goes for as many polls; then, when none has succeeded, whoever asks asks the database.
+const POLLS_MISSED_MAX: u32 = 4;
+
+/// What is published: a change of either is news.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct News {
+    pub(crate) freshness: Freshness,
+    pub(super) status: RefreshStatus,
+}
+
+/// What everybody looks at.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    pub(super) news: Option<News>,
+    /// When the database last confirmed them.
+    read_at: Option<Instant>,
+    /// Nobody listens on PostgreSQL: a refresh would go unheard until the next poll.
+    deaf: bool,
+    /// There will be no more.
+    pub(super) ended: bool,
+}
+
+/// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct FreshnessFeed {
+    db: DatabaseConnection,
+    pub(super) kind: DatabaseKind,
+    pub(super) board: watch::Sender<Board>,
+}
+
+impl FreshnessFeed {
+    /// A feed of `database`, and what has to run for it to have news.
+    #[must_use]
+    pub fn new(database: &Database) -> (Self, FreshnessTail) {
+        metrics::describe_freshness();
+        let board = Board { deaf: database.kind == DatabaseKind::Postgres, ..Board::default() };
+        let feed = Self { db: database.readers.clone(), kind: database.kind, board: watch::Sender::new(board) };
+        (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
+    }
+
+    /// The freshness now, from the database; everybody learns of it.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn read(&self) -> Result<Freshness, DbErr> {
+        // Before it is read: what is confirmed is no newer.
+        let read_at = Instant::now();
+        let freshness = Freshness::read(&self.db).await?;
+        self.publish(freshness.clone(), Some(read_at));
+        Ok(freshness)
+    }
+
+    /// The newest freshness that has been heard of, unless nobody listens or that was too long ago to go by: then the
+    /// database has to be asked. A refresh is heard of as soon as PostgreSQL notifies; on SQLite, and where a
+    /// notification was lost, by the next poll.
+    #[must_use]
+    pub fn known(&self) -> Option<Freshness> {
+        let board = self.board.borrow();
+        let recent = board.read_at.is_some_and(|read_at| read_at.elapsed() < poll(self.kind) * POLLS_MISSED_MAX);
+        board.news.as_ref().filter(|_| recent && !board.deaf).map(|news| news.freshness.clone())
+    }
+
+    /// Tells the metrics how old the report is.
+    pub(crate) fn observe(&self) {
+        metrics::observe_freshness(self.board.borrow().news.as_ref().map(|news| &news.freshness));
+    }
+
+    /// The current value, then one on every change. Who is slow skips to the newest.
+    pub fn subscribe(&self) -> impl Stream<Item = Freshness> + use<> {
+        let news = stream::unfold(self.changes(), |mut changes| async {
+            let news = changes.next().await?;
+            Some((news, changes))
+        });
+        // While a refresh goes on, it says so again and again.
+        let mut last = None;
+        news.filter_map(move |news| {
+            let told = (news.freshness.what_is_told(), news.status);
+            let changed = last.as_ref() != Some(&told);
+            last = Some(told);
+            std::future::ready(changed.then_some(news.freshness))
+        })
+    }
+
+    /// What is told from now on, beginning with the current value.
+    pub(crate) fn changes(&self) -> Changes {
+        let mut board = self.board.subscribe();
+        // The current value is news to a new subscriber, unless there is none yet.
+        board.mark_changed();
+        Changes(board)
+    }
+
+    /// Takes note of what somebody has read, and tells everybody if it is newer than what was known.
+    pub(crate) fn learn(&self, freshness: Freshness) {
+        self.publish(freshness, Some(Instant::now()));
+    }
+
+    /// Takes note of whether refreshes are heard of from now on. What was read before goes no more.
+    pub(super) fn set_deaf(&self, deaf: bool) {
+        self.board.send_if_modified(|board| {
+            board.deaf = deaf;
+            board.read_at = None;
+            false
+        });
+    }
+
+    pub(super) fn publish(&self, freshness: Freshness, read_at: Option<Instant>) {
+        let status = freshness.status(clock::process_now());
+        self.board.send_if_modified(|board| {
+            board.read_at = read_at.max(board.read_at);
+            let newer = board.news.as_ref().is_none_or(|News { freshness: old, status: old_status }| {
+                let same = old.newest.id == freshness.newest.id;
+                old.newest.id < freshness.newest.id
+                    || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
+            });
+            if newer {
+                board.news = Some(News { freshness, status });
+            }
+            newer
+        });
+    }
+}
+
+/// The news as they come; who is slow skips to the newest.
+#[derive(Debug)]
+pub(crate) struct Changes(watch::Receiver<Board>);
+
+impl Changes {
+    /// The next news; nothing when there will be no more.
+    pub(crate) async fn next(&mut self) -> Option<News> {
+        loop {
+            self.0.changed().await.ok()?;
+            let board = self.0.borrow_and_update();
+            if board.ended {
+                return None;
+            }
+            if let Some(news) = &board.news {
+                return Some(news.clone());
+            }
+        }
+    }
+}
+
+pub(super) fn poll(kind: DatabaseKind) -> Duration {
+    match kind {
+        DatabaseKind::Sqlite => SQLITE_POLL,
+        DatabaseKind::Postgres => POSTGRES_POLL,
+    }
+}
