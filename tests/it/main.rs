@@ -49,6 +49,7 @@ mod roles;
 mod services;
 mod sockets;
 mod spans;
+mod test_command;
 mod tls;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
