@@ -12,6 +12,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgConnection},
 };
 
+use crate::clock::Clock;
+
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 /// How long a statement of recording may take, in milliseconds.
@@ -199,6 +201,8 @@ pub struct Database {
     pub wolf: DatabaseConnection,
     /// Where it is.
     pub url: DatabaseUrl,
+    /// The clocks of the process that uses it.
+    pub clock: Clock,
 }
 
 impl Database {
@@ -214,7 +218,7 @@ impl Database {
         };
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
-        Ok(Self { kind, readers, writers, wolf, url })
+        Ok(Self { kind, readers, writers, wolf, url, clock: Clock::default() })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection

@@ -183,7 +183,7 @@ async fn survive(cluster: &mut Cluster, seed: u64, servers: usize) -> [usize; 3]
     let refreshed = process::succeed(&ground.database, &["refresh"]);
     process::succeed(&ground.database, &["verify"]);
     let database = ground.database.connect().await;
-    let as_of = api::freshness::Freshness::read(&database.readers).await.unwrap().as_of.unwrap();
+    let as_of = api::freshness::Freshness::read(&database.readers, &database.clock).await.unwrap().as_of.unwrap();
     let counts = counts(&database).await;
     let report = report_rows(&database).await;
     database.close().await.unwrap();

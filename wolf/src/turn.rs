@@ -2,7 +2,7 @@
 //!
 //! The lock dies with the transaction and so with the process. On SQLite it is the database's own write lock.
 
-use entity::{Database, DatabaseKind, transaction};
+use entity::{Database, DatabaseKind, clock::Clock, transaction};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, Statement,
     TransactionOptions,
@@ -25,11 +25,12 @@ pub enum Turn {
 pub(crate) struct Turns {
     pub(crate) db: DatabaseConnection,
     pub(crate) kind: DatabaseKind,
+    pub(crate) clock: Clock,
 }
 
 impl Turns {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), kind: database.kind }
+        Self { db: database.wolf.clone(), kind: database.kind, clock: database.clock.clone() }
     }
 
     /// A transaction, as soon as it is its turn.

@@ -1,7 +1,7 @@
 //! The handle that queries get: it can read the report, and nothing else.
 
 use clap::Args;
-use entity::Database;
+use entity::{Database, clock::Clock};
 use futures_util::{Stream, stream};
 use sea_orm::{DatabaseConnection, DbErr};
 
@@ -42,6 +42,7 @@ pub enum ReportError {
 #[derive(Clone, Debug)]
 pub struct ReportReader {
     db: DatabaseConnection,
+    clock: Clock,
     feed: FreshnessFeed,
     cache: Cache,
     keeps: bool,
@@ -54,6 +55,7 @@ impl ReportReader {
         metrics::describe_cache();
         Self {
             db: database.readers.clone(),
+            clock: database.clock.clone(),
             feed,
             cache: Cache::new(settings.cache_bytes),
             keeps: settings.cache_bytes > 0,
@@ -65,7 +67,7 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn snapshot(&self) -> Result<Snapshot, ReportError> {
-        Snapshot::take(&self.db).await
+        Snapshot::take(&self.db, &self.clock).await
     }
 
     /// The report as the feed knows it, which costs no statement: what was found out before is answered from memory.
@@ -83,9 +85,9 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn own_answer(&self) -> Result<Answer, ReportError> {
-        let snapshot = self.snapshot().await?;
+        let mut snapshot = self.snapshot().await?;
         // Whoever asks after somebody has seen this must not be shown something older.
-        self.feed.learn(snapshot.freshness.clone());
+        snapshot.freshness = self.feed.learn(snapshot.freshness);
         Ok(Answer::of_snapshot(snapshot))
     }
 
@@ -98,7 +100,7 @@ impl ReportReader {
     }
 
     fn answer_of(&self, freshness: Freshness) -> Answer {
-        Answer::of_cache(freshness, self.cache.clone(), self.db.clone(), self.feed.clone())
+        Answer::of_cache(freshness, self.cache.clone(), self.db.clone(), self.clock.clone(), self.feed.clone())
     }
 
     /// The report now, and again after every refresh; who is slow skips to the newest. However many follow, each
