@@ -20,6 +20,7 @@ mod containers;
 mod crash;
 mod dashboard;
 mod dependencies;
+mod durability;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;
