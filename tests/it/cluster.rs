@@ -15,7 +15,7 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{machine_clock::MachineClock, small_disk::SmallDisk};
+use crate::{machine_clock::MachineClock, fillable_disk::FillableDisk};
 
 /// How long the server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(crate) struct Cluster {
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     /// Where its data is, if that is no ordinary disk.
-    disk: Option<SmallDisk>,
+    disk: Option<FillableDisk>,
 }
 
 /// What a cluster can have of its own.
@@ -92,7 +92,7 @@ impl Cluster {
         let mut command = Command::new("setsid");
         let disk = machine.disk_mb.map(|megabytes| {
             std::fs::create_dir(folder.join("data")).unwrap();
-            SmallDisk::mount(&folder.join("data"), megabytes)
+            FillableDisk::mount(&folder.join("data"), megabytes)
         });
         if is_root() {
             // The server refuses to run as root.
@@ -136,14 +136,14 @@ impl Cluster {
     }
 
     /// The disk that has its data, if that is a small one.
-    pub(crate) fn disk(&self) -> &SmallDisk {
+    pub(crate) fn disk(&self) -> &FillableDisk {
         self.disk.as_ref().unwrap()
     }
 
     /// Leaves the folder where it is when the server is stopped, so that somebody can look at it, and returns where that is.
     pub(crate) fn keep(&mut self) -> &Path {
         self.order("keep");
-        self.disk.iter_mut().for_each(SmallDisk::keep);
+        self.disk.iter_mut().for_each(FillableDisk::keep);
         &self.folder
     }
 

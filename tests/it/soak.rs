@@ -12,11 +12,11 @@
 mod app;
 mod cluster;
 mod faults;
+mod fillable_disk;
 mod machine_clock;
 mod model;
 mod process;
 mod proxy;
-mod small_disk;
 
 use std::time::Duration;
 
@@ -60,18 +60,21 @@ async fn main() {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| u64::try_from(entity::clock::process_now().timestamp()).unwrap());
     println!("seed {seed}, {:?}, {} minutes", arguments.database, arguments.minutes);
+    let variant = match arguments.database {
+        Database::Postgres => Variant::Postgres,
+        Database::Sqlite => Variant::Sqlite,
+    };
+    let mut kinds = variant.kinds();
+    kinds.retain(|(name, ..)| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name));
     let plan = Plan {
         seed,
-        variant: match arguments.database {
-            Database::Postgres => Variant::Postgres,
-            Database::Sqlite => Variant::Sqlite,
-        },
+        variant,
+        kinds,
         processes: if arguments.one_process { ONE_PROCESS } else { BY_SERVICE },
         faults: 0,
         time: Duration::from_secs(arguments.minutes * 60),
         pause: PAUSE,
         disk_mb: DISK_MB,
-        only: arguments.only,
     };
     let summary = faults::survive(&plan, &|line| println!("{line}")).await;
     println!("{summary}");

@@ -27,7 +27,7 @@ use crate::{
     machine_clock::MachineClock,
     process,
     proxy::Proxy,
-    small_disk::SmallDisk,
+    fillable_disk::FillableDisk,
 };
 
 /// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
@@ -58,7 +58,7 @@ pub(crate) struct Ground {
 /// What keeps the data.
 enum Store {
     Postgres { proxy: Proxy, cluster: Cluster, clock: MachineClock },
-    Sqlite { disk: SmallDisk },
+    Sqlite { disk: FillableDisk },
 }
 
 /// What commands may fail of.
@@ -368,7 +368,7 @@ async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatab
 async fn sqlite(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
     let data = folder.join("data");
     std::fs::create_dir(&data).unwrap();
-    let disk = SmallDisk::mount(&data, plan.disk_mb);
+    let disk = FillableDisk::mount(&data, plan.disk_mb);
     let url = format!("sqlite://{}", data.join("test.db").display());
     let database = || TestDatabase { url: url.clone(), rung: Rung::Sqlite, folder: tempfile::tempdir().unwrap() };
     (Store::Sqlite { disk }, database(), database())

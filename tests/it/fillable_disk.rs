@@ -22,13 +22,13 @@ test -n "$keep" || umount -l "$0"
 "#;
 
 /// A mounted file system of a fixed size, unmounted when it is dropped.
-pub(crate) struct SmallDisk {
+pub(crate) struct FillableDisk {
     folder: PathBuf,
     keeper: Child,
     stays: bool,
 }
 
-impl SmallDisk {
+impl FillableDisk {
     /// Mounts `megabytes` at `folder`, which is there already and stays its owner's.
     pub(crate) fn mount(folder: &Path, megabytes: u32) -> Self {
         let owner = fs::metadata(folder).unwrap().uid();
@@ -85,7 +85,7 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
+impl Drop for FillableDisk {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         drop(self.keeper.wait());
