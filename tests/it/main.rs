@@ -20,6 +20,7 @@ mod containers;
 mod crash;
 mod dashboard;
 mod dependencies;
+mod durability;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;
@@ -50,6 +51,7 @@ mod roles;
 mod services;
 mod sockets;
 mod spans;
+mod test_command;
 mod tls;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.

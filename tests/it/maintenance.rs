@@ -57,6 +57,7 @@ on_all_databases! {
                 fingerprint: Set(vec![0; 32]),
                 recorded_at: Set(now - TimeDelta::hours(hours)),
                 kept: Set(kept),
+                claimed_ms: Set(0),
             };
             idempotency_key::Entity::insert(row).exec(&app.database.writers).await.unwrap();
         }
