@@ -15,7 +15,7 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{machine_clock::MachineClock, fillable_disk::FillableDisk};
+use crate::{fillable_disk::FillableDisk, machine_clock::MachineClock};
 
 /// How long the server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -105,7 +105,12 @@ impl Cluster {
             .arg(binaries())
             .arg(&folder)
             .arg(port.to_string())
-            .args(machine.clock.iter().flat_map(|clock| clock.of_postgres().map(|(name, value)| format!("{name}={value}"))))
+            .args(
+                machine
+                    .clock
+                    .iter()
+                    .flat_map(|clock| clock.of_postgres().map(|(name, value)| format!("{name}={value}"))),
+            )
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

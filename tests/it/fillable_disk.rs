@@ -48,7 +48,10 @@ impl FillableDisk {
             .unwrap();
         let mut answer = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut answer).unwrap();
-        assert_eq!(answer, "mounted\n", "a test needs root, or sudo without a password, and the right to mount a tmpfs");
+        assert_eq!(
+            answer, "mounted\n",
+            "a test needs root, or sudo without a password, and the right to mount a tmpfs"
+        );
         Self { folder: folder.to_owned(), keeper, stays: false }
     }
 

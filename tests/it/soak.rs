@@ -71,7 +71,6 @@ async fn main() {
         variant,
         kinds,
         processes: if arguments.one_process { ONE_PROCESS } else { BY_SERVICE },
-        faults: 0,
         time: Duration::from_secs(arguments.minutes * 60),
         pause: PAUSE,
         disk_mb: DISK_MB,

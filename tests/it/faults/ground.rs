@@ -24,10 +24,10 @@ use super::{
 use crate::{
     app::{Rung, TestDatabase, eventually},
     cluster::{self, Cluster, Machine},
+    fillable_disk::FillableDisk,
     machine_clock::MachineClock,
     process,
     proxy::Proxy,
-    fillable_disk::FillableDisk,
 };
 
 /// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
@@ -275,8 +275,7 @@ impl Ground {
             let output = tokio::process::Command::from(command).kill_on_drop(true).output();
             let output: Output = timeout(COMMAND_MAX, output).await.expect("a command hangs").unwrap();
             let disturbed = disturbed || disturbances.begun.load(Ordering::Relaxed) != begun;
-            let (said, complaint) =
-                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(!complaint.contains("differ"), "analytics {arguments:?}: {said}{complaint}");
             assert!(output.status.success() || disturbed, "analytics {arguments:?}: {complaint}");
         });

@@ -74,10 +74,7 @@ impl Fault {
 
     /// Whether commands may fail because of it.
     pub(crate) fn disturbs_commands(&self) -> bool {
-        !matches!(
-            self,
-            Self::SetClock { machine: Some(_), .. } | Self::Run(_) | Self::Kill(_) | Self::Restart(_)
-        )
+        !matches!(self, Self::SetClock { machine: Some(_), .. } | Self::Run(_) | Self::Kill(_) | Self::Restart(_))
     }
 
     /// Whether the next fault has to wait until everything is well again. Locks of a connection that is frozen are let go
@@ -89,8 +86,13 @@ impl Fault {
 
 /// Returns what can happen where the database is PostgreSQL.
 pub(crate) fn postgres() -> Vec<Kind> {
-    const COMMANDS: [&[&str]; 5] =
-        [&["refresh"], &["verify"], &["rebuild"], &["rebuild", "--as", "table"], &["rebuild", "--as", "materialized-view"]];
+    const COMMANDS: [&[&str]; 5] = [
+        &["refresh"],
+        &["verify"],
+        &["rebuild"],
+        &["rebuild", "--as", "table"],
+        &["rebuild", "--as", "materialized-view"],
+    ];
     let told = || 1..40_u64;
     // Of connections that are frozen no more are told than waited.
     let told_once = || 1..8_u64;
@@ -100,7 +102,11 @@ pub(crate) fn postgres() -> Vec<Kind> {
         ("cut", 2, Just(Fault::Cut).boxed()),
         ("lose-commit", 3, Just(Fault::LoseCommit).boxed()),
         ("stall", 2, (told(), any::<bool>()).prop_map(|(told, cut)| Fault::Stall { told, cut }).boxed()),
-        ("half-open", 2, (told_once(), any::<bool>()).prop_map(|(told, new_too)| Fault::HalfOpen { told, new_too }).boxed()),
+        (
+            "half-open",
+            2,
+            (told_once(), any::<bool>()).prop_map(|(told, new_too)| Fault::HalfOpen { told, new_too }).boxed(),
+        ),
         ("freeze-commit", 2, Just(Fault::FreezeCommit).boxed()),
         ("terminate", 4, any::<bool>().prop_map(|committing| Fault::Terminate { committing }).boxed()),
         ("stop-database", 2, stop.boxed()),
@@ -159,9 +165,11 @@ impl Dice {
         self.value(&range)
     }
 
-    /// Draws a fault of one of `kinds`.
-    pub(crate) fn fault(&mut self, kinds: &[Kind]) -> Fault {
-        self.value(&Union::new_weighted(kinds.iter().map(|(_, weight, kind)| (*weight, kind.clone())).collect()))
+    /// Draws faults without end: one of each of `kinds` first, then as often as their weights say.
+    pub(crate) fn faults(mut self, kinds: &[Kind]) -> impl Iterator<Item = Fault> {
+        let each = self.value(&Just(kinds.iter().map(|(.., kind)| kind.clone()).collect::<Vec<_>>()).prop_shuffle());
+        let any = Union::new_weighted(kinds.iter().map(|(_, weight, kind)| (*weight, kind.clone())).collect()).boxed();
+        each.into_iter().chain(std::iter::repeat(any)).map(move |kind| self.value(&kind))
     }
 
     fn value<S: Strategy>(&mut self, strategy: &S) -> S::Value {
