@@ -1,29 +1,16 @@
 //! The connection to the database: which of the two it is, and one pool for each kind of work.
 
+mod postgres;
 mod sqlite;
 
 use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use sea_orm::{DatabaseConnection, DbBackend};
-use sqlx::{
-    Connection, Pool, Postgres,
-    pool::PoolOptions,
-    postgres::{PgConnectOptions, PgConnection},
-};
+use sqlx::{Connection, Pool, pool::PoolOptions, postgres::PgConnectOptions};
 
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
-/// How long a statement of recording may take, in milliseconds.
-const RECORDING_MAX_MS: &str = "30000";
-/// How long a transaction may stand still: its client is gone, and its locks go too.
-const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
-/// The same of recording, whose locks others wait for.
-const RECORDING_IDLE_MAX_MS: &str = "10000";
-/// The Wolf works on one connection and records its failures on another.
-const WOLF_CONNECTIONS: u32 = 2;
-/// Connections for recording that are opened at once; those that are taken out are not counted.
-const WRITER_CONNECTIONS: u32 = 4;
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
@@ -88,7 +75,9 @@ impl DatabaseUrl {
         let text = &self.text;
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(text).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
-            let options = options.application_name("analytics");
+            // Poolers take no startup parameter that they do not know, and this one matters to floats in text only, of which
+            // there are none.
+            let options = options.application_name("analytics").extra_float_digits(None);
             let options = match &self.password {
                 Some(password) => options.password(password),
                 None => options,
@@ -197,6 +186,8 @@ pub struct Database {
     pub writers: DatabaseConnection,
     /// For the Wolf and for migrations.
     pub wolf: DatabaseConnection,
+    /// How long a query's statement may take.
+    pub query_timeout: Duration,
     /// Where it is.
     pub url: DatabaseUrl,
 }
@@ -209,12 +200,13 @@ impl Database {
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
         let connected = match url.place()? {
-            Place::Postgres(options) => connect_postgres(*options, settings).await,
+            Place::Postgres(options) => postgres::connect(*options, settings).await,
             Place::Sqlite(file) => sqlite::connect(&file, settings).await,
         };
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
-        Ok(Self { kind, readers, writers, wolf, url })
+        let query_timeout = Duration::from_millis(settings.query_timeout_ms.into());
+        Ok(Self { kind, readers, writers, wolf, query_timeout, url })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
@@ -265,27 +257,6 @@ impl PoolUse {
 }
 
 type Pools = (DatabaseKind, [DatabaseConnection; 3]);
-
-async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
-    let idle = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS);
-    let query_max_ms = settings.query_timeout_ms.to_string();
-    let reading = options.clone().options([idle, ("statement_timeout", query_max_ms.as_str())]);
-    let recording = options.clone().options([
-        ("idle_in_transaction_session_timeout", RECORDING_IDLE_MAX_MS),
-        ("statement_timeout", RECORDING_MAX_MS),
-    ]);
-    // The Wolf's statements may take as long as the report is large.
-    let refreshing = options.clone().options([idle]);
-    // A pool that can't connect says only that it waited; a connection says why.
-    let timeout = Duration::from_millis(settings.database_timeout_ms);
-    let first = tokio::time::timeout(timeout, PgConnection::connect_with(&refreshing)).await;
-    first.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??.close().await?;
-    let pool = |connections: u32, options| {
-        DatabaseConnection::from(pool_options::<Postgres>(settings, connections).connect_lazy_with(options))
-    };
-    let (readers, writers) = (pool(settings.reader_connections, reading), pool(WRITER_CONNECTIONS, recording));
-    Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS, refreshing)]))
-}
 
 fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
     PoolOptions::new()

@@ -40,6 +40,8 @@ mod metrics;
 mod migrations;
 mod model;
 mod node;
+mod pooler;
+mod poolers;
 mod prepared;
 mod process;
 mod proxy;

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::{Hour, snapshot};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use entity::{Hour, snapshot::Snapshots};
+use sea_orm::DatabaseTransaction;
 
 use super::{
     cover::{cover, cover_each},
@@ -34,8 +34,8 @@ pub struct Bucket {
 }
 
 impl Snapshot {
-    pub(super) async fn take(db: &DatabaseConnection) -> Result<Self, ReportError> {
-        let transaction = snapshot::begin(db).await?;
+    pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
+        let transaction = snapshots.begin().await?;
         let freshness = Freshness::read(&transaction).await?;
         Ok(Self { transaction, freshness })
     }

@@ -358,7 +358,7 @@ async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatab
         std::io::Write::write_all(&mut file.unwrap(), POSTGRES_CONFIGURATION.as_bytes()).unwrap();
     });
     let mut database = TestDatabase::create_in(&cluster).await;
-    database.rung = if plan.seed % 2 == 0 { Rung::Table } else { Rung::MaterializedView };
+    database.rung = if plan.seed.is_multiple_of(2) { Rung::Table } else { Rung::MaterializedView };
     let proxy = Proxy::start(database.server()).await;
     let through = database.through(&proxy);
     (Store::Postgres { proxy, cluster, clock }, database, through)

@@ -80,7 +80,7 @@ impl Reader {
     /// Reads until the world stops.
     pub(crate) async fn run(mut self) {
         let stop = self.world.stop.clone();
-        let (process, way) = (self.number / WAYS.len(), WAYS[self.number % WAYS.len()]);
+        let (process, way) = (self.number.div_euclid(WAYS.len()), WAYS[self.number % WAYS.len()]);
         let reading = async {
             match way {
                 Way::Query => self.ask(process).await,
