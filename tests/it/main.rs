@@ -55,6 +55,7 @@ mod sockets;
 mod spans;
 mod test_command;
 mod tls;
+mod upgrades;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {
