@@ -1,31 +1,24 @@
 //! The connection to the database: which of the two it is, and one pool for each kind of work.
 
+mod postgres;
 mod sqlite;
+mod sqlite_file;
+mod writing;
 
-use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
-use sea_orm::{DatabaseConnection, DbBackend};
-use sqlx::{
-    Connection, Pool, Postgres,
-    pool::PoolOptions,
-    postgres::{PgConnectOptions, PgConnection},
-};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
+use sqlx::{Connection, Pool, pool::PoolOptions, postgres::PgConnectOptions};
+
+pub use sqlite_file::FileChanged;
+use sqlite_file::SqliteFile;
+pub use writing::NotWritable;
 
 use crate::clock::Clock;
 
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
-/// How long a statement of recording may take, in milliseconds.
-const RECORDING_MAX_MS: &str = "30000";
-/// How long a transaction may stand still: its client is gone, and its locks go too.
-const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
-/// The same of recording, whose locks others wait for.
-const RECORDING_IDLE_MAX_MS: &str = "10000";
-/// The Wolf works on one connection and records its failures on another.
-const WOLF_CONNECTIONS: u32 = 2;
-/// Connections for recording that are opened at once; those that are taken out are not counted.
-const WRITER_CONNECTIONS: u32 = 4;
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
@@ -90,7 +83,9 @@ impl DatabaseUrl {
         let text = &self.text;
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(text).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
-            let options = options.application_name("analytics");
+            // Poolers take no startup parameter that they do not know, and this one matters to floats in text only, of which
+            // there are none.
+            let options = options.application_name("analytics").extra_float_digits(None);
             let options = match &self.password {
                 Some(password) => options.password(password),
                 None => options,
@@ -199,10 +194,13 @@ pub struct Database {
     pub writers: DatabaseConnection,
     /// For the Wolf and for migrations.
     pub wolf: DatabaseConnection,
+    /// How long a query's statement may take.
+    pub query_timeout: Duration,
     /// Where it is.
     pub url: DatabaseUrl,
     /// The clocks of the process that uses it.
     pub clock: Clock,
+    sqlite_file: Option<Arc<SqliteFile>>,
 }
 
 impl Database {
@@ -212,13 +210,18 @@ impl Database {
     /// [`DatabaseError::Connect`] when it can't be reached within the timeout.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
+        let mut sqlite_file = None;
         let connected = match url.place()? {
-            Place::Postgres(options) => connect_postgres(*options, settings).await,
-            Place::Sqlite(file) => sqlite::connect(&file, settings).await,
+            Place::Postgres(options) => postgres::connect(*options, settings).await,
+            Place::Sqlite(file) => sqlite::connect(&file, settings).await.map(|(pools, file)| {
+                sqlite_file = Some(Arc::new(file));
+                pools
+            }),
         };
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
-        Ok(Self { kind, readers, writers, wolf, url, clock: Clock::default() })
+        let query_timeout = Duration::from_millis(settings.query_timeout_ms.into());
+        Ok(Self { kind, readers, writers, wolf, query_timeout, url, clock: Clock::default(), sqlite_file })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
@@ -237,14 +240,40 @@ impl Database {
         }
     }
 
+    /// Looks whether an SQLite file is still the one that was opened. Cheap enough for every commit.
+    ///
+    /// # Errors
+    /// [`FileChanged`]: what is committed now goes to a file that nobody will open again.
+    pub fn check_file(&self) -> Result<(), FileChanged> {
+        self.sqlite_file.as_ref().map_or(Ok(()), |file| file.check())
+    }
+
+    /// Gives up an SQLite file that has changed ([`Database::check_file`]): nothing is written any more, and nothing of the
+    /// write-ahead log can get into the file that took its name. Some seconds at most.
+    pub async fn give_up_file(&self) {
+        if let Some(file) = &self.sqlite_file {
+            file.give_up(self.writers.get_sqlite_connection_pool()).await;
+        }
+    }
+
     /// Closes every pool; on SQLite the last process to do so folds the write-ahead log into the file.
     ///
     /// # Errors
-    /// What the driver says.
-    pub async fn close(self) -> Result<(), sea_orm::DbErr> {
+    /// What the driver says, and [`FileChanged`].
+    pub async fn close(self) -> Result<(), DbErr> {
+        if let Err(changed) = self.check_file() {
+            self.give_up_file().await;
+            // What is closed removes the log by its name, which may be another file's by now.
+            std::mem::forget(self);
+            return Err(DbErr::Custom(changed.to_string()));
+        }
         self.readers.close().await?;
         self.writers.close().await?;
-        self.wolf.close().await
+        self.wolf.close().await?;
+        match &self.sqlite_file {
+            Some(file) => file.close().await.map_err(|error| DbErr::Custom(error.to_string())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -270,27 +299,6 @@ impl PoolUse {
 
 type Pools = (DatabaseKind, [DatabaseConnection; 3]);
 
-async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
-    let idle = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS);
-    let query_max_ms = settings.query_timeout_ms.to_string();
-    let reading = options.clone().options([idle, ("statement_timeout", query_max_ms.as_str())]);
-    let recording = options.clone().options([
-        ("idle_in_transaction_session_timeout", RECORDING_IDLE_MAX_MS),
-        ("statement_timeout", RECORDING_MAX_MS),
-    ]);
-    // The Wolf's statements may take as long as the report is large.
-    let refreshing = options.clone().options([idle]);
-    // A pool that can't connect says only that it waited; a connection says why.
-    let timeout = Duration::from_millis(settings.database_timeout_ms);
-    let first = tokio::time::timeout(timeout, PgConnection::connect_with(&refreshing)).await;
-    first.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??.close().await?;
-    let pool = |connections: u32, options| {
-        DatabaseConnection::from(pool_options::<Postgres>(settings, connections).connect_lazy_with(options))
-    };
-    let (readers, writers) = (pool(settings.reader_connections, reading), pool(WRITER_CONNECTIONS, recording));
-    Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS, refreshing)]))
-}
-
 fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(connections)
@@ -300,6 +308,19 @@ fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u3
         .before_acquire(|connection: &mut DB::Connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TEST_WHEN_IDLE_FOR || connection.ping().await.is_ok()) })
         })
+        .after_release(|connection, _| Box::pin(has_ended_its_transaction(connection)))
+}
+
+/// Whether the library has seen the end of every transaction on `connection`; if not, it is to be closed.
+///
+/// SQLite rolls back by itself when a disk is full, when it fails or when memory runs out. The library then fails to roll
+/// back again and believes for ever that it is in a transaction (sqlx 0.9.0, `Command::Rollback`).
+async fn has_ended_its_transaction<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way; what answers behind it has seen its end.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod sqlite;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use entity::{
     clock::{self, Clock},
     failure::Failure,
 };
-use sqlx::{Executor, PgConnection, PgPool, Row, SqlitePool};
+use sqlx::{Executor, PgConnection, PgPool, Row};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -24,14 +25,17 @@ use super::{
 };
 
 /// Begins a transaction, at the isolation level that it needs whatever the role's default is: a second request with a
-/// key has to see what the first one committed.
+/// key has to see what the first one committed. All that follows goes in the same round trip and holds for this
+/// transaction only: a pooler may lend the connection to somebody else for the next one.
 ///
-/// Asks for a durable commit in the same round trip, and for this transaction only, so that it holds behind a pooler
-/// too: `synchronous_commit` becomes `on` unless it is stricter already. `off`, `local` and `remote_write` answer before
+/// The limits: how long a statement may take; and how long the transaction may stand still, since others wait for its
+/// locks. And a durable commit: `synchronous_commit` becomes `on` unless it is stricter already. `off`, `local` and `remote_write` answer before
 /// the commit is on the disks of this server and of its synchronous standbys
 /// (<https://www.postgresql.org/docs/15/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>).
 const BEGIN_POSTGRES: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = '30s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s';
     SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN false
                       ELSE set_config('synchronous_commit', 'on', true) IS NULL END";
 /// A connection that was not used for so long is closed: whoever carries it may have forgotten it, and say nothing.
@@ -49,6 +53,9 @@ pub enum StoreError {
     /// The database can't be reached, or the connection was lost during the commit: it may even have committed.
     #[error("the database can't be reached")]
     Unavailable(#[source] sqlx::Error),
+    /// The database's disk is full: when there is room the same again may succeed.
+    #[error("the database's disk is full")]
+    DiskFull(#[source] sqlx::Error),
     /// The database refuses what it was given.
     #[error("the database refuses the increments")]
     Refused(#[source] sqlx::Error),
@@ -91,7 +98,7 @@ pub(super) enum Session {
     /// given up half-way closes it, which ends the transaction too. A pool would wait for it.
     Postgres(PgPool, Option<Kept>),
     /// The one connection that writes, which the Wolf uses too.
-    Sqlite(SqlitePool),
+    Sqlite(Database),
 }
 
 /// A connection, and since when it has not been used.
@@ -133,7 +140,7 @@ impl Session {
     pub(super) fn new(database: &Database) -> Self {
         match database.kind {
             DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone(), None),
-            DatabaseKind::Sqlite => Self::Sqlite(database.writers.get_sqlite_connection_pool().clone()),
+            DatabaseKind::Sqlite => Self::Sqlite(database.clone()),
         }
     }
 
@@ -157,8 +164,8 @@ impl Session {
                 }
                 committed
             }
-            Self::Sqlite(pool) => {
-                commit_sqlite(pool, clock, requests, known, begin_by).await.map_err(StoreError::of_transaction)
+            Self::Sqlite(database) => {
+                commit_sqlite(database, clock, requests, known, begin_by).await.map_err(StoreError::of_transaction)
             }
         }
     }
@@ -202,12 +209,13 @@ async fn commit_postgres(
 }
 
 async fn commit_sqlite(
-    pool: &SqlitePool,
+    database: &Database,
     clock: &Clock,
     requests: &[&Request],
     known: &KnownPages,
     begin_by: Instant,
 ) -> Result<Committed, sqlx::Error> {
+    let pool = database.writers.get_sqlite_connection_pool();
     let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
     let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
     let written = write(&mut *transaction, clock.now(), requests, known).await?;
@@ -215,6 +223,8 @@ async fn commit_sqlite(
     let announced_at =
         sqlx::query_scalar("SELECT announced_at FROM refresh_clock").fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
+    // Nothing is acknowledged that went into a file which has lost its name.
+    database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
     known.learn(written.pages);
     Ok(Committed { recorded_at: clock::recorded_at(clock.now(), announced_at), counted: written.counted })
 }
@@ -296,6 +306,7 @@ impl StoreError {
         match Failure::of_sqlx(&error) {
             Failure::Conflict => Self::Conflict(error),
             Failure::Unavailable => Self::Unavailable(error),
+            Failure::DiskFull => Self::DiskFull(error),
             Failure::Refused => Self::Refused(error),
         }
     }

@@ -6,11 +6,8 @@ use std::sync::{
 };
 
 use chrono_tz::Tz;
-use entity::{
-    Hour,
-    clock::{Clock, Moment},
-};
-use sea_orm::{DatabaseConnection, DbErr};
+use entity::{Hour, clock::Moment, snapshot::Snapshots};
+use sea_orm::DbErr;
 use tokio::sync::Mutex;
 
 use super::{
@@ -42,8 +39,7 @@ enum Source {
     /// What was found out by others, or else snapshots that show the same version.
     Cache {
         cache: Cache,
-        db: DatabaseConnection,
-        clock: Clock,
+        snapshots: Snapshots,
         feed: FreshnessFeed,
         /// The snapshot that this answer's computations share while any of them runs. No answer holds one while it
         /// waits: those who compute could not get a connection.
@@ -56,14 +52,8 @@ impl Answer {
         Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot))
     }
 
-    pub(super) fn of_cache(
-        freshness: Freshness,
-        cache: Cache,
-        db: DatabaseConnection,
-        clock: Clock,
-        feed: FreshnessFeed,
-    ) -> Self {
-        Self::new(freshness, Source::Cache { cache, db, clock, feed, shared: Mutex::default() })
+    pub(super) fn of_cache(freshness: Freshness, cache: Cache, snapshots: Snapshots, feed: FreshnessFeed) -> Self {
+        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: Mutex::default() })
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
@@ -171,12 +161,12 @@ impl Answer {
 
     /// A snapshot of this answer's version; there is none once the report has changed.
     async fn computing_snapshot(&self) -> Result<Arc<Snapshot>, ReportError> {
-        let Source::Cache { db, clock, feed, shared, .. } = &self.0.source else { return Err(ReportError::Moved) };
+        let Source::Cache { snapshots, feed, shared, .. } = &self.0.source else { return Err(ReportError::Moved) };
         let mut shared = shared.lock().await;
         if let Some(snapshot) = shared.upgrade() {
             return Ok(snapshot);
         }
-        let snapshot = Arc::new(Snapshot::take(db, clock).await?);
+        let snapshot = Arc::new(Snapshot::take(snapshots).await?);
         if snapshot.freshness.content_version != self.0.freshness.content_version {
             // Whoever begins again begins with this.
             feed.learn(snapshot.freshness.clone());

@@ -1,9 +1,9 @@
 //! The handle that queries get: it can read the report, and nothing else.
 
 use clap::Args;
-use entity::{Database, clock::Clock};
+use entity::{Database, snapshot::Snapshots};
 use futures_util::{Stream, stream};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 
 use super::{
     answer::Answer,
@@ -41,8 +41,7 @@ pub enum ReportError {
 /// Reads the report. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct ReportReader {
-    db: DatabaseConnection,
-    clock: Clock,
+    snapshots: Snapshots,
     feed: FreshnessFeed,
     cache: Cache,
     keeps: bool,
@@ -54,8 +53,7 @@ impl ReportReader {
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
         metrics::describe_cache();
         Self {
-            db: database.readers.clone(),
-            clock: database.clock.clone(),
+            snapshots: Snapshots::for_queries(database),
             feed,
             cache: Cache::new(settings.cache_bytes),
             keeps: settings.cache_bytes > 0,
@@ -67,7 +65,7 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn snapshot(&self) -> Result<Snapshot, ReportError> {
-        Snapshot::take(&self.db, &self.clock).await
+        Snapshot::take(&self.snapshots).await
     }
 
     /// The report as the feed knows it, which costs no statement: what was found out before is answered from memory.
@@ -100,7 +98,7 @@ impl ReportReader {
     }
 
     fn answer_of(&self, freshness: Freshness) -> Answer {
-        Answer::of_cache(freshness, self.cache.clone(), self.db.clone(), self.clock.clone(), self.feed.clone())
+        Answer::of_cache(freshness, self.cache.clone(), self.snapshots.clone(), self.feed.clone())
     }
 
     /// The report now, and again after every refresh; who is slow skips to the newest. However many follow, each

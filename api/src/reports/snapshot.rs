@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::{Hour, clock::Clock, snapshot};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use entity::{Hour, snapshot::Snapshots};
+use sea_orm::DatabaseTransaction;
 
 use super::{
     cover::{cover, cover_each},
@@ -34,9 +34,9 @@ pub struct Bucket {
 }
 
 impl Snapshot {
-    pub(super) async fn take(db: &DatabaseConnection, clock: &Clock) -> Result<Self, ReportError> {
-        let transaction = snapshot::begin(db).await?;
-        let freshness = Freshness::read(&transaction, clock).await?;
+    pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
+        let transaction = snapshots.begin().await?;
+        let freshness = Freshness::read(&transaction, &snapshots.clock).await?;
         Ok(Self { transaction, freshness })
     }
 

@@ -1,0 +1,374 @@
+//! The service and what it stands on, and what can happen to that.
+
+use std::{
+    path::Path,
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{
+    Plan, Variant,
+    clients::World,
+    plan::Fault,
+    readers::{Readers, WAYS},
+    service::{Slot, addresses, tell_addresses},
+};
+use crate::{
+    app::{Rung, TestDatabase, eventually},
+    cluster::{self, Cluster, Machine},
+    fillable_disk::FillableDisk,
+    machine_clock::MachineClock,
+    process,
+    proxy::Proxy,
+};
+
+/// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
+const ACKNOWLEDGED_ALL_THE_SAME: u64 = 3_000;
+/// A command that takes longer hangs.
+const COMMAND_MAX: Duration = Duration::from_secs(180);
+/// Each segment of the log needs room, as soon as it begins.
+const POSTGRES_CONFIGURATION: &str = "wal_recycle = off\nmax_wal_size = 32MB\n";
+const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// The service, its database, and the clients' world.
+pub(crate) struct Ground {
+    /// What others do beside the service: they run commands, or hold the report.
+    beside: JoinSet<()>,
+    slots: Vec<Slot>,
+    /// The way of the service to its database.
+    through: TestDatabase,
+    /// The database past the proxy.
+    pub(crate) database: TestDatabase,
+    store: Store,
+    folder: Option<TempDir>,
+    pub(crate) world: Arc<World>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) commits_ended: usize,
+    disturbances: Arc<Disturbances>,
+}
+
+/// What keeps the data.
+enum Store {
+    Postgres { proxy: Proxy, cluster: Cluster, clock: MachineClock },
+    Sqlite { disk: FillableDisk },
+}
+
+/// What commands may fail of.
+#[derive(Default)]
+struct Disturbances {
+    begun: AtomicU64,
+    under_way: AtomicU64,
+}
+
+impl Ground {
+    pub(crate) async fn new(plan: &Plan) -> Self {
+        let folder = tempfile::Builder::new().prefix("analytics-faults-").tempdir().unwrap();
+        let (store, database, through) = match plan.variant {
+            Variant::Postgres => postgres(plan, folder.path()).await,
+            Variant::Sqlite => sqlite(plan, folder.path()).await,
+        };
+        database.migrate().await.close().await.unwrap();
+        let slots = plan.processes.iter().enumerate();
+        let mut slots: Vec<_> = slots.map(|(number, services)| Slot::new(folder.path(), number, services)).collect();
+        for slot in &mut slots {
+            slot.start(&through).await;
+        }
+        let reporters = addresses(&slots, "reports");
+        let readers = Readers::new(reporters.len() * WAYS.len());
+        let world = World::new(addresses(&slots, "increments"), reporters, plan.pause);
+        Self {
+            beside: JoinSet::new(),
+            slots,
+            through,
+            database,
+            store,
+            folder: Some(folder),
+            world: Arc::new(world),
+            readers: Arc::new(readers),
+            commits_ended: 0,
+            disturbances: Arc::default(),
+        }
+    }
+
+    pub(crate) async fn until_acknowledged(&self, more: u64) {
+        let goal = self.world.acknowledged() + more;
+        let what = "requests to be acknowledged: the service does not come back";
+        eventually(what, async || self.world.acknowledged() >= goal).await;
+    }
+
+    async fn until_told(&self, more: u64) {
+        let (told, acknowledged) = (self.world.told() + more, self.world.acknowledged() + ACKNOWLEDGED_ALL_THE_SAME);
+        let what = "clients to be told that it can't be recorded";
+        eventually(what, async || self.world.told() >= told || self.world.acknowledged() >= acknowledged).await;
+    }
+
+    /// Waits until every process records again, and every reader knows of a refresh that is newer than all that are known
+    /// now. Returns how long that took.
+    pub(crate) async fn until_whole(&self) -> Duration {
+        let (begun, world) = (Instant::now(), &self.world);
+        let newest = world.knowledge().refreshes.last_key_value().map_or(0, |(id, _)| *id);
+        for (process, acknowledged) in world.acknowledged.iter().enumerate() {
+            let before = acknowledged.load(Ordering::Relaxed);
+            let what = format!("process {process} of those that record to do so again");
+            eventually(&what, async || acknowledged.load(Ordering::Relaxed) > before).await;
+        }
+        for (reader, known) in self.readers.known.iter().enumerate() {
+            let what = format!("reader {reader} ({:?}) to know of a refresh after {newest}", WAYS[reader % WAYS.len()]);
+            eventually(&what, async || known.load(Ordering::Relaxed) > newest).await;
+        }
+        begun.elapsed()
+    }
+
+    /// Lets it happen, and makes an end of what does not end by itself.
+    pub(crate) async fn suffer(&mut self, fault: &Fault) {
+        while let Some(ended) = self.beside.try_join_next() {
+            super::unwrap(ended);
+        }
+        if fault.disturbs_commands() {
+            self.disturbances.begun.fetch_add(1, Ordering::Relaxed);
+        }
+        match fault {
+            Fault::Cut => self.proxy().cut(),
+            Fault::LoseCommit => {
+                self.proxy().lose_next_commit();
+                eventually("a commit to be lost", async || self.proxy().has_lost_commit()).await;
+            }
+            Fault::Stall { told, cut } => {
+                self.proxy().stall();
+                self.until_told(*told).await;
+                if *cut {
+                    self.proxy().cut();
+                }
+                self.proxy().resume();
+            }
+            Fault::HalfOpen { told, new_too } => {
+                if *new_too {
+                    self.proxy().stall();
+                }
+                self.proxy().freeze();
+                self.until_told(*told).await;
+                self.proxy().resume();
+            }
+            Fault::FreezeCommit => {
+                self.proxy().freeze_next_commit();
+                eventually("a commit to be frozen", async || self.proxy().has_frozen_commit()).await;
+            }
+            Fault::Terminate { committing } => self.terminate(*committing).await,
+            Fault::StopDatabase { told, kill } => self.stop_database(*told, *kill).await,
+            Fault::FillDisk { told } => self.fill_disk(*told).await,
+            Fault::SetClock { machine, offset_ms } => match (machine, &self.store) {
+                (Some(number), _) => self.slots[number % self.slots.len()].clock.set(*offset_ms),
+                (None, Store::Postgres { clock, .. }) => clock.set(*offset_ms),
+                // All processes of an SQLite file are on its machine.
+                (None, Store::Sqlite { .. }) => self.slots.iter().for_each(|slot| slot.clock.set(*offset_ms)),
+            },
+            Fault::Run(arguments) => self.run(arguments),
+            Fault::HoldReport { millis } => self.hold_report(Duration::from_millis(*millis)),
+            Fault::HoldLock { told } => {
+                let mut holder = SqliteConnection::connect(&self.database.url).await.unwrap();
+                eventually("the file's lock to be had", async || holder.execute("BEGIN IMMEDIATE").await.is_ok()).await;
+                self.until_told(*told).await;
+                holder.execute("ROLLBACK").await.unwrap();
+            }
+            Fault::Kill(number) => {
+                self.kill(*number);
+                self.start(*number).await;
+            }
+            Fault::Restart(number) => {
+                let number = *number % self.slots.len();
+                let ended = self.slots[number].terminate().await;
+                assert_eq!(ended.code(), Some(0), "process {number} ends in order");
+                self.start(number).await;
+            }
+        }
+    }
+
+    fn proxy(&self) -> &Proxy {
+        match &self.store {
+            Store::Postgres { proxy, .. } => proxy,
+            Store::Sqlite { .. } => panic!("there is no proxy before a file"),
+        }
+    }
+
+    /// Ends connections of the service, wherever they are: in the middle of a commit, if one is caught there.
+    async fn terminate(&mut self, committing: bool) {
+        const TRIES: u32 = 300;
+        let mut admin = cluster::connect(&self.database.url).await;
+        let terminate = format!("SELECT count(pg_terminate_backend(pid)) {OTHERS}");
+        if committing {
+            let commits = format!("{terminate} AND query LIKE 'COMMIT%' AND state = 'active'");
+            for _ in 0..TRIES {
+                let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(commits.as_str()));
+                if query.fetch_one(&mut admin).await.unwrap() > 0 {
+                    self.commits_ended += 1;
+                    return;
+                }
+            }
+        }
+        admin.execute(sqlx::AssertSqlSafe(terminate)).await.unwrap();
+    }
+
+    async fn stop_database(&mut self, told: u64, kill: Option<usize>) {
+        let Store::Postgres { cluster, .. } = &mut self.store else { return };
+        tokio::task::block_in_place(|| cluster.stop_immediately());
+        if let Some(number) = kill {
+            self.kill(number);
+        } else {
+            self.until_told(told).await;
+        }
+        self.until_database_serves().await;
+        if let Some(number) = kill {
+            self.start(number).await;
+        }
+    }
+
+    /// Starts the database if it has ended, as whatever supervises it does.
+    async fn until_database_serves(&mut self) {
+        let Store::Postgres { cluster, .. } = &mut self.store else { return };
+        let url = &self.database.url;
+        eventually("the database to serve", async || {
+            if std::net::TcpStream::connect(cluster.address()).is_err() {
+                tokio::task::block_in_place(|| {
+                    cluster.stop_immediately();
+                    cluster.start_again();
+                });
+            }
+            PgConnection::connect(url).await.is_ok()
+        })
+        .await;
+    }
+
+    async fn fill_disk(&mut self, told: u64) {
+        match &self.store {
+            Store::Postgres { cluster, .. } => {
+                cluster.disk().fill();
+                self.until_told(told).await;
+                cluster.disk().free();
+                self.until_database_serves().await;
+            }
+            Store::Sqlite { disk } => {
+                // While it reads, the write-ahead log can't begin anew, and so needs room.
+                let mut reader = SqliteConnection::connect(&self.database.url).await.unwrap();
+                reader.execute("BEGIN; SELECT count(*) FROM page_views_report").await.unwrap();
+                disk.fill();
+                self.until_told(told).await;
+                disk.free();
+            }
+        }
+    }
+
+    /// Runs a command beside the service. It may fail only where something disturbs it, and never find a difference.
+    fn run(&mut self, arguments: &'static [&'static str]) {
+        let command = process::analytics(&self.through, arguments);
+        let disturbances = Arc::clone(&self.disturbances);
+        let begun = disturbances.begun.load(Ordering::Relaxed);
+        let disturbed = disturbances.under_way.load(Ordering::Relaxed) > 0;
+        self.beside.spawn(async move {
+            let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+            let output: Output = timeout(COMMAND_MAX, output).await.expect("a command hangs").unwrap();
+            let disturbed = disturbed || disturbances.begun.load(Ordering::Relaxed) != begun;
+            let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(!complaint.contains("differ"), "analytics {arguments:?}: {said}{complaint}");
+            assert!(output.status.success() || disturbed, "analytics {arguments:?}: {complaint}");
+        });
+    }
+
+    /// Holds a snapshot of the report for some time, unless it is taken away.
+    fn hold_report(&mut self, time: Duration) {
+        const HOLD: &str = "BEGIN; SELECT count(*) FROM page_views_report";
+        let (url, disturbances) = (self.database.url.clone(), Arc::clone(&self.disturbances));
+        disturbances.under_way.fetch_add(1, Ordering::Relaxed);
+        self.beside.spawn(async move {
+            if url.starts_with("sqlite") {
+                let mut holder = SqliteConnection::connect(&url).await.unwrap();
+                holder.execute(HOLD).await.unwrap();
+                tokio::time::sleep(time).await;
+            } else if let Ok(mut holder) = PgConnection::connect(&url).await
+                && holder.execute(HOLD).await.is_ok()
+            {
+                tokio::time::sleep(time).await;
+            }
+            disturbances.begun.fetch_add(1, Ordering::Relaxed);
+            disturbances.under_way.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    fn kill(&mut self, number: usize) {
+        let number = number % self.slots.len();
+        self.slots[number].kill();
+    }
+
+    async fn start(&mut self, number: usize) {
+        let number = number % self.slots.len();
+        self.slots[number].start(&self.through).await;
+        tell_addresses(&self.slots, &self.world);
+    }
+
+    /// Stops the processes in order, and waits until the database has no other work.
+    pub(crate) async fn end(&mut self) {
+        while let Some(ended) = self.beside.join_next().await {
+            super::unwrap(ended);
+        }
+        for slot in &mut self.slots {
+            assert_eq!(slot.terminate().await.code(), Some(0), "it ends in order, after all that");
+        }
+        let Store::Postgres { proxy, .. } = &self.store else { return };
+        // What is frozen would stay for ever.
+        proxy.cut();
+        let mut admin = cluster::connect(&self.database.url).await;
+        let others = format!("SELECT count(*) {OTHERS}");
+        eventually("the last connection to end", async || {
+            let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(others.as_str()));
+            query.fetch_one(&mut admin).await.unwrap() == 0
+        })
+        .await;
+    }
+}
+
+impl Drop for Ground {
+    /// Keeps what a failed run leaves behind.
+    #[expect(clippy::print_stderr, reason = "somebody will look for it")]
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        if let Some(folder) = self.folder.take() {
+            eprintln!("logs and data are kept in {}", folder.keep().display());
+        }
+        match &mut self.store {
+            Store::Postgres { cluster, .. } => eprintln!("the database is kept in {}", cluster.keep().display()),
+            Store::Sqlite { disk } => disk.keep(),
+        }
+    }
+}
+
+async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
+    let clock = MachineClock::new(folder.join("database.clock"));
+    let machine = Machine { disk_mb: Some(plan.disk_mb), clock: Some(&clock) };
+    let cluster = Cluster::start_on(&machine, |data| {
+        let file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"));
+        std::io::Write::write_all(&mut file.unwrap(), POSTGRES_CONFIGURATION.as_bytes()).unwrap();
+    });
+    let mut database = TestDatabase::create_in(&cluster).await;
+    database.rung = if plan.seed.is_multiple_of(2) { Rung::Table } else { Rung::MaterializedView };
+    let proxy = Proxy::start(database.server()).await;
+    let through = database.through(&proxy);
+    (Store::Postgres { proxy, cluster, clock }, database, through)
+}
+
+async fn sqlite(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
+    let data = folder.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let disk = FillableDisk::mount(&data, plan.disk_mb);
+    let url = format!("sqlite://{}", data.join("test.db").display());
+    let database = || TestDatabase { url: url.clone(), rung: Rung::Sqlite, folder: tempfile::tempdir().unwrap() };
+    (Store::Sqlite { disk }, database(), database())
+}
