@@ -1,6 +1,7 @@
 //! Everything that can fail does, at random, while clients record and read: nothing that was acknowledged is lost, nothing
 //! is counted twice, and no answer is wrong.
 
+pub(crate) mod beside;
 pub(crate) mod clients;
 pub(crate) mod ground;
 pub(crate) mod knowledge;
