@@ -5,33 +5,63 @@ use std::error::Error;
 use anyhow::Context;
 use api::http::{NotReady, Readiness};
 use entity::{Database, DatabaseKind, DatabaseSettings};
+use migration::Status;
 use tracing::warn;
 
-/// The database lacks migrations, and nobody asked to apply them.
+/// Why a database can't be used by this program, as it is.
 #[derive(Debug, thiserror::Error)]
-#[error("the database {url} lacks {missing}; run: analytics migrate (or serve with --migrate)")]
-pub(crate) struct NotMigrated {
-    url: String,
-    missing: String,
+pub(crate) enum SchemaError {
+    /// Nobody asked to apply the migrations that are missing.
+    #[error("the database {url} lacks {missing}; run: analytics migrate (or serve with --migrate)")]
+    NotMigrated { url: String, missing: String },
+    /// Processes of this program that run already may go on: a rolling upgrade stops them one after the other.
+    #[error(
+        "the database {url} has migrations of a newer program than this one, which is {}: {newer}; start the newer \
+         program, or take them back with it: analytics migrate down", env!("CARGO_PKG_VERSION")
+    )]
+    Newer { url: String, newer: String },
+}
+
+/// Compares the database's schema with what this program knows.
+///
+/// # Errors
+/// [`SchemaError::Newer`] if a newer program has migrated the database.
+async fn check(database: &Database) -> anyhow::Result<Status> {
+    let status = migration::status(&database.readers).await.context("can't read which migrations were applied")?;
+    if status.newer.is_empty() {
+        return Ok(status);
+    }
+    Err(SchemaError::Newer { url: database.url.to_string(), newer: status.newer.join(", ") }.into())
 }
 
 /// Applies the migrations that are missing; on a Citus cluster the tables are distributed too.
 pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
+    check(database).await?;
     migration::up(&database.wolf).await.context("can't migrate the database")?;
     Ok(wolf::distribute(database).await?)
 }
 
-/// Asks whether the database has the tables that this program needs.
+/// Takes the newest migration back.
+pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
+    check(database).await?;
+    migration::down(&database.wolf).await.context("can't take the migration back")
+}
+
+/// Asks whether the database has the tables that this program needs, and still allows this program: a newer one may have
+/// migrated it meanwhile.
 pub(crate) fn readiness(database: &Database) -> Readiness {
     let db = database.readers.clone();
     Readiness::new(move || {
         let db = db.clone();
         Box::pin(async move {
-            let steps = migration::status(&db).await.map_err(|error| {
+            let status = migration::status(&db).await.map_err(|error| {
                 warn!(error = &error as &dyn Error, "the database can't be used");
                 NotReady::Unusable
             })?;
-            if steps.iter().all(|step| step.applied) { Ok(()) } else { Err(NotReady::NotMigrated) }
+            if !status.missing().is_empty() {
+                return Err(NotReady::NotMigrated);
+            }
+            if status.is_too_old { Err(NotReady::TooOld) } else { Ok(()) }
         })
     })
 }
@@ -43,10 +73,10 @@ pub(crate) async fn open(settings: &DatabaseSettings, migrate: bool) -> anyhow::
     if migrate || database.kind == DatabaseKind::Sqlite {
         self::migrate(&database).await?;
     }
-    let steps = migration::status(&database.readers).await.context("can't read which migrations were applied")?;
-    let missing: Vec<_> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
-    if !missing.is_empty() {
-        return Err(NotMigrated { url: database.url.to_string(), missing: missing.join(", ") }.into());
+    let status = check(&database).await?;
+    let missing = status.missing().join(", ");
+    if missing.is_empty() {
+        return Ok(database);
     }
-    Ok(database)
+    Err(SchemaError::NotMigrated { url: database.url.to_string(), missing }.into())
 }

@@ -75,5 +75,5 @@ fn is_configuration(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<DatabaseError>().is_some_and(|error| !matches!(error, DatabaseError::Connect { .. }))
         || error.downcast_ref::<AccessError>().is_some()
         || error.downcast_ref::<roles::RoleError>().is_some()
-        || matches!(error.downcast_ref(), Some(database::NotMigrated { .. }))
+        || error.downcast_ref::<database::SchemaError>().is_some()
 }

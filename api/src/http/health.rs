@@ -32,6 +32,9 @@ pub enum NotReady {
     /// The database is older than the program.
     #[error("the database lacks migrations")]
     NotMigrated,
+    /// A newer program has migrated the database such that this one can't work with it.
+    #[error("a newer program has migrated the database, and allows none as old as this one")]
+    TooOld,
 }
 
 /// Finds out whether a process can do its work. A cheap handle: clone it.
