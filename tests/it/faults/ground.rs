@@ -22,6 +22,7 @@ use crate::{
     cluster::{self, Cluster, Machine},
     fillable_disk::FillableDisk,
     machine_clock::MachineClock,
+    process,
     proxy::Proxy,
 };
 
@@ -59,7 +60,10 @@ impl Ground {
             Variant::Postgres => postgres(plan, folder.path()).await,
             Variant::Sqlite => sqlite(plan, folder.path()).await,
         };
-        database.migrate().await.close().await.unwrap();
+        process::succeed(&database, &["migrate"]);
+        if database.rung == Rung::Table {
+            process::succeed(&database, &["rebuild", "--as", "table"]);
+        }
         let slots = plan.processes.iter().enumerate();
         let mut slots: Vec<_> = slots.map(|(number, services)| Slot::new(folder.path(), number, services)).collect();
         for slot in &mut slots {
