@@ -27,7 +27,6 @@ mod entity_tags;
 mod event_streams;
 mod exactly_once;
 mod faults;
-mod fillable_disk;
 mod freshness;
 mod http;
 mod import;

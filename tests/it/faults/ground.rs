@@ -20,10 +20,10 @@ use super::{
 use crate::{
     app::{Rung, TestDatabase, eventually},
     cluster::{self, Cluster, Machine},
-    fillable_disk::FillableDisk,
     machine_clock::MachineClock,
     process,
     proxy::Proxy,
+    small_disk::SmallDisk,
 };
 
 /// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
@@ -50,7 +50,7 @@ pub(crate) struct Ground {
 /// What keeps the data.
 enum Store {
     Postgres { proxy: Proxy, cluster: Cluster, clock: MachineClock },
-    Sqlite { disk: FillableDisk },
+    Sqlite { disk: SmallDisk },
 }
 
 impl Ground {
@@ -235,7 +235,7 @@ impl Ground {
     async fn fill_disk(&mut self, told: u64) {
         match &self.store {
             Store::Postgres { cluster, .. } => {
-                cluster.disk().fill();
+                cluster.disk().fill_but(0);
                 self.until_told(told).await;
                 cluster.disk().free();
                 self.until_database_serves().await;
@@ -244,7 +244,7 @@ impl Ground {
                 // While it reads, the write-ahead log can't begin anew, and so needs room.
                 let mut reader = SqliteConnection::connect(&self.database.url).await.unwrap();
                 reader.execute("BEGIN; SELECT count(*) FROM page_views_report").await.unwrap();
-                disk.fill();
+                disk.fill_but(0);
                 self.until_told(told).await;
                 disk.free();
             }
@@ -315,8 +315,7 @@ async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatab
 async fn sqlite(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
     let data = folder.join("data");
     std::fs::create_dir(&data).unwrap();
-    let disk = FillableDisk::mount(&data, plan.disk_mb);
-    let url = format!("sqlite://{}", data.join("test.db").display());
-    let database = || TestDatabase { url: url.clone(), rung: Rung::Sqlite, folder: tempfile::tempdir().unwrap() };
-    (Store::Sqlite { disk }, database(), database())
+    let disk = SmallDisk::mount_at(&data, &format!("{}m", plan.disk_mb));
+    let (database, through) = (disk.database(), disk.database());
+    (Store::Sqlite { disk }, database, through)
 }

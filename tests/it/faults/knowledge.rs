@@ -92,11 +92,15 @@ impl Knowledge {
         }
     }
 
-    /// Compares what clients were told with what is counted, after a refresh that promises `as_of`.
-    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) {
+    /// Checks that `as_of` promises everything. (Not so if a clock was set back: what was recorded before that is promised
+    /// when the clock shows that time again.)
+    pub(crate) fn check_promised(&self, as_of: DateTime<Utc>) {
         let recorded_at = self.recorded_at_max.unwrap();
         assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");
+    }
 
+    /// Compares what clients were told with what is counted, after a refresh that promises `as_of`.
+    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) {
         let is_keyed = |page: &str| page.starts_with("/keys/");
         let (with_keys, mut without_keys): (Counts, Counts) =
             counts.clone().into_iter().partition(|((page, ..), _)| is_keyed(page));
