@@ -48,6 +48,7 @@ mod proxy;
 mod random_queries;
 mod recording;
 mod refresh;
+mod refused_databases;
 mod reports;
 mod roles;
 mod services;
