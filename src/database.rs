@@ -1,12 +1,21 @@
 //! Opening the database such that its tables are there.
 
-use std::error::Error;
+use std::{error::Error, path::Path, time::Duration};
 
 use anyhow::Context;
 use api::http::{NotReady, Readiness};
-use entity::{Database, DatabaseKind, DatabaseSettings};
+use entity::{
+    Database, DatabaseKind, DatabaseSettings,
+    database::{FileChanged, NotWritable, Place},
+    failure,
+};
 use migration::{Obstacle, Status};
-use tracing::warn;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+/// How often it is looked whether the database file is still the same.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a database can't be used by this program, as it is.
 #[derive(Debug, thiserror::Error)]
@@ -78,22 +87,78 @@ pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
 }
 
 /// Asks whether the database has the tables that this program needs, and still allows this program: a newer one may have
-/// migrated it meanwhile.
-pub(crate) fn readiness(database: &Database) -> Readiness {
-    let db = database.readers.clone();
+/// migrated it meanwhile; and whether it can be written to if the process `writes`.
+pub(crate) fn readiness(database: &Database, writes: bool) -> Readiness {
+    let database = database.clone();
     Readiness::new(move || {
-        let db = db.clone();
+        let database = database.clone();
         Box::pin(async move {
-            let status = migration::status(&db).await.map_err(|error| {
+            let status = migration::status(&database.readers).await.map_err(|error| {
                 warn!(error = &error as &dyn Error, "the database can't be used");
                 NotReady::Unusable
             })?;
             if !status.missing().is_empty() {
                 return Err(NotReady::NotMigrated);
             }
-            if status.is_too_old { Err(NotReady::TooOld) } else { Ok(()) }
+            if status.is_too_old {
+                return Err(NotReady::TooOld);
+            }
+            if writes { database.try_writing().await.map_err(not_writable) } else { Ok(()) }
         })
     })
+}
+
+fn not_writable(why: NotWritable) -> NotReady {
+    match why {
+        NotWritable::DiskFull => NotReady::DiskFull,
+        NotWritable::ReadOnly => NotReady::ReadOnly,
+        NotWritable::Standby => NotReady::Standby,
+        NotWritable::FileChanged(_) => NotReady::FileChanged,
+        NotWritable::Failed(error) => {
+            warn!(error = &error as &dyn Error, "the database can't be written to");
+            NotReady::Unusable
+        }
+    }
+}
+
+/// Looks every second whether an SQLite file is still the one that was opened, until `stop`.
+///
+/// # Errors
+/// [`FileChanged`], as soon as it is not; then nothing is written to it any more.
+pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> Result<(), FileChanged> {
+    loop {
+        tokio::select! { () = stop.cancelled() => return Ok(()), () = sleep(LOOK_EVERY) => {} }
+        if let Err(changed) = database.check_file() {
+            error!(error = &changed as &dyn Error, "stopping");
+            database.give_up_file().await;
+            return Err(changed);
+        }
+    }
+}
+
+/// Says in front of an error whose cause is a full disk which disk that is.
+pub(crate) fn name_the_full_disk(error: anyhow::Error, settings: &DatabaseSettings) -> anyhow::Error {
+    if error.downcast_ref::<DiskFull>().is_some() || !failure::is_disk_full(&*error) {
+        return error;
+    }
+    let place = match settings.database_url.place() {
+        Ok(Place::Sqlite(file)) => DiskFull::around(&file),
+        _ => DiskFull("the database server".to_owned()),
+    };
+    error.context(place)
+}
+
+/// A full disk, by the folder that is on it.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk of {0} is full; make room there and run the command again")]
+pub(crate) struct DiskFull(String);
+
+impl DiskFull {
+    /// The disk that `file` is on.
+    pub(crate) fn around(file: &Path) -> Self {
+        let folder = std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::to_owned));
+        Self(folder.unwrap_or_else(|| file.to_owned()).display().to_string())
+    }
 }
 
 /// Opens the database. An SQLite file is created and migrated; PostgreSQL is migrated if `migrate` says so, and
