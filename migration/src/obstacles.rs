@@ -70,8 +70,11 @@ pub async fn check(db: &DatabaseConnection) -> Result<Result<Status, Obstacle>, 
             return Ok(Err(Obstacle::NoSchema));
         }
     }
+    // Before the migrations, because another process may just be applying them: what is there without the migration that
+    // creates it is of another application.
+    let there = names(db).await?;
     let status = status(db).await?;
-    let relations = occupied(db, &status).await?;
+    let relations = occupied(&there, &status);
     if !relations.is_empty() {
         return Ok(Err(Obstacle::Occupied { schema, relations }));
     }
@@ -81,18 +84,19 @@ pub async fn check(db: &DatabaseConnection) -> Result<Result<Status, Obstacle>, 
     Ok(Ok(status))
 }
 
-/// The relations that are there although the migration that creates them is missing.
-async fn occupied(db: &DatabaseConnection, status: &Status) -> Result<Vec<String>, DbErr> {
+/// The names that are taken in the schema.
+async fn names(db: &DatabaseConnection) -> Result<BTreeSet<String>, DbErr> {
     // A table's name is that of a type, too.
     const POSTGRES: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
                             UNION SELECT typname::text FROM pg_type WHERE typnamespace = current_schema()::regnamespace";
     const SQLITE: &str = "SELECT name FROM sqlite_schema";
-    let missing = status.missing();
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
     let sql = if db.get_database_backend() == DbBackend::Postgres { POSTGRES } else { SQLITE };
-    let there: BTreeSet<_> = texts(db, sql).await?.into_iter().collect();
+    Ok(texts(db, sql).await?.into_iter().collect())
+}
+
+/// The relations that are there although the migration that creates them is missing.
+fn occupied(there: &BTreeSet<String>, status: &Status) -> Vec<String> {
+    let missing = status.missing();
     let wanted = RELATIONS.iter().filter(|(migration, _)| missing.contains(migration));
     let mut occupied: Vec<_> = wanted
         .flat_map(|(_, relations)| relations.iter().copied())
@@ -103,5 +107,5 @@ async fn occupied(db: &DatabaseConnection, status: &Status) -> Result<Vec<String
     if missing.len() == status.steps.len() && !status.newer.is_empty() {
         occupied.push("seaql_migrations".to_owned());
     }
-    Ok(occupied)
+    occupied
 }
