@@ -49,6 +49,7 @@ mod proxy;
 mod random_queries;
 mod recording;
 mod refresh;
+mod refused_databases;
 mod reports;
 mod roles;
 mod services;
