@@ -9,7 +9,7 @@ use entity::{
     database::{FileChanged, NotWritable, Place},
     failure,
 };
-use migration::Status;
+use migration::{Obstacle, Status};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -29,18 +29,48 @@ pub(crate) enum SchemaError {
          program, or take them back with it: analytics migrate down", env!("CARGO_PKG_VERSION")
     )]
     Newer { url: String, newer: String },
+    /// PostgreSQL only.
+    #[error(
+        "the database {url} has the encoding {encoding}, which does not hold every name of a page; use one that has been \
+         made with: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding { url: String, encoding: String },
+    /// PostgreSQL only.
+    #[error("none of the schemas in the search_path of {url} exists; create it: CREATE SCHEMA analytics")]
+    NoSchema { url: String },
+    #[error("the database {url} has {relations} of another application; {way_out}")]
+    Occupied { url: String, relations: String, way_out: &'static str },
+}
+
+/// A way around the relations of another application.
+const OTHER_SCHEMA: &str = "give this one a schema of its own: CREATE SCHEMA analytics, and add \
+                            options=-csearch_path%3Danalytics to the URL's parameters";
+const OTHER_FILE: &str = "give this one a file of its own";
+
+impl SchemaError {
+    fn new(database: &Database, obstacle: Obstacle) -> Self {
+        let url = database.url.to_string();
+        match obstacle {
+            Obstacle::Encoding(encoding) => Self::Encoding { url, encoding },
+            Obstacle::NoSchema => Self::NoSchema { url },
+            Obstacle::Newer(newer) => Self::Newer { url, newer: newer.join(", ") },
+            Obstacle::Occupied { schema, relations } => {
+                let way_out = if schema.is_some() { OTHER_SCHEMA } else { OTHER_FILE };
+                let schema = schema.map(|schema| format!("{schema}.")).unwrap_or_default();
+                let relations: Vec<_> = relations.iter().map(|relation| format!("{schema}{relation}")).collect();
+                Self::Occupied { url, relations: relations.join(", "), way_out }
+            }
+        }
+    }
 }
 
 /// Compares the database's schema with what this program knows.
 ///
 /// # Errors
-/// [`SchemaError::Newer`] if a newer program has migrated the database.
+/// [`SchemaError`] if this program can't use the database, and neither after a migration.
 async fn check(database: &Database) -> anyhow::Result<Status> {
-    let status = migration::status(&database.readers).await.context("can't read which migrations were applied")?;
-    if status.newer.is_empty() {
-        return Ok(status);
-    }
-    Err(SchemaError::Newer { url: database.url.to_string(), newer: status.newer.join(", ") }.into())
+    let checked = migration::check(&database.readers).await.context("can't read which migrations were applied")?;
+    Ok(checked.map_err(|obstacle| SchemaError::new(database, obstacle))?)
 }
 
 /// Applies the migrations that are missing; on a Citus cluster the tables are distributed too.

@@ -17,6 +17,9 @@ mod m20261122_000001_create_tables;
 mod m20261124_000002_key_by_time;
 mod m20261125_000003_clocks;
 mod m20261125_000004_program_versions;
+mod obstacles;
+
+pub use obstacles::{Obstacle, check};
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
@@ -120,7 +123,9 @@ async fn texts<C: ConnectionTrait>(db: &C, sql: &str) -> Result<Vec<String>, DbE
 /// When the database refuses; then nothing has changed.
 pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&str, String)]) -> Result<(), DbErr> {
     let transaction = begin_locked(db).await?;
-    transaction.execute_unprepared(&roles_sql(prefix)).await?;
+    let schema = texts(&transaction, "SELECT quote_ident(current_schema())").await?.concat();
+    let sql = roles_sql(prefix).replace("SCHEMA public", &format!("SCHEMA {schema}"));
+    transaction.execute_unprepared(&sql).await?;
     for (login, verifier) in verifiers {
         const SET_PASSWORD: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1, $2)";
         let values = [format!("{prefix}_{login}").into(), verifier.clone().into()];
@@ -131,7 +136,7 @@ pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&st
     transaction.commit().await
 }
 
-/// The statements of `make_roles`, without passwords.
+/// The statements of `make_roles` in the schema `public`, without passwords.
 #[must_use]
 pub fn roles_sql(prefix: &str) -> String {
     include_str!("roles.sql").replace("analytics_", &format!("{prefix}_"))

@@ -15,7 +15,7 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{fillable_disk::FillableDisk, machine_clock::MachineClock};
+use crate::{machine_clock::MachineClock, small_disk::SmallDisk};
 
 /// How long the server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(crate) struct Cluster {
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     /// Where its data is, if that is no ordinary disk.
-    disk: Option<FillableDisk>,
+    disk: Option<SmallDisk>,
 }
 
 /// What a cluster can have of its own.
@@ -92,7 +92,7 @@ impl Cluster {
         let mut command = Command::new("setsid");
         let disk = machine.disk_mb.map(|megabytes| {
             std::fs::create_dir(folder.join("data")).unwrap();
-            FillableDisk::mount(&folder.join("data"), megabytes)
+            SmallDisk::mount_at(&folder.join("data"), &format!("{megabytes}m"))
         });
         if is_root() {
             // The server refuses to run as root.
@@ -141,14 +141,14 @@ impl Cluster {
     }
 
     /// The disk that has its data, if that is a small one.
-    pub(crate) fn disk(&self) -> &FillableDisk {
+    pub(crate) fn disk(&self) -> &SmallDisk {
         self.disk.as_ref().unwrap()
     }
 
     /// Leaves the folder where it is when the server is stopped, so that somebody can look at it, and returns where that is.
     pub(crate) fn keep(&mut self) -> &Path {
         self.order("keep");
-        self.disk.iter_mut().for_each(FillableDisk::keep);
+        self.disk.iter_mut().for_each(SmallDisk::keep);
         &self.folder
     }
 

@@ -173,6 +173,7 @@ async fn two_of_each_go_on_when_one_is_killed() {
     process::succeed(&database, &["refresh"]);
     let counts = counts(&connection).await;
     let as_of = report_refresh::newest(&connection.readers).await.unwrap().unwrap().as_of.unwrap();
+    world.knowledge().check_promised(as_of);
     world.knowledge().told_the_truth(&counts, as_of);
     assert_eq!(report_rows(&connection).await, model::report(&counts));
 }

@@ -12,11 +12,11 @@
 mod app;
 mod cluster;
 mod faults;
-mod fillable_disk;
 mod machine_clock;
 mod model;
 mod process;
 mod proxy;
+mod small_disk;
 
 use std::time::Duration;
 

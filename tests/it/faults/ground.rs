@@ -2,20 +2,16 @@
 
 use std::{
     path::Path,
-    process::Output,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
-use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     Plan, Variant,
+    beside::Beside,
     clients::World,
     plan::Fault,
     readers::{Readers, WAYS},
@@ -24,24 +20,21 @@ use super::{
 use crate::{
     app::{Rung, TestDatabase, eventually},
     cluster::{self, Cluster, Machine},
-    fillable_disk::FillableDisk,
     machine_clock::MachineClock,
     process,
     proxy::Proxy,
+    small_disk::SmallDisk,
 };
 
 /// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
 const ACKNOWLEDGED_ALL_THE_SAME: u64 = 3_000;
-/// A command that takes longer hangs.
-const COMMAND_MAX: Duration = Duration::from_secs(180);
 /// Each segment of the log needs room, as soon as it begins.
 const POSTGRES_CONFIGURATION: &str = "wal_recycle = off\nmax_wal_size = 32MB\n";
 const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 /// The service, its database, and the clients' world.
 pub(crate) struct Ground {
-    /// What others do beside the service: they run commands, or hold the report.
-    beside: JoinSet<()>,
+    beside: Beside,
     slots: Vec<Slot>,
     /// The way of the service to its database.
     through: TestDatabase,
@@ -52,20 +45,12 @@ pub(crate) struct Ground {
     pub(crate) world: Arc<World>,
     pub(crate) readers: Arc<Readers>,
     pub(crate) commits_ended: usize,
-    disturbances: Arc<Disturbances>,
 }
 
 /// What keeps the data.
 enum Store {
     Postgres { proxy: Proxy, cluster: Cluster, clock: MachineClock },
-    Sqlite { disk: FillableDisk },
-}
-
-/// What commands may fail of.
-#[derive(Default)]
-struct Disturbances {
-    begun: AtomicU64,
-    under_way: AtomicU64,
+    Sqlite { disk: SmallDisk },
 }
 
 impl Ground {
@@ -75,7 +60,10 @@ impl Ground {
             Variant::Postgres => postgres(plan, folder.path()).await,
             Variant::Sqlite => sqlite(plan, folder.path()).await,
         };
-        database.migrate().await.close().await.unwrap();
+        process::succeed(&database, &["migrate"]);
+        if database.rung == Rung::Table {
+            process::succeed(&database, &["rebuild", "--as", "table"]);
+        }
         let slots = plan.processes.iter().enumerate();
         let mut slots: Vec<_> = slots.map(|(number, services)| Slot::new(folder.path(), number, services)).collect();
         for slot in &mut slots {
@@ -85,7 +73,7 @@ impl Ground {
         let readers = Readers::new(reporters.len() * WAYS.len());
         let world = World::new(addresses(&slots, "increments"), reporters, plan.pause);
         Self {
-            beside: JoinSet::new(),
+            beside: Beside::default(),
             slots,
             through,
             database,
@@ -94,7 +82,6 @@ impl Ground {
             world: Arc::new(world),
             readers: Arc::new(readers),
             commits_ended: 0,
-            disturbances: Arc::default(),
         }
     }
 
@@ -129,11 +116,9 @@ impl Ground {
 
     /// Lets it happen, and makes an end of what does not end by itself.
     pub(crate) async fn suffer(&mut self, fault: &Fault) {
-        while let Some(ended) = self.beside.try_join_next() {
-            super::unwrap(ended);
-        }
+        self.beside.check();
         if fault.disturbs_commands() {
-            self.disturbances.begun.fetch_add(1, Ordering::Relaxed);
+            self.beside.disturb();
         }
         match fault {
             Fault::Cut => self.proxy().cut(),
@@ -170,8 +155,9 @@ impl Ground {
                 // All processes of an SQLite file are on its machine.
                 (None, Store::Sqlite { .. }) => self.slots.iter().for_each(|slot| slot.clock.set(*offset_ms)),
             },
-            Fault::Run(arguments) => self.run(arguments),
-            Fault::HoldReport { millis } => self.hold_report(Duration::from_millis(*millis)),
+            Fault::Run(arguments) => self.beside.run(&self.through, arguments),
+            Fault::BackUp => self.beside.back_up(&self.database, &self.world),
+            Fault::HoldReport { millis } => self.beside.hold_report(&self.database, Duration::from_millis(*millis)),
             Fault::HoldLock { told } => {
                 let mut holder = SqliteConnection::connect(&self.database.url).await.unwrap();
                 eventually("the file's lock to be had", async || holder.execute("BEGIN IMMEDIATE").await.is_ok()).await;
@@ -249,7 +235,7 @@ impl Ground {
     async fn fill_disk(&mut self, told: u64) {
         match &self.store {
             Store::Postgres { cluster, .. } => {
-                cluster.disk().fill();
+                cluster.disk().fill_but(0);
                 self.until_told(told).await;
                 cluster.disk().free();
                 self.until_database_serves().await;
@@ -258,47 +244,11 @@ impl Ground {
                 // While it reads, the write-ahead log can't begin anew, and so needs room.
                 let mut reader = SqliteConnection::connect(&self.database.url).await.unwrap();
                 reader.execute("BEGIN; SELECT count(*) FROM page_views_report").await.unwrap();
-                disk.fill();
+                disk.fill_but(0);
                 self.until_told(told).await;
                 disk.free();
             }
         }
-    }
-
-    /// Runs a command beside the service. It may fail only where something disturbs it, and never find a difference.
-    fn run(&mut self, arguments: &'static [&'static str]) {
-        let command = process::analytics(&self.through, arguments);
-        let disturbances = Arc::clone(&self.disturbances);
-        let begun = disturbances.begun.load(Ordering::Relaxed);
-        let disturbed = disturbances.under_way.load(Ordering::Relaxed) > 0;
-        self.beside.spawn(async move {
-            let output = tokio::process::Command::from(command).kill_on_drop(true).output();
-            let output: Output = timeout(COMMAND_MAX, output).await.expect("a command hangs").unwrap();
-            let disturbed = disturbed || disturbances.begun.load(Ordering::Relaxed) != begun;
-            let (said, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            assert!(!complaint.contains("differ"), "analytics {arguments:?}: {said}{complaint}");
-            assert!(output.status.success() || disturbed, "analytics {arguments:?}: {complaint}");
-        });
-    }
-
-    /// Holds a snapshot of the report for some time, unless it is taken away.
-    fn hold_report(&mut self, time: Duration) {
-        const HOLD: &str = "BEGIN; SELECT count(*) FROM page_views_report";
-        let (url, disturbances) = (self.database.url.clone(), Arc::clone(&self.disturbances));
-        disturbances.under_way.fetch_add(1, Ordering::Relaxed);
-        self.beside.spawn(async move {
-            if url.starts_with("sqlite") {
-                let mut holder = SqliteConnection::connect(&url).await.unwrap();
-                holder.execute(HOLD).await.unwrap();
-                tokio::time::sleep(time).await;
-            } else if let Ok(mut holder) = PgConnection::connect(&url).await
-                && holder.execute(HOLD).await.is_ok()
-            {
-                tokio::time::sleep(time).await;
-            }
-            disturbances.begun.fetch_add(1, Ordering::Relaxed);
-            disturbances.under_way.fetch_sub(1, Ordering::Relaxed);
-        });
     }
 
     fn kill(&mut self, number: usize) {
@@ -314,9 +264,7 @@ impl Ground {
 
     /// Stops the processes in order, and waits until the database has no other work.
     pub(crate) async fn end(&mut self) {
-        while let Some(ended) = self.beside.join_next().await {
-            super::unwrap(ended);
-        }
+        self.beside.end().await;
         for slot in &mut self.slots {
             assert_eq!(slot.terminate().await.code(), Some(0), "it ends in order, after all that");
         }
@@ -367,8 +315,7 @@ async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatab
 async fn sqlite(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
     let data = folder.join("data");
     std::fs::create_dir(&data).unwrap();
-    let disk = FillableDisk::mount(&data, plan.disk_mb);
-    let url = format!("sqlite://{}", data.join("test.db").display());
-    let database = || TestDatabase { url: url.clone(), rung: Rung::Sqlite, folder: tempfile::tempdir().unwrap() };
-    (Store::Sqlite { disk }, database(), database())
+    let disk = SmallDisk::mount_at(&data, &format!("{}m", plan.disk_mb));
+    let (database, through) = (disk.database(), disk.database());
+    (Store::Sqlite { disk }, database, through)
 }

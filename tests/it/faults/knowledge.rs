@@ -92,11 +92,15 @@ impl Knowledge {
         }
     }
 
-    /// Compares what clients were told with what is counted, after a refresh that promises `as_of`.
-    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) {
+    /// Checks that `as_of` promises everything. (Not so if a clock was set back: what was recorded before that is promised
+    /// when the clock shows that time again.)
+    pub(crate) fn check_promised(&self, as_of: DateTime<Utc>) {
         let recorded_at = self.recorded_at_max.unwrap();
         assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");
+    }
 
+    /// Compares what clients were told with what is counted, after a refresh that promises `as_of`.
+    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) {
         let is_keyed = |page: &str| page.starts_with("/keys/");
         let (with_keys, mut without_keys): (Counts, Counts) =
             counts.clone().into_iter().partition(|((page, ..), _)| is_keyed(page));
@@ -116,14 +120,31 @@ impl Knowledge {
             .collect();
         assert!(wrong.is_empty(), "page and hour, counted, at least, at most: {wrong:?}");
 
-        let mut by_page: BTreeMap<String, u64> = BTreeMap::new();
-        for ((page, ..), views) in counts {
-            *by_page.entry(page.clone()).or_default() += u64::try_from(*views).unwrap();
-        }
-        self.check(&by_page, as_of, "in the end");
+        let views = sums(counts);
+        self.check(&views, as_of, "in the end");
+        Self::check_whole(&views);
+    }
+
+    /// Checks that requests are counted wholly or not at all.
+    pub(crate) fn check_whole(views: &BTreeMap<String, u64>) {
         let sum_of = |prefix: &str| -> u64 {
-            by_page.iter().filter(|(page, _)| page.starts_with(prefix)).map(|(_, views)| views).sum()
+            views.iter().filter(|(page, _)| page.starts_with(prefix)).map(|(_, views)| views).sum()
         };
         assert_eq!(sum_of("/shared"), sum_of("/own/") + sum_of("/now/"), "a request counts wholly or not at all");
     }
+
+    /// Returns how many views were acknowledged by now of each page that only one client records to.
+    pub(crate) fn acknowledged_now(&self) -> BTreeMap<String, u64> {
+        let acknowledged = |own: &OwnPage| own.settled + own.recent.values().sum::<u64>();
+        self.own.iter().map(|(page, own)| (page.clone(), acknowledged(own))).collect()
+    }
+}
+
+/// Returns the views of each page.
+pub(crate) fn sums(counts: &Counts) -> BTreeMap<String, u64> {
+    let mut views: BTreeMap<String, u64> = BTreeMap::new();
+    for ((page, ..), counted) in counts {
+        *views.entry(page.clone()).or_default() += u64::try_from(*counted).unwrap();
+    }
+    views
 }

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     SetClock { machine: Option<usize>, offset_ms: i64 },
     /// Somebody runs a command while the service runs.
     Run(&'static [&'static str]),
+    /// Somebody backs the SQLite file up while the service runs.
+    BackUp,
     /// Somebody holds a snapshot of the report, as a dump does.
     HoldReport { millis: u64 },
     /// Somebody holds the lock of the SQLite file, until so many were told that it can't be recorded.
@@ -65,6 +67,7 @@ impl Fault {
             Self::FillDisk { .. } => "fill-disk",
             Self::SetClock { .. } => "set-clock",
             Self::Run(_) => "command",
+            Self::BackUp => "back-up",
             Self::HoldReport { .. } => "hold-report",
             Self::HoldLock { .. } => "hold-lock",
             Self::Kill(_) => "kill",
@@ -74,7 +77,10 @@ impl Fault {
 
     /// Whether commands may fail because of it.
     pub(crate) fn disturbs_commands(&self) -> bool {
-        !matches!(self, Self::SetClock { machine: Some(_), .. } | Self::Run(_) | Self::Kill(_) | Self::Restart(_))
+        !matches!(
+            self,
+            Self::SetClock { machine: Some(_), .. } | Self::Run(_) | Self::BackUp | Self::Kill(_) | Self::Restart(_)
+        )
     }
 
     /// Whether the next fault has to wait until everything is well again. Locks of a connection that is frozen are let go
@@ -121,6 +127,7 @@ pub(crate) fn sqlite() -> Vec<Kind> {
     let mut kinds = everywhere();
     kinds.extend([
         ("command", 3, prop::sample::select(&COMMANDS[..]).prop_map(Fault::Run).boxed()),
+        ("back-up", 2, Just(Fault::BackUp).boxed()),
         ("hold-lock", 2, (1..20_u64).prop_map(|told| Fault::HoldLock { told }).boxed()),
     ]);
     kinds
