@@ -24,7 +24,7 @@ export type ElsewhereVariables = { filter?: ReportFilter | null; granularity: Gr
 
 export type FreshnessData = {
   freshness: {
-    lookedAt: string | null;
+    asOf: string | null;
     nextRefreshAt: string | null;
     stalenessSeconds: number | null;
     status: RefreshStatus;
@@ -41,7 +41,7 @@ export type ReportData = {
       exact: boolean;
     };
     freshness: {
-      lookedAt: string | null;
+      asOf: string | null;
     };
     totals: {
       views: number;
