@@ -1,8 +1,14 @@
 //! A transaction that sees the report and what belongs to it at one moment.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use std::time::Duration;
 
-use crate::connections::{Connections, Purpose, Transaction};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
+
+use crate::{
+    Database,
+    clock::Clock,
+    transaction::{self, Purpose},
+};
 
 /// The report is swapped seldom: it does not happen several times in a row.
 const TRIES_MAX: u32 = 10;
@@ -14,25 +20,54 @@ const TRIES_MAX: u32 = 10;
 const LOCK_AND_LOOK: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('page_views_report')),
                                     EXISTS (SELECT FROM page_views_report)";
 
-/// A read-only transaction in which everything is as it was at its begin, even if the report is swapped meanwhile.
-///
-/// # Errors
-/// When the database can't be asked.
-pub async fn begin(db: &Connections) -> Result<Transaction, DbErr> {
-    if db.get_database_backend() == DbBackend::Sqlite {
-        // Every transaction is a snapshot from its first read on, the schema included.
-        return db.begin(Purpose::Snapshot).await;
+/// Takes snapshots. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    db: DatabaseConnection,
+    statement_max: Option<Duration>,
+    /// The clocks of the process that reads.
+    pub clock: Clock,
+}
+
+impl Snapshots {
+    /// For queries, whose statements have a time limit.
+    #[must_use]
+    pub fn for_queries(database: &Database) -> Self {
+        Self {
+            db: database.readers.clone(),
+            statement_max: Some(database.query_timeout),
+            clock: database.clock.clone(),
+        }
     }
-    let mut tries = 1;
-    loop {
-        let transaction = db.begin(Purpose::Snapshot).await?;
-        let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, LOCK_AND_LOOK)).await?;
-        if row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
-            return Ok(transaction);
+
+    /// For the Wolf, whose statements may take as long as the report is large.
+    #[must_use]
+    pub fn for_wolf(database: &Database) -> Self {
+        Self { db: database.wolf.clone(), statement_max: None, clock: database.clock.clone() }
+    }
+
+    /// Begins a read-only transaction in which everything is as it was at its begin, even if the report is swapped
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let purpose = Purpose::Snapshot(self.statement_max);
+        if self.db.get_database_backend() == DbBackend::Sqlite {
+            // Every transaction is a snapshot from its first read on, the schema included.
+            return transaction::begin(&self.db, purpose).await;
         }
-        if tries == TRIES_MAX {
-            return Err(DbErr::RecordNotFound("page_views_report".to_owned()));
+        let mut tries = 1;
+        loop {
+            let transaction = transaction::begin(&self.db, purpose).await?;
+            let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, LOCK_AND_LOOK)).await?;
+            if row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
+                return Ok(transaction);
+            }
+            if tries == TRIES_MAX {
+                return Err(DbErr::RecordNotFound("page_views_report".to_owned()));
+            }
+            tries += 1;
         }
-        tries += 1;
     }
 }

@@ -95,14 +95,13 @@ impl TestDatabase {
             reader_connections: 2,
             database_timeout_ms: 30_000,
             query_timeout_ms: 30_000,
-            link_check_ms: 5_000,
         }
     }
 
     /// With tables, and the report of the rung's kind.
     pub(crate) async fn migrate(&self) -> Database {
         let database = self.connect().await;
-        database.migrate(migration::up).await.unwrap();
+        migration::up(&database.wolf).await.unwrap();
         if self.rung == Rung::Table {
             assert!(Refresher::new(&database).ensure_kind(ReportKind::Table).await.unwrap());
         }
@@ -261,7 +260,7 @@ impl TestApp {
 
     /// The content's version, and all of the content, of one moment.
     pub(crate) async fn content(&self) -> (i64, Vec<report::Model>) {
-        let snapshot = entity::snapshot::begin(&self.database.readers).await.unwrap();
+        let snapshot = entity::snapshot::Snapshots::for_queries(&self.database).begin().await.unwrap();
         let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
         let mut rows = report::Entity::find().all(&snapshot).await.unwrap();
         rows.sort_by(|a, b| {

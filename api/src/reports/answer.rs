@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use chrono_tz::Tz;
-use entity::{Connections, Hour};
+use entity::{Hour, clock::Moment, snapshot::Snapshots};
 use sea_orm::DbErr;
 use tokio::sync::Mutex;
 
@@ -27,6 +27,7 @@ pub struct Answer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     freshness: Freshness,
+    moment: Moment,
     source: Source,
     moved: AtomicBool,
 }
@@ -38,7 +39,7 @@ enum Source {
     /// What was found out by others, or else snapshots that show the same version.
     Cache {
         cache: Cache,
-        db: Connections,
+        snapshots: Snapshots,
         feed: FreshnessFeed,
         /// The snapshot that this answer's computations share while any of them runs. No answer holds one while it
         /// waits: those who compute could not get a connection.
@@ -51,18 +52,24 @@ impl Answer {
         Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot))
     }
 
-    pub(super) fn of_cache(freshness: Freshness, cache: Cache, db: Connections, feed: FreshnessFeed) -> Self {
-        Self::new(freshness, Source::Cache { cache, db, feed, shared: Mutex::default() })
+    pub(super) fn of_cache(freshness: Freshness, cache: Cache, snapshots: Snapshots, feed: FreshnessFeed) -> Self {
+        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: Mutex::default() })
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
-        Self(Arc::new(Inner { freshness, source, moved: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { freshness, moment: Moment::now(), source, moved: AtomicBool::new(false) }))
     }
 
     /// How fresh it is.
     #[must_use]
     pub fn freshness(&self) -> &Freshness {
         &self.0.freshness
+    }
+
+    /// The moment that is now in all of it: what an answer says of the clock is of one moment, whatever clocks do meanwhile.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.0.moment
     }
 
     /// Whether something could not be answered because the report has changed.
@@ -154,12 +161,12 @@ impl Answer {
 
     /// A snapshot of this answer's version; there is none once the report has changed.
     async fn computing_snapshot(&self) -> Result<Arc<Snapshot>, ReportError> {
-        let Source::Cache { db, feed, shared, .. } = &self.0.source else { return Err(ReportError::Moved) };
+        let Source::Cache { snapshots, feed, shared, .. } = &self.0.source else { return Err(ReportError::Moved) };
         let mut shared = shared.lock().await;
         if let Some(snapshot) = shared.upgrade() {
             return Ok(snapshot);
         }
-        let snapshot = Arc::new(Snapshot::take(db).await?);
+        let snapshot = Arc::new(Snapshot::take(snapshots).await?);
         if snapshot.freshness.content_version != self.0.freshness.content_version {
             // Whoever begins again begins with this.
             feed.learn(snapshot.freshness.clone());

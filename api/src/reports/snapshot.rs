@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::{Connections, Hour, Transaction, snapshot};
+use entity::{Hour, snapshot::Snapshots};
+use sea_orm::DatabaseTransaction;
 
 use super::{
     cover::{cover, cover_each},
@@ -16,7 +17,7 @@ use crate::freshness::Freshness;
 /// refreshed meanwhile. Holds a connection: keep it for a short time only.
 #[derive(Debug)]
 pub struct Snapshot {
-    transaction: Transaction,
+    transaction: DatabaseTransaction,
     /// How fresh what it shows is.
     pub freshness: Freshness,
 }
@@ -33,9 +34,9 @@ pub struct Bucket {
 }
 
 impl Snapshot {
-    pub(super) async fn take(db: &Connections) -> Result<Self, ReportError> {
-        let transaction = snapshot::begin(db).await?;
-        let freshness = Freshness::read(&transaction).await?;
+    pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
+        let transaction = snapshots.begin().await?;
+        let freshness = Freshness::read(&transaction, &snapshots.clock).await?;
         Ok(Self { transaction, freshness })
     }
 
@@ -103,9 +104,9 @@ impl Snapshot {
 }
 
 impl Bucket {
-    /// Whether all that can be in it is in it when all up to `as_of` is counted.
+    /// Whether it was over when the report was looked at for the last time, at `looked_at` of the wall clock.
     #[must_use]
-    pub fn is_complete(&self, as_of: Option<DateTime<Utc>>) -> bool {
-        as_of.is_some_and(|as_of| self.end.start() <= as_of)
+    pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
+        looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
     }
 }
