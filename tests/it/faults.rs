@@ -181,7 +181,7 @@ async fn check_end(ground: &Ground, summary: &mut Summary) {
     let refreshed = process::succeed(&ground.database, &["refresh"]);
     summary.verified = process::succeed(&ground.database, &["verify"]);
     let database = ground.database.connect().await;
-    let as_of = api::freshness::Freshness::read(&database.readers).await.unwrap().as_of.unwrap();
+    let as_of = api::freshness::Freshness::read(&database.readers, &database.clock).await.unwrap().as_of.unwrap();
     let counts = counts(&database).await;
     let report = report_rows(&database).await;
     database.close().await.unwrap();
