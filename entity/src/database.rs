@@ -15,6 +15,8 @@ pub use sqlite_file::FileChanged;
 use sqlite_file::SqliteFile;
 pub use writing::NotWritable;
 
+use crate::clock::Clock;
+
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 /// Where the database is and how it is used.
@@ -196,6 +198,8 @@ pub struct Database {
     pub query_timeout: Duration,
     /// Where it is.
     pub url: DatabaseUrl,
+    /// The clocks of the process that uses it.
+    pub clock: Clock,
     sqlite_file: Option<Arc<SqliteFile>>,
 }
 
@@ -217,7 +221,7 @@ impl Database {
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
         let query_timeout = Duration::from_millis(settings.query_timeout_ms.into());
-        Ok(Self { kind, readers, writers, wolf, query_timeout, url, sqlite_file })
+        Ok(Self { kind, readers, writers, wolf, query_timeout, url, clock: Clock::default(), sqlite_file })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 
 use crate::{
     Database,
+    clock::Clock,
     transaction::{self, Purpose},
 };
 
@@ -24,19 +25,25 @@ const LOCK_AND_LOOK: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_
 pub struct Snapshots {
     db: DatabaseConnection,
     statement_max: Option<Duration>,
+    /// The clocks of the process that reads.
+    pub clock: Clock,
 }
 
 impl Snapshots {
     /// For queries, whose statements have a time limit.
     #[must_use]
     pub fn for_queries(database: &Database) -> Self {
-        Self { db: database.readers.clone(), statement_max: Some(database.query_timeout) }
+        Self {
+            db: database.readers.clone(),
+            statement_max: Some(database.query_timeout),
+            clock: database.clock.clone(),
+        }
     }
 
     /// For the Wolf, whose statements may take as long as the report is large.
     #[must_use]
     pub fn for_wolf(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), statement_max: None }
+        Self { db: database.wolf.clone(), statement_max: None, clock: database.clock.clone() }
     }
 
     /// Begins a read-only transaction in which everything is as it was at its begin, even if the report is swapped

@@ -2,7 +2,7 @@
 
 use api::increments::{Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
 use chrono::{DateTime, Utc};
-use entity::{Database, clock};
+use entity::Database;
 use serde_json::{Value, json};
 use sqlx::Executor;
 use tokio::task::JoinSet;
@@ -163,7 +163,7 @@ async fn a_lost_answer_is_unavailable_and_its_retry_a_duplicate() {
         let counted = crate::app::counts(&direct).await.values().sum::<i64>();
         assert_eq!(counted, 3 * (number + 1), "it is committed all the same");
 
-        let before = clock::database_now(&direct.readers).await.unwrap();
+        let before = direct.clock.database_now(&direct.readers).await.unwrap();
         let retried = app.data(RECORD, variables).await["recordPageViews"].take();
         assert_eq!(retried["duplicate"], true);
         let recorded_at: DateTime<Utc> = retried["recordedAt"].as_str().unwrap().parse().unwrap();

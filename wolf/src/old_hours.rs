@@ -36,7 +36,7 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
     while !left.is_empty() {
         let transaction = turns.wait().await?;
         // In the same transaction: readers have to know before the first row is gone.
-        said = Some(history::content_changed(&transaction, Some(first_kept), said).await?);
+        said = Some(history::content_changed(&transaction, &turns.clock, Some(first_kept), said).await?);
         match ReportKind::read(&transaction).await? {
             ReportKind::Table => {
                 drop_from_report(&transaction, left[0], &drop_from_counts(&transaction, left[0]).await?).await?;

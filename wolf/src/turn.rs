@@ -4,6 +4,7 @@
 
 use entity::{
     Database, DatabaseKind,
+    clock::Clock,
     transaction::{self, Purpose},
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement};
@@ -25,11 +26,12 @@ pub enum Turn {
 pub(crate) struct Turns {
     pub(crate) db: DatabaseConnection,
     pub(crate) kind: DatabaseKind,
+    pub(crate) clock: Clock,
 }
 
 impl Turns {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), kind: database.kind }
+        Self { db: database.wolf.clone(), kind: database.kind, clock: database.clock.clone() }
     }
 
     /// A transaction, as soon as it is its turn.

@@ -36,7 +36,7 @@ pub struct Bucket {
 impl Snapshot {
     pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
         let transaction = snapshots.begin().await?;
-        let freshness = Freshness::read(&transaction).await?;
+        let freshness = Freshness::read(&transaction, &snapshots.clock).await?;
         Ok(Self { transaction, freshness })
     }
 
@@ -104,9 +104,9 @@ impl Snapshot {
 }
 
 impl Bucket {
-    /// Whether all that can be in it is in it when all up to `as_of` is counted.
+    /// Whether it was over when the report was looked at for the last time, at `looked_at` of the wall clock.
     #[must_use]
-    pub fn is_complete(&self, as_of: Option<DateTime<Utc>>) -> bool {
-        as_of.is_some_and(|as_of| self.end.start() <= as_of)
+    pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
+        looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
     }
 }
