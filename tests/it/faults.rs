@@ -38,12 +38,7 @@ pub(crate) const ONE_PROCESS: &[&str] = &["increments,reports,wolf"];
 pub(crate) const BY_SERVICE: &[&str] = &["increments", "increments", "reports", "wolf", "wolf"];
 
 /// Kinds that the service does not survive yet.
-const NOT_SURVIVED: [(Variant, &str); 4] = [
-    (Variant::Postgres, "half-open"),
-    (Variant::Postgres, "freeze-commit"),
-    (Variant::Postgres, "set-clock"),
-    (Variant::Sqlite, "set-clock"),
-];
+const NOT_SURVIVED: [(Variant, &str); 2] = [(Variant::Postgres, "half-open"), (Variant::Postgres, "freeze-commit")];
 
 /// Where the service runs.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
