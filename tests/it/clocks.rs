@@ -2,6 +2,7 @@
 //! refreshes go on, and no key is forgotten early.
 
 mod any_clocks;
+mod order;
 
 use std::{
     fs::{self, File, Permissions},
