@@ -299,7 +299,7 @@ async fn a_merge_reads_what_is_stale_and_no_more() {
     for (analyzed, pages) in [(false, &ends), (false, &all), (true, &ends), (true, &all)] {
         let changed = i64::try_from(pages.len()).unwrap();
         if analyzed {
-            app.database.wolf.execute_unprepared("VACUUM ANALYZE").await.unwrap();
+            cluster::connect(&app.test_database.url).await.execute("VACUUM ANALYZE").await.unwrap();
         }
         let change = format!(
             "UPDATE page_views SET views = views + 1 WHERE date = '2026-02-01' AND hour = 3

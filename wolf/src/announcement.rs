@@ -9,10 +9,11 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{
+    Transaction,
     clock::{self, Clock},
     refresh_clock,
 };
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
 use tracing::{info, warn};
 
 use crate::clock_steps::went_back;
@@ -53,7 +54,7 @@ impl Announcer {
     }
 
     /// Announces a refresh, in a transaction that has its turn, and commits it.
-    pub(crate) async fn announce(&self, transaction: DatabaseTransaction) -> Result<Announcement, DbErr> {
+    pub(crate) async fn announce(&self, transaction: Transaction) -> Result<Announcement, DbErr> {
         let last = refresh_clock::read(&transaction).await?;
         // Before the database's clock is read: no more has passed than lies between the two times that it showed.
         let elapsed_ms = self.elapsed_ms(last.elapsed_ms);

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use entity::{Database, idempotency_key, refresh_clock, report_refresh};
-use sea_orm::{ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use entity::{Connections, Database, idempotency_key, refresh_clock, report_refresh};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tracing::info;
 
 use crate::{
@@ -92,7 +92,7 @@ impl Maintenance {
 ///
 /// A key has the `elapsed_ms` of the announcement before it, so it may be younger than that by the time between two
 /// announcements. So it goes only when an announcement that came after it is old enough.
-async fn prune_keys(db: &DatabaseConnection, elapsed_ms: i64) -> Result<u64, DbErr> {
+async fn prune_keys(db: &Connections, elapsed_ms: i64) -> Result<u64, DbErr> {
     let old_enough = report_refresh::Entity::find()
         .select_only()
         .column_as(report_refresh::Column::ElapsedMs.max(), "elapsed_ms")

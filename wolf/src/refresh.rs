@@ -10,8 +10,8 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Database, DatabaseKind, Hour, clock::Clock};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
+use entity::{Database, DatabaseKind, Hour, Transaction, clock::Clock};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use tracing::{Instrument, debug_span, field::Empty, info, warn};
 
 use crate::{
@@ -271,7 +271,7 @@ impl Refresher {
     /// Portion by portion, each in a transaction of its own; the last one also says that all is done.
     async fn merge(
         &self,
-        mut transaction: DatabaseTransaction,
+        mut transaction: Transaction,
         run: &mut Run<'_>,
         work: &Work,
     ) -> Result<Refreshed, WolfError> {
@@ -354,7 +354,7 @@ impl Work {
     /// Reads the marks, after what the refresh will promise has been announced and committed: whatever was acknowledged up
     /// to then had been committed before the marks are read, so its mark is seen, or was taken by a refresh that has been
     /// committed too.
-    async fn find(transaction: &DatabaseTransaction) -> Result<Self, DbErr> {
+    async fn find(transaction: &Transaction) -> Result<Self, DbErr> {
         let hours = marks::stale_hours(transaction, None).await?;
         Ok(Self { hours, newest_title: marks::newest_stale_title(transaction).await? })
     }
@@ -366,7 +366,7 @@ impl Work {
 
 /// Says that all of `work` is done, and commits.
 async fn finish(
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     run: &Run<'_>,
     work: &Work,
     content: Content,
@@ -385,7 +385,7 @@ async fn finish(
 }
 
 /// All marks, then all of the view: the view is computed by a later snapshot than the marks were taken by.
-pub(crate) async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
+pub(crate) async fn refresh_view(transaction: &Transaction) -> Result<u64, DbErr> {
     marks::take_all(transaction).await?;
     let before = rows_written(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
@@ -397,7 +397,7 @@ pub(crate) async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u6
 
 /// How many rows of the view this session has inserted and deleted so far. The statement that refreshes it does not
 /// say; and these numbers may hold some of transactions before this one.
-async fn rows_written(transaction: &DatabaseTransaction) -> Result<[i64; 2], DbErr> {
+async fn rows_written(transaction: &Transaction) -> Result<[i64; 2], DbErr> {
     const SQL: &str = "SELECT pg_stat_get_xact_tuples_inserted(to_regclass('page_views_report')),
                               pg_stat_get_xact_tuples_deleted(to_regclass('page_views_report'))";
     let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), SQL)).await?;

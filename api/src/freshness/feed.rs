@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use entity::{Database, DatabaseKind, clock::Clock};
+use entity::{Connections, Database, DatabaseKind, clock::Clock};
 use futures_util::{Stream, StreamExt, stream};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use tokio::sync::watch;
 
 use super::{Freshness, FreshnessTail, RefreshStatus};
@@ -39,7 +39,7 @@ pub(super) struct Board {
 /// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct FreshnessFeed {
-    db: DatabaseConnection,
+    db: Connections,
     clock: Clock,
     pub(super) kind: DatabaseKind,
     pub(super) board: watch::Sender<Board>,

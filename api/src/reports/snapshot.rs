@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::{Hour, snapshot::Snapshots};
-use sea_orm::DatabaseTransaction;
+use entity::{Hour, Transaction, snapshot::Snapshots};
 
 use super::{
     cover::{cover, cover_each},
@@ -17,7 +16,7 @@ use crate::freshness::Freshness;
 /// refreshed meanwhile. Holds a connection: keep it for a short time only.
 #[derive(Debug)]
 pub struct Snapshot {
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     /// How fresh what it shows is.
     pub freshness: Freshness,
 }
