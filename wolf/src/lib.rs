@@ -7,6 +7,7 @@
 mod backlog;
 mod citus;
 mod error;
+mod follow_ups;
 mod history;
 mod maintenance;
 mod marks;
@@ -18,6 +19,7 @@ mod refresh;
 mod report_kind;
 mod schedule;
 mod settings;
+mod swap;
 mod turn;
 mod verify;
 mod worker;
