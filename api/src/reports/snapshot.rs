@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use entity::{Hour, snapshot::Snapshots};
-use sea_orm::DatabaseTransaction;
+use entity::{Hour, Transaction, snapshot::Snapshots};
 
 use super::{
     cover::{cover, cover_each},
@@ -17,7 +16,7 @@ use crate::freshness::Freshness;
 /// refreshed meanwhile. Holds a connection: keep it for a short time only.
 #[derive(Debug)]
 pub struct Snapshot {
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     /// How fresh what it shows is.
     pub freshness: Freshness,
 }
@@ -36,7 +35,7 @@ pub struct Bucket {
 impl Snapshot {
     pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
         let transaction = snapshots.begin().await?;
-        let freshness = Freshness::read(&transaction).await?;
+        let freshness = Freshness::read(&transaction, &snapshots.clock).await?;
         Ok(Self { transaction, freshness })
     }
 
@@ -104,9 +103,9 @@ impl Snapshot {
 }
 
 impl Bucket {
-    /// Whether all that can be in it is in it when all up to `as_of` is counted.
+    /// Whether it was over when the report was looked at for the last time, at `looked_at` of the wall clock.
     #[must_use]
-    pub fn is_complete(&self, as_of: Option<DateTime<Utc>>) -> bool {
-        as_of.is_some_and(|as_of| self.end.start() <= as_of)
+    pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
+        looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
     }
 }

@@ -7,7 +7,6 @@ use async_graphql::{
     connection::{CursorType, OpaqueCursor, PageInfo},
 };
 use chrono::{DateTime, Utc};
-use entity::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -54,7 +53,7 @@ pub(crate) struct SeriesPoint {
     end: DateTime<Utc>,
     /// The views counted in it.
     views: SafeInt,
-    /// False when it ends later than `freshness.asOf`: more may be counted in it.
+    /// False when it ends later than `freshness.lookedAt`: more may be counted in it.
     complete: bool,
 }
 
@@ -110,7 +109,7 @@ struct Cursor {
 impl Report {
     /// What `filter` chooses of what `answer` is read from.
     pub(super) async fn new(answer: Answer, filter: ParsedFilter) -> async_graphql::Result<Self> {
-        let now = clock::process_now();
+        let now = answer.moment().wall;
         let first = match filter.interval {
             IntervalChoice::Period(reports::Period::AllTime) => answered(answer.first_hour().await)?,
             _ => None,
@@ -131,7 +130,7 @@ impl Report {
 
     /// How current this answer is.
     async fn freshness(&self) -> Freshness {
-        self.answer.freshness().into()
+        Freshness::of_answer(&self.answer)
     }
 
     /// The sums; with `compareTo` those of another period too.
@@ -139,7 +138,7 @@ impl Report {
         let freshness = self.answer.freshness();
         let ParsedFilter { interval, ref pages, zone } = self.filter;
         let previous = compare_to
-            .and_then(|compare_to| interval.previous(compare_to.into(), zone, self.now, freshness.as_of))
+            .and_then(|compare_to| interval.previous(compare_to.into(), zone, self.now, freshness.looked_at))
             .map(|previous| previous.with_hours_since(freshness.hours_since));
         Totals { answer: self.answer.clone(), interval: self.interval, previous, pages: Arc::clone(pages) }
     }
@@ -148,12 +147,12 @@ impl Report {
     async fn series(&self, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
         let ParsedFilter { ref pages, zone, .. } = self.filter;
         let series = answered(self.answer.series(self.interval, pages, granularity.into(), zone).await)?;
-        let as_of = self.answer.freshness().as_of;
+        let looked_at = self.answer.freshness().looked_at;
         let point = |bucket: &reports::Bucket| SeriesPoint {
             start: bucket.start.start(),
             end: bucket.end.start(),
             views: SafeInt(bucket.views),
-            complete: bucket.is_complete(as_of),
+            complete: bucket.is_complete(looked_at),
         };
         Ok(series.iter().map(point).collect())
     }
