@@ -13,6 +13,7 @@ mod app;
 mod architecture;
 mod back_pressure;
 mod cache;
+mod calendar;
 mod cluster;
 mod comparison;
 mod conflicts;

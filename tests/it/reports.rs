@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::reports::{Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
+use api::reports::{Calendar, Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use entity::{Database, Hour, clock, failure::Failure};
@@ -202,16 +202,17 @@ on_all_databases! {
         let short = Database::connect(&settings).await.unwrap();
         let reader = ReportReader::new(&short, app.feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
         let range = Interval::of_range(first, first + TimeDelta::hours(HOURS)).unwrap();
+        let utc = Calendar::new(chrono_tz::UTC, None);
         let contains = Arc::new(PageFilter::Contains("nowhere".to_owned()));
         let asked = match reader.answer().await {
-            Ok(answer) => answer.series(range, &contains, Granularity::Hour, chrono_tz::UTC).await,
+            Ok(answer) => answer.series(range, &contains, Granularity::Hour, utc).await,
             Err(failure) => Err(failure),
         };
         let Err(ReportError::Database(failure)) = asked else { panic!("it was not stopped: {asked:?}") };
         assert!(Failure::is_timeout(&failure), "{failure:?}");
         assert_eq!(Failure::of(&failure), Failure::Unavailable);
         // Who has the time gets the answer.
-        let series = app.reader.answer().await.unwrap().series(range, &contains, Granularity::Hour, chrono_tz::UTC).await;
+        let series = app.reader.answer().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
         assert_eq!(series.unwrap().len(), times.len());
     }
 

@@ -11,6 +11,9 @@ pub struct Freshness {
     pub refresh_id: i64,
     /// Every increment with `recordedAt` at or before this is in the report.
     pub as_of: Option<DateTime<Utc>>,
+    /// The time of the database's clock at which the report was what `as_of` promises: the same as `as_of`, unless a clock
+    /// went back. What is told of the wall clock (staleness, completeness, comparison) goes by this.
+    pub looked_at: Option<DateTime<Utc>>,
     /// When that refresh ended.
     pub refreshed_at: Option<DateTime<Utc>>,
     /// How many report rows it changed.
@@ -73,6 +76,7 @@ impl Freshness {
         if let Some(content) = content {
             freshness.refresh_id = content.id;
             freshness.as_of = content.as_of;
+            freshness.looked_at = content.as_of;
             freshness.refreshed_at = content.finished_at;
             freshness.rows_changed = Some(content.rows_changed);
             freshness.duration = content.finished_at.map(|finished_at| finished_at - content.started_at);
