@@ -1,42 +1,16 @@
 //! The connection to the database: which of the two it is, and one pool for each kind of work.
 
-use std::{
-    convert::Infallible,
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::{Duration, Instant},
-};
+mod postgres;
+mod sqlite;
+
+use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use sea_orm::{DatabaseConnection, DbBackend};
-use sqlx::{
-    Connection, Pool, Postgres, Sqlite,
-    pool::PoolOptions,
-    postgres::{PgConnectOptions, PgConnection},
-    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
-};
+use sqlx::{Connection, Pool, pool::PoolOptions, postgres::PgConnectOptions};
 
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
-/// How long the switch of a new SQLite file into WAL may find it locked by other processes that start.
-const WAL_SWITCH_TRIES: u32 = 100;
-const WAL_SWITCH_PAUSE: Duration = Duration::from_millis(50);
-/// How long a statement of recording may take, in milliseconds.
-const RECORDING_MAX_MS: &str = "30000";
-/// How many steps an SQLite query takes between two looks at the clock: less than a millisecond.
-const STEPS_BETWEEN_LOOKS: i32 = 10_000;
-/// How long a transaction may stand still: its client is gone, and its locks go too.
-const IDLE_IN_TRANSACTION_MAX_MS: &str = "60000";
-/// The same of recording, whose locks others wait for.
-const RECORDING_IDLE_MAX_MS: &str = "10000";
-/// The Wolf works on one connection and records its failures on another.
-const WOLF_CONNECTIONS: u32 = 2;
-/// Connections for recording that are opened at once; those that are taken out are not counted.
-const WRITER_CONNECTIONS: u32 = 4;
-/// Readers of an SQLite file: they never wait for the writer, so a few serve many requests.
-const SQLITE_READERS_MAX: u32 = 8;
-
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
@@ -101,7 +75,9 @@ impl DatabaseUrl {
         let text = &self.text;
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(text).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
-            let options = options.application_name("analytics");
+            // Poolers take no startup parameter that they do not know, and this one matters to floats in text only, of which
+            // there are none.
+            let options = options.application_name("analytics").extra_float_digits(None);
             let options = match &self.password {
                 Some(password) => options.password(password),
                 None => options,
@@ -210,6 +186,8 @@ pub struct Database {
     pub writers: DatabaseConnection,
     /// For the Wolf and for migrations.
     pub wolf: DatabaseConnection,
+    /// How long a query's statement may take.
+    pub query_timeout: Duration,
     /// Where it is.
     pub url: DatabaseUrl,
 }
@@ -222,12 +200,13 @@ impl Database {
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
         let connected = match url.place()? {
-            Place::Postgres(options) => connect_postgres(*options, settings).await,
-            Place::Sqlite(file) => connect_sqlite(&file, settings).await,
+            Place::Postgres(options) => postgres::connect(*options, settings).await,
+            Place::Sqlite(file) => sqlite::connect(&file, settings).await,
         };
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
-        Ok(Self { kind, readers, writers, wolf, url })
+        let query_timeout = Duration::from_millis(settings.query_timeout_ms.into());
+        Ok(Self { kind, readers, writers, wolf, query_timeout, url })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
@@ -279,53 +258,6 @@ impl PoolUse {
 
 type Pools = (DatabaseKind, [DatabaseConnection; 3]);
 
-async fn connect_postgres(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
-    let idle = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX_MS);
-    let query_max_ms = settings.query_timeout_ms.to_string();
-    let reading = options.clone().options([idle, ("statement_timeout", query_max_ms.as_str())]);
-    let recording = options.clone().options([
-        ("idle_in_transaction_session_timeout", RECORDING_IDLE_MAX_MS),
-        ("statement_timeout", RECORDING_MAX_MS),
-    ]);
-    // The Wolf's statements may take as long as the report is large.
-    let refreshing = options.clone().options([idle]);
-    // A pool that can't connect says only that it waited; a connection says why.
-    let timeout = Duration::from_millis(settings.database_timeout_ms);
-    let first = tokio::time::timeout(timeout, PgConnection::connect_with(&refreshing)).await;
-    first.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??.close().await?;
-    let pool = |connections: u32, options| {
-        DatabaseConnection::from(pool_options::<Postgres>(settings, connections).connect_lazy_with(options))
-    };
-    let (readers, writers) = (pool(settings.reader_connections, reading), pool(WRITER_CONNECTIONS, recording));
-    Ok((DatabaseKind::Postgres, [readers, writers, pool(WOLF_CONNECTIONS, refreshing)]))
-}
-
-async fn connect_sqlite(file: &Path, settings: &DatabaseSettings) -> Result<Pools, sqlx::Error> {
-    let timeout = Duration::from_millis(settings.database_timeout_ms);
-    let options = SqliteConnectOptions::new().filename(file).busy_timeout(timeout);
-    let writable = options
-        .clone()
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
-    let mut tries = 0;
-    let writer = loop {
-        match pool_options::<Sqlite>(settings, 1).connect_with(writable.clone()).await {
-            // SQLite's own timeout does not cover the switch into WAL.
-            Err(error) if is_locked(&error) && tries < WAL_SWITCH_TRIES => {
-                tries += 1;
-                tokio::time::sleep(WAL_SWITCH_PAUSE).await;
-            }
-            opened => break DatabaseConnection::from(opened?),
-        }
-    };
-    let connections = settings.reader_connections.min(SQLITE_READERS_MAX);
-    let readers = pool_options::<Sqlite>(settings, connections);
-    let readers = with_deadline(readers, Duration::from_millis(settings.query_timeout_ms.into()));
-    let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
-    Ok((DatabaseKind::Sqlite, [readers.into(), writer.clone(), writer]))
-}
-
 fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(connections)
@@ -335,30 +267,6 @@ fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u3
         .before_acquire(|connection: &mut DB::Connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TEST_WHEN_IDLE_FOR || connection.ping().await.is_ok()) })
         })
-}
-
-/// Interrupts what runs on a connection that was handed out longer ago than `timeout`. (PostgreSQL does so itself.)
-fn with_deadline(options: PoolOptions<Sqlite>, timeout: Duration) -> PoolOptions<Sqlite> {
-    options.after_connect(move |connection, _| Box::pin(set_deadline(connection, timeout))).before_acquire(
-        // Its file does not go away: what is open needs no test.
-        move |connection, _| Box::pin(async move { set_deadline(connection, timeout).await.map(|()| true) }),
-    )
-}
-
-async fn set_deadline(connection: &mut SqliteConnection, timeout: Duration) -> Result<(), sqlx::Error> {
-    let deadline = Instant::now() + timeout;
-    connection.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, move || Instant::now() < deadline);
-    Ok(())
-}
-
-fn is_locked(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY and its extended codes: https://www.sqlite.org/rescode.html#busy
-    const SQLITE_BUSY: u32 = 5;
-    const PRIMARY_CODE_MASK: u32 = 0xff;
-    error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok())
-        .is_some_and(|code| code & PRIMARY_CODE_MASK == SQLITE_BUSY)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Model {
     pub recorded_at: DateTimeUtc,
     /// True for an import's key, which is kept as long as its counts; a client's is pruned after 24 hours.
     pub kept: bool,
+    /// `refresh_clock.elapsed_ms` when the key was claimed: the key ages by elapsed time, which no clock's jump changes.
+    pub claimed_ms: i64,
 }
 
 /// None.

@@ -13,6 +13,7 @@ pub mod kept_day;
 pub mod page;
 pub mod page_view;
 pub mod page_views_report;
+pub mod refresh_clock;
 pub mod report_refresh;
 pub mod snapshot;
 pub mod stale_hour;

@@ -29,6 +29,23 @@ pub struct Model {
     pub rows_changed: i64,
     /// Why it failed, in words that carry no SQL and no secret.
     pub error: Option<String>,
+    /// The time of the database's clock at which the report was what `as_of` promises. The two are the same, unless a
+    /// clock went back: then `as_of` is later. Null in the rows of older programs.
+    pub looked_at: Option<DateTimeUtc>,
+    /// When, by the database's clock, `next_refresh_at` and `overdue_at` were said. Null in the rows of older programs.
+    pub scheduled_at: Option<DateTimeUtc>,
+    /// How long the refresh took, by a monotonic clock. Null until it has ended, and in the rows of older programs.
+    pub duration_ms: Option<i64>,
+    /// `refresh_clock.elapsed_ms` as this refresh announced it; null when it announced nothing.
+    pub elapsed_ms: Option<i64>,
+}
+
+impl Model {
+    /// The time of the database's clock that `as_of` stands for.
+    #[must_use]
+    pub fn looked_at(&self) -> Option<DateTimeUtc> {
+        self.looked_at.or(self.as_of)
+    }
 }
 
 /// None.

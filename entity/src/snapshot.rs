@@ -1,11 +1,13 @@
 //! A transaction that sees the report and what belongs to it at one moment.
 
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel, Statement,
-    TransactionOptions,
-};
+use std::time::Duration;
 
-use crate::transaction;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
+
+use crate::{
+    Database,
+    transaction::{self, Purpose},
+};
 
 /// The report is swapped seldom: it does not happen several times in a row.
 const TRIES_MAX: u32 = 10;
@@ -17,30 +19,48 @@ const TRIES_MAX: u32 = 10;
 const LOCK_AND_LOOK: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('page_views_report')),
                                     EXISTS (SELECT FROM page_views_report)";
 
-/// A read-only transaction in which everything is as it was at its begin, even if the report is swapped meanwhile.
-///
-/// # Errors
-/// When the database can't be asked.
-pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    if db.get_database_backend() == DbBackend::Sqlite {
-        // Every transaction is a snapshot from its first read on, the schema included.
-        return transaction::begin(db, TransactionOptions::default()).await;
+/// Takes snapshots. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    db: DatabaseConnection,
+    statement_max: Option<Duration>,
+}
+
+impl Snapshots {
+    /// For queries, whose statements have a time limit.
+    #[must_use]
+    pub fn for_queries(database: &Database) -> Self {
+        Self { db: database.readers.clone(), statement_max: Some(database.query_timeout) }
     }
-    let mut tries = 1;
-    loop {
-        let options = TransactionOptions {
-            isolation_level: Some(IsolationLevel::RepeatableRead),
-            access_mode: Some(AccessMode::ReadOnly),
-            sqlite_transaction_mode: None,
-        };
-        let transaction = transaction::begin(db, options).await?;
-        let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, LOCK_AND_LOOK)).await?;
-        if row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
-            return Ok(transaction);
+
+    /// For the Wolf, whose statements may take as long as the report is large.
+    #[must_use]
+    pub fn for_wolf(database: &Database) -> Self {
+        Self { db: database.wolf.clone(), statement_max: None }
+    }
+
+    /// Begins a read-only transaction in which everything is as it was at its begin, even if the report is swapped
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let purpose = Purpose::Snapshot(self.statement_max);
+        if self.db.get_database_backend() == DbBackend::Sqlite {
+            // Every transaction is a snapshot from its first read on, the schema included.
+            return transaction::begin(&self.db, purpose).await;
         }
-        if tries == TRIES_MAX {
-            return Err(DbErr::RecordNotFound("page_views_report".to_owned()));
+        let mut tries = 1;
+        loop {
+            let transaction = transaction::begin(&self.db, purpose).await?;
+            let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, LOCK_AND_LOOK)).await?;
+            if row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
+                return Ok(transaction);
+            }
+            if tries == TRIES_MAX {
+                return Err(DbErr::RecordNotFound("page_views_report".to_owned()));
+            }
+            tries += 1;
         }
-        tries += 1;
     }
 }

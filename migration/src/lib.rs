@@ -15,6 +15,7 @@ use sea_orm_migration::{
 
 mod m20261122_000001_create_tables;
 mod m20261124_000002_key_by_time;
+mod m20261125_000003_clocks;
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
@@ -26,7 +27,11 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_create_tables::Migration), Box::new(m20261124_000002_key_by_time::Migration)]
+        vec![
+            Box::new(m20261122_000001_create_tables::Migration),
+            Box::new(m20261124_000002_key_by_time::Migration),
+            Box::new(m20261125_000003_clocks::Migration),
+        ]
     }
 }
 

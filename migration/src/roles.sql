@@ -35,6 +35,9 @@ GRANT USAGE ON SCHEMA public TO analytics_increments, analytics_reports, analyti
 -- Each looks at its start, and when it is asked whether it is ready, which migrations there are.
 GRANT SELECT ON seaql_migrations TO analytics_increments, analytics_reports, analytics_wolf;
 
+-- What a refresh announces before it looks: no recorded time may be at or before it that is not in the report.
+GRANT SELECT ON refresh_clock TO analytics_increments, analytics_reports, analytics_wolf;
+
 -- Increments: adds to the counts, marks what is stale, and can't read the report.
 GRANT SELECT, INSERT, UPDATE ON pages, page_views TO analytics_increments;
 GRANT SELECT, INSERT ON idempotency_keys TO analytics_increments;
@@ -51,6 +54,7 @@ GRANT SELECT, DELETE ON page_views, stale_hours, stale_titles, idempotency_keys 
 GRANT INSERT ON stale_hours TO analytics_wolf;
 GRANT SELECT, INSERT, UPDATE ON kept_days TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
+GRANT UPDATE ON refresh_clock TO analytics_wolf;
 ALTER VIEW counted_days OWNER TO analytics_wolf;
 ALTER VIEW page_views_live OWNER TO analytics_wolf;
 -- Of either kind: a materialized view is a table to this statement.

@@ -67,8 +67,13 @@ impl TestDatabase {
 
     /// The same PostgreSQL database, reached through `proxy`.
     pub(crate) fn through(&self, proxy: &Proxy) -> Self {
+        self.at(&proxy.address)
+    }
+
+    /// The same PostgreSQL database, reached at `address`.
+    pub(crate) fn at(&self, address: &str) -> Self {
         let (_, name) = self.url.rsplit_once('/').unwrap();
-        let url = format!("postgres://postgres@{}/{name}", proxy.address);
+        let url = format!("postgres://postgres@{address}/{name}");
         Self { url, rung: self.rung, folder: tempfile::tempdir().unwrap() }
     }
 
@@ -255,7 +260,7 @@ impl TestApp {
 
     /// The content's version, and all of the content, of one moment.
     pub(crate) async fn content(&self) -> (i64, Vec<report::Model>) {
-        let snapshot = entity::snapshot::begin(&self.database.readers).await.unwrap();
+        let snapshot = entity::snapshot::Snapshots::for_queries(&self.database).begin().await.unwrap();
         let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
         let mut rows = report::Entity::find().all(&snapshot).await.unwrap();
         rows.sort_by(|a, b| {

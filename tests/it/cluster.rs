@@ -156,7 +156,7 @@ pub(crate) fn free_port() -> u16 {
     free.next().expect("no port is free")
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
     output.stdout == b"0\n"
 }

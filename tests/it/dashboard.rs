@@ -205,9 +205,13 @@ async fn the_files_are_served_strictly_and_asked_for_once() {
     assert_eq!(again.status(), 304);
     let script = get("/dashboard/main.js").header("accept-encoding", "gzip").send().await.unwrap();
     assert_eq!(script.headers()["content-encoding"], "gzip");
-    for (path, status) in
-        [("uPlot.LICENSE.txt", 200), ("VENDORED.md", 404), ("schema.d.ts", 404), ("..%2Fvendor.sh", 404)]
-    {
+    for (path, status) in [
+        ("uPlot.LICENSE.txt", 200),
+        ("VENDORED.md", 404),
+        ("schema.d.ts", 404),
+        ("package.json", 404),
+        ("..%2Fvendor.sh", 404),
+    ] {
         assert_eq!(get(&format!("/dashboard/{path}")).send().await.unwrap().status(), status, "{path}");
     }
 }

@@ -21,6 +21,7 @@ mod containers;
 mod crash;
 mod dashboard;
 mod dependencies;
+mod durability;
 mod entity_tags;
 mod event_streams;
 mod exactly_once;
@@ -38,6 +39,8 @@ mod metrics;
 mod migrations;
 mod model;
 mod node;
+mod pooler;
+mod poolers;
 mod prepared;
 mod process;
 mod proxy;
@@ -49,7 +52,9 @@ mod roles;
 mod services;
 mod sockets;
 mod spans;
+mod test_command;
 mod tls;
+mod upgrades;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {

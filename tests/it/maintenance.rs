@@ -9,12 +9,13 @@ use chrono::TimeDelta;
 use entity::{Database, clock, idempotency_key, page_view, report_refresh};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::json;
+use sqlx::Executor;
 use tokio::task::JoinSet;
 use wolf::{Maintenance, Outcome, Refresher, ReportKind, Turn};
 
 use crate::{
     app::{Rung, TestApp, TestDatabase, counts, eventually, report_rows},
-    model, on_all_databases,
+    cluster, model, on_all_databases,
     process::{self, Server},
 };
 
@@ -57,6 +58,7 @@ on_all_databases! {
                 fingerprint: Set(vec![0; 32]),
                 recorded_at: Set(now - TimeDelta::hours(hours)),
                 kept: Set(kept),
+                claimed_ms: Set(0),
             };
             idempotency_key::Entity::insert(row).exec(&app.database.writers).await.unwrap();
         }
@@ -152,6 +154,38 @@ async fn a_view_that_has_become_slow_turns_into_a_table_by_itself() {
     refresher.refresh(Turn::Wait, None).await.unwrap();
     assert_eq!(kind().await, "r");
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+/// Statistics can't be made while somebody else makes them of the same table; the refresh was committed before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_that_can_not_be_made_fail_no_refresh_and_are_made_after_the_next_one() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    let mut other = cluster::connect(&database.url).await;
+    let name = database.url.rsplit_once('/').unwrap().1;
+    let set = format!("ALTER DATABASE {name} SET lock_timeout = '50ms'");
+    other.execute(sqlx::AssertSqlSafe(set)).await.unwrap();
+    let connection = database.migrate().await;
+    let refresher = Refresher::new(&connection);
+    let analyzed = async || {
+        let sql = "SELECT reltuples = 17000 FROM pg_class WHERE relname = 'pages'";
+        sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut cluster::connect(&database.url).await).await.unwrap()
+    };
+    let fill = "ALTER TABLE pages SET (autovacuum_enabled = off);
+                INSERT INTO pages SELECT '/' || page, NULL, now() FROM generate_series(1, 17000) AS page;
+                INSERT INTO page_views SELECT name, '2026-03-01', 0, 1, now() FROM pages;
+                INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)";
+    connection.wolf.execute_unprepared(fill).await.unwrap();
+    other.execute("BEGIN; LOCK TABLE pages IN SHARE UPDATE EXCLUSIVE MODE").await.unwrap();
+
+    let Outcome::Refreshed(done) = refresher.refresh(Turn::Wait, None).await.unwrap() else { panic!("it waits") };
+    assert!(done.rows_changed >= 50_000, "{} rows", done.rows_changed);
+    let newest = report_refresh::newest(&connection.readers).await.unwrap().unwrap();
+    assert_eq!((newest.id, newest.error), (done.id, None));
+    assert!(!analyzed().await);
+
+    other.execute("ROLLBACK").await.unwrap();
+    refresher.refresh(Turn::Wait, None).await.unwrap();
+    assert!(analyzed().await);
 }
 
 /// A reader's snapshot is older than the relation that has just been swapped in: it must not find it empty.

@@ -59,13 +59,13 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-02-01T07:00:00Z", 2)]).await;
         app.refresh().await;
         let (counts, report) = (app.counts().await, app.report_rows().await);
-        for migrate in ["down", "up"] {
-            process::succeed(&app.test_database, &["migrate", migrate]);
-            let status = process::succeed(&app.test_database, &["migrate", "status"]);
-            let last = if migrate == "down" { "missing m20261124_000002_key_by_time" } else { "applied m20261124_000002_key_by_time" };
-            assert!(status.trim_end().ends_with(last), "{status}");
-            assert_eq!((app.counts().await, app.report_rows().await), (counts.clone(), report.clone()));
+        let unchanged = async || assert_eq!((app.counts().await, app.report_rows().await), (counts.clone(), report.clone()));
+        while !process::succeed(&app.test_database, &["migrate", "down"]).contains("missing m20261124_000002_key_by_time") {
+            unchanged().await;
         }
+        unchanged().await;
+        process::succeed(&app.test_database, &["migrate", "up"]);
+        unchanged().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 4)]).await;
         app.refresh().await;
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));

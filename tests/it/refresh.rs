@@ -2,7 +2,7 @@
 
 use api::freshness::{Freshness, RefreshStatus};
 use chrono::TimeDelta;
-use entity::{page_views_report as report, report_refresh, snapshot};
+use entity::{page_views_report as report, report_refresh, snapshot::Snapshots};
 use futures_util::future::poll_immediate;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sqlx::Executor;
@@ -140,9 +140,9 @@ on_all_databases! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_begin_that_is_given_up_leaves_nothing_open() {
     let app = TestApp::start(Rung::Table).await;
-    let readers = &app.database.readers;
+    let (readers, snapshots) = (&app.database.readers, Snapshots::for_queries(&app.database));
     for polls in (1..=10).cycle().take(500) {
-        let mut begins = Box::pin(snapshot::begin(readers));
+        let mut begins = Box::pin(snapshots.begin());
         for _ in 0..polls {
             if poll_immediate(begins.as_mut()).await.is_some() {
                 break;
@@ -151,7 +151,7 @@ async fn a_begin_that_is_given_up_leaves_nothing_open() {
         }
         drop(begins);
         readers.execute_unprepared("SELECT 1").await.unwrap();
-        snapshot::begin(readers).await.unwrap().commit().await.unwrap();
+        snapshots.begin().await.unwrap().commit().await.unwrap();
     }
 }
 

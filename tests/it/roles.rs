@@ -1,5 +1,6 @@
 //! Each service with a login of its own: what it can, and what it can't.
 
+use chrono::TimeDelta;
 use sqlx::{Executor, PgConnection};
 
 use crate::{
@@ -34,6 +35,10 @@ impl Ground {
     fn of(&self, service: &str) -> TestDatabase {
         let url = self.admin.url.replace("postgres@", &format!("{}_{service}@", self.prefix));
         TestDatabase { url, rung: self.admin.rung, folder: tempfile::tempdir().unwrap() }
+    }
+
+    async fn connect_admin(&self) -> PgConnection {
+        cluster::connect(&self.admin.url).await
     }
 
     async fn connect(&self, service: &str) -> PgConnection {
@@ -201,6 +206,40 @@ async fn the_services_work_with_their_logins() {
     process::succeed(&wolf, &["verify"]);
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz");
     assert!(process::succeed(&increments, &["import", "--include-bots", log]).contains("2581"));
+}
+
+/// A login that may not create relations can refresh the report and can't convert it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversion_that_fails_fails_no_refresh_and_is_tried_again_after_the_next_one() {
+    let ground = Ground::new("follow_up").await;
+    let mut admin = ground.connect_admin().await;
+    let mark = "INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)";
+    // Half a second for each mark that is taken: only the first refresh is slow.
+    let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END';
+                CREATE TRIGGER slow AFTER DELETE ON stale_hours FOR EACH ROW EXECUTE FUNCTION wait();
+                REVOKE CREATE ON SCHEMA public FROM follow_up_wolf";
+    admin.execute(slow).await.unwrap();
+    admin.execute(mark).await.unwrap();
+    let wolf = ground.of("wolf");
+    let output = process::run(&wolf, &["refresh", "--materialized-view-limit-ms", "0"]);
+    let (said, logged) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && said.starts_with("refreshed 1 stale hours"), "{said} {logged}");
+    assert!(logged.contains("what follows has failed"), "{logged}");
+
+    let connection = wolf.connect().await;
+    let refresher = Refresher::new(&connection).converting_views_slower_than(TimeDelta::milliseconds(400));
+    let kind = "SELECT relkind::text FROM pg_class WHERE relname = 'page_views_report'";
+    admin.execute(mark).await.unwrap();
+    for (may_create, expected) in [(false, "m"), (true, "r")] {
+        if may_create {
+            admin.execute("GRANT CREATE ON SCHEMA public TO follow_up_wolf").await.unwrap();
+        }
+        refresher.refresh(Turn::Wait, None).await.unwrap();
+        let errors = "SELECT count(*) FROM report_refreshes WHERE error IS NOT NULL";
+        assert_eq!(sqlx::query_scalar::<_, i64>(errors).fetch_one(&mut admin).await.unwrap(), 0);
+        assert_eq!(sqlx::query_scalar::<_, String>(kind).fetch_one(&mut admin).await.unwrap(), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,10 @@
 
 use std::{
     error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +44,14 @@ pub struct Refresher {
     view_limit: Option<TimeDelta>,
     counts_max: usize,
     refreshes: Refreshes,
+    follow_ups: Arc<FollowUps>,
+}
+
+/// Work that a refresh has shown to be due. It stays due until it has been done.
+#[derive(Debug, Default)]
+struct FollowUps {
+    statistics: AtomicBool,
+    conversion: AtomicBool,
 }
 
 /// What became of a refresh that did not fail.
@@ -77,7 +89,13 @@ impl Refresher {
     /// For the report of `database`.
     #[must_use]
     pub fn new(database: &Database) -> Self {
-        Self { turns: Turns::new(database), view_limit: None, counts_max: COUNTS_MAX, refreshes: Refreshes::new() }
+        Self {
+            turns: Turns::new(database),
+            view_limit: None,
+            counts_max: COUNTS_MAX,
+            refreshes: Refreshes::new(),
+            follow_ups: Arc::default(),
+        }
     }
 
     /// Merges at most `counts_max` changed counts (one at least) into a table in one transaction; 50,000 otherwise.
@@ -157,7 +175,8 @@ impl Refresher {
         if impossible { Err(WolfError::NoMaterializedView) } else { Ok(()) }
     }
 
-    /// Brings the report up to date with everything that is recorded when this begins.
+    /// Brings the report up to date with everything that is recorded when this begins. What follows a refresh
+    /// (statistics, a conversion) is logged if it fails, and tried again after the next refresh.
     ///
     /// # Errors
     /// [`WolfError::Database`]; the failure is recorded in `report_refreshes` if the database can still be
@@ -176,7 +195,7 @@ impl Refresher {
         }
         let (kind, outcome) = result?;
         if let Outcome::Refreshed(done) = outcome {
-            self.follow_up(kind, done).await?;
+            self.follow_up(kind, done).await;
         }
         Ok(outcome)
     }
@@ -281,22 +300,36 @@ impl Refresher {
         }
     }
 
-    /// What a refresh has shown to be due.
-    async fn follow_up(&self, kind: ReportKind, done: Refreshed) -> Result<(), WolfError> {
+    /// Does what this refresh or an earlier one has shown to be due. The refresh is committed, so a failure here is not
+    /// the refresh's.
+    async fn follow_up(&self, kind: ReportKind, done: Refreshed) {
+        const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
+        let FollowUps { statistics, conversion } = &*self.follow_ups;
         if done.rows_changed >= ANALYZE_ROWS_MIN {
-            let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
-            self.turns.db.execute_unprepared(sql).await.during("make the planner's statistics")?;
+            statistics.store(true, Ordering::Relaxed);
         }
-        let Some(limit) = self.view_limit.filter(|_| kind == ReportKind::MaterializedView) else { return Ok(()) };
+        if statistics.load(Ordering::Relaxed) {
+            let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
+            match self.turns.db.execute_unprepared(sql).await.during("make the planner's statistics") {
+                Ok(_) => statistics.store(false, Ordering::Relaxed),
+                Err(error) => warn!(error = &error as &dyn Error, "{FAILED}"),
+            }
+        }
+        let Some(limit) = self.view_limit.filter(|_| kind == ReportKind::MaterializedView) else { return };
         if done.duration > limit {
+            conversion.store(true, Ordering::Relaxed);
             info!(
                 refresh.duration_ms = done.duration.num_milliseconds(),
                 limit_ms = limit.num_milliseconds(),
                 "the materialized view has outgrown its limit, turning it into a table"
             );
-            self.ensure_kind(ReportKind::Table).await?;
         }
-        Ok(())
+        if conversion.load(Ordering::Relaxed) {
+            match self.ensure_kind(ReportKind::Table).await {
+                Ok(_) => conversion.store(false, Ordering::Relaxed),
+                Err(error) => warn!(error = &error as &dyn Error, "{FAILED}"),
+            }
+        }
     }
 }
 

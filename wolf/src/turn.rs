@@ -2,11 +2,11 @@
 //!
 //! The lock dies with the transaction and so with the process. On SQLite it is the database's own write lock.
 
-use entity::{Database, DatabaseKind, transaction};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, Statement,
-    TransactionOptions,
+use entity::{
+    Database, DatabaseKind,
+    transaction::{self, Purpose},
 };
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement};
 
 /// "wolf" in ASCII.
 const POSTGRES_LOCK: i64 = 0x776f_6c66;
@@ -34,7 +34,7 @@ impl Turns {
 
     /// A transaction, as soon as it is its turn.
     pub(crate) async fn wait(&self) -> Result<DatabaseTransaction, DbErr> {
-        let transaction = self.begin().await?;
+        let transaction = transaction::begin(&self.db, Purpose::Change).await?;
         if self.kind == DatabaseKind::Postgres {
             transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
         }
@@ -46,21 +46,10 @@ impl Turns {
         if turn == Turn::Wait || self.kind == DatabaseKind::Sqlite {
             return self.wait().await.map(Some);
         }
-        let transaction = self.begin().await?;
+        let transaction = transaction::begin(&self.db, Purpose::Change).await?;
         let sql = format!("SELECT pg_try_advisory_xact_lock({POSTGRES_LOCK})");
         let row = transaction.query_one_raw(Statement::from_string(self.kind.backend(), sql)).await?;
         let locked: bool = row.map_or(Ok(false), |row| row.try_get_by_index(0))?;
         Ok(locked.then_some(transaction))
-    }
-
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = TransactionOptions {
-            // Whatever the role's default is: what a refresh proves rests on statements that see what was committed
-            // before each of them.
-            isolation_level: (self.kind == DatabaseKind::Postgres).then_some(IsolationLevel::ReadCommitted),
-            access_mode: None,
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        };
-        transaction::begin(&self.db, options).await
     }
 }

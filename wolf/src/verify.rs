@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use entity::{Database, snapshot};
+use entity::{Database, snapshot::Snapshots};
 use sea_orm::{DbBackend, FromQueryResult, Statement};
 
 use crate::error::{During, WolfError};
@@ -56,7 +56,7 @@ pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let sql = include_str!("verify/differences.sql")
         .replace("{month}", month)
         .replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let transaction = snapshot::begin(&database.wolf).await.during("begin the verification")?;
+    let transaction = Snapshots::for_wolf(database).begin().await.during("begin the verification")?;
     let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
     let differences = differences.during("compare the report with its definition")?;
     transaction.rollback().await.during("end the verification")?;

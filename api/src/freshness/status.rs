@@ -76,7 +76,7 @@ impl Freshness {
         if let Some(content) = content {
             freshness.refresh_id = content.id;
             freshness.as_of = content.as_of;
-            freshness.looked_at = content.as_of;
+            freshness.looked_at = content.looked_at();
             freshness.refreshed_at = content.finished_at;
             freshness.rows_changed = Some(content.rows_changed);
             freshness.duration = content.finished_at.map(|finished_at| finished_at - content.started_at);

@@ -19,6 +19,20 @@ use super::{
     known_pages::KnownPages,
 };
 
+/// Begins a transaction, at the isolation level that it needs whatever the role's default is: a second request with a
+/// key has to see what the first one committed. All that follows goes in the same round trip and holds for this
+/// transaction only: a pooler may lend the connection to somebody else for the next one.
+///
+/// The limits: how long a statement may take; and how long the transaction may stand still, since others wait for its
+/// locks. And a durable commit: `synchronous_commit` becomes `on` unless it is stricter already. `off`, `local` and `remote_write` answer before
+/// the commit is on the disks of this server and of its synchronous standbys
+/// (<https://www.postgresql.org/docs/15/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>).
+const BEGIN_POSTGRES: &str = "
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = '30s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s';
+    SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN false
+                      ELSE set_config('synchronous_commit', 'on', true) IS NULL END";
 /// A connection that was not used for so long is closed: whoever carries it may have forgotten it, and say nothing.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
@@ -150,17 +164,15 @@ impl Session {
 
 /// A connection with a new transaction.
 async fn begin_postgres(pool: &PgPool, kept: Option<Kept>) -> Result<PgConnection, sqlx::Error> {
-    // Whatever the role's default is: a second request with a key has to see what the first one committed.
-    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
     // One that was kept may have been lost meanwhile. Then nothing is begun on it, and a new one takes its place.
     if let Some(Kept(mut connection, since)) = kept
         && since.elapsed() < KEPT_FOR
-        && connection.execute(BEGIN).await.is_ok()
+        && connection.execute(BEGIN_POSTGRES).await.is_ok()
     {
         return Ok(connection);
     }
     let mut connection = pool.acquire().await?.detach();
-    connection.execute(BEGIN).await?;
+    connection.execute(BEGIN_POSTGRES).await?;
     Ok(connection)
 }
 

@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use entity::Hour;
-use sea_orm::{DatabaseConnection, DbErr};
+use entity::{Hour, snapshot::Snapshots};
+use sea_orm::DbErr;
 use tokio::sync::Mutex;
 
 use super::{
@@ -38,7 +38,7 @@ enum Source {
     /// What was found out by others, or else snapshots that show the same version.
     Cache {
         cache: Cache,
-        db: DatabaseConnection,
+        snapshots: Snapshots,
         feed: FreshnessFeed,
         /// The snapshot that this answer's computations share while any of them runs. No answer holds one while it
         /// waits: those who compute could not get a connection.
@@ -51,8 +51,8 @@ impl Answer {
         Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot))
     }
 
-    pub(super) fn of_cache(freshness: Freshness, cache: Cache, db: DatabaseConnection, feed: FreshnessFeed) -> Self {
-        Self::new(freshness, Source::Cache { cache, db, feed, shared: Mutex::default() })
+    pub(super) fn of_cache(freshness: Freshness, cache: Cache, snapshots: Snapshots, feed: FreshnessFeed) -> Self {
+        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: Mutex::default() })
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
@@ -154,12 +154,12 @@ impl Answer {
 
     /// A snapshot of this answer's version; there is none once the report has changed.
     async fn computing_snapshot(&self) -> Result<Arc<Snapshot>, ReportError> {
-        let Source::Cache { db, feed, shared, .. } = &self.0.source else { return Err(ReportError::Moved) };
+        let Source::Cache { snapshots, feed, shared, .. } = &self.0.source else { return Err(ReportError::Moved) };
         let mut shared = shared.lock().await;
         if let Some(snapshot) = shared.upgrade() {
             return Ok(snapshot);
         }
-        let snapshot = Arc::new(Snapshot::take(db).await?);
+        let snapshot = Arc::new(Snapshot::take(snapshots).await?);
         if snapshot.freshness.content_version != self.0.freshness.content_version {
             // Whoever begins again begins with this.
             feed.learn(snapshot.freshness.clone());

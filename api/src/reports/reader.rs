@@ -1,9 +1,9 @@
 //! The handle that queries get: it can read the report, and nothing else.
 
 use clap::Args;
-use entity::Database;
+use entity::{Database, snapshot::Snapshots};
 use futures_util::{Stream, stream};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 
 use super::{
     answer::Answer,
@@ -41,7 +41,7 @@ pub enum ReportError {
 /// Reads the report. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct ReportReader {
-    db: DatabaseConnection,
+    snapshots: Snapshots,
     feed: FreshnessFeed,
     cache: Cache,
     keeps: bool,
@@ -53,7 +53,7 @@ impl ReportReader {
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
         metrics::describe_cache();
         Self {
-            db: database.readers.clone(),
+            snapshots: Snapshots::for_queries(database),
             feed,
             cache: Cache::new(settings.cache_bytes),
             keeps: settings.cache_bytes > 0,
@@ -65,7 +65,7 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn snapshot(&self) -> Result<Snapshot, ReportError> {
-        Snapshot::take(&self.db).await
+        Snapshot::take(&self.snapshots).await
     }
 
     /// The report as the feed knows it, which costs no statement: what was found out before is answered from memory.
@@ -98,7 +98,7 @@ impl ReportReader {
     }
 
     fn answer_of(&self, freshness: Freshness) -> Answer {
-        Answer::of_cache(freshness, self.cache.clone(), self.db.clone(), self.feed.clone())
+        Answer::of_cache(freshness, self.cache.clone(), self.snapshots.clone(), self.feed.clone())
     }
 
     /// The report now, and again after every refresh; who is slow skips to the newest. However many follow, each

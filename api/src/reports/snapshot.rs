@@ -2,8 +2,8 @@
 
 use std::iter;
 
-use entity::{Hour, snapshot};
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use entity::{Hour, snapshot::Snapshots};
+use sea_orm::DatabaseTransaction;
 
 use super::{
     calendar::Calendar,
@@ -24,8 +24,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) async fn take(db: &DatabaseConnection) -> Result<Self, ReportError> {
-        let transaction = snapshot::begin(db).await?;
+    pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
+        let transaction = snapshots.begin().await?;
         let freshness = Freshness::read(&transaction).await?;
         Ok(Self { transaction, freshness })
     }

@@ -120,7 +120,7 @@ fn check_period(
 ) {
     let calendar = Calendar::new(zone, hours_since);
     let days = if matches!(period, Period::Last12Months | Period::ThisYear) { 800 } else { 70 };
-    let hours = model(zone, calendar.hours_since, now - TimeDelta::days(days), now + TimeDelta::days(days / 2));
+    let hours = model(zone, calendar.hours_since, now - TimeDelta::days(days), now + TimeDelta::days(400.min(days)));
     let today = hours.iter().find(|named| named.hour == Hour::containing(now)).unwrap().date;
     let interval = IntervalChoice::Period(period).interval(calendar, now, None);
     let expected: Vec<_> =
@@ -150,17 +150,20 @@ fn check_period(
 /// Where a bucket begins and ends, a range can begin and end.
 fn check_ranges(zone: Tz, now: DateTime<Utc>, hours_since: Option<NaiveDate>) {
     let calendar = Calendar::new(zone, hours_since);
-    let hours = model(zone, calendar.hours_since, now - TimeDelta::days(5), now + TimeDelta::days(5));
+    let hours = model(zone, calendar.hours_since, now - TimeDelta::days(5), now + TimeDelta::days(2));
     let mut last = Hour::containing(DateTime::UNIX_EPOCH);
-    for pair in hours.windows(2).skip(48) {
+    for pair in hours.windows(2).skip(72) {
         let [before, named] = pair else { unreachable!() };
         if before.date < named.date {
             assert_eq!(calendar.cut(named.hour.start()), named.hour, "the start of {} in {zone}", named.date);
-            // The first minute that the clocks show this date or a later one.
-            let from = named.hour.start() - TimeDelta::hours(if calendar.is_dropped(named.hour) { 20 } else { 2 });
-            let mut instants = (0..36 * 60).map(|minutes| from + TimeDelta::minutes(minutes));
-            let midnight = instants.find(|instant| instant.with_timezone(&zone).date_naive() >= named.date).unwrap();
-            assert_eq!(calendar.cut(midnight), named.hour, "midnight of {} in {zone}: {midnight}", named.date);
+            // The minutes at which the clocks go over to this date: twice where they are put back right after midnight.
+            let around = TimeDelta::hours(if hours_since.is_some() { 20 } else { 2 });
+            let is_reached = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive() >= named.date;
+            let goes_over = |at: &DateTime<Utc>| is_reached(*at) && !is_reached(*at - TimeDelta::minutes(1));
+            let minutes = -around.num_minutes()..around.num_minutes();
+            let midnights = minutes.map(|minutes| named.hour.start() + TimeDelta::minutes(minutes)).filter(goes_over);
+            let cuts: Vec<_> = midnights.map(|midnight| calendar.cut(midnight)).collect();
+            assert!(cuts.contains(&named.hour), "midnight of {} in {zone}: {cuts:?}", named.date);
         }
         for minutes in [0, 15, 30, 45] {
             let cut = calendar.cut(named.hour.start() + TimeDelta::minutes(minutes));

@@ -319,7 +319,7 @@ proptest! {
         let looked_at = now - chrono::TimeDelta::seconds(since_look);
         let Some(Compared { part, other }) = compared(IntervalChoice::Period(period), comparison, zone, now, looked_at)
         else { return Ok(()) };
-        prop_assert!(part.end.start() <= looked_at, "an hour counts that is not over");
+        prop_assert!(hours(part) == 0 || part.end.start() <= looked_at, "an hour counts that is not over");
         let calendar = Calendar::new(zone, None);
         let ahead = |hour: Hour| calendar.local(hour) - hour.start().naive_utc();
         let days = match (period, comparison) {

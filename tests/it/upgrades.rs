@@ -1,0 +1,185 @@
+//! Databases of an older program, with data, are migrated: nothing changes, and everything goes on.
+
+use std::{collections::BTreeMap, io::Read};
+
+use flate2::read::GzDecoder;
+use sea_orm::{ConnectionTrait, Statement};
+use serde_json::{Value, json};
+use sqlx::Executor;
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase},
+    cluster, process,
+};
+
+/// The last migration that the older program had.
+const LAST_OLD: &str = "m20261124_000002_key_by_time";
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ed8c838");
+/// All that had been counted: by then in the report of a table, and in all.
+const VIEWS: (i64, i64) = (112, 216);
+/// What the older program had recorded, each under its key.
+const RECORDED: [(&str, &str); 3] = [
+    (
+        "first",
+        r#"[{"page": "/", "title": "Start", "views": 40}, {"page": "/docs", "title": "Documents – everything", "views": 7},
+            {"page": "/straße/%20\"quoted\"", "title": "Größe", "views": 5}]"#,
+    ),
+    ("second", r#"[{"page": "/", "title": "Home", "views": 2}, {"page": "/late", "views": 3}]"#),
+    ("pending", r#"[{"page": "/", "title": "Home again", "views": 100}, {"page": "/new", "views": 1}]"#),
+];
+/// The older program's relations and their columns.
+const COLUMNS: [(&str, &[&str]); 8] = [
+    ("pages", &["name", "title", "first_seen_at"]),
+    ("page_views", &["date", "hour", "name", "views", "updated_at"]),
+    ("kept_days", &["name", "date", "views"]),
+    ("stale_hours", &["id", "date", "hour"]),
+    ("stale_titles", &["id", "name"]),
+    ("idempotency_keys", &["key", "fingerprint", "recorded_at", "kept"]),
+    (
+        "report_refreshes",
+        &[
+            "id",
+            "as_of",
+            "started_at",
+            "finished_at",
+            "next_refresh_at",
+            "overdue_at",
+            "hours_since",
+            "content_version",
+            "hours",
+            "rows_changed",
+            "error",
+        ],
+    ),
+    ("page_views_report", &["grain", "name", "date", "hour", "title", "views"]),
+];
+
+/// The older program's database.
+async fn restore(rung: Rung) -> TestDatabase {
+    let database = TestDatabase::create(rung).await;
+    let file = |name: &str| format!("{FOLDER}/{name}");
+    let dump = match rung {
+        Rung::Sqlite => {
+            let mut bytes = Vec::new();
+            let packed = std::fs::File::open(file("sqlite.db.gz")).unwrap();
+            GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+            std::fs::write(database.url.trim_start_matches("sqlite://"), bytes).unwrap();
+            return database;
+        }
+        Rung::MaterializedView => file("postgres-materialized-view.sql"),
+        Rung::Table => file("postgres-table.sql"),
+    };
+    let dump = std::fs::read_to_string(dump).unwrap();
+    // A connection of its own, because the dump changes its settings.
+    cluster::connect(&database.url).await.execute(sqlx::AssertSqlSafe(dump)).await.unwrap();
+    database
+}
+
+/// All rows of the older program's relations, as text.
+async fn data(database: &TestDatabase) -> BTreeMap<&'static str, Vec<String>> {
+    let connection = database.connect().await;
+    let mut data = BTreeMap::new();
+    for (relation, columns) in COLUMNS {
+        let row = match database.rung {
+            Rung::Sqlite => {
+                columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join(" || ', ' || ")
+            }
+            _ => format!("row({})::text", columns.join(", ")),
+        };
+        let sql = format!("SELECT {row} FROM {relation} ORDER BY 1");
+        let rows =
+            connection.readers.query_all_raw(Statement::from_string(connection.kind.backend(), sql)).await.unwrap();
+        data.insert(relation, rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect());
+    }
+    connection.close().await.unwrap();
+    data
+}
+
+async fn views(app: &TestApp) -> i64 {
+    let query = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
+    app.data(query, json!({})).await["report"]["totals"]["views"].as_i64().unwrap()
+}
+
+/// What is recorded under a key that the older program knew is a duplicate, and so is a log that it has imported.
+async fn nothing_counts_twice(app: &TestApp) {
+    let mutation = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
+    for (key, increments) in RECORDED {
+        let increments: Value = serde_json::from_str(increments).unwrap();
+        let input = json!({ "increments": increments, "idempotencyKey": key });
+        let answer = app.data(mutation, json!({ "input": input })).await;
+        assert_eq!(answer["recordPageViews"]["duplicate"], true, "{key}");
+    }
+    let log = format!("{FOLDER}/access.log");
+    process::succeed(&app.test_database, &["import", "--include-bots", &log]);
+}
+
+/// One new migration after the other is taken back, and made again.
+async fn down_and_up_again(database: &TestDatabase) {
+    let before = data(database).await;
+    loop {
+        let connection = database.connect().await;
+        let steps = migration::status(&connection.wolf).await.unwrap();
+        connection.close().await.unwrap();
+        if steps.iter().rfind(|step| step.applied).unwrap().name == LAST_OLD {
+            break;
+        }
+        process::succeed(database, &["migrate", "down"]);
+        assert_eq!(data(database).await, before);
+    }
+    process::succeed(database, &["migrate", "up"]);
+    assert_eq!(data(database).await, before);
+}
+
+async fn an_older_programs_database_is_upgraded_with_all_its_data(rung: Rung) {
+    let database = restore(rung).await;
+    let before = data(&database).await;
+    for (relation, rows) in &before {
+        assert!(!rows.is_empty(), "the older database has no {relation}, so nothing is tested about it");
+    }
+    let status = process::succeed(&database, &["migrate", "up"]);
+    assert!(!status.contains("missing "), "{status}");
+    assert_eq!(data(&database).await, before);
+    process::succeed(&database, &["verify"]);
+
+    let app = TestApp::serve(database, |_settings| {}).await;
+    // A dump of a materialized view is refreshed where it is restored.
+    assert_eq!(views(&app).await, if rung == Rung::MaterializedView { VIEWS.1 } else { VIEWS.0 });
+    nothing_counts_twice(&app).await;
+    assert_eq!(data(&app.test_database).await, before);
+
+    let refreshed = app.refresh().await;
+    assert_eq!((refreshed.hours, app.marks().await), (2, 0), "the pending marks are refreshed");
+    assert_eq!(views(&app).await, VIEWS.1);
+    assert_eq!(wolf::verify(&app.database).await.unwrap().differences, []);
+    nothing_counts_twice(&app).await;
+
+    app.record([("/a", "2016-05-17T10:00:00Z", 1), ("/", "2016-06-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    assert_eq!(views(&app).await, VIEWS.1 + 2);
+    assert_eq!(wolf::verify(&app.database).await.unwrap().differences, []);
+    app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
+    app.refresh().await;
+    assert_eq!(views(&app).await, VIEWS.1 + 2, "the days whose hours were dropped are in it");
+
+    app.record([("/a", "2016-05-17T10:00:00Z", 1)]).await;
+    down_and_up_again(&app.test_database).await;
+    nothing_counts_twice(&app).await;
+    app.refresh().await;
+    assert_eq!(views(&app).await, VIEWS.1 + 3);
+    assert_eq!(wolf::verify(&app.database).await.unwrap().differences, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_programs_database_is_upgraded_with_all_its_data_on_sqlite() {
+    an_older_programs_database_is_upgraded_with_all_its_data(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_programs_database_is_upgraded_with_all_its_data_on_postgres_with_a_materialized_view() {
+    an_older_programs_database_is_upgraded_with_all_its_data(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_programs_database_is_upgraded_with_all_its_data_on_postgres_with_a_table() {
+    an_older_programs_database_is_upgraded_with_all_its_data(Rung::Table).await;
+}
