@@ -116,6 +116,13 @@ pub(crate) enum Command {
     },
     /// Compare the report with its definition; exit with 1 and a list when they differ
     Verify,
+    /// Copy the database, as it is at one moment, into a new file, while servers go on (SQLite). A PostgreSQL database is
+    /// backed up with PostgreSQL's own tools; this says how and exits with 2
+    Backup {
+        /// The new file. It is never overwritten, and not there before it is complete
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Count the page views of access logs; importing the same log again counts nothing twice
     Import(ImportSettings),
     /// Make a token: prints it, this once, and the line that a server needs to know it

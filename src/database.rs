@@ -1,39 +1,164 @@
 //! Opening the database such that its tables are there.
 
-use std::error::Error;
+use std::{error::Error, path::Path, time::Duration};
 
 use anyhow::Context;
 use api::http::{NotReady, Readiness};
-use entity::{Database, DatabaseKind, DatabaseSettings};
-use tracing::warn;
+use entity::{
+    Database, DatabaseKind, DatabaseSettings,
+    database::{FileChanged, NotWritable, Place},
+    failure,
+};
+use migration::{Obstacle, Status};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
 
-/// The database lacks migrations, and nobody asked to apply them.
+/// How often it is looked whether the database file is still the same.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a database can't be used by this program, as it is.
 #[derive(Debug, thiserror::Error)]
-#[error("the database {url} lacks {missing}; run: analytics migrate (or serve with --migrate)")]
-pub(crate) struct NotMigrated {
-    url: String,
-    missing: String,
+pub(crate) enum SchemaError {
+    /// Nobody asked to apply the migrations that are missing.
+    #[error("the database {url} lacks {missing}; run: analytics migrate (or serve with --migrate)")]
+    NotMigrated { url: String, missing: String },
+    /// Processes of this program that run already may go on: a rolling upgrade stops them one after the other.
+    #[error(
+        "the database {url} has migrations of a newer program than this one, which is {}: {newer}; start the newer \
+         program, or take them back with it: analytics migrate down", env!("CARGO_PKG_VERSION")
+    )]
+    Newer { url: String, newer: String },
+    /// PostgreSQL only.
+    #[error(
+        "the database {url} has the encoding {encoding}, which does not hold every name of a page; use one that has been \
+         made with: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding { url: String, encoding: String },
+    /// PostgreSQL only.
+    #[error("none of the schemas in the search_path of {url} exists; create it: CREATE SCHEMA analytics")]
+    NoSchema { url: String },
+    #[error("the database {url} has {relations} of another application; {way_out}")]
+    Occupied { url: String, relations: String, way_out: &'static str },
+}
+
+/// A way around the relations of another application.
+const OTHER_SCHEMA: &str = "give this one a schema of its own: CREATE SCHEMA analytics, and add \
+                            options=-csearch_path%3Danalytics to the URL's parameters";
+const OTHER_FILE: &str = "give this one a file of its own";
+
+impl SchemaError {
+    fn new(database: &Database, obstacle: Obstacle) -> Self {
+        let url = database.url.to_string();
+        match obstacle {
+            Obstacle::Encoding(encoding) => Self::Encoding { url, encoding },
+            Obstacle::NoSchema => Self::NoSchema { url },
+            Obstacle::Newer(newer) => Self::Newer { url, newer: newer.join(", ") },
+            Obstacle::Occupied { schema, relations } => {
+                let way_out = if schema.is_some() { OTHER_SCHEMA } else { OTHER_FILE };
+                let schema = schema.map(|schema| format!("{schema}.")).unwrap_or_default();
+                let relations: Vec<_> = relations.iter().map(|relation| format!("{schema}{relation}")).collect();
+                Self::Occupied { url, relations: relations.join(", "), way_out }
+            }
+        }
+    }
+}
+
+/// Compares the database's schema with what this program knows.
+///
+/// # Errors
+/// [`SchemaError`] if this program can't use the database, and neither after a migration.
+async fn check(database: &Database) -> anyhow::Result<Status> {
+    let checked = migration::check(&database.readers).await.context("can't read which migrations were applied")?;
+    Ok(checked.map_err(|obstacle| SchemaError::new(database, obstacle))?)
 }
 
 /// Applies the migrations that are missing; on a Citus cluster the tables are distributed too.
 pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
+    check(database).await?;
     migration::up(&database.wolf).await.context("can't migrate the database")?;
     Ok(wolf::distribute(database).await?)
 }
 
-/// Asks whether the database has the tables that this program needs.
-pub(crate) fn readiness(database: &Database) -> Readiness {
-    let db = database.readers.clone();
+/// Takes the newest migration back.
+pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
+    check(database).await?;
+    migration::down(&database.wolf).await.context("can't take the migration back")
+}
+
+/// Asks whether the database has the tables that this program needs, and still allows this program: a newer one may have
+/// migrated it meanwhile; and whether it can be written to if the process `writes`.
+pub(crate) fn readiness(database: &Database, writes: bool) -> Readiness {
+    let database = database.clone();
     Readiness::new(move || {
-        let db = db.clone();
+        let database = database.clone();
         Box::pin(async move {
-            let steps = migration::status(&db).await.map_err(|error| {
+            let status = migration::status(&database.readers).await.map_err(|error| {
                 warn!(error = &error as &dyn Error, "the database can't be used");
                 NotReady::Unusable
             })?;
-            if steps.iter().all(|step| step.applied) { Ok(()) } else { Err(NotReady::NotMigrated) }
+            if !status.missing().is_empty() {
+                return Err(NotReady::NotMigrated);
+            }
+            if status.is_too_old {
+                return Err(NotReady::TooOld);
+            }
+            if writes { database.try_writing().await.map_err(not_writable) } else { Ok(()) }
         })
     })
+}
+
+fn not_writable(why: NotWritable) -> NotReady {
+    match why {
+        NotWritable::DiskFull => NotReady::DiskFull,
+        NotWritable::ReadOnly => NotReady::ReadOnly,
+        NotWritable::Standby => NotReady::Standby,
+        NotWritable::FileChanged(_) => NotReady::FileChanged,
+        NotWritable::Failed(error) => {
+            warn!(error = &error as &dyn Error, "the database can't be written to");
+            NotReady::Unusable
+        }
+    }
+}
+
+/// Looks every second whether an SQLite file is still the one that was opened, until `stop`.
+///
+/// # Errors
+/// [`FileChanged`], as soon as it is not; then nothing is written to it any more.
+pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> Result<(), FileChanged> {
+    loop {
+        tokio::select! { () = stop.cancelled() => return Ok(()), () = sleep(LOOK_EVERY) => {} }
+        if let Err(changed) = database.check_file() {
+            error!(error = &changed as &dyn Error, "stopping");
+            database.give_up_file().await;
+            return Err(changed);
+        }
+    }
+}
+
+/// Says in front of an error whose cause is a full disk which disk that is.
+pub(crate) fn name_the_full_disk(error: anyhow::Error, settings: &DatabaseSettings) -> anyhow::Error {
+    if error.downcast_ref::<DiskFull>().is_some() || !failure::is_disk_full(&*error) {
+        return error;
+    }
+    let place = match settings.database_url.place() {
+        Ok(Place::Sqlite(file)) => DiskFull::around(&file),
+        _ => DiskFull("the database server".to_owned()),
+    };
+    error.context(place)
+}
+
+/// A full disk, by the folder that is on it.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk of {0} is full; make room there and run the command again")]
+pub(crate) struct DiskFull(String);
+
+impl DiskFull {
+    /// The disk that `file` is on.
+    pub(crate) fn around(file: &Path) -> Self {
+        let folder = std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::to_owned));
+        Self(folder.unwrap_or_else(|| file.to_owned()).display().to_string())
+    }
 }
 
 /// Opens the database. An SQLite file is created and migrated; PostgreSQL is migrated if `migrate` says so, and
@@ -43,10 +168,10 @@ pub(crate) async fn open(settings: &DatabaseSettings, migrate: bool) -> anyhow::
     if migrate || database.kind == DatabaseKind::Sqlite {
         self::migrate(&database).await?;
     }
-    let steps = migration::status(&database.readers).await.context("can't read which migrations were applied")?;
-    let missing: Vec<_> = steps.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
-    if !missing.is_empty() {
-        return Err(NotMigrated { url: database.url.to_string(), missing: missing.join(", ") }.into());
+    let status = check(&database).await?;
+    let missing = status.missing().join(", ");
+    if missing.is_empty() {
+        return Ok(database);
     }
-    Ok(database)
+    Err(SchemaError::NotMigrated { url: database.url.to_string(), missing }.into())
 }

@@ -1,5 +1,6 @@
 //! The command line: parse, open the database, compose the services, stop them in order.
 
+mod backup;
 mod cli;
 mod database;
 mod healthcheck;
@@ -46,7 +47,8 @@ async fn main() -> ExitCode {
 async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
     let export = cli.log.otlp_endpoint.as_ref().map(Export::to).transpose().context("can't export spans")?;
     terminal::log(&cli.log, export.as_ref());
-    let ended = run(cli).await;
+    let settings = cli.database.clone();
+    let ended = run(cli).await.map_err(|error| database::name_the_full_disk(error, &settings));
     export.iter().for_each(Export::finish);
     ended
 }
@@ -60,6 +62,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Refresh { report_kind } => maintenance::refresh(&cli.database, report_kind).await,
         Command::Rebuild { kind } => maintenance::rebuild(&cli.database, kind).await,
         Command::Verify => maintenance::verify(&cli.database).await,
+        Command::Backup { file } => backup::back_up(&cli.database, &file).await,
         Command::Import(settings) => import::import(&cli.database, &settings).await,
         Command::Token { scopes } => token::make(scopes),
         Command::Healthcheck(settings) => healthcheck::ask(settings).await,
@@ -75,5 +78,6 @@ fn is_configuration(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<DatabaseError>().is_some_and(|error| !matches!(error, DatabaseError::Connect { .. }))
         || error.downcast_ref::<AccessError>().is_some()
         || error.downcast_ref::<roles::RoleError>().is_some()
-        || matches!(error.downcast_ref(), Some(database::NotMigrated { .. }))
+        || error.downcast_ref::<backup::BackedUpByPostgres>().is_some()
+        || error.downcast_ref::<database::SchemaError>().is_some()
 }

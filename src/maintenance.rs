@@ -25,14 +25,18 @@ pub(crate) async fn migrate(
     let database = Database::connect(settings).await?;
     match command {
         MigrateCommand::Up => database::migrate(&database).await?,
-        MigrateCommand::Down => migration::down(&database.wolf).await.context("can't take the migration back")?,
+        MigrateCommand::Down => database::take_back(&database).await?,
         MigrateCommand::Status => {}
     }
     if let Some(logins) = logins {
         logins.make(&database).await?;
     }
-    for step in migration::status(&database.wolf).await.context("can't read which migrations were applied")? {
+    let status = migration::status(&database.wolf).await.context("can't read which migrations were applied")?;
+    for step in status.steps {
         terminal::print(&format!("{} {}\n", if step.applied { "applied" } else { "missing" }, step.name));
+    }
+    for name in status.newer {
+        terminal::print(&format!("applied {name} (of a newer program)\n"));
     }
     Ok(database.close().await?)
 }

@@ -9,7 +9,7 @@ use api::{
     increments::Recorder,
     reports::ReportReader,
 };
-use entity::DatabaseSettings;
+use entity::{DatabaseKind, DatabaseSettings};
 use futures_util::future::select_all;
 use tokio::{
     net::TcpListener,
@@ -55,7 +55,8 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
     terminal::print(&welcome(&listener.local_addr()?.to_string(), &database.url.to_string(), &serve.services));
 
-    let readiness = database::readiness(&database);
+    let writes = runs(Service::Increments) || runs(Service::Wolf);
+    let readiness = database::readiness(&database, writes);
     let exposition = Some(metrics.exposition(&database, wolf.is_some().then(|| StaleHours::new(&database))));
     let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &serve.recorder)).unzip();
     let (feed, tail) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
@@ -99,6 +100,13 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         metrics.sum(stop).await;
         Ok(())
     }));
+
+    if database.kind == DatabaseKind::Sqlite {
+        let watched = database.clone();
+        parts.push(Part::start("the watch over the database file", |stop| async move {
+            Ok(database::watch_file(watched, stop).await?)
+        }));
+    }
 
     let failed = tokio::select! {
         () = signals.next() => {

@@ -2,12 +2,18 @@
 
 mod postgres;
 mod sqlite;
+mod sqlite_file;
+mod writing;
 
-use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use sqlx::{Connection, Pool, pool::PoolOptions, postgres::PgConnectOptions};
+
+pub use sqlite_file::FileChanged;
+use sqlite_file::SqliteFile;
+pub use writing::NotWritable;
 
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
@@ -190,6 +196,7 @@ pub struct Database {
     pub query_timeout: Duration,
     /// Where it is.
     pub url: DatabaseUrl,
+    sqlite_file: Option<Arc<SqliteFile>>,
 }
 
 impl Database {
@@ -199,14 +206,18 @@ impl Database {
     /// [`DatabaseError::Connect`] when it can't be reached within the timeout.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
+        let mut sqlite_file = None;
         let connected = match url.place()? {
             Place::Postgres(options) => postgres::connect(*options, settings).await,
-            Place::Sqlite(file) => sqlite::connect(&file, settings).await,
+            Place::Sqlite(file) => sqlite::connect(&file, settings).await.map(|(pools, file)| {
+                sqlite_file = Some(Arc::new(file));
+                pools
+            }),
         };
         let (kind, [readers, writers, wolf]) =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
         let query_timeout = Duration::from_millis(settings.query_timeout_ms.into());
-        Ok(Self { kind, readers, writers, wolf, query_timeout, url })
+        Ok(Self { kind, readers, writers, wolf, query_timeout, url, sqlite_file })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
@@ -225,14 +236,40 @@ impl Database {
         }
     }
 
+    /// Looks whether an SQLite file is still the one that was opened. Cheap enough for every commit.
+    ///
+    /// # Errors
+    /// [`FileChanged`]: what is committed now goes to a file that nobody will open again.
+    pub fn check_file(&self) -> Result<(), FileChanged> {
+        self.sqlite_file.as_ref().map_or(Ok(()), |file| file.check())
+    }
+
+    /// Gives up an SQLite file that has changed ([`Database::check_file`]): nothing is written any more, and nothing of the
+    /// write-ahead log can get into the file that took its name. Some seconds at most.
+    pub async fn give_up_file(&self) {
+        if let Some(file) = &self.sqlite_file {
+            file.give_up(self.writers.get_sqlite_connection_pool()).await;
+        }
+    }
+
     /// Closes every pool; on SQLite the last process to do so folds the write-ahead log into the file.
     ///
     /// # Errors
-    /// What the driver says.
-    pub async fn close(self) -> Result<(), sea_orm::DbErr> {
+    /// What the driver says, and [`FileChanged`].
+    pub async fn close(self) -> Result<(), DbErr> {
+        if let Err(changed) = self.check_file() {
+            self.give_up_file().await;
+            // What is closed removes the log by its name, which may be another file's by now.
+            std::mem::forget(self);
+            return Err(DbErr::Custom(changed.to_string()));
+        }
         self.readers.close().await?;
         self.writers.close().await?;
-        self.wolf.close().await
+        self.wolf.close().await?;
+        match &self.sqlite_file {
+            Some(file) => file.close().await.map_err(|error| DbErr::Custom(error.to_string())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -267,6 +304,19 @@ fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u3
         .before_acquire(|connection: &mut DB::Connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TEST_WHEN_IDLE_FOR || connection.ping().await.is_ok()) })
         })
+        .after_release(|connection, _| Box::pin(has_ended_its_transaction(connection)))
+}
+
+/// Whether the library has seen the end of every transaction on `connection`; if not, it is to be closed.
+///
+/// SQLite rolls back by itself when a disk is full, when it fails or when memory runs out. The library then fails to roll
+/// back again and believes for ever that it is in a transaction (sqlx 0.9.0, `Command::Rollback`).
+async fn has_ended_its_transaction<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way; what answers behind it has seen its end.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! What a failed statement means for the one who asked: whether the database can't be reached, was in the way of
-//! itself, or refuses.
+//! What a failed statement means for the one who asked: whether the database can't be reached, has no room, was in the
+//! way of itself, or refuses.
+
+use std::error::Error;
 
 use sea_orm::{DbErr, RuntimeErr};
 
@@ -8,9 +10,11 @@ use sea_orm::{DbErr, RuntimeErr};
 pub enum Failure {
     /// Other transactions were in the way: nothing was done, and the same again may succeed.
     Conflict,
-    /// The database can't be reached, stops, or is full: later it may be able to. What a lost connection was about to
+    /// The database can't be reached or stops: later it may be able to. What a lost connection was about to
     /// commit may have been committed.
     Unavailable,
+    /// The disk is full. Nothing was done; when there is room the same again may succeed.
+    DiskFull,
     /// The database refuses what it was given.
     Refused,
 }
@@ -53,6 +57,9 @@ impl Failure {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
+            // The connection is not in the transaction that it is taken to be in.
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::InvalidSavePointStatement
             // What should be there is gone in between: the same again may find it.
             | sqlx::Error::RowNotFound => Self::Unavailable,
             _ => Self::Refused,
@@ -66,6 +73,8 @@ impl Failure {
         match code {
             // serialization_failure, deadlock_detected
             "40001" | "40P01" => Self::Conflict,
+            // disk_full
+            "53100" => Self::DiskFull,
             // read_only_sql_transaction (a standby), idle_in_transaction_session_timeout, lock_not_available
             "25006" | "25P03" | "55P03" => Self::Unavailable,
             _ if UNAVAILABLE.iter().any(|class| code.starts_with(class)) => Self::Unavailable,
@@ -75,13 +84,36 @@ impl Failure {
 
     /// <https://www.sqlite.org/rescode.html>
     fn of_sqlite(code: &str) -> Self {
-        const PRIMARY_CODE_MASK: u32 = 0xff;
-        // SQLITE_BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN
-        match code.parse::<u32>().map(|code| code & PRIMARY_CODE_MASK) {
-            Ok(5 | 6 | 8 | 9 | 10 | 13 | 14) => Self::Unavailable,
+        // There is no room for the index of the log.
+        const IOERR_SHMSIZE: &str = "4874";
+        match sqlite_primary(code) {
+            // SQLITE_FULL
+            Some(13) => Self::DiskFull,
+            _ if code == IOERR_SHMSIZE => Self::DiskFull,
+            // SQLITE_ABORT, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CANTOPEN, PROTOCOL
+            Some(4..=10 | 14 | 15) => Self::Unavailable,
             _ => Self::Refused,
         }
     }
+}
+
+/// Whether what failed is that the database may not be written to.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    let Some(code) = error.as_database_error().and_then(|error| error.code()) else { return false };
+    // read_only_sql_transaction, SQLITE_READONLY
+    code == "25006" || (code.len() < 5 && sqlite_primary(&code) == Some(8))
+}
+
+/// Whether a full disk is what `error` or one of its causes says.
+#[must_use]
+pub fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let failure = error.downcast_ref().map(Failure::of).or_else(|| error.downcast_ref().map(Failure::of_sqlx));
+    failure == Some(Failure::DiskFull) || error.source().is_some_and(is_disk_full)
+}
+
+fn sqlite_primary(code: &str) -> Option<u32> {
+    const PRIMARY_CODE_MASK: u32 = 0xff;
+    code.parse::<u32>().ok().map(|code| code & PRIMARY_CODE_MASK)
 }
 
 #[cfg(test)]
@@ -93,6 +125,13 @@ mod tests {
         assert_eq!(Failure::of_postgres("40P01"), Failure::Conflict);
         assert_eq!(Failure::of_postgres("57P01"), Failure::Unavailable);
         assert_eq!(Failure::of_postgres("42P01"), Failure::Refused);
+        assert_eq!(Failure::of_postgres("53100"), Failure::DiskFull);
+        assert_eq!(Failure::of_postgres("53200"), Failure::Unavailable, "out of memory");
+        assert_eq!(Failure::of_sqlite("13"), Failure::DiskFull);
+        assert_eq!(Failure::of_sqlite("4874"), Failure::DiskFull, "SQLITE_IOERR_SHMSIZE");
+        assert_eq!(Failure::of_sqlite("778"), Failure::Unavailable, "SQLITE_IOERR_WRITE");
+        assert_eq!(Failure::of_sqlite("7"), Failure::Unavailable, "SQLITE_NOMEM");
+        assert_eq!(Failure::of_sqlx(&sqlx::Error::InvalidSavePointStatement), Failure::Unavailable);
         assert_eq!(Failure::of_sqlite("517"), Failure::Unavailable, "SQLITE_BUSY_SNAPSHOT");
         assert_eq!(Failure::of_sqlite("1"), Failure::Refused);
         assert_eq!(

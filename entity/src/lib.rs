@@ -4,6 +4,7 @@
 //! `api` and `wolf` both stand on this crate and never name each other: the database is all that
 //! is between them.
 
+pub mod backup;
 pub mod clock;
 pub mod database;
 pub mod failure;

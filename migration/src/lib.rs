@@ -16,6 +16,10 @@ use sea_orm_migration::{
 mod m20261122_000001_create_tables;
 mod m20261124_000002_key_by_time;
 mod m20261125_000003_clocks;
+mod m20261125_000004_program_versions;
+mod obstacles;
+
+pub use obstacles::{Obstacle, check};
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
@@ -31,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_create_tables::Migration),
             Box::new(m20261124_000002_key_by_time::Migration),
             Box::new(m20261125_000003_clocks::Migration),
+            Box::new(m20261125_000004_program_versions::Migration),
         ]
     }
 }
@@ -42,6 +47,25 @@ pub struct Step {
     pub name: String,
     /// Whether it has been applied.
     pub applied: bool,
+}
+
+/// How the database's schema and this program fit together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This program's migrations, oldest first.
+    pub steps: Vec<Step>,
+    /// The migrations of newer programs that the database has.
+    pub newer: Vec<String>,
+    /// Whether a newer program's migration has made this program too old to work with the database.
+    pub is_too_old: bool,
+}
+
+impl Status {
+    /// Returns the migrations that the database lacks.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&str> {
+        self.steps.iter().filter(|step| !step.applied).map(|step| step.name.as_str()).collect()
+    }
 }
 
 /// Applies what is missing. Several processes may do so at once.
@@ -64,15 +88,32 @@ pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
     transaction.commit().await
 }
 
-/// Every migration and whether the database has it. Changes nothing, and needs no right to.
+/// Compares the migrations of this program with those that the database has. Changes nothing, and needs no right to.
 ///
 /// # Errors
 /// When the database can't be asked.
-pub async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
-    let pending = Migrator::get_pending_migrations_read_only(db).await?;
-    let pending: Vec<_> = pending.iter().map(|migration| migration.name().to_owned()).collect();
-    let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
-    Ok(names.map(|name| Step { applied: !pending.contains(&name), name }).collect())
+pub async fn status(db: &DatabaseConnection) -> Result<Status, DbErr> {
+    let own: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let applied = match SchemaManager::new(db).has_table("seaql_migrations").await? {
+        true => texts(db, "SELECT version FROM seaql_migrations ORDER BY version").await?,
+        false => Vec::new(),
+    };
+    let oldest_allowed = match applied.iter().any(|name| name == m20261125_000004_program_versions::NAME) {
+        true => texts(db, "SELECT oldest_allowed FROM program_versions").await?,
+        false => Vec::new(),
+    };
+    let unknown = |name: &String| !own.contains(name);
+    Ok(Status {
+        is_too_old: oldest_allowed.iter().any(unknown),
+        newer: applied.iter().filter(|name| unknown(name)).cloned().collect(),
+        steps: own.iter().map(|name| Step { applied: applied.contains(name), name: name.clone() }).collect(),
+    })
+}
+
+/// The only column of a query's rows.
+async fn texts<C: ConnectionTrait>(db: &C, sql: &str) -> Result<Vec<String>, DbErr> {
+    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
 /// Makes or mends the logins `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, and gives each in `verifiers` (login
@@ -82,7 +123,9 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<Step>, DbErr> {
 /// When the database refuses; then nothing has changed.
 pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&str, String)]) -> Result<(), DbErr> {
     let transaction = begin_locked(db).await?;
-    transaction.execute_unprepared(&roles_sql(prefix)).await?;
+    let schema = texts(&transaction, "SELECT quote_ident(current_schema())").await?.concat();
+    let sql = roles_sql(prefix).replace("SCHEMA public", &format!("SCHEMA {schema}"));
+    transaction.execute_unprepared(&sql).await?;
     for (login, verifier) in verifiers {
         const SET_PASSWORD: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1, $2)";
         let values = [format!("{prefix}_{login}").into(), verifier.clone().into()];
@@ -93,7 +136,7 @@ pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&st
     transaction.commit().await
 }
 
-/// The statements of `make_roles`, without passwords.
+/// The statements of `make_roles` in the schema `public`, without passwords.
 #[must_use]
 pub fn roles_sql(prefix: &str) -> String {
     include_str!("roles.sql").replace("analytics_", &format!("{prefix}_"))

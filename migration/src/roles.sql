@@ -32,8 +32,8 @@ $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO analytics_increments, analytics_reports, analytics_wolf;
 
--- Each looks at its start, and when it is asked whether it is ready, which migrations there are.
-GRANT SELECT ON seaql_migrations TO analytics_increments, analytics_reports, analytics_wolf;
+-- Each looks at its start, and when it is asked whether it is ready, which migrations there are and which programs may run.
+GRANT SELECT ON seaql_migrations, program_versions TO analytics_increments, analytics_reports, analytics_wolf;
 
 -- What a refresh announces before it looks: no recorded time may be at or before it that is not in the report.
 GRANT SELECT ON refresh_clock TO analytics_increments, analytics_reports, analytics_wolf;

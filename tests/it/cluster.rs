@@ -15,6 +15,8 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
+use crate::{machine_clock::MachineClock, small_disk::SmallDisk};
+
 /// How long the server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
 /// Below the ports that systems hand out for outgoing connections: nobody takes that of a server that is stopped.
@@ -28,25 +30,39 @@ pub(crate) struct Cluster {
     keeper: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+    /// Where its data is, if that is no ordinary disk.
+    disk: Option<SmallDisk>,
 }
 
-/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port. Starts and stops the server as it is told.
+/// What a cluster can have of its own.
+#[derive(Default)]
+pub(crate) struct Machine<'a> {
+    /// The size of the disk that has its data, in megabytes, if that can be filled.
+    pub(crate) disk_mb: Option<u32>,
+    pub(crate) clock: Option<&'a MachineClock>,
+}
+
+/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port, and the rest the server's environment.
+/// Starts and stops the server as it is told. WAL segments are small, so that a small disk has room for them.
 const KEEPER: &str = r#"
 set -eu
 binaries=$0 folder=$1 port=$2 server=
+shift 2
 start() {
-    "$binaries/postgres" -D "$folder/data" -k "$folder" -p "$port" -c listen_addresses=127.0.0.1 -c max_connections=400 \
-        -c fsync=off -c shared_buffers=256MB -c log_min_messages=warning >>"$folder/log" 2>&1 &
+    env "$@" "$binaries/postgres" -D "$folder/data" -k "$folder" -p "$port" -c listen_addresses=127.0.0.1 \
+        -c max_connections=400 -c fsync=off -c shared_buffers=256MB -c log_min_messages=warning >>"$folder/log" 2>&1 &
     server=$!
 }
 stop() {
     kill -QUIT "$server" 2>/dev/null || true
     wait
 }
-trap 'stop; rm -rf "$folder"' EXIT
-"$binaries/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >"$folder/log" 2>&1
+keep() { trap stop EXIT; }
+trap 'stop; rm -rf "$folder" 2>/dev/null' EXIT
+"$binaries/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync \
+    --wal-segsize=1 >"$folder/log" 2>&1
 while read -r order; do
-    "$order"
+    "$order" "$@"
     echo done
 done
 "#;
@@ -65,13 +81,22 @@ impl Cluster {
 
     /// The same, with what `prepare` puts into the folder of its data before the server starts.
     pub(crate) fn start_with(prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_on(&Machine::default(), prepare)
+    }
+
+    /// The same, on a machine of its own.
+    pub(crate) fn start_on(machine: &Machine, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("analytics-postgres-").tempdir().unwrap().keep();
         let port = free_port();
         // A session of its own: what interrupts the tests does not interrupt the cleaning up.
         let mut command = Command::new("setsid");
+        let disk = machine.disk_mb.map(|megabytes| {
+            std::fs::create_dir(folder.join("data")).unwrap();
+            SmallDisk::mount_at(&folder.join("data"), &format!("{megabytes}m"))
+        });
         if is_root() {
             // The server refuses to run as root.
-            let owned = Command::new("chown").arg("postgres").arg(&folder).status().unwrap();
+            let owned = Command::new("chown").args(["-R", "postgres"]).arg(&folder).status().unwrap();
             assert!(owned.success(), "can't give {} to the user postgres", folder.display());
             command.args(["runuser", "-u", "postgres", "--"]);
         }
@@ -80,13 +105,19 @@ impl Cluster {
             .arg(binaries())
             .arg(&folder)
             .arg(port.to_string())
+            .args(
+                machine
+                    .clock
+                    .iter()
+                    .flat_map(|clock| clock.of_postgres().map(|(name, value)| format!("{name}={value}"))),
+            )
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let (orders, answers) = (keeper.stdin.take(), BufReader::new(keeper.stdout.take().unwrap()));
-        let mut cluster = Self { port, folder, keeper, orders, answers };
+        let mut cluster = Self { port, folder, keeper, orders, answers, disk };
         // Done when there is a cluster.
         cluster.order("true");
         prepare(&cluster.folder.join("data"));
@@ -107,6 +138,18 @@ impl Cluster {
     /// Stops the server as a crash does: nothing is finished, nothing is said. Returns when it is gone.
     pub(crate) fn stop_immediately(&mut self) {
         self.order("stop");
+    }
+
+    /// The disk that has its data, if that is a small one.
+    pub(crate) fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().unwrap()
+    }
+
+    /// Leaves the folder where it is when the server is stopped, so that somebody can look at it, and returns where that is.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.order("keep");
+        self.disk.iter_mut().for_each(SmallDisk::keep);
+        &self.folder
     }
 
     fn order(&mut self, order: &str) {
@@ -140,6 +183,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.orders.take());
         drop(self.keeper.wait());
+        if let Some(disk) = self.disk.take() {
+            // The keeper could not remove the folder where the disk was mounted.
+            if disk.unmount() {
+                drop(std::fs::remove_dir_all(&self.folder));
+            }
+        }
     }
 }
 

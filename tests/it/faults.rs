@@ -1,208 +1,227 @@
-//! Everything that can fail does, at random, while clients record: nothing that was acknowledged is lost, and nothing is
-//! counted twice.
+//! Everything that can fail does, at random, while clients record and read: nothing that was acknowledged is lost, nothing
+//! is counted twice, and no answer is wrong.
 
+pub(crate) mod beside;
 pub(crate) mod clients;
+pub(crate) mod ground;
+pub(crate) mod knowledge;
 pub(crate) mod plan;
+pub(crate) mod readers;
+pub(crate) mod service;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
-use sqlx::Executor;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::{
-    app::{TestDatabase, counts, eventually, report_rows},
-    cluster::{self, Cluster},
-    model,
-    process::{self, Server},
-    proxy::Proxy,
+    app::{counts, report_rows},
+    model, process,
 };
-use clients::World;
-use plan::{Dice, Fault};
+use ground::Ground;
+use plan::{Dice, Kind};
+use readers::Reader;
 
-/// Beside a new seed of each run.
-const SEEDS: [u64; 3] = [1, 2, 3];
-const FAULTS: usize = 24;
 const CLIENTS_WITH_KEYS: u64 = 12;
 const CLIENTS_WITHOUT: u64 = 12;
-const ARGUMENTS: [&str; 8] = [
-    "--record-timeout-ms",
-    "1000",
-    "--database-timeout-ms",
-    "1000",
-    "--refresh-cron",
-    "* * * * * *",
-    "--queue-increments",
-    "10000",
+const PAUSE: Duration = Duration::from_millis(2);
+const DISK_MB: u32 = 256;
+/// The series of the seed from which faults are drawn.
+const FAULTS_SERIES: u64 = 1_000;
+/// The first series from which readers draw.
+const READERS_SERIES: u64 = 2_000;
+pub(crate) const ONE_PROCESS: &[&str] = &["increments,reports,wolf"];
+pub(crate) const BY_SERVICE: &[&str] = &["increments", "increments", "reports", "wolf", "wolf"];
+
+/// Kinds that the service does not survive yet.
+const NOT_SURVIVED: [(Variant, &str); 4] = [
+    (Variant::Postgres, "half-open"),
+    (Variant::Postgres, "freeze-commit"),
+    (Variant::Postgres, "set-clock"),
+    (Variant::Sqlite, "set-clock"),
 ];
 
-/// The service, what it stands on, and what can happen to it.
-struct Ground<'a> {
-    cluster: &'a mut Cluster,
-    /// Past the proxy.
-    database: TestDatabase,
-    through: TestDatabase,
-    proxy: Proxy,
-    servers: Vec<Server>,
-    world: Arc<World>,
+/// Where the service runs.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    Postgres,
+    Sqlite,
+}
+
+/// One run of faults.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) variant: Variant,
+    /// What can be drawn.
+    pub(crate) kinds: Vec<Kind>,
+    /// What each process does.
+    pub(crate) processes: &'static [&'static str],
+    /// How long, and until there was a fault of each kind at least.
+    pub(crate) time: Duration,
+    /// How long clients pause after they were served: what is recorded in a long run has to fit on the disk.
+    pub(crate) pause: Duration,
+    pub(crate) disk_mb: u32,
+}
+
+/// What happened in a run.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) faults: BTreeMap<&'static str, usize>,
+    pub(crate) acknowledged: u64,
+    pub(crate) told: u64,
+    pub(crate) duplicates: usize,
+    pub(crate) unknown: usize,
     /// How often a connection was ended in the middle of its commit.
-    commits_ended: usize,
+    pub(crate) commits_ended: usize,
+    pub(crate) refreshes: usize,
+    pub(crate) checks: u64,
+    pub(crate) not_modified: u64,
+    /// The longest time until everything was well again after a fault.
+    pub(crate) recovery: Duration,
+    /// What `verify` prints.
+    pub(crate) verified: String,
 }
 
-impl<'a> Ground<'a> {
-    async fn new(cluster: &'a mut Cluster, servers: usize) -> Self {
-        let database = TestDatabase::create_in(cluster).await;
-        database.migrate().await.close().await.unwrap();
-        let proxy = Proxy::start(database.server()).await;
-        let through = database.through(&proxy);
-        let servers: Vec<_> = (0..servers).map(|_| Server::start(&through, &ARGUMENTS)).collect();
-        let world = World::new(servers.iter().map(|server| server.address.clone()).collect());
-        Self { cluster, database, through, proxy, servers, world: Arc::new(world), commits_ended: 0 }
-    }
-
-    async fn until_acknowledged(&self, more: u64) {
-        let goal = self.world.acknowledged.load(Ordering::Relaxed) + more;
-        let what = "requests to be acknowledged: the service does not come back";
-        eventually(what, async || self.world.acknowledged.load(Ordering::Relaxed) >= goal).await;
-    }
-
-    async fn until_told(&self, more: u64) {
-        let goal = self.world.told.load(Ordering::Relaxed) + more;
-        let what = "clients to be told that it can't be recorded";
-        eventually(what, async || self.world.told.load(Ordering::Relaxed) >= goal).await;
-    }
-
-    /// Lets it happen, and makes an end of what does not end by itself.
-    async fn suffer(&mut self, fault: &Fault) {
-        match fault {
-            Fault::Cut => self.proxy.cut(),
-            Fault::LoseCommit => {
-                self.proxy.lose_next_commit();
-                eventually("a commit to be lost", async || self.proxy.has_lost_commit()).await;
-            }
-            Fault::Stall { told, cut } => {
-                self.proxy.stall();
-                self.until_told(*told).await;
-                if *cut {
-                    self.proxy.cut();
-                }
-                self.proxy.resume();
-            }
-            Fault::Terminate { committing } => self.terminate(*committing).await,
-            Fault::StopDatabase { told, kill } => {
-                self.cluster.stop_immediately();
-                if let Some(server) = kill {
-                    self.kill(*server);
-                } else {
-                    self.until_told(*told).await;
-                }
-                self.cluster.start_again();
-                drop(cluster::connect(&self.database.url).await);
-                if let Some(server) = kill {
-                    self.restart(*server);
-                }
-            }
-            Fault::Kill(server) => {
-                self.kill(*server);
-                self.restart(*server);
-            }
-        }
-    }
-
-    /// Ends connections of the service, wherever they are: in the middle of a commit, if one is caught there.
-    async fn terminate(&mut self, committing: bool) {
-        const TRIES: u32 = 300;
-        let mut admin = cluster::connect(&self.database.url).await;
-        let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        if committing {
-            let commits = format!("{others} AND query LIKE 'COMMIT%' AND state = 'active'");
-            for _ in 0..TRIES {
-                let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(commits.as_str()));
-                if query.fetch_one(&mut admin).await.unwrap() > 0 {
-                    self.commits_ended += 1;
-                    return;
-                }
-            }
-        }
-        admin.execute(others).await.unwrap();
-    }
-
-    fn kill(&mut self, server: usize) {
-        let server = server % self.servers.len();
-        self.servers[server].child.kill().unwrap();
-        self.servers[server].child.wait().unwrap();
-    }
-
-    fn restart(&mut self, server: usize) {
-        let server = server % self.servers.len();
-        self.servers[server] = Server::start(&self.through, &ARGUMENTS);
-        self.world.addresses.lock().unwrap()[server] = self.servers[server].address.clone();
-    }
-
-    /// Stops the servers in order, and waits until the database has no other work.
-    async fn end(&mut self) {
-        for server in &mut self.servers {
-            server.signal("TERM");
-            assert_eq!(server.child.wait().unwrap().code(), Some(0), "it ends in order, after all that");
-        }
-        let mut admin = cluster::connect(&self.database.url).await;
-        let others =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        eventually("the last connection to end", async || {
-            sqlx::query_scalar::<_, i64>(others).fetch_one(&mut admin).await.unwrap() == 0
-        })
-        .await;
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<_> = self.faults.iter().map(|(kind, times)| format!("{times} {kind}")).collect();
+        writeln!(f, "faults:    {} ({})", self.faults.values().sum::<usize>(), faults.join(", "))?;
+        writeln!(
+            f,
+            "recording: {} acknowledged, of them {} duplicates; {} not recorded, {} of unknown fate; {} commits ended in \
+             the middle",
+            self.acknowledged, self.duplicates, self.told, self.unknown, self.commits_ended
+        )?;
+        writeln!(
+            f,
+            "reading:   {} refreshes seen; {} answers checked, of them {} not modified; whole again after {:.1?} at most",
+            self.refreshes, self.checks, self.not_modified, self.recovery
+        )?;
+        write!(f, "verify:    {}", self.verified.trim_end())
     }
 }
 
-/// Returns how many retries were told that they were duplicates, how many requests without a key have an unknown fate, and
-/// how many connections were ended in the middle of a commit.
-async fn survive(cluster: &mut Cluster, seed: u64, servers: usize) -> [usize; 3] {
-    let mut dice = Dice::new(seed, 0);
-    let mut ground = Ground::new(cluster, servers).await;
+impl Variant {
+    /// Returns the kinds of faults that there are.
+    pub(crate) fn kinds(self) -> Vec<Kind> {
+        match self {
+            Self::Postgres => plan::postgres(),
+            Self::Sqlite => plan::sqlite(),
+        }
+    }
+}
+
+/// Runs the service and its clients on failing ground, and checks everything. `tell` hears of each fault.
+pub(crate) async fn survive(plan: &Plan, tell: &dyn Fn(&str)) -> Summary {
+    let mut ground = Ground::new(plan).await;
+    let world = Arc::clone(&ground.world);
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS_WITH_KEYS {
-        clients.spawn(Arc::clone(&ground.world).record_with_keys(client, Dice::new(seed, 1 + client)));
+        clients.spawn(Arc::clone(&world).record_with_keys(client, Dice::new(plan.seed, 1 + client)));
     }
     for client in 0..CLIENTS_WITHOUT {
-        clients.spawn(Arc::clone(&ground.world).record_without_keys(client));
+        clients.spawn(Arc::clone(&world).record_without_keys(client, client % 3 != 0));
     }
-    for _ in 0..FAULTS {
-        // Each time the service has come back by itself.
-        ground.until_acknowledged(dice.draw(1..300)).await;
-        let fault = dice.fault();
-        ground.suffer(&fault).await;
+    for number in 0..ground.readers.known.len() {
+        let dice = Dice::new(plan.seed, READERS_SERIES + u64::try_from(number).unwrap());
+        clients.spawn(Reader::new(&world, &ground.readers, number, dice).run());
     }
-    ground.until_acknowledged(100).await;
-    ground.world.stop.cancel();
+    let mut summary = Summary::default();
+    tokio::select! {
+        () = fail(plan, &mut ground, &mut summary, tell) => {}
+        // A client that ends before it is told to has found something.
+        ended = clients.join_next() => unwrap(ended.unwrap()),
+    }
+    world.stop.cancel();
     while let Some(client) = clients.join_next().await {
-        client.unwrap();
+        unwrap(client);
     }
     ground.end().await;
+    check_end(&ground, &mut summary).await;
+    summary
+}
 
+/// A failed assertion of a client is one of the whole run.
+fn unwrap(client: Result<(), JoinError>) {
+    if let Err(error) = client {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+async fn fail(plan: &Plan, ground: &mut Ground, summary: &mut Summary, tell: &dyn Fn(&str)) {
+    let (mut dice, begun) = (Dice::new(plan.seed, 0), Instant::now());
+    ground.until_whole().await;
+    for (number, fault) in Dice::new(plan.seed, FAULTS_SERIES).faults(&plan.kinds).enumerate() {
+        if number >= plan.kinds.len() && begun.elapsed() >= plan.time {
+            break;
+        }
+        // Each time the service has come back by itself.
+        ground.until_acknowledged(dice.draw(1..300)).await;
+        tell(&format!("{:8.1} s  {fault:?}", begun.elapsed().as_secs_f64()));
+        *summary.faults.entry(fault.kind()).or_default() += 1;
+        let told = ground.world.told();
+        ground.suffer(&fault).await;
+        // Others follow at once, so that several faults are there together.
+        if dice.draw(0..3) == 0 || fault.needs_rest() {
+            let recovery = ground.until_whole().await;
+            tell(&format!("            {} told, whole after {recovery:.1?}", ground.world.told() - told));
+            summary.recovery = summary.recovery.max(recovery);
+        }
+    }
+    ground.until_whole().await;
+}
+
+/// Compares what is counted, what is reported and what clients were told.
+async fn check_end(ground: &Ground, summary: &mut Summary) {
     let refreshed = process::succeed(&ground.database, &["refresh"]);
-    process::succeed(&ground.database, &["verify"]);
+    summary.verified = process::succeed(&ground.database, &["verify"]);
     let database = ground.database.connect().await;
     let as_of = api::freshness::Freshness::read(&database.readers).await.unwrap().as_of.unwrap();
     let counts = counts(&database).await;
     let report = report_rows(&database).await;
     database.close().await.unwrap();
     assert_eq!(report, model::report(&counts), "{refreshed}");
-    let [duplicates, unknown] = ground.world.told_the_truth(&counts, as_of);
-    [duplicates, unknown, ground.commits_ended]
+    let knowledge = ground.world.knowledge();
+    if !summary.faults.contains_key("set-clock") {
+        knowledge.check_promised(as_of);
+    }
+    knowledge.told_the_truth(&counts, as_of);
+    summary.acknowledged = ground.world.acknowledged();
+    summary.told = ground.world.told();
+    summary.duplicates = knowledge.duplicates;
+    summary.unknown = knowledge.unknown.len();
+    summary.refreshes = knowledge.refreshes.len();
+    summary.commits_ended = ground.commits_ended;
+    summary.checks = ground.readers.checks.load(Ordering::Relaxed);
+    summary.not_modified = ground.readers.not_modified.load(Ordering::Relaxed);
 }
 
+/// Runs one fault of each kind with a new seed, which it prints.
 #[expect(clippy::print_stderr, reason = "a seed brings a failure back")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_acknowledged_survives_every_fault_and_counts_once() {
-    let mut cluster = Cluster::start();
-    let fresh = u64::try_from(entity::clock::process_now().timestamp_micros()).unwrap();
-    let mut happened = [0; 3];
-    for (seed, servers) in SEEDS.into_iter().chain([fresh]).zip([1, 2, 1, 2]) {
-        eprintln!("seed {seed}, {servers} processes of the service");
-        let more = survive(&mut cluster, seed, servers).await;
-        happened.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-    }
-    eprintln!("{happened:?} duplicates, unknown fates, commits ended in the middle");
-    assert!(happened.iter().all(|times| *times > 0), "the faults did nothing: {happened:?}");
+async fn survive_new_seed(variant: Variant, processes: &'static [&'static str]) {
+    let mut kinds = variant.kinds();
+    kinds.retain(|(name, ..)| !NOT_SURVIVED.contains(&(variant, name)));
+    let seed = u64::try_from(entity::clock::process_now().timestamp_micros()).unwrap();
+    eprintln!("seed {seed}, {variant:?}, {processes:?}");
+    let plan = Plan { seed, variant, kinds, processes, time: Duration::ZERO, pause: PAUSE, disk_mb: DISK_MB };
+    let summary = survive(&plan, &|line| eprintln!("{line}")).await;
+    eprintln!("{summary}");
+    assert!(summary.duplicates > 0 && summary.unknown > 0 && summary.checks > 0, "the faults did nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_acknowledged_survives_every_fault_and_counts_once_on_postgres() {
+    survive_new_seed(Variant::Postgres, ONE_PROCESS).await;
+    survive_new_seed(Variant::Postgres, BY_SERVICE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_acknowledged_survives_every_fault_and_counts_once_on_sqlite() {
+    survive_new_seed(Variant::Sqlite, ONE_PROCESS).await;
+    survive_new_seed(Variant::Sqlite, BY_SERVICE).await;
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Every table, view and index of ours.
-async fn relations(database: &TestDatabase) -> Vec<String> {
+pub(crate) async fn relations(database: &TestDatabase) -> Vec<String> {
     let connection = database.connect().await;
     let sql = match database.rung {
         Rung::Sqlite => "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1",

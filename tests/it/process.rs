@@ -49,7 +49,12 @@ impl Server {
     }
 
     /// Serves by this command, as soon as it says where.
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: Command) -> Self {
+        Self::try_of(command).expect("the server says where it listens")
+    }
+
+    /// Serves by this command, as soon as it says where, unless it ends before.
+    pub(crate) fn try_of(mut command: Command) -> Option<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.find_map(|line| {
@@ -57,8 +62,11 @@ impl Server {
             let (_, rest) = line.split_once("http://")?;
             rest.split('/').next().map(str::to_owned)
         });
-        let address = address.expect("the server says where it listens");
-        Self { child, address, client: reqwest::Client::new() }
+        let Some(address) = address else {
+            child.wait().unwrap();
+            return None;
+        };
+        Some(Self { child, address, client: reqwest::Client::new() })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -34,6 +34,8 @@ struct Line {
     freezes: u64,
     /// The next connection that is told of a commit is reset instead.
     loses_commit: bool,
+    /// The next connection that is told of a commit delivers nothing any more, not that either, and never ends.
+    freezes_commit: bool,
     /// The next connection that has read the clock delivers nothing more.
     freezes_after_row: bool,
 }
@@ -83,6 +85,16 @@ impl Proxy {
     /// Whether that has happened.
     pub(crate) fn has_lost_commit(&self) -> bool {
         !self.line.borrow().loses_commit
+    }
+
+    /// Freezes the next connection whose transaction is committed, before its client learns of it.
+    pub(crate) fn freeze_next_commit(&self) {
+        self.line.send_modify(|line| line.freezes_commit = true);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_frozen_commit(&self) -> bool {
+        !self.line.borrow().freezes_commit
     }
 
     /// Freezes the next connection that is answered with one row, right after that.
@@ -140,6 +152,9 @@ async fn pass(
         let says = |what: &[u8]| from_server && bytes.windows(what.len()).any(|window| window == what);
         if read == 0 || (says(COMMITTED) && take(line, |line| &mut line.loses_commit)) {
             return;
+        }
+        if says(COMMITTED) && take(line, |line| &mut line.freezes_commit) {
+            std::future::pending::<()>().await;
         }
         // Known before the client hears of it, and so before it can say so.
         let freezes = says(ONE_ROW) && take(line, |line| &mut line.freezes_after_row);

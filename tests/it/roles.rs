@@ -81,6 +81,7 @@ async fn each_login_can_do_what_its_service_does_and_no_more() {
                 "CREATE TABLE mine (a int)",
                 "CREATE TEMPORARY TABLE mine (a int)",
                 "INSERT INTO seaql_migrations VALUES ('m', 1)",
+                "UPDATE program_versions SET oldest_allowed = 'm'",
             ],
         ),
         (
@@ -106,6 +107,7 @@ async fn each_login_can_do_what_its_service_does_and_no_more() {
                 "CREATE TABLE mine (a int)",
                 "CREATE TEMPORARY TABLE mine (a int)",
                 "INSERT INTO seaql_migrations VALUES ('m', 1)",
+                "UPDATE program_versions SET oldest_allowed = 'm'",
             ],
         ),
         (
@@ -123,6 +125,7 @@ async fn each_login_can_do_what_its_service_does_and_no_more() {
                 "UPDATE report_refreshes SET error = NULL",
                 "DELETE FROM kept_days",
                 "INSERT INTO seaql_migrations VALUES ('m', 1)",
+                "UPDATE program_versions SET oldest_allowed = 'm'",
             ],
         ),
     ];

@@ -1,10 +1,6 @@
 //! Each service in a process of its own: what it does and what not, who dies and who goes on, how it stops.
 
-use std::{
-    process::Stdio,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{process::Stdio, sync::Arc, time::Duration};
 
 use entity::report_refresh;
 use serde_json::{Value, json};
@@ -136,24 +132,21 @@ async fn two_of_each_go_on_when_one_is_killed() {
     let pair = |services: &str| [(); 2].map(|()| Some(start(&database, services, &CRON)));
     let (mut increments, mut reports, mut wolves) = (pair("increments"), pair("reports"), pair("wolf"));
     let addresses = increments.iter().flatten().map(|server| server.address.clone()).collect();
-    let world = Arc::new(World::new(addresses));
+    let world = Arc::new(World::new(addresses, Vec::new(), Duration::ZERO));
     let mut clients = JoinSet::new();
     for client in 0..4 {
         clients.spawn(Arc::clone(&world).record_with_keys(client, Dice::new(1, client)));
-        clients.spawn(Arc::clone(&world).record_without_keys(client));
+        clients.spawn(Arc::clone(&world).record_without_keys(client, true));
     }
     let survivor = reports[1].take().unwrap();
     let address = survivor.address.clone();
     let mut socket = subscribe(&address).await;
     // The report is refreshed twice from now on, and increments are acknowledged meanwhile.
     let go_on = async |socket: &mut _, what: &str| {
-        let acknowledged = world.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = world.acknowledged();
         let newest = report_refresh::newest(&connection.readers).await.unwrap().map_or(0, |row| row.id);
         let heard = hear_until(socket, |freshness| refresh_id(freshness) > newest + 1).await;
-        eventually("increments to be acknowledged", async || {
-            world.acknowledged.load(Ordering::Relaxed) > acknowledged + 100
-        })
-        .await;
+        eventually("increments to be acknowledged", async || world.acknowledged() > acknowledged + 100).await;
         assert!(!heard.contains(&"OVERDUE".to_owned()), "{what}: {heard:?}");
         assert!(survivor.data(REPORT, json!({})).await.is_ok(), "{what}");
     };
@@ -168,9 +161,8 @@ async fn two_of_each_go_on_when_one_is_killed() {
     // The last one.
     wolves[1] = None;
     hear_until(&mut socket, |freshness| freshness["status"] == "OVERDUE").await;
-    let acknowledged = world.acknowledged.load(Ordering::Relaxed);
-    eventually("increments without a Wolf", async || world.acknowledged.load(Ordering::Relaxed) > acknowledged + 100)
-        .await;
+    let acknowledged = world.acknowledged();
+    eventually("increments without a Wolf", async || world.acknowledged() > acknowledged + 100).await;
     wolves[0] = Some(start(&database, "wolf", &CRON));
     hear_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
 
@@ -181,7 +173,8 @@ async fn two_of_each_go_on_when_one_is_killed() {
     process::succeed(&database, &["refresh"]);
     let counts = counts(&connection).await;
     let as_of = report_refresh::newest(&connection.readers).await.unwrap().unwrap().as_of.unwrap();
-    world.told_the_truth(&counts, as_of);
+    world.knowledge().check_promised(as_of);
+    world.knowledge().told_the_truth(&counts, as_of);
     assert_eq!(report_rows(&connection).await, model::report(&counts));
 }
 

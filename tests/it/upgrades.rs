@@ -1,4 +1,5 @@
-//! Databases of an older program, with data, are migrated: nothing changes, and everything goes on.
+//! Databases of an older program, with data, are migrated: nothing changes, and everything goes on. And a program whose
+//! database a newer one has migrated.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -8,8 +9,9 @@ use serde_json::{Value, json};
 use sqlx::Executor;
 
 use crate::{
-    app::{Rung, TestApp, TestDatabase},
-    cluster, process,
+    app::{Rung, TestApp, TestDatabase, eventually},
+    cluster,
+    process::{self, Server},
 };
 
 /// The last migration that the older program had.
@@ -118,9 +120,9 @@ async fn down_and_up_again(database: &TestDatabase) {
     let before = data(database).await;
     loop {
         let connection = database.connect().await;
-        let steps = migration::status(&connection.wolf).await.unwrap();
+        let status = migration::status(&connection.wolf).await.unwrap();
         connection.close().await.unwrap();
-        if steps.iter().rfind(|step| step.applied).unwrap().name == LAST_OLD {
+        if status.steps.iter().rfind(|step| step.applied).unwrap().name == LAST_OLD {
             break;
         }
         process::succeed(database, &["migrate", "down"]);
@@ -182,4 +184,54 @@ async fn an_older_programs_database_is_upgraded_with_all_its_data_on_postgres_wi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_programs_database_is_upgraded_with_all_its_data_on_postgres_with_a_table() {
     an_older_programs_database_is_upgraded_with_all_its_data(Rung::Table).await;
+}
+
+/// The status and the words of `/health/ready`.
+async fn ready(server: &Server) -> (u16, String) {
+    let response = server.client.get(server.url("/health/ready")).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// A newer program migrates the database under a running one, in two steps: at first the older one is still allowed.
+async fn an_older_program_runs_on_beside_a_newer_one(rung: Rung) {
+    const FUTURE: &str = "m29990101_000001_future";
+    let database = TestDatabase::create(rung).await;
+    let connection = database.migrate().await;
+    let execute = async |sql: &str| connection.wolf.execute_unprepared(sql).await.map(drop).unwrap();
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    assert_eq!(ready(&server).await.0, 200);
+    // What the row names is the newest migration that this program must know.
+    execute(&format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{FUTURE}', 1)")).await;
+    execute(&format!("UPDATE program_versions SET oldest_allowed = '{FUTURE}'")).await;
+    eventually("the process not to be ready", async || {
+        ready(&server).await
+            == (503, "a newer program has migrated the database, and allows none as old as this one\n".to_owned())
+    })
+    .await;
+    execute("UPDATE program_versions SET oldest_allowed = 'm20261125_000004_program_versions'").await;
+    eventually("the process to be ready", async || ready(&server).await == (200, "ready\n".to_owned())).await;
+    let record = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
+    assert_eq!(server.data(record, json!({})).await.unwrap()["recordPageViews"]["views"], 1);
+
+    // But none is started.
+    for arguments in
+        [&["serve", "--listen", "127.0.0.1:0"][..], &["refresh"], &["verify"], &["migrate"], &["migrate", "down"]]
+    {
+        let output = process::run(&database, arguments);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        assert!(complaint.contains("of a newer program") && complaint.contains(FUTURE), "{arguments:?}: {complaint}");
+    }
+    let status = process::succeed(&database, &["migrate", "status"]);
+    assert!(status.ends_with(&format!("applied {FUTURE} (of a newer program)\n")), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_program_runs_on_beside_a_newer_one_on_sqlite() {
+    an_older_program_runs_on_beside_a_newer_one(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_program_runs_on_beside_a_newer_one_on_postgres() {
+    an_older_program_runs_on_beside_a_newer_one(Rung::MaterializedView).await;
 }

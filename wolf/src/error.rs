@@ -36,10 +36,13 @@ impl WolfError {
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::Database { source, .. } if Failure::of(source) == Failure::Unavailable => {
-                "the database can't be reached"
-            }
-            Self::Database { .. } => "the database refused the refresh; the log of the Wolf says why",
+            Self::Database { source, .. } => match Failure::of(source) {
+                Failure::Unavailable => "the database can't be reached",
+                Failure::DiskFull => "the database's disk is full",
+                Failure::Conflict | Failure::Refused => {
+                    "the database refused the refresh; the log of the Wolf says why"
+                }
+            },
             Self::Schedule(_) => "the schedule does not run",
             Self::RowsMissing { .. } => "the report lacks rows that it must have had; it has to be rebuilt",
             Self::NoMaterializedView => "an SQLite database has no materialized views",

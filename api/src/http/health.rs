@@ -32,6 +32,21 @@ pub enum NotReady {
     /// The database is older than the program.
     #[error("the database lacks migrations")]
     NotMigrated,
+    /// A newer program has migrated the database such that this one can't work with it.
+    #[error("a newer program has migrated the database, and allows none as old as this one")]
+    TooOld,
+    /// Nothing can be written: there is no room.
+    #[error("the database's disk is full: nothing can be written")]
+    DiskFull,
+    /// Nothing can be written: it is read-only.
+    #[error("the database is read-only: nothing can be written")]
+    ReadOnly,
+    /// Nothing can be written: it follows another server.
+    #[error("the database is a standby: nothing can be written before it is promoted")]
+    Standby,
+    /// An SQLite file was removed or replaced.
+    #[error("the database file was removed or replaced while it was in use")]
+    FileChanged,
 }
 
 /// Finds out whether a process can do its work. A cheap handle: clone it.
@@ -90,7 +105,8 @@ pub(super) async fn live() -> &'static str {
     "live\n"
 }
 
-/// The process is not about to stop, and the database answers and has all tables.
+/// The process is not about to stop, and the database answers, has all tables, and can be written to if the process has
+/// to write.
 pub(super) async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
     match readiness.find_out().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),

@@ -261,9 +261,10 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
             let source = Arc::new(source);
             let error = match *source {
                 StoreError::Refused(_) => RecordError::Refused(source),
-                StoreError::Conflict(_) | StoreError::Lost(_) | StoreError::Unavailable(_) => {
-                    RecordError::Unavailable(Some(source))
-                }
+                StoreError::Conflict(_)
+                | StoreError::Lost(_)
+                | StoreError::Unavailable(_)
+                | StoreError::DiskFull(_) => RecordError::Unavailable(Some(source)),
             };
             for submission in group {
                 submission.answer(Err(error.clone()));

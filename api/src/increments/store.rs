@@ -5,12 +5,13 @@ mod sqlite;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
-use sqlx::{Executor, PgConnection, PgPool, Row, SqlitePool};
+use sqlx::{Executor, PgConnection, PgPool, Row};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -48,6 +49,9 @@ pub enum StoreError {
     /// The database can't be reached, or the connection was lost during the commit: it may even have committed.
     #[error("the database can't be reached")]
     Unavailable(#[source] sqlx::Error),
+    /// The database's disk is full: when there is room the same again may succeed.
+    #[error("the database's disk is full")]
+    DiskFull(#[source] sqlx::Error),
     /// The database refuses what it was given.
     #[error("the database refuses the increments")]
     Refused(#[source] sqlx::Error),
@@ -90,7 +94,7 @@ pub(super) enum Session {
     /// given up half-way closes it, which ends the transaction too. A pool would wait for it.
     Postgres(PgPool, Option<Kept>),
     /// The one connection that writes, which the Wolf uses too.
-    Sqlite(SqlitePool),
+    Sqlite(Database),
 }
 
 /// A connection, and since when it has not been used.
@@ -132,7 +136,7 @@ impl Session {
     pub(super) fn new(database: &Database) -> Self {
         match database.kind {
             DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone(), None),
-            DatabaseKind::Sqlite => Self::Sqlite(database.writers.get_sqlite_connection_pool().clone()),
+            DatabaseKind::Sqlite => Self::Sqlite(database.clone()),
         }
     }
 
@@ -155,8 +159,8 @@ impl Session {
                 }
                 committed
             }
-            Self::Sqlite(pool) => {
-                commit_sqlite(pool, requests, known, begin_by).await.map_err(StoreError::of_transaction)
+            Self::Sqlite(database) => {
+                commit_sqlite(database, requests, known, begin_by).await.map_err(StoreError::of_transaction)
             }
         }
     }
@@ -196,15 +200,18 @@ async fn commit_postgres(
 }
 
 async fn commit_sqlite(
-    pool: &SqlitePool,
+    database: &Database,
     requests: &[&Request],
     known: &KnownPages,
     begin_by: Instant,
 ) -> Result<Committed, sqlx::Error> {
+    let pool = database.writers.get_sqlite_connection_pool();
     let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
     let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
     let written = write(&mut *transaction, requests, known).await?;
     transaction.commit().await?;
+    // Nothing is acknowledged that went into a file which has lost its name.
+    database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
     known.learn(written.pages);
     Ok(Committed { recorded_at: clock::recorded_at(clock::process_now()), counted: written.counted })
 }
@@ -286,6 +293,7 @@ impl StoreError {
         match Failure::of_sqlx(&error) {
             Failure::Conflict => Self::Conflict(error),
             Failure::Unavailable => Self::Unavailable(error),
+            Failure::DiskFull => Self::DiskFull(error),
             Failure::Refused => Self::Refused(error),
         }
     }

@@ -133,9 +133,11 @@ pub(super) fn of_database(failure: &DbErr) -> Error {
             "the query took too long; ask for a shorter interval or for fewer pages, or try again later",
         );
     }
-    if Failure::of(failure) != Failure::Refused {
-        tracing::warn!(error = failure as &dyn StdError, "the database can't be reached");
-        return error(Code::Unavailable, "the database can't be reached, try again later");
-    }
-    internal(failure)
+    let why = match Failure::of(failure) {
+        Failure::Refused => return internal(failure),
+        Failure::DiskFull => "the database's disk is full",
+        Failure::Conflict | Failure::Unavailable => "the database can't be reached",
+    };
+    tracing::warn!(error = failure as &dyn StdError, "{why}");
+    error(Code::Unavailable, format!("{why}, try again later"))
 }

@@ -1,19 +1,18 @@
 //! Clients that record whatever happens, and remember what they were told.
 
 use std::{
-    collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::Dice;
+use super::{knowledge::Knowledge, plan::Dice};
 use crate::model::Counts;
 
 const QUERY: &str =
@@ -22,14 +21,18 @@ const QUERY: &str =
 const PAGES: u64 = 8;
 /// The page that all clients without a key count on.
 const SHARED: &str = "/shared";
-const DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
+/// The first hour that clients record to. So long ago that no clock calls it the future.
+const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2024, 1, 1).unwrap();
 /// A client's pause when it was not served, as clients make them: others are to be served meanwhile.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// So many old requests a client with keys remembers, to send one of them again.
+const OLD_REQUESTS: usize = 32;
 
 /// What a client knows after it sent a request.
 #[derive(Copy, Clone, Debug)]
 enum Told {
     Acknowledged {
+        recorded_at: DateTime<Utc>,
         duplicate: bool,
     },
     /// Certainly not counted.
@@ -40,122 +43,178 @@ enum Told {
 
 /// All clients, and what they know together.
 pub(crate) struct World {
-    /// Where the service's processes listen.
-    pub(crate) addresses: Mutex<Vec<String>>,
-    /// How many requests were acknowledged.
-    pub(crate) acknowledged: AtomicU64,
+    /// Where the processes listen that record.
+    pub(crate) recorders: Mutex<Vec<String>>,
+    /// Where the processes listen that answer queries.
+    pub(crate) reporters: Mutex<Vec<String>>,
+    /// How many requests were acknowledged by each process that records.
+    pub(crate) acknowledged: Vec<AtomicU64>,
     /// How many were answered that they can't be.
     pub(crate) told: AtomicU64,
     pub(crate) stop: CancellationToken,
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
+    /// How long a client pauses after it was served.
+    pub(crate) pause: Duration,
     knowledge: Mutex<Knowledge>,
 }
 
-#[derive(Default)]
-struct Knowledge {
-    /// What has to be counted under keys, exactly.
-    with_keys: Counts,
-    duplicates: usize,
-    /// The pages of requests without a key: acknowledged, and of unknown fate.
-    acknowledged: BTreeSet<String>,
-    unknown: BTreeSet<String>,
-    recorded_at_max: Option<DateTime<Utc>>,
-}
-
 impl World {
-    pub(crate) fn new(addresses: Vec<String>) -> Self {
+    pub(crate) fn new(recorders: Vec<String>, reporters: Vec<String>, pause: Duration) -> Self {
         Self {
-            addresses: Mutex::new(addresses),
-            acknowledged: AtomicU64::new(0),
+            acknowledged: recorders.iter().map(|_| AtomicU64::new(0)).collect(),
+            recorders: Mutex::new(recorders),
+            reporters: Mutex::new(reporters),
             told: AtomicU64::new(0),
             stop: CancellationToken::new(),
             client: reqwest::Client::new(),
+            pause,
             knowledge: Mutex::default(),
         }
     }
 
-    /// Sends each request until it is acknowledged, to any process or to two at once, and sometimes once more.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.iter().map(|process| process.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+        self.knowledge.lock().unwrap()
+    }
+
+    /// Sends each request until it is acknowledged, to any process or to two at once, and sometimes once more, at once or
+    /// much later.
     pub(crate) async fn record_with_keys(self: Arc<Self>, client: u64, mut dice: Dice) {
+        let own = format!("/once/{client}");
+        let mut old_requests: Vec<Value> = Vec::new();
         for number in 0.. {
             if self.stop.is_cancelled() {
                 return;
             }
             let mut counts = Counts::new();
-            let increments: Vec<_> = (0..dice.draw(1..6))
+            let mut increments: Vec<_> = (0..dice.draw(1..6))
                 .map(|_| {
-                    let (page, hour, views) = (format!("/{}", dice.draw(0..PAGES)), dice.draw(0..3), dice.draw(1..10));
-                    *counts.entry((page.clone(), DAY, i16::try_from(hour).unwrap())).or_default() +=
+                    let (page, hour, views) =
+                        (format!("/keys/{}", dice.draw(0..PAGES)), dice.draw(0..3), dice.draw(1..10));
+                    *counts.entry((page.clone(), FIRST_DAY, i16::try_from(hour).unwrap())).or_default() +=
                         i64::try_from(views).unwrap();
-                    json!({ "page": page, "at": format!("{DAY}T{hour:02}:30:00Z"), "views": views })
+                    json!({ "page": page, "at": format!("{FIRST_DAY}T{hour:02}:30:00Z"), "views": views })
                 })
                 .collect();
+            increments.push(json!({ "page": own, "at": format!("{FIRST_DAY}T12:00:00Z") }));
             let input = json!({ "increments": increments, "idempotencyKey": format!("{client} {number}") });
-            let (mut firsts, mut acknowledged) = (0, false);
-            while !acknowledged || dice.draw(0..4) == 0 {
-                let target = usize::try_from(dice.draw(0..2)).unwrap();
-                let twice = dice.draw(0..4) == 0;
-                let one = self.send(target, &input);
-                let other = async { if twice { Some(self.send(target + 1, &input).await) } else { None } };
-                let (one, other) = tokio::join!(one, other);
-                for told in [Some(one), other].into_iter().flatten() {
-                    if let Told::Acknowledged { duplicate } = told {
-                        acknowledged = true;
-                        firsts += u32::from(!duplicate);
-                    }
-                }
-                assert!(firsts <= 1, "{input} was counted twice");
-                if !acknowledged {
-                    tokio::time::sleep(RETRY_PAUSE).await;
+            self.knowledge().sends(&own);
+            self.until_acknowledged(&input, &own, &mut dice).await;
+            {
+                let mut knowledge = self.knowledge();
+                counts.into_iter().for_each(|(key, views)| *knowledge.with_keys.entry(key).or_default() += views);
+            }
+
+            let place = usize::try_from(number).unwrap_or(usize::MAX);
+            if place < OLD_REQUESTS {
+                old_requests.push(input);
+            } else if dice.draw(0..16) == 0 {
+                // Some stay for very long.
+                let place = usize::try_from(dice.draw(0..u64::try_from(OLD_REQUESTS).unwrap())).unwrap();
+                old_requests[place] = input;
+            }
+            if dice.draw(0..8) == 0 {
+                let old = usize::try_from(dice.draw(0..u64::try_from(old_requests.len()).unwrap())).unwrap();
+                let told = self.send(dice.draw(0..2), &old_requests[old]).await;
+                if let Told::Acknowledged { duplicate, .. } = told {
+                    assert!(duplicate, "{} was counted again", old_requests[old]);
                 }
             }
-            let mut knowledge = self.knowledge.lock().unwrap();
-            counts.into_iter().for_each(|(key, views)| *knowledge.with_keys.entry(key).or_default() += views);
+            tokio::time::sleep(self.pause).await;
         }
     }
 
-    /// Sends each request once: a page of its own, and the page that all share.
-    pub(crate) async fn record_without_keys(self: Arc<Self>, client: u64) {
-        for number in 0_usize.. {
+    async fn until_acknowledged(&self, input: &Value, own: &str, dice: &mut Dice) {
+        let (mut firsts, mut acknowledged) = (0, false);
+        while !acknowledged || dice.draw(0..4) == 0 {
+            let target = dice.draw(0..2);
+            let twice = dice.draw(0..4) == 0;
+            let one = self.send(target, input);
+            let other = async { if twice { Some(self.send(target + 1, input).await) } else { None } };
+            let (one, other) = tokio::join!(one, other);
+            let mut promises = Vec::new();
+            for told in [Some(one), other].into_iter().flatten() {
+                if let Told::Acknowledged { recorded_at, duplicate } = told {
+                    promises.push(recorded_at);
+                    firsts += u32::from(!duplicate);
+                }
+            }
+            assert!(firsts <= 1, "{input} was counted twice");
+            match promises.into_iter().min() {
+                Some(recorded_at) if !acknowledged => {
+                    self.knowledge().acknowledged(own, recorded_at);
+                    acknowledged = true;
+                }
+                Some(_) => {}
+                None => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        }
+    }
+
+    /// Sends each request once, to a page of its own and to the page that all share: dated to an hour that is another one
+    /// after each request of unknown fate, or not dated.
+    pub(crate) async fn record_without_keys(self: Arc<Self>, client: u64, dated: bool) {
+        let page = format!("/{}/{client}", if dated { "own" } else { "now" });
+        let mut unknown = 0;
+        for number in 0.. {
             if self.stop.is_cancelled() {
                 return;
             }
-            let page = format!("/own/{client}/{number}");
-            let at = format!("{DAY}T12:00:00Z");
-            let input = json!({ "increments": [{ "page": page, "at": at }, { "page": SHARED, "at": at }] });
-            let told = self.send(number, &input).await;
+            let at = FIRST_DAY.and_time(NaiveTime::MIN) + TimeDelta::hours(unknown);
+            let key = (page.clone(), at.date(), i16::try_from(at.hour()).unwrap());
+            let input = match dated {
+                true => {
+                    let at = at.and_utc().to_rfc3339();
+                    json!({ "increments": [{ "page": page, "at": at }, { "page": SHARED, "at": at }] })
+                }
+                false => json!({ "increments": [{ "page": page }, { "page": SHARED }] }),
+            };
+            self.knowledge().sends(&page);
+            let told = self.send(client + number, &input).await;
             match told {
-                Told::Acknowledged { duplicate } => {
+                Told::Acknowledged { recorded_at, duplicate } => {
                     assert!(!duplicate);
-                    self.knowledge.lock().unwrap().acknowledged.insert(page);
+                    let mut knowledge = self.knowledge();
+                    knowledge.acknowledged(&page, recorded_at);
+                    if dated {
+                        *knowledge.without_keys.entry(key).or_default() += 1;
+                    }
                 }
-                Told::Refused => {}
+                Told::Refused => self.knowledge().refused(&page),
                 Told::Unknown => {
-                    self.knowledge.lock().unwrap().unknown.insert(page);
+                    self.knowledge().unknown.insert(key);
+                    unknown += 1;
                 }
             }
-            if !matches!(told, Told::Acknowledged { .. }) {
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
+            let served = matches!(told, Told::Acknowledged { .. });
+            tokio::time::sleep(if served { self.pause } else { RETRY_PAUSE }).await;
         }
     }
 
-    async fn send(&self, target: usize, input: &Value) -> Told {
-        let url = {
-            let addresses = self.addresses.lock().unwrap();
-            format!("http://{}/graphql", addresses[target % addresses.len()])
+    async fn send(&self, target: u64, input: &Value) -> Told {
+        let (target, address) = {
+            let addresses = self.recorders.lock().unwrap();
+            let target = usize::try_from(target).unwrap() % addresses.len();
+            (target, addresses[target].clone())
         };
         let body = json!({ "query": QUERY, "variables": { "input": input } });
-        let Ok(response) = self.client.post(url).json(&body).send().await else { return Told::Unknown };
+        let request = self.client.post(format!("http://{address}/graphql")).json(&body);
+        let Ok(response) = request.send().await else { return Told::Unknown };
         let Ok(answer) = response.json::<Value>().await else { return Told::Unknown };
         let Some(errors) = answer.get("errors") else {
             let recorded = &answer["data"]["recordPageViews"];
             let recorded_at = recorded["recordedAt"].as_str().unwrap().parse().unwrap();
             let duplicate = recorded["duplicate"].as_bool().unwrap();
-            let mut knowledge = self.knowledge.lock().unwrap();
-            knowledge.duplicates += usize::from(duplicate);
-            knowledge.recorded_at_max = knowledge.recorded_at_max.max(Some(recorded_at));
-            self.acknowledged.fetch_add(1, Ordering::Relaxed);
-            return Told::Acknowledged { duplicate };
+            self.knowledge().recorded(recorded_at, duplicate);
+            self.acknowledged[target].fetch_add(1, Ordering::Relaxed);
+            return Told::Acknowledged { recorded_at, duplicate };
         };
         self.told.fetch_add(1, Ordering::Relaxed);
         assert_eq!(errors[0]["extensions"]["retryable"], true, "{answer}");
@@ -164,35 +223,5 @@ impl World {
             Some("UNAVAILABLE") => Told::Unknown,
             _ => panic!("neither recorded nor unavailable: {answer}"),
         }
-    }
-
-    /// Compares what clients were told with what is counted, after a refresh that promises `as_of`. Returns how many
-    /// duplicates there were, and how many requests of unknown fate.
-    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) -> [usize; 2] {
-        let knowledge = self.knowledge.lock().unwrap();
-        let recorded_at = knowledge.recorded_at_max.unwrap();
-        assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");
-
-        let is_own = |page: &str| page.starts_with("/own/");
-        let with_keys: Counts = counts
-            .iter()
-            .filter(|((page, ..), _)| !is_own(page) && page != SHARED)
-            .map(|(key, views)| (key.clone(), *views))
-            .collect();
-        assert_eq!(with_keys, knowledge.with_keys, "with keys everything counts exactly once");
-
-        let own = counts.iter().filter(|((page, ..), _)| is_own(page));
-        assert!(own.clone().all(|(_, views)| *views == 1), "without a key nothing counts twice that is sent once");
-        let counted: BTreeSet<_> = own.map(|((page, ..), _)| page.clone()).collect();
-        let lost: Vec<_> = knowledge.acknowledged.difference(&counted).collect();
-        assert_eq!(lost, [""; 0], "of {} acknowledged", knowledge.acknowledged.len());
-        let refused: Vec<_> = counted
-            .iter()
-            .filter(|page| !knowledge.acknowledged.contains(*page) && !knowledge.unknown.contains(*page))
-            .collect();
-        assert_eq!(refused, [""; 0], "counted, although certainly refused");
-        let shared = counts.get(&(SHARED.to_owned(), DAY, 12)).copied().unwrap_or(0);
-        assert_eq!(usize::try_from(shared).unwrap(), counted.len(), "a request counts wholly or not at all");
-        [knowledge.duplicates, knowledge.unknown.len()]
     }
 }

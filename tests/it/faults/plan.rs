@@ -4,10 +4,15 @@ use std::ops::Range;
 
 use proptest::{
     prelude::*,
-    strategy::ValueTree,
+    strategy::{Union, ValueTree},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
+const HOUR_MS: i64 = 60 * 60 * 1000;
+/// More than the day for which an idempotency key counts.
+const OFFSET_MAX_MS: i64 = 26 * HOUR_MS;
+
+/// One thing that happens to the service, or beside it.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// Every connection to the database is reset.
@@ -17,13 +22,138 @@ pub(crate) enum Fault {
     /// The network takes everything and delivers nothing, until so many were told that it can't be recorded. Then it
     /// delivers what it has, or resets the connections.
     Stall { told: u64, cut: bool },
+    /// The connections that there are never deliver anything again and never end; new ones neither, until so many were
+    /// told that it can't be recorded.
+    HalfOpen { told: u64, new_too: bool },
+    /// A commit succeeds, and its connection never delivers anything again and never ends.
+    FreezeCommit,
     /// The database ends connections: one that is committing, or all.
     Terminate { committing: bool },
     /// The database crashes; it is started again when so many were told that it can't be recorded, or when a process of
     /// the service was killed too.
     StopDatabase { told: u64, kill: Option<usize> },
+    /// The disk of the database is full, until so many were told that it can't be recorded.
+    FillDisk { told: u64 },
+    /// The clock of a process's machine is set, or that of the database's.
+    SetClock { machine: Option<usize>, offset_ms: i64 },
+    /// Somebody runs a command while the service runs.
+    Run(&'static [&'static str]),
+    /// Somebody backs the SQLite file up while the service runs.
+    BackUp,
+    /// Somebody holds a snapshot of the report, as a dump does.
+    HoldReport { millis: u64 },
+    /// Somebody holds the lock of the SQLite file, until so many were told that it can't be recorded.
+    HoldLock { told: u64 },
     /// A process of the service is killed.
     Kill(usize),
+    /// A process of the service is told to stop, and started again.
+    Restart(usize),
+}
+
+/// A kind of fault: its name, how often it is drawn against the others, and which of its kind.
+pub(crate) type Kind = (&'static str, u32, BoxedStrategy<Fault>);
+
+impl Fault {
+    /// Returns the name of its kind.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::LoseCommit => "lose-commit",
+            Self::Stall { .. } => "stall",
+            Self::HalfOpen { .. } => "half-open",
+            Self::FreezeCommit => "freeze-commit",
+            Self::Terminate { .. } => "terminate",
+            Self::StopDatabase { .. } => "stop-database",
+            Self::FillDisk { .. } => "fill-disk",
+            Self::SetClock { .. } => "set-clock",
+            Self::Run(_) => "command",
+            Self::BackUp => "back-up",
+            Self::HoldReport { .. } => "hold-report",
+            Self::HoldLock { .. } => "hold-lock",
+            Self::Kill(_) => "kill",
+            Self::Restart(_) => "restart",
+        }
+    }
+
+    /// Whether commands may fail because of it.
+    pub(crate) fn disturbs_commands(&self) -> bool {
+        !matches!(
+            self,
+            Self::SetClock { machine: Some(_), .. } | Self::Run(_) | Self::BackUp | Self::Kill(_) | Self::Restart(_)
+        )
+    }
+
+    /// Whether the next fault has to wait until everything is well again. Locks of a connection that is frozen are let go
+    /// by PostgreSQL's own timeouts, which are wrong when its clock is set back meanwhile.
+    pub(crate) fn needs_rest(&self) -> bool {
+        matches!(self, Self::HalfOpen { .. } | Self::FreezeCommit | Self::FillDisk { .. })
+    }
+}
+
+/// Returns what can happen where the database is PostgreSQL.
+pub(crate) fn postgres() -> Vec<Kind> {
+    const COMMANDS: [&[&str]; 5] = [
+        &["refresh"],
+        &["verify"],
+        &["rebuild"],
+        &["rebuild", "--as", "table"],
+        &["rebuild", "--as", "materialized-view"],
+    ];
+    let told = || 1..40_u64;
+    // Of connections that are frozen no more are told than waited.
+    let told_once = || 1..8_u64;
+    let stop = (told(), prop::option::of(process())).prop_map(|(told, kill)| Fault::StopDatabase { told, kill });
+    let mut kinds = everywhere();
+    kinds.extend([
+        ("cut", 2, Just(Fault::Cut).boxed()),
+        ("lose-commit", 3, Just(Fault::LoseCommit).boxed()),
+        ("stall", 2, (told(), any::<bool>()).prop_map(|(told, cut)| Fault::Stall { told, cut }).boxed()),
+        (
+            "half-open",
+            2,
+            (told_once(), any::<bool>()).prop_map(|(told, new_too)| Fault::HalfOpen { told, new_too }).boxed(),
+        ),
+        ("freeze-commit", 2, Just(Fault::FreezeCommit).boxed()),
+        ("terminate", 4, any::<bool>().prop_map(|committing| Fault::Terminate { committing }).boxed()),
+        ("stop-database", 2, stop.boxed()),
+        ("command", 3, prop::sample::select(&COMMANDS[..]).prop_map(Fault::Run).boxed()),
+    ]);
+    kinds
+}
+
+/// Returns what can happen where the database is an SQLite file.
+pub(crate) fn sqlite() -> Vec<Kind> {
+    const COMMANDS: [&[&str]; 3] = [&["refresh"], &["verify"], &["rebuild"]];
+    let mut kinds = everywhere();
+    kinds.extend([
+        ("command", 3, prop::sample::select(&COMMANDS[..]).prop_map(Fault::Run).boxed()),
+        ("back-up", 2, Just(Fault::BackUp).boxed()),
+        ("hold-lock", 2, (1..20_u64).prop_map(|told| Fault::HoldLock { told }).boxed()),
+    ]);
+    kinds
+}
+
+fn everywhere() -> Vec<Kind> {
+    let clock = (prop::option::of(process()), offset_ms());
+    vec![
+        ("fill-disk", 2, (1..20_u64).prop_map(|told| Fault::FillDisk { told }).boxed()),
+        ("set-clock", 4, clock.prop_map(|(machine, offset_ms)| Fault::SetClock { machine, offset_ms }).boxed()),
+        ("hold-report", 2, (100..3_000_u64).prop_map(|millis| Fault::HoldReport { millis }).boxed()),
+        ("kill", 2, process().prop_map(Fault::Kill).boxed()),
+        ("restart", 2, process().prop_map(Fault::Restart).boxed()),
+    ]
+}
+
+/// Of as many processes as there are.
+fn process() -> Range<usize> {
+    0..60
+}
+
+/// From milliseconds to hours, both ways; the right time once in a while.
+fn offset_ms() -> impl Strategy<Value = i64> + Clone {
+    let size = prop_oneof![1..1_000_i64, 1_000..60_000_i64, 60_000..HOUR_MS, HOUR_MS..OFFSET_MAX_MS];
+    let offset = (size, any::<bool>()).prop_map(|(size, back)| if back { -size } else { size });
+    prop_oneof![1 => Just(0), 5 => offset]
 }
 
 /// The same numbers for the same seed.
@@ -42,17 +172,11 @@ impl Dice {
         self.value(&range)
     }
 
-    pub(crate) fn fault(&mut self) -> Fault {
-        let told = 1..40_u64;
-        let server = 0..2_usize;
-        self.value(&prop_oneof![
-            2 => Just(Fault::Cut),
-            3 => Just(Fault::LoseCommit),
-            2 => (told.clone(), any::<bool>()).prop_map(|(told, cut)| Fault::Stall { told, cut }),
-            4 => any::<bool>().prop_map(|committing| Fault::Terminate { committing }),
-            2 => (told, prop::option::of(server.clone())).prop_map(|(told, kill)| Fault::StopDatabase { told, kill }),
-            2 => server.prop_map(Fault::Kill),
-        ])
+    /// Draws faults without end: one of each of `kinds` first, then as often as their weights say.
+    pub(crate) fn faults(mut self, kinds: &[Kind]) -> impl Iterator<Item = Fault> {
+        let each = self.value(&Just(kinds.iter().map(|(.., kind)| kind.clone()).collect::<Vec<_>>()).prop_shuffle());
+        let any = Union::new_weighted(kinds.iter().map(|(_, weight, kind)| (*weight, kind.clone())).collect()).boxed();
+        each.into_iter().chain(std::iter::repeat(any)).map(move |kind| self.value(&kind))
     }
 
     fn value<S: Strategy>(&mut self, strategy: &S) -> S::Value {

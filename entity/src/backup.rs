@@ -1,0 +1,62 @@
+//! A copy of an SQLite database that is in use.
+//!
+//! `VACUUM INTO` reads one snapshot, as every query does: it waits for no writer and no writer waits for it. (SQLite's other
+//! way, the online backup API, begins anew whenever another process writes, and would need `unsafe` code.) Until it has
+//! ended the write-ahead log grows by all that is recorded meanwhile.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{
+    Connection, Executor, Row,
+    sqlite::{SqliteConnectOptions, SqliteConnection},
+};
+
+use crate::failure::Failure;
+
+/// Why a database was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file can't be opened or is none of SQLite's.
+    #[error("can't open the database {}", file.display())]
+    Open {
+        /// The database.
+        file: PathBuf,
+        /// What SQLite says.
+        source: sqlx::Error,
+    },
+    /// It is a database, but not of this program.
+    #[error("{} is not a database of this program: it has no counts", .0.display())]
+    Foreign(PathBuf),
+    /// There is no room for the copy.
+    #[error("there is no room for the backup")]
+    TargetFull(#[source] sqlx::Error),
+    /// It failed on the way.
+    #[error("can't copy the database")]
+    Copy(#[source] sqlx::Error),
+}
+
+/// Copies the database in `source`, as it is at one moment, into the file `target`, which is empty. `expect` learns how
+/// many bytes the copy has at most. The copy is not synced.
+///
+/// # Errors
+/// [`BackupError`]; then `target` has no copy.
+pub async fn copy_sqlite(source: &Path, target: &Path, expect: &(dyn Fn(u64) + Sync)) -> Result<(), BackupError> {
+    let open = |error| BackupError::Open { file: source.to_owned(), source: error };
+    let options = SqliteConnectOptions::new().filename(source);
+    let mut connection = SqliteConnection::connect_with(&options).await.map_err(open)?;
+    let bytes = async {
+        const COUNTS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'page_views'";
+        let pages: i64 = connection.fetch_one("PRAGMA page_count").await?.try_get(0)?;
+        let page_bytes: i64 = connection.fetch_one("PRAGMA page_size").await?.try_get(0)?;
+        let is_ours = connection.fetch_one(COUNTS).await?.try_get::<i64, _>(0)? > 0;
+        Ok(is_ours.then(|| u64::try_from(pages * page_bytes).unwrap_or_default()))
+    };
+    expect(bytes.await.map_err(open)?.ok_or_else(|| BackupError::Foreign(source.to_owned()))?);
+    let copied =
+        sqlx::query("VACUUM INTO ?").bind(target.to_string_lossy().into_owned()).execute(&mut connection).await;
+    copied.map_err(|error| match Failure::of_sqlx(&error) {
+        Failure::DiskFull => BackupError::TargetFull(error),
+        _ => BackupError::Copy(error),
+    })?;
+    connection.close().await.map_err(BackupError::Copy)
+}

@@ -1,0 +1,139 @@
+//! What others do beside the service: they run commands, back the database up, or hold the report.
+
+use std::{
+    process::{Command, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{
+    clients::World,
+    knowledge::{Knowledge, sums},
+};
+use crate::{
+    app::{Rung, TestDatabase, counts},
+    process,
+};
+
+/// A command that takes longer hangs.
+const COMMAND_MAX: Duration = Duration::from_secs(180);
+
+/// What goes on beside the service.
+#[derive(Default)]
+pub(crate) struct Beside {
+    tasks: JoinSet<()>,
+    disturbances: Arc<Disturbances>,
+}
+
+/// What commands may fail of.
+#[derive(Default)]
+struct Disturbances {
+    begun: AtomicU64,
+    under_way: AtomicU64,
+}
+
+impl Beside {
+    /// Commands that run now may fail.
+    pub(crate) fn disturb(&self) {
+        self.disturbances.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Fails if something that has ended did.
+    pub(crate) fn check(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            super::unwrap(ended);
+        }
+    }
+
+    /// Waits until all has ended.
+    pub(crate) async fn end(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            super::unwrap(ended);
+        }
+    }
+
+    /// Runs a command. It may fail only where something disturbs it, and never find a difference.
+    pub(crate) fn run(&mut self, database: &TestDatabase, arguments: &'static [&'static str]) {
+        let command = process::analytics(database, arguments);
+        let disturbed = self.disturbed();
+        self.tasks.spawn(async move {
+            let output = output(command).await;
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                !complaint.contains("differ"),
+                "{arguments:?}: {}{complaint}",
+                String::from_utf8_lossy(&output.stdout)
+            );
+            assert!(output.status.success() || disturbed(), "{arguments:?}: {complaint}");
+        });
+    }
+
+    /// Backs the SQLite file up. The copy has what was acknowledged before, and all of each request or nothing; its report
+    /// is refreshed and verified.
+    pub(crate) fn back_up(&mut self, database: &TestDatabase, world: &Arc<World>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup.db");
+        let command = process::analytics(database, &["backup", file.to_str().unwrap()]);
+        let copy = TestDatabase { url: format!("sqlite://{}", file.display()), rung: Rung::Sqlite, folder };
+        let (disturbed, world) = (self.disturbed(), Arc::clone(world));
+        let least = world.knowledge().acknowledged_now();
+        self.tasks.spawn(async move {
+            let output = output(command).await;
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() || disturbed(), "backup: {complaint}");
+            if !output.status.success() {
+                return;
+            }
+            for command in ["refresh", "verify"] {
+                tokio::task::block_in_place(|| process::succeed(&copy, &[command]));
+            }
+            let connection = copy.connect().await;
+            let views = sums(&counts(&connection).await);
+            connection.close().await.unwrap();
+            for (page, least) in least {
+                let views = views.get(&page).copied().unwrap_or(0);
+                assert!(views >= least, "the backup has {views} views of {page}, {least} were acknowledged before");
+            }
+            Knowledge::check_whole(&views);
+        });
+    }
+
+    /// Holds a snapshot of the report for some time, as a dump does, unless it is taken away.
+    pub(crate) fn hold_report(&mut self, database: &TestDatabase, time: Duration) {
+        const HOLD: &str = "BEGIN; SELECT count(*) FROM page_views_report";
+        let (url, disturbances) = (database.url.clone(), Arc::clone(&self.disturbances));
+        disturbances.under_way.fetch_add(1, Ordering::Relaxed);
+        self.tasks.spawn(async move {
+            if url.starts_with("sqlite") {
+                let mut holder = SqliteConnection::connect(&url).await.unwrap();
+                holder.execute(HOLD).await.unwrap();
+                tokio::time::sleep(time).await;
+            } else if let Ok(mut holder) = PgConnection::connect(&url).await
+                && holder.execute(HOLD).await.is_ok()
+            {
+                tokio::time::sleep(time).await;
+            }
+            disturbances.begun.fetch_add(1, Ordering::Relaxed);
+            disturbances.under_way.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Returns what tells, later, whether something was in the way since now.
+    fn disturbed(&self) -> impl Fn() -> bool + use<> {
+        let disturbances = Arc::clone(&self.disturbances);
+        let begun = disturbances.begun.load(Ordering::Relaxed);
+        let under_way = disturbances.under_way.load(Ordering::Relaxed) > 0;
+        move || under_way || disturbances.begun.load(Ordering::Relaxed) != begun
+    }
+}
+
+async fn output(command: Command) -> Output {
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+    timeout(COMMAND_MAX, output).await.expect("a command hangs").unwrap()
+}

@@ -1,0 +1,321 @@
+//! The service and what it stands on, and what can happen to that.
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+use super::{
+    Plan, Variant,
+    beside::Beside,
+    clients::World,
+    plan::Fault,
+    readers::{Readers, WAYS},
+    service::{Slot, addresses, tell_addresses},
+};
+use crate::{
+    app::{Rung, TestDatabase, eventually},
+    cluster::{self, Cluster, Machine},
+    machine_clock::MachineClock,
+    process,
+    proxy::Proxy,
+    small_disk::SmallDisk,
+};
+
+/// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
+const ACKNOWLEDGED_ALL_THE_SAME: u64 = 3_000;
+/// Each segment of the log needs room, as soon as it begins.
+const POSTGRES_CONFIGURATION: &str = "wal_recycle = off\nmax_wal_size = 32MB\n";
+const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// The service, its database, and the clients' world.
+pub(crate) struct Ground {
+    beside: Beside,
+    slots: Vec<Slot>,
+    /// The way of the service to its database.
+    through: TestDatabase,
+    /// The database past the proxy.
+    pub(crate) database: TestDatabase,
+    store: Store,
+    folder: Option<TempDir>,
+    pub(crate) world: Arc<World>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) commits_ended: usize,
+}
+
+/// What keeps the data.
+enum Store {
+    Postgres { proxy: Proxy, cluster: Cluster, clock: MachineClock },
+    Sqlite { disk: SmallDisk },
+}
+
+impl Ground {
+    pub(crate) async fn new(plan: &Plan) -> Self {
+        let folder = tempfile::Builder::new().prefix("analytics-faults-").tempdir().unwrap();
+        let (store, database, through) = match plan.variant {
+            Variant::Postgres => postgres(plan, folder.path()).await,
+            Variant::Sqlite => sqlite(plan, folder.path()).await,
+        };
+        process::succeed(&database, &["migrate"]);
+        if database.rung == Rung::Table {
+            process::succeed(&database, &["rebuild", "--as", "table"]);
+        }
+        let slots = plan.processes.iter().enumerate();
+        let mut slots: Vec<_> = slots.map(|(number, services)| Slot::new(folder.path(), number, services)).collect();
+        for slot in &mut slots {
+            slot.start(&through).await;
+        }
+        let reporters = addresses(&slots, "reports");
+        let readers = Readers::new(reporters.len() * WAYS.len());
+        let world = World::new(addresses(&slots, "increments"), reporters, plan.pause);
+        Self {
+            beside: Beside::default(),
+            slots,
+            through,
+            database,
+            store,
+            folder: Some(folder),
+            world: Arc::new(world),
+            readers: Arc::new(readers),
+            commits_ended: 0,
+        }
+    }
+
+    pub(crate) async fn until_acknowledged(&self, more: u64) {
+        let goal = self.world.acknowledged() + more;
+        let what = "requests to be acknowledged: the service does not come back";
+        eventually(what, async || self.world.acknowledged() >= goal).await;
+    }
+
+    async fn until_told(&self, more: u64) {
+        let (told, acknowledged) = (self.world.told() + more, self.world.acknowledged() + ACKNOWLEDGED_ALL_THE_SAME);
+        let what = "clients to be told that it can't be recorded";
+        eventually(what, async || self.world.told() >= told || self.world.acknowledged() >= acknowledged).await;
+    }
+
+    /// Waits until every process records again, and every reader knows of a refresh that is newer than all that are known
+    /// now. Returns how long that took.
+    pub(crate) async fn until_whole(&self) -> Duration {
+        let (begun, world) = (Instant::now(), &self.world);
+        let newest = world.knowledge().refreshes.last_key_value().map_or(0, |(id, _)| *id);
+        for (process, acknowledged) in world.acknowledged.iter().enumerate() {
+            let before = acknowledged.load(Ordering::Relaxed);
+            let what = format!("process {process} of those that record to do so again");
+            eventually(&what, async || acknowledged.load(Ordering::Relaxed) > before).await;
+        }
+        for (reader, known) in self.readers.known.iter().enumerate() {
+            let what = format!("reader {reader} ({:?}) to know of a refresh after {newest}", WAYS[reader % WAYS.len()]);
+            eventually(&what, async || known.load(Ordering::Relaxed) > newest).await;
+        }
+        begun.elapsed()
+    }
+
+    /// Lets it happen, and makes an end of what does not end by itself.
+    pub(crate) async fn suffer(&mut self, fault: &Fault) {
+        self.beside.check();
+        if fault.disturbs_commands() {
+            self.beside.disturb();
+        }
+        match fault {
+            Fault::Cut => self.proxy().cut(),
+            Fault::LoseCommit => {
+                self.proxy().lose_next_commit();
+                eventually("a commit to be lost", async || self.proxy().has_lost_commit()).await;
+            }
+            Fault::Stall { told, cut } => {
+                self.proxy().stall();
+                self.until_told(*told).await;
+                if *cut {
+                    self.proxy().cut();
+                }
+                self.proxy().resume();
+            }
+            Fault::HalfOpen { told, new_too } => {
+                if *new_too {
+                    self.proxy().stall();
+                }
+                self.proxy().freeze();
+                self.until_told(*told).await;
+                self.proxy().resume();
+            }
+            Fault::FreezeCommit => {
+                self.proxy().freeze_next_commit();
+                eventually("a commit to be frozen", async || self.proxy().has_frozen_commit()).await;
+            }
+            Fault::Terminate { committing } => self.terminate(*committing).await,
+            Fault::StopDatabase { told, kill } => self.stop_database(*told, *kill).await,
+            Fault::FillDisk { told } => self.fill_disk(*told).await,
+            Fault::SetClock { machine, offset_ms } => match (machine, &self.store) {
+                (Some(number), _) => self.slots[number % self.slots.len()].clock.set(*offset_ms),
+                (None, Store::Postgres { clock, .. }) => clock.set(*offset_ms),
+                // All processes of an SQLite file are on its machine.
+                (None, Store::Sqlite { .. }) => self.slots.iter().for_each(|slot| slot.clock.set(*offset_ms)),
+            },
+            Fault::Run(arguments) => self.beside.run(&self.through, arguments),
+            Fault::BackUp => self.beside.back_up(&self.database, &self.world),
+            Fault::HoldReport { millis } => self.beside.hold_report(&self.database, Duration::from_millis(*millis)),
+            Fault::HoldLock { told } => {
+                let mut holder = SqliteConnection::connect(&self.database.url).await.unwrap();
+                eventually("the file's lock to be had", async || holder.execute("BEGIN IMMEDIATE").await.is_ok()).await;
+                self.until_told(*told).await;
+                holder.execute("ROLLBACK").await.unwrap();
+            }
+            Fault::Kill(number) => {
+                self.kill(*number);
+                self.start(*number).await;
+            }
+            Fault::Restart(number) => {
+                let number = *number % self.slots.len();
+                let ended = self.slots[number].terminate().await;
+                assert_eq!(ended.code(), Some(0), "process {number} ends in order");
+                self.start(number).await;
+            }
+        }
+    }
+
+    fn proxy(&self) -> &Proxy {
+        match &self.store {
+            Store::Postgres { proxy, .. } => proxy,
+            Store::Sqlite { .. } => panic!("there is no proxy before a file"),
+        }
+    }
+
+    /// Ends connections of the service, wherever they are: in the middle of a commit, if one is caught there.
+    async fn terminate(&mut self, committing: bool) {
+        const TRIES: u32 = 300;
+        let mut admin = cluster::connect(&self.database.url).await;
+        let terminate = format!("SELECT count(pg_terminate_backend(pid)) {OTHERS}");
+        if committing {
+            let commits = format!("{terminate} AND query LIKE 'COMMIT%' AND state = 'active'");
+            for _ in 0..TRIES {
+                let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(commits.as_str()));
+                if query.fetch_one(&mut admin).await.unwrap() > 0 {
+                    self.commits_ended += 1;
+                    return;
+                }
+            }
+        }
+        admin.execute(sqlx::AssertSqlSafe(terminate)).await.unwrap();
+    }
+
+    async fn stop_database(&mut self, told: u64, kill: Option<usize>) {
+        let Store::Postgres { cluster, .. } = &mut self.store else { return };
+        tokio::task::block_in_place(|| cluster.stop_immediately());
+        if let Some(number) = kill {
+            self.kill(number);
+        } else {
+            self.until_told(told).await;
+        }
+        self.until_database_serves().await;
+        if let Some(number) = kill {
+            self.start(number).await;
+        }
+    }
+
+    /// Starts the database if it has ended, as whatever supervises it does.
+    async fn until_database_serves(&mut self) {
+        let Store::Postgres { cluster, .. } = &mut self.store else { return };
+        let url = &self.database.url;
+        eventually("the database to serve", async || {
+            if std::net::TcpStream::connect(cluster.address()).is_err() {
+                tokio::task::block_in_place(|| {
+                    cluster.stop_immediately();
+                    cluster.start_again();
+                });
+            }
+            PgConnection::connect(url).await.is_ok()
+        })
+        .await;
+    }
+
+    async fn fill_disk(&mut self, told: u64) {
+        match &self.store {
+            Store::Postgres { cluster, .. } => {
+                cluster.disk().fill_but(0);
+                self.until_told(told).await;
+                cluster.disk().free();
+                self.until_database_serves().await;
+            }
+            Store::Sqlite { disk } => {
+                // While it reads, the write-ahead log can't begin anew, and so needs room.
+                let mut reader = SqliteConnection::connect(&self.database.url).await.unwrap();
+                reader.execute("BEGIN; SELECT count(*) FROM page_views_report").await.unwrap();
+                disk.fill_but(0);
+                self.until_told(told).await;
+                disk.free();
+            }
+        }
+    }
+
+    fn kill(&mut self, number: usize) {
+        let number = number % self.slots.len();
+        self.slots[number].kill();
+    }
+
+    async fn start(&mut self, number: usize) {
+        let number = number % self.slots.len();
+        self.slots[number].start(&self.through).await;
+        tell_addresses(&self.slots, &self.world);
+    }
+
+    /// Stops the processes in order, and waits until the database has no other work.
+    pub(crate) async fn end(&mut self) {
+        self.beside.end().await;
+        for slot in &mut self.slots {
+            assert_eq!(slot.terminate().await.code(), Some(0), "it ends in order, after all that");
+        }
+        let Store::Postgres { proxy, .. } = &self.store else { return };
+        // What is frozen would stay for ever.
+        proxy.cut();
+        let mut admin = cluster::connect(&self.database.url).await;
+        let others = format!("SELECT count(*) {OTHERS}");
+        eventually("the last connection to end", async || {
+            let query = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(others.as_str()));
+            query.fetch_one(&mut admin).await.unwrap() == 0
+        })
+        .await;
+    }
+}
+
+impl Drop for Ground {
+    /// Keeps what a failed run leaves behind.
+    #[expect(clippy::print_stderr, reason = "somebody will look for it")]
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        if let Some(folder) = self.folder.take() {
+            eprintln!("logs and data are kept in {}", folder.keep().display());
+        }
+        match &mut self.store {
+            Store::Postgres { cluster, .. } => eprintln!("the database is kept in {}", cluster.keep().display()),
+            Store::Sqlite { disk } => disk.keep(),
+        }
+    }
+}
+
+async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
+    let clock = MachineClock::new(folder.join("database.clock"));
+    let machine = Machine { disk_mb: Some(plan.disk_mb), clock: Some(&clock) };
+    let cluster = Cluster::start_on(&machine, |data| {
+        let file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"));
+        std::io::Write::write_all(&mut file.unwrap(), POSTGRES_CONFIGURATION.as_bytes()).unwrap();
+    });
+    let mut database = TestDatabase::create_in(&cluster).await;
+    database.rung = if plan.seed.is_multiple_of(2) { Rung::Table } else { Rung::MaterializedView };
+    let proxy = Proxy::start(database.server()).await;
+    let through = database.through(&proxy);
+    (Store::Postgres { proxy, cluster, clock }, database, through)
+}
+
+async fn sqlite(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
+    let data = folder.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let disk = SmallDisk::mount_at(&data, &format!("{}m", plan.disk_mb));
+    let (database, through) = (disk.database(), disk.database());
+    (Store::Sqlite { disk }, database, through)
+}

@@ -1,0 +1,207 @@
+//! Clients that read the report while everything fails, and check what they are told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{clients::World, plan::Dice};
+
+/// Everything of one answer has to add up. The range is that of all clients, whatever a process believes the time to be.
+/// Without its age an answer has an entity tag that holds until the next refresh.
+const REPORT: &str = "
+    report(filter: { interval: { range: { start: \"2020-01-01T00:00:00Z\", end: \"2030-01-01T00:00:00Z\" } } }) {
+        freshness { refreshId asOf status }
+        totals { views pages }
+        months: series(granularity: MONTH) { views }
+        days: series(granularity: DAY) { views }
+        pages(first: 1000) { nodes { page views } }
+    }";
+/// A reader's pause between its questions, at most.
+const PAUSE_MAX_MS: u64 = 300;
+/// How long the report may be called fresh without a new refresh. The schedule is a second.
+const FRESH_MAX: Duration = Duration::from_secs(10);
+/// How long a subscriber may believe that, which has to be told by a process that may have much to do.
+const HEARD_FRESH_MAX: Duration = Duration::from_secs(20);
+
+/// What has become of the readers.
+pub(crate) struct Readers {
+    /// The newest refresh that each of them knows of. First those that ask, then those that subscribe.
+    pub(crate) known: Vec<AtomicI64>,
+    pub(crate) checks: AtomicU64,
+    /// How many answers were the former ones, by their entity tags.
+    pub(crate) not_modified: AtomicU64,
+}
+
+/// How a reader comes to its answers.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Query,
+    /// A subscription of all reports.
+    Reports,
+    /// A subscription of the freshness only.
+    Freshness,
+}
+
+/// The ways of the readers of each process.
+pub(crate) const WAYS: [Way; 4] = [Way::Query, Way::Query, Way::Reports, Way::Freshness];
+
+/// A client that reads from one process, whichever serves in its place.
+pub(crate) struct Reader {
+    pub(crate) world: Arc<World>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) number: usize,
+    pub(crate) dice: Dice,
+    /// What it was promised last.
+    as_of: Option<DateTime<Utc>>,
+}
+
+impl Readers {
+    pub(crate) fn new(count: usize) -> Self {
+        let known = (0..count).map(|_| AtomicI64::new(0)).collect();
+        Self { known, checks: AtomicU64::new(0), not_modified: AtomicU64::new(0) }
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(world: &Arc<World>, readers: &Arc<Readers>, number: usize, dice: Dice) -> Self {
+        Self { world: Arc::clone(world), readers: Arc::clone(readers), number, dice, as_of: None }
+    }
+
+    /// Reads until the world stops.
+    pub(crate) async fn run(mut self) {
+        let stop = self.world.stop.clone();
+        let (process, way) = (self.number.div_euclid(WAYS.len()), WAYS[self.number % WAYS.len()]);
+        let reading = async {
+            match way {
+                Way::Query => self.ask(process).await,
+                Way::Reports | Way::Freshness => self.subscribe(process, way).await,
+            }
+        };
+        tokio::select! { () = stop.cancelled() => {} () = reading => {} }
+    }
+
+    fn url(&self, process: usize) -> String {
+        format!("http://{}/graphql", self.world.reporters.lock().unwrap()[process])
+    }
+
+    async fn ask(&mut self, process: usize) {
+        let mut last: Option<(header::HeaderValue, Value)> = None;
+        loop {
+            tokio::time::sleep(Duration::from_millis(self.dice.draw(0..PAUSE_MAX_MS))).await;
+            let asked = Instant::now();
+            // A process that was started again is another one: tags and all.
+            let url = self.url(process);
+            let request = match self.dice.draw(0..2) {
+                0 => self.world.client.post(url).json(&json!({ "query": format!("{{ {REPORT} }}") })),
+                _ => {
+                    let get = self.world.client.get(url).query(&[("query", format!("{{ {REPORT} }}"))]);
+                    match &last {
+                        Some((tag, _)) => get.header(header::IF_NONE_MATCH, tag),
+                        None => get,
+                    }
+                }
+            };
+            let Ok(response) = request.send().await else { continue };
+            if response.status() == StatusCode::NOT_MODIFIED {
+                self.readers.not_modified.fetch_add(1, Ordering::Relaxed);
+                let (_, answer) = last.clone().unwrap();
+                self.check(&answer, Some(asked));
+                continue;
+            }
+            let tag = response.headers().get(header::ETAG).cloned();
+            let Ok(answer) = response.json::<Value>().await else { continue };
+            if self.check(&answer, Some(asked)).is_some()
+                && let Some(tag) = tag
+            {
+                last = Some((tag, answer));
+            }
+        }
+    }
+
+    /// Subscribes again only when the connection is lost: a subscription that is silent has to come back by itself.
+    async fn subscribe(&mut self, process: usize, way: Way) {
+        let query = match way {
+            Way::Freshness => "subscription { freshness { refreshId asOf status stalenessSeconds } }".to_owned(),
+            _ => format!("subscription {{ {REPORT} }}"),
+        };
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let request = self.world.client.post(self.url(process)).json(&json!({ "query": query }));
+            let Ok(mut response) = request.header(header::ACCEPT, "text/event-stream").send().await else { continue };
+            let (mut text, mut status) = (Vec::new(), None);
+            loop {
+                let Ok(chunk) = timeout(HEARD_FRESH_MAX, response.chunk()).await else {
+                    assert_ne!(status.as_deref(), Some("FRESH"), "reader {} has heard nothing since", self.number);
+                    continue;
+                };
+                let Ok(Some(chunk)) = chunk else { break };
+                text.extend_from_slice(&chunk);
+                while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
+                    let event: Vec<_> = text.drain(..end + 2).collect();
+                    let event = String::from_utf8(event).unwrap();
+                    let Some((_, data)) = event.split_once("data: ") else { continue };
+                    if let Ok(answer) = serde_json::from_str(data.trim_end()) {
+                        status = self.check(&answer, None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks an answer that was `asked` for at a moment, and returns the status that it has. Errors have to be of the
+    /// kind that passes.
+    fn check(&mut self, answer: &Value, asked: Option<Instant>) -> Option<String> {
+        if let Some(errors) = answer["errors"].as_array() {
+            let passes = errors.iter().all(|error| error["extensions"]["retryable"] == true);
+            assert!(passes, "reader {}: {answer}", self.number);
+            return None;
+        }
+        self.readers.checks.fetch_add(1, Ordering::Relaxed);
+        let report = &answer["data"]["report"];
+        let freshness = if report.is_null() { &answer["data"]["freshness"] } else { &report["freshness"] };
+        let status = freshness["status"].as_str().unwrap().to_owned();
+        let context = format!("reader {} ({:?}) was told {freshness}", self.number, WAYS[self.number % WAYS.len()]);
+        assert!(freshness["stalenessSeconds"].as_f64().is_none_or(|staleness| staleness >= 0.0), "{context}");
+        let as_of: Option<DateTime<Utc>> = freshness["asOf"].as_str().map(|as_of| as_of.parse().unwrap());
+        assert!(as_of >= self.as_of, "{context}, and had {:?} before", self.as_of);
+        self.as_of = as_of;
+        let refresh: i64 = freshness["refreshId"].as_str().unwrap().parse().unwrap();
+        self.readers.known[self.number].fetch_max(refresh, Ordering::Relaxed);
+
+        let mut knowledge = self.world.knowledge();
+        let seen = *knowledge.refreshes.entry(refresh).or_insert_with(Instant::now);
+        if let Some(asked) = asked.filter(|_| status == "FRESH") {
+            let age = asked.saturating_duration_since(seen);
+            assert!(age < FRESH_MAX, "{context}, and nobody has refreshed for {age:?}");
+        }
+        if let Some(as_of) = as_of {
+            if !report.is_null() {
+                knowledge.check(&adds_up(report, &context), as_of, &context);
+            }
+            knowledge.promised(self.number, self.readers.known.len(), as_of);
+        }
+        Some(status)
+    }
+}
+
+/// Checks that all sums of a report are the same, and returns its views by page.
+fn adds_up(report: &Value, context: &str) -> BTreeMap<String, u64> {
+    let sum = |rows: &Value| -> u64 { rows.as_array().unwrap().iter().map(|row| row["views"].as_u64().unwrap()).sum() };
+    let (totals, pages) = (&report["totals"], &report["pages"]["nodes"]);
+    let sums = [totals["views"].as_u64().unwrap(), sum(&report["months"]), sum(&report["days"]), sum(pages)];
+    assert!(sums.iter().all(|other| *other == sums[0]), "site, months, days and pages have {sums:?} views; {context}");
+    let pages = pages.as_array().unwrap();
+    assert_eq!(totals["pages"].as_u64(), u64::try_from(pages.len()).ok(), "{context}");
+    let views = |page: &Value| (page["page"].as_str().unwrap().to_owned(), page["views"].as_u64().unwrap());
+    pages.iter().map(views).collect()
+}

@@ -1,0 +1,100 @@
+//! The processes of the service, each on a machine of its own: with its clock and its log.
+
+use std::{
+    fs::File,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+};
+
+use super::clients::World;
+use crate::{
+    app::{TestDatabase, eventually},
+    machine_clock::MachineClock,
+    process::{self, Server},
+};
+
+const ARGUMENTS: [&str; 12] = [
+    "--record-timeout-ms",
+    "1000",
+    "--database-timeout-ms",
+    "1000",
+    "--refresh-cron",
+    "* * * * * *",
+    "--queue-increments",
+    "10000",
+    "--log",
+    "info",
+    "--listen",
+    "127.0.0.1:0",
+];
+
+/// A place where a process of the service runs, one after another.
+pub(crate) struct Slot {
+    services: &'static str,
+    pub(crate) clock: MachineClock,
+    log: File,
+    server: Option<Server>,
+}
+
+impl Slot {
+    /// A process that does `services`, with its files in `folder`.
+    pub(crate) fn new(folder: &Path, number: usize, services: &'static str) -> Self {
+        let clock = MachineClock::new(folder.join(format!("{number}.clock")));
+        let log = File::create(folder.join(format!("{number}.log"))).unwrap();
+        Self { services, clock, log, server: None }
+    }
+
+    pub(crate) fn does(&self, service: &str) -> bool {
+        self.services.split(',').any(|other| other == service)
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.server.as_ref().unwrap().address.clone()
+    }
+
+    /// Starts it, again and again until it serves, as whatever supervises processes does.
+    pub(crate) async fn start(&mut self, database: &TestDatabase) {
+        let (services, clock, log) = (self.services, &self.clock, &self.log);
+        let mut server = None;
+        eventually("a process of the service to start", async || {
+            let mut command = process::analytics(database, &["serve", "--services", services]);
+            command.args(ARGUMENTS).stderr(Stdio::from(log.try_clone().unwrap()));
+            clock.give_to(&mut command);
+            server = tokio::task::block_in_place(|| Server::try_of(command));
+            server.is_some()
+        })
+        .await;
+        self.server = server;
+    }
+
+    pub(crate) fn kill(&mut self) {
+        let server = self.server.as_mut().unwrap();
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+    }
+
+    /// Tells it to stop, and returns how it ended.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        let server = self.server.as_mut().unwrap();
+        server.signal("TERM");
+        let mut ended = None;
+        eventually("a process to stop", async || {
+            ended = server.child.try_wait().unwrap();
+            ended.is_some()
+        })
+        .await;
+        ended.unwrap()
+    }
+}
+
+/// Tells the world where the processes listen now.
+pub(crate) fn tell_addresses(slots: &[Slot], world: &Arc<World>) {
+    *world.recorders.lock().unwrap() = addresses(slots, "increments");
+    *world.reporters.lock().unwrap() = addresses(slots, "reports");
+}
+
+/// Returns where the processes listen that do `service`.
+pub(crate) fn addresses(slots: &[Slot], service: &str) -> Vec<String> {
+    slots.iter().filter(|slot| slot.does(service)).map(Slot::address).collect()
+}

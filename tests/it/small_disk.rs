@@ -1,0 +1,145 @@
+//! A real disk that is small: a file system in memory, which can be filled, grown, and gone with the test.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    app::{Rung, TestDatabase},
+    cluster,
+};
+
+/// `$0` is the folder, `$1` the file system's options. Unmounts when its standard input closes, so also when the tests are
+/// killed; it may be mounted twice, and what is open there stays usable until it is closed.
+const KEEPER: &str = r#"
+set -eu
+mount -t tmpfs -o "$1" analytics-test "$0"
+echo mounted
+read -r keep || true
+test -n "$keep" || while umount --lazy "$0" 2>/dev/null; do true; done
+"#;
+
+/// A mounted file system.
+pub(crate) struct SmallDisk {
+    path: PathBuf,
+    keeper: Child,
+    stays: bool,
+    /// Where it is mounted, unless that is somebody else's. Removed after the unmounting.
+    _folder: Option<TempDir>,
+}
+
+impl SmallDisk {
+    /// Of `size`, as `mount` reads it: `6m`.
+    pub(crate) fn mount(size: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = Self::mount_at(folder.path(), size);
+        disk._folder = Some(folder);
+        disk
+    }
+
+    /// Mounted at `path`, which is there already and stays its owner's.
+    pub(crate) fn mount_at(path: &Path, size: &str) -> Self {
+        let options = format!("size={size},mode=0700,uid={}", fs::metadata(path).unwrap().uid());
+        // A session of its own: what interrupts the tests does not interrupt the unmounting.
+        let mut command = as_root("setsid");
+        let mut keeper = command
+            .args(["sh", "-c", KEEPER])
+            .arg(path)
+            .arg(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut answer = String::new();
+        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut answer).unwrap();
+        assert_eq!(
+            answer, "mounted\n",
+            "this test needs a small disk, and so the right to mount one: run it as root, or with a sudo without a password"
+        );
+        Self { path: path.to_owned(), keeper, stays: false, _folder: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// From now on it has `size`.
+    pub(crate) fn resize(&self, size: &str) {
+        mount(&["-o", &format!("remount,size={size}")], self.path());
+    }
+
+    /// Whoever opens a file of it from now on finds that nothing may be written; what is open may still be.
+    pub(crate) fn make_read_only(&self) {
+        let path = self.path().to_str().unwrap();
+        mount(&["--bind", path], self.path());
+        mount(&["-o", "remount,bind,ro"], self.path());
+    }
+
+    /// Takes [`SmallDisk::make_read_only`] back.
+    pub(crate) fn make_writable(&self) {
+        let unmounted = as_root("umount").arg("--lazy").arg(self.path()).status();
+        assert!(unmounted.unwrap().success());
+    }
+
+    /// Fills it with a file, but for `free` bytes.
+    pub(crate) fn fill_but(&self, free: u64) {
+        // Of the last piece the system takes what still fits.
+        let piece = vec![1; 1024 * 1024];
+        let mut ballast = File::create(self.ballast()).unwrap();
+        while ballast.write_all(&piece).is_ok() {}
+        ballast.set_len(ballast.metadata().unwrap().len() - free).unwrap();
+    }
+
+    /// Gives the room back that [`SmallDisk::fill_but`] took.
+    pub(crate) fn free(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path.join("ballast")
+    }
+
+    /// Leaves it mounted for good, so that somebody can look at it.
+    pub(crate) fn keep(&mut self) {
+        self.stays = true;
+        writeln!(self.keeper.stdin.as_ref().unwrap(), "keep").unwrap();
+    }
+
+    /// Unmounts it, and returns whether it is gone: not if it is kept.
+    pub(crate) fn unmount(self) -> bool {
+        !self.stays
+    }
+
+    /// An empty SQLite database on it.
+    pub(crate) fn database(&self) -> TestDatabase {
+        let url = format!("sqlite://{}", self.path.join("test.db").display());
+        TestDatabase { url, rung: Rung::Sqlite, folder: tempfile::tempdir().unwrap() }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        drop(self.keeper.wait());
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) {
+    let output = as_root("mount").args(arguments).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn as_root(program: &str) -> Command {
+    if cluster::is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", program]);
+    command
+}
