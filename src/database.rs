@@ -76,14 +76,14 @@ async fn check(database: &Database) -> anyhow::Result<Status> {
 /// Applies the migrations that are missing; on a Citus cluster the tables are distributed too.
 pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
     check(database).await?;
-    migration::up(&database.wolf).await.context("can't migrate the database")?;
+    database.migrate(migration::up).await.context("can't migrate the database")?;
     Ok(wolf::distribute(database).await?)
 }
 
 /// Takes the newest migration back.
 pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
     check(database).await?;
-    migration::down(&database.wolf).await.context("can't take the migration back")
+    database.migrate(migration::down).await.context("can't take the migration back")
 }
 
 /// Asks whether the database has the tables that this program needs, and still allows this program: a newer one may have

@@ -67,8 +67,8 @@ impl Logins {
 
     /// Makes them, or mends them.
     pub(crate) async fn make(&self, database: &Database) -> anyhow::Result<()> {
-        let made = migration::make_roles(&database.wolf, &self.prefix.0, &self.verifiers).await;
-        made.context("can't make the services' logins")
+        let made = database.migrate(async |db| migration::make_roles(db, &self.prefix.0, &self.verifiers).await);
+        made.await.context("can't make the services' logins")
     }
 }
 

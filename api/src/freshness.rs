@@ -1,5 +1,6 @@
 //! How fresh the report is, and the feed that tells everybody when that changes.
 
+mod age;
 mod feed;
 mod listener;
 mod status;

@@ -103,16 +103,16 @@ pub(crate) fn observe_cache(figures: CacheFigures) {
 }
 
 pub(crate) fn describe_freshness() {
+    describe_gauge!(REPORT_AGE, "How long ago the report was current; NaN before the first refresh.");
     describe_gauge!(
-        REPORT_AGE,
-        "How long ago the asOf of the report was, by this machine's clock; NaN before the first refresh."
+        REPORT_AS_OF,
+        "The asOf of the report, in seconds since 1970; ahead of the clock after one went back, and NaN before the first refresh."
     );
-    describe_gauge!(REPORT_AS_OF, "The asOf of the report, in seconds since 1970; NaN before the first refresh.");
 }
 
 /// By what is known, if anything is.
 pub(crate) fn observe_freshness(known: Option<&Freshness>) {
-    let staleness = known.and_then(|known| known.staleness(entity::clock::process_now()));
+    let staleness = known.and_then(|known| known.staleness(Instant::now()));
     let age = staleness.and_then(|staleness| staleness.to_std().ok());
     gauge!(REPORT_AGE).set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
     let as_of = known.and_then(|known| known.as_of);

@@ -3,8 +3,8 @@
 use anyhow::{Context, ensure};
 use api::increments::{Committer, Increment, PageName, Recorder, RecorderSettings, Request, Views};
 use clap::Parser;
-use entity::{Database, DatabaseSettings, Hour, clock};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use entity::{Connections, Database, DatabaseSettings, Hour, clock};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 use wolf::{Refresher, ReportKind};
 
@@ -44,7 +44,7 @@ impl Dataset {
         let (name, url) = server.create_database().await?;
         let settings = service_settings(&url, &[])?;
         let database = Database::connect(&settings.database).await?;
-        migration::up(&database.wolf).await.context("can't migrate the database")?;
+        database.migrate(migration::up).await.context("can't migrate the database")?;
         let (recorder, committer) = Recorder::new(&database, &settings.recorder);
         let mut committing = JoinSet::new();
         committing.spawn(committer.run(Default::default()));
@@ -136,8 +136,8 @@ impl Dataset {
     }
 
     /// The Wolf's connections, to have them say what they have counted.
-    pub(crate) fn wolf_pool(&self) -> &PgPool {
-        self.database.wolf.get_postgres_connection_pool()
+    pub(crate) fn wolf(&self) -> &Connections {
+        &self.database.wolf
     }
 
     /// Fails unless the report has what its definition says of the hour that changes, its day and its month.

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use entity::Purpose;
+use sea_orm::ConnectionTrait;
 use sqlx::PgConnection;
 use wolf::{Outcome, Turn};
 
@@ -167,13 +169,14 @@ impl Size {
 
 /// The server's connections count for themselves and say it now and then: the Wolf's say it now.
 async fn have_counted(dataset: &Dataset) -> anyhow::Result<()> {
-    let pool = dataset.wolf_pool();
-    let mut connections = Vec::new();
-    for _ in 0..pool.size() {
-        connections.push(pool.acquire().await?);
+    let wolf = dataset.wolf();
+    let mut transactions = Vec::new();
+    for _ in 0..wolf.pool_use("wolf").open {
+        transactions.push(wolf.begin(Purpose::Change).await?);
     }
-    for connection in &mut connections {
-        sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut **connection).await?;
+    for transaction in transactions {
+        transaction.execute_unprepared("SELECT pg_stat_force_next_flush()").await?;
+        transaction.commit().await?;
     }
     Ok(())
 }

@@ -10,13 +10,19 @@ use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, sync::A
 use clap::Args;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use sqlx::{Connection, Pool, pool::PoolOptions, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::connections::Connections;
 
 pub use sqlite_file::FileChanged;
 use sqlite_file::SqliteFile;
 pub use writing::NotWritable;
 
+use crate::clock::Clock;
+
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
+
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
@@ -35,6 +41,10 @@ pub struct DatabaseSettings {
     /// Milliseconds that a query's statement may take; on SQLite all of a query's statements together
     #[arg(long, env = "ANALYTICS_QUERY_TIMEOUT_MS", default_value_t = 30_000, global = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub query_timeout_ms: u32,
+    /// Milliseconds without an answer after which a second connection looks whether PostgreSQL works on a statement; a
+    /// link that is dead without a word is given up so
+    #[arg(long, env = "ANALYTICS_LINK_CHECK_MS", default_value_t = 5_000, global = true, value_parser = clap::value_parser!(u32).range(100..=60_000))]
+    pub link_check_ms: u32,
 }
 
 /// A database's address, as it was given. Its `Debug` and `Display` never show a password.
@@ -187,15 +197,17 @@ pub struct Database {
     /// Which database it is.
     pub kind: DatabaseKind,
     /// For queries; read-only on SQLite.
-    pub readers: DatabaseConnection,
+    pub readers: Connections,
     /// For recording increments. On PostgreSQL each committer takes a connection out and keeps it.
     pub writers: DatabaseConnection,
     /// For the Wolf and for migrations.
-    pub wolf: DatabaseConnection,
-    /// How long a query's statement may take.
-    pub query_timeout: Duration,
+    pub wolf: Connections,
     /// Where it is.
     pub url: DatabaseUrl,
+    /// The process stops, and waits no longer for what may be dead.
+    hurry: CancellationToken,
+    /// The clocks of the process that uses it.
+    pub clock: Clock,
     sqlite_file: Option<Arc<SqliteFile>>,
 }
 
@@ -206,34 +218,51 @@ impl Database {
     /// [`DatabaseError::Connect`] when it can't be reached within the timeout.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
+        let hurry = CancellationToken::new();
         let mut sqlite_file = None;
         let connected = match url.place()? {
-            Place::Postgres(options) => postgres::connect(*options, settings).await,
+            Place::Postgres(options) => postgres::connect(*options, settings, &hurry).await,
             Place::Sqlite(file) => sqlite::connect(&file, settings).await.map(|(pools, file)| {
                 sqlite_file = Some(Arc::new(file));
                 pools
             }),
         };
-        let (kind, [readers, writers, wolf]) =
+        let Pools { kind, readers, writers, wolf } =
             connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
-        let query_timeout = Duration::from_millis(settings.query_timeout_ms.into());
-        Ok(Self { kind, readers, writers, wolf, query_timeout, url, sqlite_file })
+        Ok(Self { kind, readers, writers, wolf, url, hurry, clock: Clock::default(), sqlite_file })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
     /// out of it and keeps it.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolUse> {
-        match self.kind {
-            DatabaseKind::Postgres => {
-                let pool = |name, db: &DatabaseConnection| PoolUse::of(name, db.get_postgres_connection_pool());
-                vec![pool("queries", &self.readers), pool("wolf", &self.wolf)]
-            }
-            DatabaseKind::Sqlite => {
-                let pool = |name, db: &DatabaseConnection| PoolUse::of(name, db.get_sqlite_connection_pool());
-                vec![pool("queries", &self.readers), pool("writer", &self.writers)]
-            }
-        }
+        let wolf = match self.kind {
+            DatabaseKind::Postgres => "wolf",
+            DatabaseKind::Sqlite => "writer",
+        };
+        vec![self.readers.pool_use("queries"), self.wolf.pool_use(wolf)]
+    }
+
+    /// Runs `work`, which migrates, on a connection in the form that the library for migrations asks for.
+    ///
+    /// # Errors
+    /// Those of `work`; when there is no connection, or it is dead.
+    pub async fn migrate<T>(
+        &self,
+        work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, DbErr>,
+    ) -> Result<T, DbErr> {
+        self.wolf.migrate(work).await
+    }
+
+    /// Makes every wait for PostgreSQL short from now on: for a process that is to end. Only a statement that a second
+    /// connection finds at work is still waited for.
+    pub fn hurry(&self) {
+        self.hurry.cancel();
+    }
+
+    /// Ends when the process is to end and nothing that may be dead is waited for any more.
+    pub async fn hurried(&self) {
+        self.hurry.cancelled().await;
     }
 
     /// Looks whether an SQLite file is still the one that was opened. Cheap enough for every commit.
@@ -287,13 +316,19 @@ pub struct PoolUse {
 }
 
 impl PoolUse {
-    fn of<DB: sqlx::Database>(name: &'static str, pool: &Pool<DB>) -> Self {
+    pub(crate) fn of<DB: sqlx::Database>(name: &'static str, pool: &Pool<DB>) -> Self {
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
         Self { name, open: pool.size(), idle, max: pool.options().get_max_connections() }
     }
 }
 
-type Pools = (DatabaseKind, [DatabaseConnection; 3]);
+/// The pools of an open database.
+struct Pools {
+    kind: DatabaseKind,
+    readers: Connections,
+    writers: DatabaseConnection,
+    wolf: Connections,
+}
 
 fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
     PoolOptions::new()

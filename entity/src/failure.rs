@@ -66,6 +66,20 @@ impl Failure {
         }
     }
 
+    /// Whether the connection that a statement failed on is of no use any more.
+    #[must_use]
+    pub fn loses_connection(error: &sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+            // Connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now and their like;
+            // idle_in_transaction_session_timeout.
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "25P03")
+            }
+            _ => false,
+        }
+    }
+
     /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
     fn of_postgres(code: &str) -> Self {
         // Connection exception, insufficient resources, operator intervention, system error.

@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod clock;
+pub mod connections;
 pub mod database;
 pub mod failure;
 pub mod hour;
@@ -19,8 +20,8 @@ pub mod report_refresh;
 pub mod snapshot;
 pub mod stale_hour;
 pub mod stale_title;
-pub mod transaction;
 
+pub use connections::{Connections, Purpose, Transaction};
 pub use database::{Database, DatabaseError, DatabaseKind, DatabaseSettings};
 pub use hour::Hour;
 pub use page_views_report::Grain;

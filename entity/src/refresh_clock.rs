@@ -25,3 +25,12 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Reads the row.
+///
+/// # Errors
+/// When the database can't be asked, or lacks the row.
+pub async fn read<C: ConnectionTrait>(db: &C) -> Result<Model, DbErr> {
+    let row = Entity::find_by_id(1_i16).one(db).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound("the row of refresh_clock".to_owned()))
+}

@@ -1,6 +1,8 @@
 //! `report_refreshes`: one row a refresh, the truth about freshness.
 
-use sea_orm::{Condition, QueryOrder, QuerySelect, QueryTrait, entity::prelude::*};
+use sea_orm::{
+    Condition, DbBackend, FromQueryResult, QueryOrder, QuerySelect, QueryTrait, entity::prelude::*, sea_query::Expr,
+};
 
 /// One refresh: under way while `finished_at` is null, failed when `error` is not.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -70,18 +72,42 @@ pub async fn newest_successful<C: ConnectionTrait>(db: &C) -> Result<Option<Mode
     Entity::find().filter(Column::AsOf.is_not_null()).order_by_desc(Column::Id).one(db).await
 }
 
-/// The newest row, whatever it says, and the newest successful one, both of one moment: one statement reads them.
+/// The newest rows, both of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Newest {
+    /// The newest one, whatever it says.
+    pub row: Option<Model>,
+    /// The newest one of a refresh that succeeded.
+    pub successful: Option<Model>,
+    /// What the database's clock showed when they were read. None on SQLite, which has none.
+    pub database_now: Option<DateTimeUtc>,
+}
+
+#[derive(FromQueryResult)]
+struct RowAndClock {
+    #[sea_orm(nested)]
+    row: Model,
+    database_now: Option<DateTimeUtc>,
+}
+
+/// Reads the newest row, the newest successful one and the database's clock in one statement.
 ///
 /// # Errors
 /// When the database can't be asked.
-pub async fn newest_and_successful<C: ConnectionTrait>(db: &C) -> Result<(Option<Model>, Option<Model>), DbErr> {
+pub async fn newest_and_successful<C: ConnectionTrait>(db: &C) -> Result<Newest, DbErr> {
     let newest = Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id).limit(1);
     let successful = newest.clone().filter(Column::AsOf.is_not_null());
     let either = Condition::any()
         .add(Column::Id.in_subquery(newest.into_query()))
         .add(Column::Id.in_subquery(successful.into_query()));
-    let mut rows = Entity::find().filter(either).order_by_desc(Column::Id).all(db).await?.into_iter();
-    let newest = rows.next();
-    let successful = rows.next().or_else(|| newest.clone().filter(|row| row.as_of.is_some()));
-    Ok((newest, successful))
+    let clock = match db.get_database_backend() {
+        DbBackend::Postgres => Expr::cust("clock_timestamp()"),
+        _ => Expr::cust("NULL"),
+    };
+    let rows = Entity::find().expr_as(clock, "database_now").filter(either).order_by_desc(Column::Id);
+    let mut rows = rows.into_model::<RowAndClock>().all(db).await?.into_iter();
+    let Some(RowAndClock { row, database_now }) = rows.next() else { return Ok(Newest::default()) };
+    let successful =
+        rows.next().map_or_else(|| Some(row.clone()).filter(|row| row.as_of.is_some()), |next| Some(next.row));
+    Ok(Newest { row: Some(row), successful, database_now })
 }

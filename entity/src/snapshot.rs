@@ -1,12 +1,11 @@
 //! A transaction that sees the report and what belongs to it at one moment.
 
-use std::time::Duration;
-
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 use crate::{
     Database,
-    transaction::{self, Purpose},
+    clock::Clock,
+    connections::{Connections, Purpose, Transaction},
 };
 
 /// The report is swapped seldom: it does not happen several times in a row.
@@ -22,21 +21,22 @@ const LOCK_AND_LOOK: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_
 /// Takes snapshots. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
-    db: DatabaseConnection,
-    statement_max: Option<Duration>,
+    db: Connections,
+    /// The clocks of the process that reads.
+    pub clock: Clock,
 }
 
 impl Snapshots {
     /// For queries, whose statements have a time limit.
     #[must_use]
     pub fn for_queries(database: &Database) -> Self {
-        Self { db: database.readers.clone(), statement_max: Some(database.query_timeout) }
+        Self { db: database.readers.clone(), clock: database.clock.clone() }
     }
 
     /// For the Wolf, whose statements may take as long as the report is large.
     #[must_use]
     pub fn for_wolf(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), statement_max: None }
+        Self { db: database.wolf.clone(), clock: database.clock.clone() }
     }
 
     /// Begins a read-only transaction in which everything is as it was at its begin, even if the report is swapped
@@ -44,15 +44,14 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the database can't be asked.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let purpose = Purpose::Snapshot(self.statement_max);
+    pub async fn begin(&self) -> Result<Transaction, DbErr> {
         if self.db.get_database_backend() == DbBackend::Sqlite {
             // Every transaction is a snapshot from its first read on, the schema included.
-            return transaction::begin(&self.db, purpose).await;
+            return self.db.begin(Purpose::Snapshot).await;
         }
         let mut tries = 1;
         loop {
-            let transaction = transaction::begin(&self.db, purpose).await?;
+            let transaction = self.db.begin(Purpose::Snapshot).await?;
             let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, LOCK_AND_LOOK)).await?;
             if row.map_or(Ok(false), |row| row.try_get_by_index(0))? {
                 return Ok(transaction);

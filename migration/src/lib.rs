@@ -92,11 +92,16 @@ pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
 ///
 /// # Errors
 /// When the database can't be asked.
-pub async fn status(db: &DatabaseConnection) -> Result<Status, DbErr> {
+pub async fn status<C: ConnectionTrait>(db: &C) -> Result<Status, DbErr> {
     let own: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-    let applied = match SchemaManager::new(db).has_table("seaql_migrations").await? {
-        true => texts(db, "SELECT version FROM seaql_migrations ORDER BY version").await?,
-        false => Vec::new(),
+    let has_been_migrated = match db.get_database_backend() {
+        DbBackend::Postgres => "FROM information_schema.tables WHERE table_schema = CURRENT_SCHEMA AND table_name",
+        _ => "FROM sqlite_master WHERE name",
+    };
+    let has_been_migrated = format!("SELECT 'it has' {has_been_migrated} = 'seaql_migrations'");
+    let applied = match texts(db, &has_been_migrated).await?.is_empty() {
+        true => Vec::new(),
+        false => texts(db, "SELECT version FROM seaql_migrations ORDER BY version").await?,
     };
     let oldest_allowed = match applied.iter().any(|name| name == m20261125_000004_program_versions::NAME) {
         true => texts(db, "SELECT oldest_allowed FROM program_versions").await?,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sea_orm_migration::{
     prelude::DbErr,
-    sea_orm::{DatabaseConnection, DbBackend},
+    sea_orm::{ConnectionTrait, DbBackend},
 };
 
 use crate::{Status, status, texts};
@@ -58,7 +58,7 @@ pub enum Obstacle {
 ///
 /// # Errors
 /// When the database can't be asked.
-pub async fn check(db: &DatabaseConnection) -> Result<Result<Status, Obstacle>, DbErr> {
+pub async fn check<C: ConnectionTrait>(db: &C) -> Result<Result<Status, Obstacle>, DbErr> {
     let mut schema = None;
     if db.get_database_backend() == DbBackend::Postgres {
         let encoding = texts(db, "SHOW server_encoding").await?.concat();
@@ -85,7 +85,7 @@ pub async fn check(db: &DatabaseConnection) -> Result<Result<Status, Obstacle>, 
 }
 
 /// The names that are taken in the schema.
-async fn names(db: &DatabaseConnection) -> Result<BTreeSet<String>, DbErr> {
+async fn names<C: ConnectionTrait>(db: &C) -> Result<BTreeSet<String>, DbErr> {
     // A table's name is that of a type, too.
     const POSTGRES: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace
                             UNION SELECT typname::text FROM pg_type WHERE typnamespace = current_schema()::regnamespace";

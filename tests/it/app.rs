@@ -95,13 +95,14 @@ impl TestDatabase {
             reader_connections: 2,
             database_timeout_ms: 30_000,
             query_timeout_ms: 30_000,
+            link_check_ms: 5_000,
         }
     }
 
     /// With tables, and the report of the rung's kind.
     pub(crate) async fn migrate(&self) -> Database {
         let database = self.connect().await;
-        migration::up(&database.wolf).await.unwrap();
+        database.migrate(migration::up).await.unwrap();
         if self.rung == Rung::Table {
             assert!(Refresher::new(&database).ensure_kind(ReportKind::Table).await.unwrap());
         }

@@ -11,8 +11,8 @@ use api::{
     },
 };
 use chrono_tz::UTC;
-use entity::clock;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
+use entity::{Purpose, Transaction, clock};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -47,10 +47,10 @@ pub(crate) fn agreed_sum(report: &Value) -> i64 {
 }
 
 /// All connections that queries may use, taken.
-async fn all_readers(app: &TestApp) -> Vec<DatabaseTransaction> {
+async fn all_readers(app: &TestApp) -> Vec<Transaction> {
     let mut taken = Vec::new();
     for _ in 0..2 {
-        taken.push(app.database.readers.begin().await.unwrap());
+        taken.push(app.database.readers.begin(Purpose::Snapshot).await.unwrap());
     }
     taken
 }

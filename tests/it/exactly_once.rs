@@ -2,7 +2,8 @@
 
 use api::increments::{Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
 use chrono::{DateTime, Utc};
-use entity::{Database, clock};
+use entity::Database;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use sqlx::Executor;
 use tokio::task::JoinSet;
@@ -38,9 +39,10 @@ fn run(committer: Committer) -> JoinSet<()> {
 pub(crate) async fn until_blocked(database: &Database, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()";
-    let pool = database.readers.get_postgres_connection_pool();
+    let waiting = Statement::from_string(DbBackend::Postgres, waiting);
     eventually("transactions to wait for a lock", async || {
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() == count
+        let row = database.readers.query_one_raw(waiting.clone()).await.unwrap().unwrap();
+        row.try_get_by_index::<i64>(0).unwrap() == count
     })
     .await;
 }
@@ -163,7 +165,7 @@ async fn a_lost_answer_is_unavailable_and_its_retry_a_duplicate() {
         let counted = crate::app::counts(&direct).await.values().sum::<i64>();
         assert_eq!(counted, 3 * (number + 1), "it is committed all the same");
 
-        let before = clock::database_now(&direct.readers).await.unwrap();
+        let before = direct.clock.database_now(&direct.readers).await.unwrap();
         let retried = app.data(RECORD, variables).await["recordPageViews"].take();
         assert_eq!(retried["duplicate"], true);
         let recorded_at: DateTime<Utc> = retried["recordedAt"].as_str().unwrap().parse().unwrap();

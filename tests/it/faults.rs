@@ -38,12 +38,7 @@ pub(crate) const ONE_PROCESS: &[&str] = &["increments,reports,wolf"];
 pub(crate) const BY_SERVICE: &[&str] = &["increments", "increments", "reports", "wolf", "wolf"];
 
 /// Kinds that the service does not survive yet.
-const NOT_SURVIVED: [(Variant, &str); 4] = [
-    (Variant::Postgres, "half-open"),
-    (Variant::Postgres, "freeze-commit"),
-    (Variant::Postgres, "set-clock"),
-    (Variant::Sqlite, "set-clock"),
-];
+const NOT_SURVIVED: [(Variant, &str); 2] = [(Variant::Postgres, "half-open"), (Variant::Postgres, "freeze-commit")];
 
 /// Where the service runs.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -181,7 +176,7 @@ async fn check_end(ground: &Ground, summary: &mut Summary) {
     let refreshed = process::succeed(&ground.database, &["refresh"]);
     summary.verified = process::succeed(&ground.database, &["verify"]);
     let database = ground.database.connect().await;
-    let as_of = api::freshness::Freshness::read(&database.readers).await.unwrap().as_of.unwrap();
+    let as_of = api::freshness::Freshness::read(&database.readers, &database.clock).await.unwrap().as_of.unwrap();
     let counts = counts(&database).await;
     let report = report_rows(&database).await;
     database.close().await.unwrap();

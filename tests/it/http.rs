@@ -85,7 +85,7 @@ on_all_databases! {
         assert_eq!(get("/health/live").await.status(), 200);
         assert_eq!(get("/health/ready").await.status(), 200);
         while migration::status(&app.database.wolf).await.unwrap().steps.iter().any(|step| step.applied) {
-            migration::down(&app.database.wolf).await.unwrap();
+            app.database.migrate(migration::down).await.unwrap();
         }
         assert_eq!(get("/health/live").await.status(), 200);
         let errors = app.errors("{ report { totals { views } } }", json!({})).await;

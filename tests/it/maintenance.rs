@@ -52,19 +52,29 @@ on_all_databases! {
 
     async fn old_keys_and_old_history_are_pruned(app: TestApp) {
         let now = clock::process_now();
-        for (key, hours, kept) in [("old", 25, false), ("new", 23, false), ("import:old", 25_000, true)] {
+        const HOUR_MS: i64 = 3_600_000;
+        for (key, claimed_hours, kept) in [("old", 0, false), ("new", 2, false), ("import:old", 0, true)] {
             let row = idempotency_key::ActiveModel {
                 key: Set(key.to_owned()),
                 fingerprint: Set(vec![0; 32]),
-                recorded_at: Set(now - TimeDelta::hours(hours)),
+                recorded_at: Set(now),
                 kept: Set(kept),
-                claimed_ms: Set(0),
+                claimed_ms: Set(claimed_hours * HOUR_MS),
             };
             idempotency_key::Entity::insert(row).exec(&app.database.writers).await.unwrap();
         }
+        // The announcement that came after the old key was 25 hours ago.
+        let passed = format!("UPDATE refresh_clock SET elapsed_ms = {}", 26 * HOUR_MS);
+        app.database.wolf.execute_unprepared(&passed).await.unwrap();
         for (as_of, days) in [(Some(now), 30), (None, 30), (None, 1)] {
             let started_at = Set(now - TimeDelta::days(days));
-            let row = report_refresh::ActiveModel { as_of: Set(as_of), started_at, content_version: Set(0), ..Default::default() };
+            let row = report_refresh::ActiveModel {
+                as_of: Set(as_of),
+                started_at,
+                content_version: Set(0),
+                elapsed_ms: Set(Some(HOUR_MS)),
+                ..Default::default()
+            };
             row.insert(&app.database.wolf).await.unwrap();
         }
         Maintenance::new(&app.database, None).run().await.unwrap();
@@ -289,7 +299,7 @@ async fn a_merge_reads_what_is_stale_and_no_more() {
     for (analyzed, pages) in [(false, &ends), (false, &all), (true, &ends), (true, &all)] {
         let changed = i64::try_from(pages.len()).unwrap();
         if analyzed {
-            app.database.wolf.execute_unprepared("VACUUM ANALYZE").await.unwrap();
+            cluster::connect(&app.test_database.url).await.execute("VACUUM ANALYZE").await.unwrap();
         }
         let change = format!(
             "UPDATE page_views SET views = views + 1 WHERE date = '2026-02-01' AND hour = 3

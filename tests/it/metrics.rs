@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use entity::Purpose;
 use reqwest::header::ACCEPT;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::{
@@ -365,7 +366,7 @@ async fn what_waits_and_what_fails_is_seen(rung: Rung) {
     let before = Scrape::refreshed(&server).await;
     assert_eq!(before.get("analytics_queue_max_increments"), 200_000.0);
     let other = database.connect().await;
-    let lock = other.wolf.begin().await.unwrap();
+    let lock = other.wolf.begin(Purpose::Change).await.unwrap();
     let statement =
         if rung == Rung::Sqlite { "UPDATE pages SET title = 'x'" } else { "LOCK TABLE pages IN EXCLUSIVE MODE" };
     lock.execute_unprepared(statement).await.unwrap();

@@ -1,9 +1,6 @@
 //! A pooler between the service and PostgreSQL: what each way of pooling carries.
 
-use entity::{
-    snapshot::Snapshots,
-    transaction::{self, Purpose},
-};
+use entity::{Purpose, snapshot::Snapshots};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::json;
 
@@ -62,16 +59,20 @@ async fn limits_of_a_transaction_end_with_it() {
         let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, LIMITS)).await.unwrap().unwrap();
         row.try_get_by_index(0).unwrap()
     }
-    let snapshot = Snapshots::for_queries(&database).begin().await.unwrap();
-    assert_eq!(limits(&snapshot).await, "30s 1min repeatable read on");
-    snapshot.rollback().await.unwrap();
-    let snapshot = Snapshots::for_wolf(&database).begin().await.unwrap();
-    assert_eq!(limits(&snapshot).await, "0 1min repeatable read on");
-    snapshot.rollback().await.unwrap();
-    let change = transaction::begin(&database.wolf, Purpose::Change).await.unwrap();
-    assert_eq!(limits(&change).await, "0 1min read committed off");
+    let begun = Snapshots::for_queries(&database).begin().await.unwrap();
+    assert_eq!(limits(&begun).await, "30s 10s repeatable read on");
+    begun.rollback().await.unwrap();
+    let begun = Snapshots::for_wolf(&database).begin().await.unwrap();
+    assert_eq!(limits(&begun).await, "0 10s repeatable read on");
+    begun.rollback().await.unwrap();
+    let change = database.wolf.begin(Purpose::Change).await.unwrap();
+    assert_eq!(limits(&change).await, "0 10s read committed off");
     change.rollback().await.unwrap();
+    assert_eq!(limits(&database.readers).await, "30s 10s read committed on");
     for db in [&database.readers, &database.wolf] {
-        assert_eq!(limits(db).await, "0 0 read committed off");
+        // On the same connection, behind the transaction's end.
+        let ended = db.begin(Purpose::Change).await.unwrap();
+        ended.execute_unprepared("COMMIT").await.unwrap();
+        assert_eq!(limits(&ended).await, "0 0 read committed off");
     }
 }

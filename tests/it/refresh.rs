@@ -123,7 +123,7 @@ on_all_databases! {
         let message = newest.error.unwrap();
         assert!(message.contains("refused"), "{message}");
         assert!(!message.to_lowercase().contains("select"), "{message}");
-        let failed = |known: &Freshness| known.status(entity::clock::process_now()) == RefreshStatus::Failed;
+        let failed = |known: &Freshness| known.status(std::time::Instant::now()) == RefreshStatus::Failed;
         app.heard("that the refresh failed", failed).await;
         let status = app.data("{ freshness { status error refreshId } }", serde_json::json!({})).await;
         assert_eq!(status["freshness"]["status"], "FAILED");
@@ -206,7 +206,9 @@ async fn a_commit_held_open_is_not_promised(rung: Rung) {
     other.execute("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)").await.unwrap();
     let done = app.refresh().await;
     other.execute("COMMIT").await.unwrap();
-    let recorded_at = entity::clock::recorded_at(entity::clock::database_now(&app.database.readers).await.unwrap());
+    let now = app.database.clock.database_now(&app.database.readers).await.unwrap();
+    let announced_at = entity::refresh_clock::read(&app.database.readers).await.unwrap().announced_at;
+    let recorded_at = entity::clock::recorded_at(now, announced_at);
     assert!(recorded_at > done.as_of.unwrap(), "what was committed after the look is not promised");
     assert_eq!(app.report_rows().await.values().max(), Some(&1));
     assert_eq!(app.marks().await, 1, "its mark is left for the next refresh");

@@ -235,11 +235,11 @@ async fn a_container_can_ask_for_its_health() {
     assert_eq!(ask(&[]), (0, "ready\n".to_owned()));
     assert_eq!(ask(&["--live"]), (0, "live\n".to_owned()));
 
-    migration::down(&connection.wolf).await.unwrap();
+    connection.migrate(migration::down).await.unwrap();
     eventually("tables to be missed", async || ask(&[]).0 == 1).await;
     let said = ask(&[]).1;
     assert!(said.contains("not ready: the database lacks migrations"), "{said}");
-    migration::up(&connection.wolf).await.unwrap();
+    connection.migrate(migration::up).await.unwrap();
     eventually("the tables to be found", async || ask(&[]).0 == 0).await;
     connection.close().await.unwrap();
 

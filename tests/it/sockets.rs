@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use api::http::{HttpSettings, Patience};
+use entity::Purpose;
 use futures_util::{SinkExt, StreamExt};
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -346,7 +347,7 @@ on_all_databases! {
         socket.subscribe("s", FRESHNESS).await;
         assert_eq!(socket.hear_of("s").await["type"], "next");
         // Nothing can be recorded until the lock is given back.
-        let lock = app.database.wolf.begin().await.unwrap();
+        let lock = app.database.wolf.begin(Purpose::Change).await.unwrap();
         if app.test_database.rung != Rung::Sqlite {
             lock.execute_unprepared("LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
         }

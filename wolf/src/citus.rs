@@ -6,8 +6,8 @@
 //! so the report is a table here; and it is merged into by one statement, which the nodes work on by themselves.
 
 use chrono::NaiveDate;
-use entity::Hour;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use entity::{Hour, Transaction};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 /// The tables that are distributed, with the one whose placement all others follow first.
 const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];
@@ -39,7 +39,7 @@ pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) ->
 }
 
 /// Adds what the counts of `hours` have grown by to the report. Returns how many rows changed.
-pub(crate) async fn merge(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<u64, DbErr> {
+pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
     // A plan that does not know how many hours there are may scan what it should look up.
     transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
     let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();

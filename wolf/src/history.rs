@@ -4,19 +4,26 @@
 //! So the greatest id is always the newest word. Each row carries the content's version, and every transaction that
 //! changes the report writes a row with a greater one.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use entity::{REFRESH_CHANNEL, clock, report_refresh};
+use std::time::Instant;
+
+use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
+use entity::{REFRESH_CHANNEL, clock::Clock, report_refresh};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement};
 
-use crate::schedule::Schedule;
+use crate::{announcement::Announcement, schedule::Schedule, turn::Turns};
 
 /// What all rows of one refresh share.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Run<'a> {
-    /// When it began.
-    pub(crate) started_at: DateTime<Utc>,
+    clock: Clock,
+    /// When it began, by the database's clock.
+    started_at: DateTime<Utc>,
+    /// When it began, by the monotonic clock.
+    begun: Instant,
+    /// What it has announced, once it has.
+    pub(crate) announced: Option<Announcement>,
     /// Says when the next refresh is due; known to those who have one.
-    pub(crate) schedule: Option<&'a Schedule>,
+    schedule: Option<&'a Schedule>,
     /// The row that says it is under way.
     under_way_id: Option<i64>,
 }
@@ -24,8 +31,8 @@ pub(crate) struct Run<'a> {
 /// How a refresh ended.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
-    /// The report has everything recorded up to `as_of`.
-    Succeeded { as_of: DateTime<Utc>, hours: usize, rows_changed: u64 },
+    /// The report has everything recorded up to what was announced.
+    Succeeded { hours: usize, rows_changed: u64 },
     /// It failed, in words for everybody.
     Failed { error: &'static str },
 }
@@ -51,8 +58,10 @@ impl Content {
 
 impl<'a> Run<'a> {
     /// One that begins now.
-    pub(crate) async fn new<C: ConnectionTrait>(db: &C, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
-        Ok(Self { started_at: clock::database_now(db).await?, schedule, under_way_id: None })
+    pub(crate) async fn new(turns: &Turns, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
+        let (clock, begun) = (turns.clock.clone(), turns.clock.monotonic());
+        let started_at = clock.database_now(&turns.db).await?;
+        Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_id: None })
     }
 
     /// Says that the refresh is under way, and when the next one is due, again and again while it is.
@@ -68,22 +77,28 @@ impl<'a> Run<'a> {
         content: Content,
         end: End,
     ) -> Result<report_refresh::Model, DbErr> {
-        let finished_at = Set(Some(clock::database_now(db).await?));
+        let duration = self.clock.monotonic().saturating_duration_since(self.begun);
+        let ended = report_refresh::ActiveModel {
+            finished_at: Set(Some(self.clock.database_now(db).await?)),
+            duration_ms: Set(Some(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))),
+            ..Default::default()
+        };
         let row = match end {
-            End::Succeeded { as_of, hours, rows_changed } => {
+            End::Succeeded { hours, rows_changed } => {
                 // Another process may have looked later and ended sooner: what it promised stays promised.
-                let promised = report_refresh::newest_successful(db).await?.and_then(|row| row.as_of);
+                let promised = report_refresh::newest_successful(db).await?;
+                let promised = promised.and_then(|row| Some((row.as_of?, row.looked_at()?)));
+                let announced = self.announced.map(|announced| (announced.as_of, announced.looked_at));
+                let (as_of, looked_at) = promised.max(announced).unzip();
                 report_refresh::ActiveModel {
-                    as_of: Set(promised.max(Some(as_of))),
-                    finished_at,
+                    as_of: Set(as_of),
+                    looked_at: Set(looked_at),
                     hours: Set(i32::try_from(hours).unwrap_or(i32::MAX)),
                     rows_changed: Set(i64::try_from(rows_changed).unwrap_or(i64::MAX)),
-                    ..Default::default()
+                    ..ended
                 }
             }
-            End::Failed { error } => {
-                report_refresh::ActiveModel { finished_at, error: Set(Some(error.to_owned())), ..Default::default() }
-            }
+            End::Failed { error } => report_refresh::ActiveModel { error: Set(Some(error.to_owned())), ..ended },
         };
         self.replace_under_way(db, content, row).await
     }
@@ -110,15 +125,16 @@ impl<'a> Run<'a> {
     ) -> Result<report_refresh::Model, DbErr> {
         let newest = report_refresh::newest(db).await?;
         // A refresh by hand has no schedule of its own; it does not change what the schedule has announced.
-        let ticks = self.schedule.and_then(|schedule| schedule.ticks_after(clock::process_now()).ok());
-        let (next, after_next) = match ticks {
-            Some(ticks) => (Some(ticks.next), Some(ticks.after_next)),
-            None => newest.as_ref().map_or((None, None), |row| (row.next_refresh_at, row.overdue_at)),
+        let dates = match self.schedule {
+            Some(schedule) => Dates::of(schedule, self.clock.now(), self.clock.database_now(db).await?),
+            None => newest.as_ref().map_or_else(Dates::default, Dates::of_row),
         };
         let row = report_refresh::ActiveModel {
             started_at: Set(self.started_at),
-            next_refresh_at: Set(next),
-            overdue_at: Set(after_next),
+            scheduled_at: Set(dates.scheduled_at),
+            next_refresh_at: Set(dates.next_refresh_at),
+            overdue_at: Set(dates.overdue_at),
+            elapsed_ms: Set(self.announced.map(|announced| announced.elapsed_ms)),
             content_version: Set(content.version_after(newest.as_ref())),
             hours_since: Set(newest.and_then(|row| row.hours_since)),
             ..row
@@ -127,27 +143,60 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What a schedule says, by the database's clock: that of the machine that refreshes may show something else.
+#[derive(Copy, Clone, Debug, Default)]
+struct Dates {
+    scheduled_at: Option<DateTime<Utc>>,
+    next_refresh_at: Option<DateTime<Utc>>,
+    overdue_at: Option<DateTime<Utc>>,
+}
+
+impl Dates {
+    /// What `schedule` says when this machine's clock shows `now`, and the database's `database_now`.
+    fn of(schedule: &Schedule, now: DateTime<Utc>, database_now: DateTime<Utc>) -> Self {
+        let Ok(ticks) = schedule.ticks_after(now) else { return Self::default() };
+        // Ticks are whole seconds. Clocks that are less than half a second apart show the same one.
+        let next = (database_now + (ticks.next - now)).round_subsecs(0);
+        Self {
+            scheduled_at: Some(database_now),
+            next_refresh_at: Some(next),
+            overdue_at: Some(database_now + (ticks.after_next - now)),
+        }
+    }
+
+    /// What `row` says.
+    fn of_row(row: &report_refresh::Model) -> Self {
+        let scheduled_at = row.overdue_at.and(row.scheduled_at.or(Some(row.started_at)));
+        Self { scheduled_at, next_refresh_at: row.next_refresh_at, overdue_at: row.overdue_at }
+    }
+}
+
 /// Says that the report was changed by something else than a refresh; `hours_since` is the first day of which it has
 /// hours from now on. What was promised stays promised. `replaces` is the row that said so last; returns this one's id.
 pub(crate) async fn content_changed<C: ConnectionTrait>(
     db: &C,
+    clock: &Clock,
     hours_since: Option<NaiveDate>,
     replaces: Option<i64>,
 ) -> Result<i64, DbErr> {
-    let (newest, successful) = report_refresh::newest_and_successful(db).await?;
+    let newest = report_refresh::newest_and_successful(db).await?;
     let mut row = report_refresh::ActiveModel {
-        started_at: Set(clock::database_now(db).await?),
-        content_version: Set(Content::Changed.version_after(newest.as_ref())),
-        hours_since: Set(hours_since.max(newest.and_then(|row| row.hours_since))),
+        started_at: Set(clock.database_now(db).await?),
+        content_version: Set(Content::Changed.version_after(newest.row.as_ref())),
+        hours_since: Set(hours_since.max(newest.row.and_then(|row| row.hours_since))),
         ..Default::default()
     };
     // Before the first success this stands for a refresh under way: there are things to come, and no promise.
-    if let Some(successful) = successful {
+    if let Some(successful) = newest.successful {
+        let dates = Dates::of_row(&successful);
         row.as_of = Set(successful.as_of);
+        row.looked_at = Set(successful.looked_at);
         row.started_at = Set(successful.started_at);
         row.finished_at = Set(successful.finished_at);
-        row.next_refresh_at = Set(successful.next_refresh_at);
-        row.overdue_at = Set(successful.overdue_at);
+        row.duration_ms = Set(successful.duration_ms);
+        row.scheduled_at = Set(dates.scheduled_at);
+        row.next_refresh_at = Set(dates.next_refresh_at);
+        row.overdue_at = Set(dates.overdue_at);
     }
     let row = insert_and_notify(db, row).await?;
     if let Some(id) = replaces {

@@ -4,8 +4,10 @@
 //! ([`Refresher`]). What is stale, what a refresh did and how fresh the report is all stand in the
 //! database, so that a Wolf that dies takes nothing with it.
 
+mod announcement;
 mod backlog;
 mod citus;
+mod clock_steps;
 mod error;
 mod history;
 mod maintenance;

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use entity::{Database, clock, idempotency_key, report_refresh};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use entity::{Connections, Database, idempotency_key, refresh_clock, report_refresh};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tracing::info;
 
 use crate::{
+    announcement,
     error::{During, WolfError},
     old_hours,
     turn::Turns,
@@ -15,9 +16,10 @@ use crate::{
 
 /// How often maintenance is due.
 const EVERY: Duration = Duration::from_secs(60);
-/// How long a client's key counts once; DESIGN and schema say 24 hours.
-const KEYS_KEPT: TimeDelta = TimeDelta::hours(24);
-/// How long the history of refreshes is kept.
+/// How long a client's key is kept after it was claimed, by the time that has passed: the 24 hours for which it counts once,
+/// and the time that its commit may take, at the end of which they begin (`--record-timeout-ms` is at most this).
+const KEYS_KEPT_MS: i64 = (24 * 60 + 10) * 60 * 1_000;
+/// How long the history of refreshes is kept, by the database's clock.
 const HISTORY_KEPT: TimeDelta = TimeDelta::days(7);
 
 /// Maintains one database, now and then.
@@ -57,11 +59,19 @@ impl Maintenance {
     /// As [`Maintenance::run_if_due`].
     pub async fn run(&self) -> Result<(), WolfError> {
         let db = &self.turns.db;
-        let now = clock::database_now(db).await.during("read the database's clock")?;
-        let keys = idempotency_key::Entity::delete_many()
-            .filter(idempotency_key::Column::Kept.eq(false))
-            .filter(idempotency_key::Column::RecordedAt.lt(now - KEYS_KEPT));
-        let keys = keys.exec(db).await.during("prune idempotency keys")?.rows_affected;
+        let clock = refresh_clock::read(db).await.during("read what has passed")?;
+        let keys = prune_keys(db, clock.elapsed_ms).await.during("prune idempotency keys")?;
+        let (refreshes, hours) = if announcement::is_trusted(&clock) { self.drop_old().await? } else { (0, 0) };
+        if keys + refreshes + hours > 0 {
+            info!(pruned.keys = keys, pruned.refreshes = refreshes, pruned.hours = hours, "maintenance done");
+        }
+        Ok(())
+    }
+
+    /// Drops what is old by the database's clock. Returns how many rows of the history, and how many hours.
+    async fn drop_old(&self) -> Result<(u64, u64), WolfError> {
+        let db = &self.turns.db;
+        let now = self.turns.clock.database_now(db).await.during("read the database's clock")?;
         // The newest success says what the report has, however old it is.
         let newest = report_refresh::newest_successful(db).await.during("read the refreshes")?.map_or(0, |row| row.id);
         let history = report_refresh::Entity::delete_many()
@@ -74,9 +84,22 @@ impl Maintenance {
             }
             None => 0,
         };
-        if keys + refreshes + hours > 0 {
-            info!(pruned.keys = keys, pruned.refreshes = refreshes, pruned.hours = hours, "maintenance done");
-        }
-        Ok(())
+        Ok((refreshes, hours))
     }
+}
+
+/// Drops the keys that were claimed 24 hours and more before `elapsed_ms`. Returns how many.
+///
+/// A key has the `elapsed_ms` of the announcement before it, so it may be younger than that by the time between two
+/// announcements. So it goes only when an announcement that came after it is old enough.
+async fn prune_keys(db: &Connections, elapsed_ms: i64) -> Result<u64, DbErr> {
+    let old_enough = report_refresh::Entity::find()
+        .select_only()
+        .column_as(report_refresh::Column::ElapsedMs.max(), "elapsed_ms")
+        .filter(report_refresh::Column::ElapsedMs.lte(elapsed_ms - KEYS_KEPT_MS));
+    let Some(Some(announced)) = old_enough.into_tuple::<Option<i64>>().one(db).await? else { return Ok(0) };
+    let keys = idempotency_key::Entity::delete_many()
+        .filter(idempotency_key::Column::Kept.eq(false))
+        .filter(idempotency_key::Column::ClaimedMs.lt(announced));
+    Ok(keys.exec(db).await?.rows_affected)
 }

@@ -1,10 +1,9 @@
 //! The marks that recording leaves: which hours and which titles are stale.
 
 use chrono::NaiveDate;
-use entity::{Hour, stale_hour, stale_title};
+use entity::{Hour, Transaction, stale_hour, stale_title};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, Value,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 
 /// The stale hours, newest first; at most `limit` of them, if there is one.
@@ -30,7 +29,7 @@ pub(crate) async fn newest_stale_title<C: ConnectionTrait>(db: &C) -> Result<Opt
 
 /// Takes the marks of `hours`: those that this statement sees. What is recorded later leaves new ones.
 /// Returns how many there were.
-pub(crate) async fn take_hours(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<u64, DbErr> {
+pub(crate) async fn take_hours(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
     let sql = match transaction.get_database_backend() {
         DbBackend::Postgres => {
             "DELETE FROM stale_hours USING unnest($1::date[], $2::smallint[]) AS taken (date, hour)
@@ -42,7 +41,7 @@ pub(crate) async fn take_hours(transaction: &DatabaseTransaction, hours: &[Hour]
 }
 
 /// Leaves new marks of `hours`, of which the marks were taken and not everything was done.
-pub(crate) async fn leave_hours(transaction: &DatabaseTransaction, hours: &[Hour]) -> Result<(), DbErr> {
+pub(crate) async fn leave_hours(transaction: &Transaction, hours: &[Hour]) -> Result<(), DbErr> {
     let sql = match transaction.get_database_backend() {
         DbBackend::Postgres => {
             "INSERT INTO stale_hours (date, hour) SELECT date, hour FROM unnest($1::date[], $2::smallint[]) AS unfinished (date, hour)"
@@ -54,7 +53,7 @@ pub(crate) async fn leave_hours(transaction: &DatabaseTransaction, hours: &[Hour
 
 /// Takes at most `limit` marks of titles, none newer than `newest`, and returns the pages' names, one for each mark.
 pub(crate) async fn take_titles(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     newest: Option<i64>,
     limit: usize,
 ) -> Result<Vec<String>, DbErr> {
@@ -70,7 +69,7 @@ pub(crate) async fn take_titles(
 }
 
 /// Takes every mark that this transaction sees.
-pub(crate) async fn take_all(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+pub(crate) async fn take_all(transaction: &Transaction) -> Result<(), DbErr> {
     stale_hour::Entity::delete_many().exec(transaction).await?;
     stale_title::Entity::delete_many().exec(transaction).await?;
     Ok(())

@@ -8,8 +8,8 @@ mod pace;
 mod postgres;
 mod sqlite;
 
-use entity::Hour;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use entity::{Hour, Transaction};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use crate::citus;
 use additions::{Addition, Growth, additions};
@@ -49,11 +49,7 @@ trait Statements {
 /// Each hour's deltas are taken between the counts and the report as one statement sees them both, so they are
 /// right whatever marks there are, and a second merge of the same hours changes nothing. The sums of the pages and of
 /// the site add up after each merge, even if it leaves hours unfinished.
-pub(crate) async fn merge(
-    transaction: &DatabaseTransaction,
-    hours: &[Hour],
-    counts_max: usize,
-) -> Result<Merged, DbErr> {
+pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour], counts_max: usize) -> Result<Merged, DbErr> {
     if transaction.get_database_backend() == DbBackend::Sqlite {
         return merge_by(&mut Sqlite(transaction), hours, counts_max).await;
     }
@@ -89,7 +85,7 @@ async fn merge_by(statements: &mut impl Statements, hours: &[Hour], counts_max: 
 }
 
 /// Puts the current titles of the pages `names` on their month rows. Returns how many report rows changed.
-pub(crate) async fn retitle(transaction: &DatabaseTransaction, names: &[String]) -> Result<u64, DbErr> {
+pub(crate) async fn retitle(transaction: &Transaction, names: &[String]) -> Result<u64, DbErr> {
     let backend = transaction.get_database_backend();
     let (named, names): (_, Value) = match backend {
         DbBackend::Postgres => ("= ANY($1)", names.to_vec().into()),

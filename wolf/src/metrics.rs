@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{Database, stale_hour};
+use entity::{Connections, Database, stale_hour};
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait, QuerySelect};
+use sea_orm::{EntityTrait, PaginatorTrait, QuerySelect};
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
 
@@ -64,7 +64,7 @@ impl Refreshes {
 /// Counts the stale hours for the metrics.
 #[derive(Debug)]
 pub struct StaleHours {
-    db: DatabaseConnection,
+    db: Connections,
     gauge: Gauge,
     counted_at: Mutex<Option<Instant>>,
 }

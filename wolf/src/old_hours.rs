@@ -1,10 +1,10 @@
 //! Old hourly rows are dropped, from the counts and from the report; the sums of their days and months stay.
 
 use chrono::NaiveDate;
-use entity::{Hour, page_view};
+use entity::{Hour, Transaction, page_view};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    QueryOrder, QuerySelect, Statement, Value,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    Statement, Value,
 };
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
     while !left.is_empty() {
         let transaction = turns.wait().await?;
         // In the same transaction: readers have to know before the first row is gone.
-        said = Some(history::content_changed(&transaction, Some(first_kept), said).await?);
+        said = Some(history::content_changed(&transaction, &turns.clock, Some(first_kept), said).await?);
         match ReportKind::read(&transaction).await? {
             ReportKind::Table => {
                 drop_from_report(&transaction, left[0], &drop_from_counts(&transaction, left[0]).await?).await?;
@@ -66,7 +66,7 @@ struct Dropped {
 ///
 /// Only rows whose count is in the report go: one that grew since stays until a refresh has merged it. A writer that
 /// comes in between makes a new row, which is merged like any other.
-async fn drop_from_counts(transaction: &DatabaseTransaction, hour: Hour) -> Result<Vec<Dropped>, DbErr> {
+async fn drop_from_counts(transaction: &Transaction, hour: Hour) -> Result<Vec<Dropped>, DbErr> {
     const DROP: &str = "
         DELETE FROM page_views WHERE date = $1 AND hour = $2 AND EXISTS (
             SELECT 1 FROM page_views_report AS reported
@@ -85,7 +85,7 @@ async fn drop_from_counts(transaction: &DatabaseTransaction, hour: Hour) -> Resu
 }
 
 /// Takes the rows that were dropped out of a report that is a table.
-async fn drop_from_report(transaction: &DatabaseTransaction, hour: Hour, dropped: &[Dropped]) -> Result<(), DbErr> {
+async fn drop_from_report(transaction: &Transaction, hour: Hour, dropped: &[Dropped]) -> Result<(), DbErr> {
     const OF_PAGES: &str = "
         DELETE FROM page_views_report WHERE grain = 'hour' AND date = $1 AND hour = $2
             AND name IN (SELECT name FROM {dropped})";
@@ -99,17 +99,12 @@ async fn drop_from_report(transaction: &DatabaseTransaction, hour: Hour, dropped
     run(transaction, EMPTY, hour, None).await
 }
 
-async fn run(
-    transaction: &DatabaseTransaction,
-    sql: &str,
-    hour: Hour,
-    dropped: Option<&[Dropped]>,
-) -> Result<(), DbErr> {
+async fn run(transaction: &Transaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Result<(), DbErr> {
     transaction.execute_raw(statement(transaction, sql, hour, dropped)).await.map(drop)
 }
 
 /// `$1` is the hour's date, `$2` the hour of the day, `{dropped}` the rows (name, views), as one bound JSON text.
-fn statement(transaction: &DatabaseTransaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Statement {
+fn statement(transaction: &Transaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Statement {
     let backend = transaction.get_database_backend();
     let rows = match backend {
         DbBackend::Postgres => "json_to_recordset($3::json) AS dropped (name text, views bigint)",

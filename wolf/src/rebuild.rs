@@ -4,9 +4,9 @@
 //! the one table; while it does, its only writer's place is taken.
 
 use chrono::NaiveDate;
-use entity::{Hour, kept_day, page_view};
+use entity::{Hour, Transaction, kept_day, page_view};
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QuerySelect, Statement,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -24,11 +24,7 @@ pub(crate) enum Source<'a> {
 ///
 /// A table's months are each read by one statement. What is recorded between two of them leaves its marks, and the
 /// next refresh takes the difference to what was read.
-pub(crate) async fn rebuild(
-    transaction: &DatabaseTransaction,
-    to: ReportKind,
-    source: Source<'_>,
-) -> Result<u64, DbErr> {
+pub(crate) async fn rebuild(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
     if transaction.get_database_backend() == DbBackend::Sqlite {
         return match source {
             Source::Report => Ok(0),
@@ -50,7 +46,7 @@ pub(crate) async fn rebuild(
     Ok(rows)
 }
 
-async fn build_next(transaction: &DatabaseTransaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
+async fn build_next(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
     const COLUMNS: &str = "grain, name, date, hour, title, views";
     let run = async |sql: &str| transaction.execute_unprepared(sql).await.map(|done| done.rows_affected());
     let rows = match (to, source) {
@@ -74,11 +70,7 @@ async fn build_next(transaction: &DatabaseTransaction, to: ReportKind, source: S
     Ok(rows)
 }
 
-async fn fill(
-    transaction: &DatabaseTransaction,
-    target: &str,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<u64, DbErr> {
+async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<u64, DbErr> {
     let backend = transaction.get_database_backend();
     let (start, end) = if backend == DbBackend::Postgres { ("$1::date", "$2::date") } else { ("?1", "?2") };
     let sql =

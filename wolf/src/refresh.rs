@@ -10,11 +10,12 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Database, DatabaseKind, Hour, clock};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
+use entity::{Database, DatabaseKind, Hour, Transaction, clock::Clock};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use tracing::{Instrument, debug_span, field::Empty, info, warn};
 
 use crate::{
+    announcement::Announcer,
     backlog::Backlog,
     error::{During, WolfError},
     history::{self, Content, End, Run},
@@ -41,6 +42,7 @@ const ANALYZE_ROWS_MIN: i64 = 50_000;
 #[derive(Clone, Debug)]
 pub struct Refresher {
     turns: Turns,
+    announcer: Announcer,
     view_limit: Option<TimeDelta>,
     counts_max: usize,
     refreshes: Refreshes,
@@ -74,13 +76,12 @@ pub struct Refreshed {
     pub hours: i32,
     /// How many report rows changed.
     pub rows_changed: i64,
-    /// How long it took, by the database's clock.
+    /// How long it took, by a monotonic clock.
     pub duration: TimeDelta,
 }
 
-/// What there is to do, as of when.
+/// What there is to do.
 struct Work {
-    as_of: DateTime<Utc>,
     hours: Vec<Hour>,
     newest_title: Option<i64>,
 }
@@ -91,6 +92,7 @@ impl Refresher {
     pub fn new(database: &Database) -> Self {
         Self {
             turns: Turns::new(database),
+            announcer: Announcer::new(&database.clock),
             view_limit: None,
             counts_max: COUNTS_MAX,
             refreshes: Refreshes::new(),
@@ -110,6 +112,16 @@ impl Refresher {
         Self { view_limit: Some(limit), ..self }
     }
 
+    /// The clocks of the process that refreshes.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.turns.clock
+    }
+
+    /// Which database the report is in.
+    pub(crate) fn kind(&self) -> DatabaseKind {
+        self.turns.kind
+    }
+
     /// Makes the report a relation of the kind `wanted`, with the content that it has, if it is another kind. Says
     /// whether it was. Readers and writers go on meanwhile.
     ///
@@ -125,7 +137,8 @@ impl Refresher {
         rebuild(&transaction, wanted, Source::Report).await.during("convert the report")?;
         if wanted == ReportKind::MaterializedView {
             // It is computed from the counts, which may be newer than the report was.
-            history::content_changed(&transaction, None, None).await.during("record the report's conversion")?;
+            let changed = history::content_changed(&transaction, &self.turns.clock, None, None).await;
+            changed.during("record the report's conversion")?;
         }
         transaction.commit().await.during("commit the report's conversion")?;
         info!(report.from = ?before, report.to = ?wanted, "report converted");
@@ -143,21 +156,23 @@ impl Refresher {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Refreshed, WolfError> {
         wanted.map_or(Ok(()), |wanted| self.check_kind(wanted))?;
-        let mut run = Run::new(&self.turns.db, None).await.during("read the database's clock")?;
-        let transaction = self.turns.wait().await.during("begin the rebuild")?;
-        run.goes_on(&transaction, Content::Same).await.during("record the rebuild's start")?;
-        transaction.commit().await.during("record the rebuild's start")?;
-        let result = self.rebuild_in_turn(wanted, progress, &run).await;
+        let mut run = Run::new(&self.turns, None).await.during("read the database's clock")?;
+        let result = self.announce_and_rebuild(wanted, progress, &mut run).await;
         self.record_failure(&run, &result).await;
         result
     }
 
-    async fn rebuild_in_turn(
+    async fn announce_and_rebuild(
         &self,
         wanted: Option<ReportKind>,
         progress: &(dyn Fn(u64, u64) + Sync),
-        run: &Run<'_>,
+        run: &mut Run<'_>,
     ) -> Result<Refreshed, WolfError> {
+        let transaction = self.turns.wait().await.during("begin the rebuild")?;
+        run.announced = Some(self.announcer.announce(transaction).await.during("announce the rebuild")?);
+        let transaction = self.turns.wait().await.during("begin the rebuild")?;
+        run.goes_on(&transaction, Content::Same).await.during("record the rebuild's start")?;
+        transaction.commit().await.during("record the rebuild's start")?;
         let transaction = self.turns.wait().await.during("begin the rebuild")?;
         let work = Work::find(&transaction).await.during("look for stale hours")?;
         // The counts are read by later statements than the marks are taken by, as in every refresh.
@@ -205,7 +220,7 @@ impl Refresher {
         turn: Turn,
         schedule: Option<&Schedule>,
     ) -> Result<(ReportKind, Outcome), WolfError> {
-        let mut run = Run::new(&self.turns.db, schedule).await.during("read the database's clock")?;
+        let mut run = Run::new(&self.turns, schedule).await.during("read the database's clock")?;
         let result = self.run(turn, &mut run).await;
         self.record_failure(&run, &result).await;
         result
@@ -228,6 +243,8 @@ impl Refresher {
     async fn run(&self, turn: Turn, run: &mut Run<'_>) -> Result<(ReportKind, Outcome), WolfError> {
         let transaction = self.turns.take(turn).await.during("begin the refresh")?;
         let Some(transaction) = transaction else { return Ok((ReportKind::Table, Outcome::Standby)) };
+        run.announced = Some(self.announcer.announce(transaction).await.during("announce the refresh")?);
+        let transaction = self.turns.wait().await.during("begin the refresh")?;
         let kind = ReportKind::read(&transaction).await.during("read the report's kind")?;
         let work = Work::find(&transaction).await.during("look for stale hours")?;
         if work.is_none() {
@@ -254,7 +271,7 @@ impl Refresher {
     /// Portion by portion, each in a transaction of its own; the last one also says that all is done.
     async fn merge(
         &self,
-        mut transaction: DatabaseTransaction,
+        mut transaction: Transaction,
         run: &mut Run<'_>,
         work: &Work,
     ) -> Result<Refreshed, WolfError> {
@@ -334,12 +351,12 @@ impl Refresher {
 }
 
 impl Work {
-    /// The clock first, then the marks: whatever was acknowledged up to `as_of` had been committed before the
-    /// marks are read, so its mark is seen, or was taken by a refresh that has been committed too.
-    async fn find(transaction: &DatabaseTransaction) -> Result<Self, DbErr> {
-        let as_of = clock::as_of(clock::database_now(transaction).await?);
+    /// Reads the marks, after what the refresh will promise has been announced and committed: whatever was acknowledged up
+    /// to then had been committed before the marks are read, so its mark is seen, or was taken by a refresh that has been
+    /// committed too.
+    async fn find(transaction: &Transaction) -> Result<Self, DbErr> {
         let hours = marks::stale_hours(transaction, None).await?;
-        Ok(Self { as_of, hours, newest_title: marks::newest_stale_title(transaction).await? })
+        Ok(Self { hours, newest_title: marks::newest_stale_title(transaction).await? })
     }
 
     fn is_none(&self) -> bool {
@@ -349,13 +366,13 @@ impl Work {
 
 /// Says that all of `work` is done, and commits.
 async fn finish(
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     run: &Run<'_>,
     work: &Work,
     content: Content,
     changed: u64,
 ) -> Result<Refreshed, WolfError> {
-    let end = End::Succeeded { as_of: work.as_of, hours: work.hours.len(), rows_changed: changed };
+    let end = End::Succeeded { hours: work.hours.len(), rows_changed: changed };
     let row = run.ends(&transaction, content, end).await.during("record the refresh's end")?;
     transaction.commit().await.during("commit the refresh")?;
     Ok(Refreshed {
@@ -363,12 +380,12 @@ async fn finish(
         as_of: row.as_of,
         hours: row.hours,
         rows_changed: row.rows_changed,
-        duration: row.finished_at.map_or_else(TimeDelta::zero, |finished_at| finished_at - row.started_at),
+        duration: TimeDelta::milliseconds(row.duration_ms.unwrap_or_default()),
     })
 }
 
 /// All marks, then all of the view: the view is computed by a later snapshot than the marks were taken by.
-pub(crate) async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u64, DbErr> {
+pub(crate) async fn refresh_view(transaction: &Transaction) -> Result<u64, DbErr> {
     marks::take_all(transaction).await?;
     let before = rows_written(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
@@ -380,7 +397,7 @@ pub(crate) async fn refresh_view(transaction: &DatabaseTransaction) -> Result<u6
 
 /// How many rows of the view this session has inserted and deleted so far. The statement that refreshes it does not
 /// say; and these numbers may hold some of transactions before this one.
-async fn rows_written(transaction: &DatabaseTransaction) -> Result<[i64; 2], DbErr> {
+async fn rows_written(transaction: &Transaction) -> Result<[i64; 2], DbErr> {
     const SQL: &str = "SELECT pg_stat_get_xact_tuples_inserted(to_regclass('page_views_report')),
                               pg_stat_get_xact_tuples_deleted(to_regclass('page_views_report'))";
     let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), SQL)).await?;

@@ -2,8 +2,11 @@
 //!
 //! The scheduler starts a new run at every tick, however long the last one takes, so it is given
 //! nothing to do but ring: [`crate::worker`] does the work.
+//!
+//! It goes by the wall clock. When that goes back, the scheduler waits until its old time returns; so the worker also has
+//! an alarm of its own, and has the scheduler begin again.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use croner::{
@@ -14,6 +17,9 @@ use croner::{
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
+
+/// How late the scheduler rings at most: it looks twice a second.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// A cron expression of six fields, in UTC.
 #[derive(Clone)]
@@ -72,17 +78,39 @@ impl Schedule {
         Ok(Ticks { next, after_next })
     }
 
-    /// Rings `bell` at every tick, until `stop`.
-    pub(crate) async fn ring(&self, bell: Arc<Notify>, stop: CancellationToken) -> Result<(), ScheduleError> {
+    /// How long after `now` the scheduler has rung at the latest, if the clock goes on evenly. None when the schedule does
+    /// not come due any more.
+    pub(crate) fn rings_within(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let next = self.ticks_after(now).ok()?.next;
+        Some((next - now).to_std().unwrap_or_default() + LATE_MAX)
+    }
+
+    /// Rings `bell` at every tick, until `stop`. Begins again when `clock_went_back`.
+    pub(crate) async fn ring(
+        &self,
+        bell: Arc<Notify>,
+        clock_went_back: &Notify,
+        stop: CancellationToken,
+    ) -> Result<(), ScheduleError> {
         let mut scheduler = JobScheduler::new().await.map_err(ScheduleError::Scheduler)?;
+        let mut job = scheduler.add(self.job(&bell)?).await.map_err(ScheduleError::Scheduler)?;
+        scheduler.start().await.map_err(ScheduleError::Scheduler)?;
+        loop {
+            tokio::select! { () = stop.cancelled() => break, () = clock_went_back.notified() => {} }
+            // A new job finds its next tick by what the clock shows now. (A new scheduler would leave tasks of the old one.)
+            scheduler.remove(&job).await.map_err(ScheduleError::Scheduler)?;
+            job = scheduler.add(self.job(&bell)?).await.map_err(ScheduleError::Scheduler)?;
+        }
+        scheduler.shutdown().await.map_err(ScheduleError::Scheduler)
+    }
+
+    fn job(&self, bell: &Arc<Notify>) -> Result<Job, ScheduleError> {
+        let bell = Arc::clone(bell);
         let job = Job::new_async(self.expression.as_str(), move |_, _| {
             let bell = Arc::clone(&bell);
             Box::pin(async move { bell.notify_one() })
         });
-        scheduler.add(job.map_err(ScheduleError::Scheduler)?).await.map_err(ScheduleError::Scheduler)?;
-        scheduler.start().await.map_err(ScheduleError::Scheduler)?;
-        stop.cancelled().await;
-        scheduler.shutdown().await.map_err(ScheduleError::Scheduler)
+        job.map_err(ScheduleError::Scheduler)
     }
 }
 
@@ -102,6 +130,13 @@ mod tests {
         let ticks = schedule.ticks_after("2026-11-22T20:00:03.725Z".parse().unwrap()).unwrap();
         assert_eq!(ticks.next, "2026-11-22T20:00:10Z".parse::<DateTime<Utc>>().unwrap());
         assert_eq!(ticks.after_next, "2026-11-22T20:00:20Z".parse::<DateTime<Utc>>().unwrap());
+    }
+
+    #[test]
+    fn the_alarm_comes_a_second_after_the_tick() {
+        let schedule: Schedule = "0 0 * * * *".parse().unwrap();
+        let within = schedule.rings_within("2026-11-22T20:59:58.250Z".parse().unwrap());
+        assert_eq!(within, Some(Duration::from_millis(1_750) + LATE_MAX));
     }
 
     #[test]

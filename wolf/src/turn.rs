@@ -2,11 +2,8 @@
 //!
 //! The lock dies with the transaction and so with the process. On SQLite it is the database's own write lock.
 
-use entity::{
-    Database, DatabaseKind,
-    transaction::{self, Purpose},
-};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement};
+use entity::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 /// "wolf" in ASCII.
 const POSTGRES_LOCK: i64 = 0x776f_6c66;
@@ -23,18 +20,19 @@ pub enum Turn {
 /// Begins the transactions that may change the report.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns {
-    pub(crate) db: DatabaseConnection,
+    pub(crate) db: Connections,
     pub(crate) kind: DatabaseKind,
+    pub(crate) clock: Clock,
 }
 
 impl Turns {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), kind: database.kind }
+        Self { db: database.wolf.clone(), kind: database.kind, clock: database.clock.clone() }
     }
 
     /// A transaction, as soon as it is its turn.
-    pub(crate) async fn wait(&self) -> Result<DatabaseTransaction, DbErr> {
-        let transaction = transaction::begin(&self.db, Purpose::Change).await?;
+    pub(crate) async fn wait(&self) -> Result<Transaction, DbErr> {
+        let transaction = self.db.begin(Purpose::Change).await?;
         if self.kind == DatabaseKind::Postgres {
             transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
         }
@@ -42,11 +40,11 @@ impl Turns {
     }
 
     /// A transaction, if it is its turn now or `turn` says to wait.
-    pub(crate) async fn take(&self, turn: Turn) -> Result<Option<DatabaseTransaction>, DbErr> {
+    pub(crate) async fn take(&self, turn: Turn) -> Result<Option<Transaction>, DbErr> {
         if turn == Turn::Wait || self.kind == DatabaseKind::Sqlite {
             return self.wait().await.map(Some);
         }
-        let transaction = transaction::begin(&self.db, Purpose::Change).await?;
+        let transaction = self.db.begin(Purpose::Change).await?;
         let sql = format!("SELECT pg_try_advisory_xact_lock({POSTGRES_LOCK})");
         let row = transaction.query_one_raw(Statement::from_string(self.kind.backend(), sql)).await?;
         let locked: bool = row.map_or(Ok(false), |row| row.try_get_by_index(0))?;

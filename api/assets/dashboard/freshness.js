@@ -17,8 +17,11 @@ export class FreshnessLine {
   #connection = { kind: 'connecting' };
   /** @type {Freshness | null} */
   #freshness = null;
-  /** What is shown is as of then, which may be a moment older than the newest refresh. */
-  #asOf = NaN;
+  /**
+   * What is shown is as of then, which may be a moment older than the newest refresh. It is the time of the wall clock:
+   * `asOf` is ahead of it after a clock went back.
+   */
+  #lookedAt = NaN;
   /** How far the server's clock is ahead of this one. */
   #clockAhead = 0;
   /** @type {string | null} */
@@ -39,15 +42,15 @@ export class FreshnessLine {
   /** @param {Freshness} freshness */
   is(freshness) {
     this.#freshness = freshness;
-    if (freshness.asOf !== null && freshness.stalenessSeconds !== null) {
-      this.#clockAhead = Date.parse(freshness.asOf) + freshness.stalenessSeconds * 1_000 - Date.now();
+    if (freshness.lookedAt !== null && freshness.stalenessSeconds !== null) {
+      this.#clockAhead = Date.parse(freshness.lookedAt) + freshness.stalenessSeconds * 1_000 - Date.now();
     }
     this.render();
   }
 
-  /** @param {string | null} asOf of the report that is shown */
-  shows(asOf) {
-    this.#asOf = asOf === null ? NaN : Date.parse(asOf);
+  /** @param {string | null} lookedAt of the report that is shown */
+  shows(lookedAt) {
+    this.#lookedAt = lookedAt === null ? NaN : Date.parse(lookedAt);
     this.render();
   }
 
@@ -64,8 +67,8 @@ export class FreshnessLine {
   /** @returns {{ state: State, name: string, text: string, reason: string }} */
   #describe() {
     const now = Date.now() + this.#clockAhead;
-    const known = !Number.isNaN(this.#asOf);
-    const asOf = known ? `as of ${clock(this.#asOf, this.zone, now)}` : 'nothing is shown yet';
+    const known = !Number.isNaN(this.#lookedAt);
+    const asOf = known ? `as of ${clock(this.#lookedAt, this.zone, now)}` : 'nothing is shown yet';
     const connection = this.#connection;
     if (connection.kind === 'refused') {
       return { state: 'unconnected', name: 'Not connected', text: asOf, reason: connection.reason };
@@ -107,7 +110,9 @@ export class FreshnessLine {
           reason: error ? `The last refresh failed: ${error}` : 'The last refresh failed.',
         };
       case 'OVERDUE': {
-        const since = isKnown ? `a refresh was due ${duration(-left)} ago` : 'none has run yet';
+        // After a clock went back, what was due is still to come by it.
+        const wasDue = left > 0 ? 'none came in time' : `a refresh was due ${duration(-left)} ago`;
+        const since = isKnown ? wasDue : 'none has run yet';
         const reason = `Nobody refreshes the report: ${since}. What is recorded meanwhile appears after the next one.`;
         return { state: 'overdue', name: 'Overdue', text: asOf, reason };
       }

@@ -105,7 +105,7 @@ function draw(report, granularity) {
   showSummary(report, view);
   chart.show(isEmpty ? [] : report.series, granularity, zoneOf(view));
   showPages(report, view);
-  freshness.shows(report.freshness.asOf);
+  freshness.shows(report.freshness.lookedAt);
   if (isEmpty) nothing.show(view, report.interval);
   else nothing.hide();
   body.setAttribute('aria-busy', 'false');

@@ -5,7 +5,7 @@
 export const REPORT = `subscription Report($filter: ReportFilter, $granularity: Granularity!, $first: Int!) {
   report(filter: $filter) {
     interval { start end exact }
-    freshness { asOf }
+    freshness { lookedAt }
     totals(compareTo: PREVIOUS_PERIOD) { views pages previous change }
     series(granularity: $granularity) { start end views complete }
     pages(first: $first) {
@@ -17,7 +17,7 @@ export const REPORT = `subscription Report($filter: ReportFilter, $granularity: 
 
 /** What no report tells: that a refresh is under way, failed, or does not come. */
 export const FRESHNESS = `subscription Freshness {
-  freshness { asOf nextRefreshAt stalenessSeconds status error }
+  freshness { lookedAt nextRefreshAt stalenessSeconds status error }
 }`;
 
 /** Where there are views at all; asked only while a view has none. */

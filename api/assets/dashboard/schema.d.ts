@@ -24,7 +24,7 @@ export type ElsewhereVariables = { filter?: ReportFilter | null; granularity: Gr
 
 export type FreshnessData = {
   freshness: {
-    asOf: string | null;
+    lookedAt: string | null;
     nextRefreshAt: string | null;
     stalenessSeconds: number | null;
     status: RefreshStatus;
@@ -41,7 +41,7 @@ export type ReportData = {
       exact: boolean;
     };
     freshness: {
-      asOf: string | null;
+      lookedAt: string | null;
     };
     totals: {
       views: number;

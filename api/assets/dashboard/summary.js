@@ -32,7 +32,7 @@ function changeOf({ totals, interval, freshness }, view) {
   if (previous === null) return { words: '', direction: 'none', against: '' };
   const before = 'period' in view.interval ? periodNamed(view.interval.period)?.before : 'in as much time before';
   // What is not over yet is compared with as much of the other.
-  const isPart = freshness.asOf !== null && Date.parse(interval.end) > Date.parse(freshness.asOf);
+  const isPart = freshness.lookedAt !== null && Date.parse(interval.end) > Date.parse(freshness.lookedAt);
   const against = `against ${number(previous)} ${before}${isPart ? ', up to the same time' : ''}`;
   if (change === null) return { words: views > 0 ? 'New' : '', direction: views > 0 ? 'up' : 'none', against };
   if (change === 0) return { words: 'Unchanged', direction: 'none', against };

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use entity::{Database, DatabaseKind, clock};
+use entity::{Connections, Database, DatabaseKind, clock::Clock};
 use futures_util::{Stream, StreamExt, stream};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use tokio::sync::watch;
 
 use super::{Freshness, FreshnessTail, RefreshStatus};
@@ -39,7 +39,8 @@ pub(super) struct Board {
 /// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct FreshnessFeed {
-    db: DatabaseConnection,
+    db: Connections,
+    clock: Clock,
     pub(super) kind: DatabaseKind,
     pub(super) board: watch::Sender<Board>,
 }
@@ -50,7 +51,12 @@ impl FreshnessFeed {
     pub fn new(database: &Database) -> (Self, FreshnessTail) {
         metrics::describe_freshness();
         let board = Board { deaf: database.kind == DatabaseKind::Postgres, ..Board::default() };
-        let feed = Self { db: database.readers.clone(), kind: database.kind, board: watch::Sender::new(board) };
+        let feed = Self {
+            db: database.readers.clone(),
+            clock: database.clock.clone(),
+            kind: database.kind,
+            board: watch::Sender::new(board),
+        };
         (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
     }
 
@@ -61,9 +67,8 @@ impl FreshnessFeed {
     pub async fn read(&self) -> Result<Freshness, DbErr> {
         // Before it is read: what is confirmed is no newer.
         let read_at = Instant::now();
-        let freshness = Freshness::read(&self.db).await?;
-        self.publish(freshness.clone(), Some(read_at));
-        Ok(freshness)
+        let freshness = Freshness::read(&self.db, &self.clock).await?;
+        Ok(self.publish(freshness, Some(read_at)))
     }
 
     /// The newest freshness that has been heard of, unless nobody listens or that was too long ago to go by: then the
@@ -105,9 +110,10 @@ impl FreshnessFeed {
         Changes(board)
     }
 
-    /// Takes note of what somebody has read, and tells everybody if it is newer than what was known.
-    pub(crate) fn learn(&self, freshness: Freshness) {
-        self.publish(freshness, Some(Instant::now()));
+    /// Takes note of what somebody has read, and tells everybody if it is newer than what was known. Returns it with the ages
+    /// that are known.
+    pub(crate) fn learn(&self, freshness: Freshness) -> Freshness {
+        self.publish(freshness, Some(Instant::now()))
     }
 
     /// Takes note of whether refreshes are heard of from now on. What was read before goes no more.
@@ -119,20 +125,25 @@ impl FreshnessFeed {
         });
     }
 
-    pub(super) fn publish(&self, freshness: Freshness, read_at: Option<Instant>) {
-        let status = freshness.status(clock::process_now());
+    pub(super) fn publish(&self, mut freshness: Freshness, read_at: Option<Instant>) -> Freshness {
         self.board.send_if_modified(|board| {
             board.read_at = read_at.max(board.read_at);
+            if let Some(known) = &mut board.news {
+                freshness = freshness.clone().no_younger_than(&known.freshness);
+                known.freshness = known.freshness.clone().no_younger_than(&freshness);
+            }
+            let status = freshness.status(Instant::now());
             let newer = board.news.as_ref().is_none_or(|News { freshness: old, status: old_status }| {
                 let same = old.newest.id == freshness.newest.id;
                 old.newest.id < freshness.newest.id
                     || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
             });
             if newer {
-                board.news = Some(News { freshness, status });
+                board.news = Some(News { freshness: freshness.clone(), status });
             }
             newer
         });
+        freshness
     }
 }
 

@@ -1,10 +1,12 @@
 //! Follows `report_refreshes`, by notifications and by polling, for the feed.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
-use chrono::TimeDelta;
 use entity::{
-    REFRESH_CHANNEL, clock,
+    REFRESH_CHANNEL,
     database::{DatabaseUrl, Place},
 };
 use sqlx::{
@@ -55,7 +57,7 @@ impl FreshnessTail {
                 debug!(error = &error as &dyn Error, "freshness can't be read");
                 // Time passes all the same: what is known may become overdue.
                 let known = self.feed.board.borrow().news.clone();
-                known.into_iter().for_each(|news| self.feed.publish(news.freshness, None));
+                known.into_iter().for_each(|news| drop(self.feed.publish(news.freshness, None)));
             }
             let pause = poll(self.feed.kind).min(self.until_overdue());
             tokio::select! { () = bell.notified() => {} () = sleep(pause) => {} }
@@ -64,11 +66,9 @@ impl FreshnessTail {
 
     fn until_overdue(&self) -> Duration {
         let board = self.feed.board.borrow();
-        let overdue_at = board.news.as_ref().and_then(|news| news.freshness.newest.overdue_at);
-        // A millisecond late rather than early: at the moment itself it is not overdue yet.
-        let until = overdue_at.map(|overdue_at| overdue_at - clock::process_now() + TimeDelta::milliseconds(1));
+        let until = board.news.as_ref().and_then(|news| news.freshness.until_overdue(Instant::now()));
         // What has been overdue for long is no reason to hurry.
-        until.and_then(|until| until.to_std().ok()).unwrap_or(Duration::MAX)
+        until.filter(|until| !until.is_zero()).unwrap_or(Duration::MAX)
     }
 
     /// Rings `bell` at every notification, and whenever one may have been missed. Never ends.

@@ -9,11 +9,13 @@
 //! (`reports/calendar.rs`), and five minutes before them (what may be recorded ahead of the clock). Whatever else comes to
 //! depend on the clock must move at these minutes only, or be named in [`MOVES_ALWAYS`].
 //!
+//! An answer has one moment, and its tag is of that moment: a clock that jumps while it is put together changes neither.
+//!
 //! The tags are weak. They say that two answers mean the same, and promise nothing of the order of their bytes.
 
 use async_graphql::parser::types::OperationType;
 use axum::http::{HeaderMap, header};
-use chrono::{DateTime, Utc};
+use entity::clock::Moment;
 use sha2::{Digest, Sha256};
 
 use super::{App, operation::Operation};
@@ -53,15 +55,15 @@ impl Tagger {
     }
 
     /// The tag of the answer from what `freshness` stands for, at `now`.
-    pub(super) fn tag(&self, freshness: &Freshness, now: DateTime<Utc>) -> Option<String> {
+    pub(super) fn tag(&self, freshness: &Freshness, now: Moment) -> Option<String> {
         if !freshness.is_settled() {
             return None;
         }
         let mut hash = self.0.clone();
         // Everything that is known, and what is added one day too. The times in it tell databases apart that have
         // counted the same number of refreshes.
-        add(&mut hash, Some(&format!("{freshness:?} {:?}", freshness.status(now))));
-        hash.update(now.timestamp().div_euclid(STEP_SECONDS).to_le_bytes());
+        add(&mut hash, Some(&format!("{freshness:?} {:?}", freshness.status(now.monotonic))));
+        hash.update(now.wall.timestamp().div_euclid(STEP_SECONDS).to_le_bytes());
         let digest = hash.finalize();
         Some(format!("W/\"{}\"", digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()))
     }
@@ -108,32 +110,40 @@ fn add(hash: &mut Sha256, part: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use chrono::TimeDelta;
+
     use super::*;
 
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
+    fn tag(freshness: &Freshness, wall: &str) -> Option<String> {
+        tag_at(freshness, wall, Instant::now())
     }
 
-    fn tag(freshness: &Freshness, now: &str) -> Option<String> {
-        Tagger(Sha256::new()).tag(freshness, at(now))
+    fn tag_at(freshness: &Freshness, wall: &str, monotonic: Instant) -> Option<String> {
+        Tagger(Sha256::new()).tag(freshness, Moment { wall: wall.parse().unwrap(), monotonic })
+    }
+
+    fn known(id: i64, under_way: bool) -> Freshness {
+        Freshness::of_test(id, under_way, Instant::now(), None)
     }
 
     #[test]
     fn there_is_no_tag_before_the_first_refresh_and_while_one_is_under_way() {
         assert_eq!(tag(&Freshness::default(), "2026-11-22T20:00:00Z"), None);
-        assert_eq!(tag(&Freshness::of_test(7, true, None), "2026-11-22T20:00:00Z"), None);
-        assert!(tag(&Freshness::of_test(7, false, None), "2026-11-22T20:00:00Z").unwrap().starts_with("W/\""));
+        assert_eq!(tag(&known(7, true), "2026-11-22T20:00:00Z"), None);
+        assert!(tag(&known(7, false), "2026-11-22T20:00:00Z").unwrap().starts_with("W/\""));
     }
 
     #[test]
     fn a_tag_moves_with_the_refreshes_and_with_whatever_the_clock_moves() {
-        let overdue_at = Some(at("2026-11-22T20:01:00Z"));
-        let freshness = Freshness::of_test(7, false, overdue_at);
-        let now = tag(&freshness, "2026-11-22T20:00:00Z");
-        assert_eq!(now, tag(&freshness, "2026-11-22T20:00:59Z"));
-        assert_ne!(now, tag(&Freshness::of_test(8, false, overdue_at), "2026-11-22T20:00:00Z"), "another refresh");
-        assert_ne!(now, tag(&freshness, "2026-11-22T20:01:01Z"), "it has become overdue");
-        let freshness = Freshness::of_test(7, false, None);
+        let said = Instant::now();
+        let [seventh, eighth] = [7, 8].map(|id| Freshness::of_test(id, false, said, Some(TimeDelta::seconds(60))));
+        let after = |freshness, seconds| tag_at(freshness, "2026-11-22T20:00:00Z", said + Duration::from_secs(seconds));
+        assert_eq!(after(&seventh, 0), after(&seventh, 59));
+        assert_ne!(after(&seventh, 0), after(&eighth, 0), "another refresh");
+        assert_ne!(after(&seventh, 0), after(&seventh, 61), "it has become overdue");
+        let freshness = known(7, false);
         let now = tag(&freshness, "2026-11-22T20:00:00Z");
         assert_eq!(now, tag(&freshness, "2026-11-22T20:04:59Z"));
         // The next hour, with which days begin; any step; what may be recorded ahead of the clock reaches the next hour.

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use entity::clock;
+use entity::clock::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
@@ -283,7 +283,7 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, known: &Known<'_>) -> 
     }
     // If the database can't be asked, the query will say so.
     let freshness = app.feed.as_ref()?.read().await.ok()?;
-    tagger?.tag(&freshness, clock::process_now()).filter(|tag| known.has(tag))
+    tagger?.tag(&freshness, Moment::now()).filter(|tag| known.has(tag))
 }
 
 /// The answer that is in memory, and its tag, if there is one and no stream is wanted.
@@ -326,21 +326,18 @@ async fn answer(
         Ok(operation) => operation,
         Err(failure) => return request_errors(media, &[failure]),
     };
-    let (from, before) = (AnsweredFrom::default(), clock::process_now());
+    let from = AnsweredFrom::default();
     match Said::only(operation.answers(app, from.clone())).await {
         Said::Refused(errors) => request_errors(media, &errors),
         Said::Event(json) => respond(StatusCode::OK, media, &json.as_ref()),
         Said::Next(answer) => {
-            let freshness = from.freshness().filter(|_| answer.errors.is_empty());
+            let answered = from.freshness_and_moment().filter(|_| answer.errors.is_empty());
             let Ok(body) = serde_json::to_vec(&answer).map(Bytes::from) else {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             };
             let response = respond_with(StatusCode::OK, media, body.clone());
-            let Some((Tagged { tagger, is_told }, freshness)) = tagged.zip(freshness) else { return response };
-            // The clock has moved on meanwhile: if the tag has too, it is that of no answer.
-            let tag = tagger.tag(freshness, before);
-            let tag = tag.filter(|tag| tagger.tag(freshness, clock::process_now()).as_ref() == Some(tag));
-            let Some(tag) = tag else { return response };
+            let Some((Tagged { tagger, is_told }, (freshness, moment))) = tagged.zip(answered) else { return response };
+            let Some(tag) = tagger.tag(freshness, *moment) else { return response };
             app.kept.keep(&tag, &body).await;
             if is_told { (validators(&tag), response).into_response() } else { response }
         }

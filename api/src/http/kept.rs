@@ -2,7 +2,7 @@
 //! its answer depends on.
 
 use axum::body::Bytes;
-use entity::clock;
+use entity::clock::Moment;
 use moka::{future::Cache, policy::EvictionPolicy};
 
 use super::{
@@ -34,7 +34,7 @@ impl KeptAnswers {
     /// why.
     pub(super) async fn get(&self, app: &App, caller: &Caller, tagger: &Tagger) -> Option<(String, Bytes)> {
         let cache = self.0.as_ref().filter(|_| caller.may(Scope::Reports).is_ok())?;
-        let tag = tagger.tag(&app.feed.as_ref()?.known()?, clock::process_now())?;
+        let tag = tagger.tag(&app.feed.as_ref()?.known()?, Moment::now())?;
         let answer = cache.get(&tag).await?;
         Some((tag, answer))
     }

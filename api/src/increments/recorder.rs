@@ -233,7 +233,7 @@ impl Committer {
     ) -> Result<Committed, StoreError> {
         let mut tries = 1;
         loop {
-            match session.commit(requests, &self.known, begin_by).await {
+            match session.commit(&self.database.clock, requests, &self.known, begin_by).await {
                 Err(StoreError::Conflict(_) | StoreError::Lost(_)) if tries < TRIES_MAX => {
                     sleep(RETRY_PAUSE * tries).await;
                     tries += 1;

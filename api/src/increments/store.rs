@@ -10,7 +10,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use entity::{Database, DatabaseKind, Hour, clock, failure::Failure};
+use entity::{
+    Database, DatabaseKind, Hour,
+    clock::{self, Clock},
+    failure::Failure,
+};
 use sqlx::{Executor, PgConnection, PgPool, Row};
 use tokio::time::{Instant, timeout_at};
 
@@ -71,7 +75,7 @@ pub(super) enum Outcome {
 /// A committed transaction.
 #[derive(Debug)]
 pub(super) struct Committed {
-    /// Read from the database's clock after the commit.
+    /// By the database's clock, after the commit, and later than what any refresh promises that may have looked before it.
     pub(super) recorded_at: DateTime<Utc>,
     pub(super) counted: Counted,
 }
@@ -144,6 +148,7 @@ impl Session {
     /// whether they were is unknown.
     pub(super) async fn commit(
         &mut self,
+        clock: &Clock,
         requests: &[&Request],
         known: &KnownPages,
         begin_by: Instant,
@@ -153,14 +158,14 @@ impl Session {
                 let begun = timeout_at(begin_by, begin_postgres(pool, kept.take())).await;
                 let mut connection =
                     begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
-                let committed = commit_postgres(&mut connection, requests, known).await;
+                let committed = commit_postgres(&mut connection, clock, requests, known).await;
                 if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
                     *kept = Some(Kept(connection, Instant::now()));
                 }
                 committed
             }
             Self::Sqlite(database) => {
-                commit_sqlite(database, requests, known, begin_by).await.map_err(StoreError::of_transaction)
+                commit_sqlite(database, clock, requests, known, begin_by).await.map_err(StoreError::of_transaction)
             }
         }
     }
@@ -182,10 +187,11 @@ async fn begin_postgres(pool: &PgPool, kept: Option<Kept>) -> Result<PgConnectio
 
 async fn commit_postgres(
     connection: &mut PgConnection,
+    clock: &Clock,
     requests: &[&Request],
     known: &KnownPages,
 ) -> Result<Committed, StoreError> {
-    let written = match write(connection, requests, known).await.map_err(StoreError::before_commit) {
+    let written = match write(connection, clock.now(), requests, known).await.map_err(StoreError::before_commit) {
         Err(error) if error.leaves_a_connection() => {
             connection.execute("ROLLBACK").await.map_err(StoreError::before_commit)?;
             return Err(error);
@@ -193,14 +199,18 @@ async fn commit_postgres(
         written => written?,
     };
     let rows = sqlx::raw_sql(clock::POSTGRES_COMMIT_AND_CLOCK).fetch_all(connection).await;
-    let now = rows.and_then(|rows| rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| row.try_get(0)));
-    let recorded_at = clock::recorded_at(now.map_err(StoreError::of_commit)?);
+    let times = rows.and_then(|rows| {
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    });
+    let (now, announced_at) = times.map_err(StoreError::of_commit)?;
     known.learn(written.pages);
-    Ok(Committed { recorded_at, counted: written.counted })
+    Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
 }
 
 async fn commit_sqlite(
     database: &Database,
+    clock: &Clock,
     requests: &[&Request],
     known: &KnownPages,
     begin_by: Instant,
@@ -208,12 +218,15 @@ async fn commit_sqlite(
     let pool = database.writers.get_sqlite_connection_pool();
     let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
     let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
-    let written = write(&mut *transaction, requests, known).await?;
+    let written = write(&mut *transaction, clock.now(), requests, known).await?;
+    // Nobody can announce anything before this transaction is committed: it is the only one that writes.
+    let announced_at =
+        sqlx::query_scalar("SELECT announced_at FROM refresh_clock").fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     // Nothing is acknowledged that went into a file which has lost its name.
     database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
     known.learn(written.pages);
-    Ok(Committed { recorded_at: clock::recorded_at(clock::process_now()), counted: written.counted })
+    Ok(Committed { recorded_at: clock::recorded_at(clock.now(), announced_at), counted: written.counted })
 }
 
 /// What a transaction has written, once it is committed.
@@ -224,10 +237,10 @@ struct Written<'a> {
 
 async fn write<'a, S: Statements>(
     statements: &mut S,
+    now: DateTime<Utc>,
     requests: &[&'a Request],
     known: &KnownPages,
 ) -> Result<Written<'a>, sqlx::Error> {
-    let now = clock::process_now();
     let outcomes = claim(statements, requests, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     let counted: Vec<_> = counted.map(|(request, _)| &request.increments).collect();

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use entity::{Hour, snapshot::Snapshots};
+use entity::{Hour, clock::Moment, snapshot::Snapshots};
 use sea_orm::DbErr;
 use tokio::sync::Mutex;
 
@@ -27,6 +27,7 @@ pub struct Answer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     freshness: Freshness,
+    moment: Moment,
     source: Source,
     moved: AtomicBool,
 }
@@ -56,13 +57,19 @@ impl Answer {
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
-        Self(Arc::new(Inner { freshness, source, moved: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { freshness, moment: Moment::now(), source, moved: AtomicBool::new(false) }))
     }
 
     /// How fresh it is.
     #[must_use]
     pub fn freshness(&self) -> &Freshness {
         &self.0.freshness
+    }
+
+    /// The moment that is now in all of it: what an answer says of the clock is of one moment, whatever clocks do meanwhile.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.0.moment
     }
 
     /// Whether something could not be answered because the report has changed.

@@ -83,9 +83,9 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn own_answer(&self) -> Result<Answer, ReportError> {
-        let snapshot = self.snapshot().await?;
+        let mut snapshot = self.snapshot().await?;
         // Whoever asks after somebody has seen this must not be shown something older.
-        self.feed.learn(snapshot.freshness.clone());
+        snapshot.freshness = self.feed.learn(snapshot.freshness);
         Ok(Answer::of_snapshot(snapshot))
     }
 

@@ -2,8 +2,7 @@
 
 use std::iter;
 
-use entity::{Hour, snapshot::Snapshots};
-use sea_orm::DatabaseTransaction;
+use entity::{Hour, Transaction, snapshot::Snapshots};
 
 use super::{
     calendar::Calendar,
@@ -18,7 +17,7 @@ use crate::freshness::Freshness;
 /// refreshed meanwhile. Holds a connection: keep it for a short time only.
 #[derive(Debug)]
 pub struct Snapshot {
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     /// How fresh what it shows is.
     pub freshness: Freshness,
 }
@@ -26,7 +25,7 @@ pub struct Snapshot {
 impl Snapshot {
     pub(super) async fn take(snapshots: &Snapshots) -> Result<Self, ReportError> {
         let transaction = snapshots.begin().await?;
-        let freshness = Freshness::read(&transaction).await?;
+        let freshness = Freshness::read(&transaction, &snapshots.clock).await?;
         Ok(Self { transaction, freshness })
     }
 

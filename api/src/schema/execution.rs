@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use async_graphql::{Context, Request, Response, ServerError, Value};
+use entity::clock::Moment;
 use futures_util::{StreamExt, future, stream::BoxStream};
 use tokio::sync::OnceCell;
 
@@ -22,18 +23,18 @@ struct AnswerCell {
     in_own_transaction: bool,
 }
 
-/// How fresh an answer is, once it has been given and if it was read from the report at all.
+/// How fresh an answer is and of which moment, once it has been given and if it was read from the report at all.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AnsweredFrom(Arc<OnceLock<Freshness>>);
+pub(crate) struct AnsweredFrom(Arc<OnceLock<(Freshness, Moment)>>);
 
 impl AnsweredFrom {
-    pub(crate) fn freshness(&self) -> Option<&Freshness> {
+    pub(crate) fn freshness_and_moment(&self) -> Option<&(Freshness, Moment)> {
         self.0.get()
     }
 
     fn tell(&self, cell: &AnswerCell) {
         if let Some(answer) = cell.answer.get() {
-            self.0.get_or_init(|| answer.freshness().clone());
+            self.0.get_or_init(|| (answer.freshness().clone(), answer.moment()));
         }
     }
 }

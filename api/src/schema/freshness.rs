@@ -1,11 +1,12 @@
 //! `Freshness`.
 
+use std::time::Instant;
+
 use async_graphql::{Enum, ID, SimpleObject};
 use chrono::{DateTime, Utc};
-use entity::clock;
 
 use super::scalars::SafeInt;
-use crate::freshness;
+use crate::{freshness, reports::Answer};
 
 /// Whether the report is as fresh as it should be.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
@@ -26,15 +27,19 @@ pub(crate) enum RefreshStatus {
 pub(crate) struct Freshness {
     /// The refresh whose content the report has; it grows with every refresh. "0" before the first.
     refresh_id: ID,
-    /// Every increment with `recordedAt` at or before this is in the report. Null before the first refresh.
+    /// Every increment with `recordedAt` at or before this is in the report. It never falls: after a clock went back, `asOf`
+    /// and `recordedAt` stay ahead of the clock until it has caught up. Null before the first refresh.
     as_of: Option<DateTime<Utc>>,
+    /// The time of the database's clock at which the report was current: `asOf`, unless a clock went back. Show this one to
+    /// people, and compare `recordedAt` with the other.
+    looked_at: Option<DateTime<Utc>>,
     /// When that refresh ended.
     refreshed_at: Option<DateTime<Utc>>,
     /// When the next refresh is due; null when nobody ever refreshed on a schedule.
     next_refresh_at: Option<DateTime<Utc>>,
-    /// How long ago `asOf` was when this was answered.
+    /// How long ago `lookedAt` was when this was answered.
     staleness_seconds: Option<f64>,
-    /// By the answering process's own clock: a worker that died is reported by those who outlive it.
+    /// By the time that the answering process has measured: a worker that died is reported by those who outlive it.
     status: RefreshStatus,
     /// How many rows of the report the refresh changed.
     rows_changed: Option<SafeInt>,
@@ -44,12 +49,18 @@ pub(crate) struct Freshness {
     error: Option<String>,
 }
 
-impl From<&freshness::Freshness> for Freshness {
-    fn from(freshness: &freshness::Freshness) -> Self {
-        let now = clock::process_now();
+impl Freshness {
+    /// That of a whole answer, at its moment.
+    pub(super) fn of_answer(answer: &Answer) -> Self {
+        Self::at(answer.freshness(), answer.moment().monotonic)
+    }
+
+    /// What is known, at `now`.
+    pub(super) fn at(freshness: &freshness::Freshness, now: Instant) -> Self {
         Self {
             refresh_id: freshness.refresh_id.into(),
             as_of: freshness.as_of,
+            looked_at: freshness.looked_at,
             refreshed_at: freshness.refreshed_at,
             next_refresh_at: freshness.next_refresh_at,
             staleness_seconds: freshness.staleness(now).map(|staleness| staleness.as_seconds_f64()),

@@ -26,7 +26,7 @@ impl Query {
 
     /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
-        Ok(execution::answer(context).await?.freshness().into())
+        Ok(Freshness::of_answer(execution::answer(context).await?))
     }
 
     /// The version of the program that answers.

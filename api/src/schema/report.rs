@@ -7,7 +7,7 @@ use async_graphql::{
     connection::{CursorType, OpaqueCursor, PageInfo},
 };
 use chrono::{DateTime, Utc};
-use entity::{Hour, clock};
+use entity::Hour;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -62,7 +62,7 @@ pub(crate) struct SeriesPoint {
     local_start: LocalDateTime,
     /// The views counted in it.
     views: SafeInt,
-    /// False when it was not over yet at the last refresh: more may be counted in it.
+    /// False when it ends later than `freshness.lookedAt`: more may be counted in it.
     complete: bool,
     /// False where the interval cuts it: a part of that day, week or month only. That may be the first point and the last.
     whole: bool,
@@ -121,7 +121,7 @@ struct Cursor {
 impl Report {
     /// What `filter` chooses of what `answer` is read from.
     pub(super) async fn new(answer: Answer, filter: ParsedFilter) -> async_graphql::Result<Self> {
-        let now = clock::process_now();
+        let now = answer.moment().wall;
         let first = match filter.interval {
             IntervalChoice::Period(reports::Period::AllTime) => answered(answer.first_hour().await)?,
             _ => None,
@@ -158,7 +158,7 @@ impl Report {
 
     /// How current this answer is.
     async fn freshness(&self) -> Freshness {
-        self.answer.freshness().into()
+        Freshness::of_answer(&self.answer)
     }
 
     /// The sums; with `compareTo` those of another period too.

@@ -50,7 +50,7 @@ pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Resu
 
 async fn migrate(url: &str) -> anyhow::Result<()> {
     let database = Database::connect(&service_settings(url, &[])?.database).await?;
-    migration::up(&database.wolf).await?;
+    database.migrate(migration::up).await?;
     Ok(database.close().await?)
 }
 

@@ -15,6 +15,7 @@ use sqlx::{
 };
 
 use super::{DatabaseKind, DatabaseSettings, Pools, pool_options, sqlite_file::SqliteFile};
+use crate::connections::Connections;
 
 /// How long the switch of a new SQLite file into WAL may find it locked by other processes that start.
 const WAL_SWITCH_TRIES: u32 = 100;
@@ -63,7 +64,13 @@ pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<
     let readers =
         with_deadline(sqlite_pool(settings, connections), Duration::from_millis(settings.query_timeout_ms.into()));
     let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(((DatabaseKind::Sqlite, [readers.into(), writer.clone(), writer]), opened))
+    let pools = Pools {
+        kind: DatabaseKind::Sqlite,
+        readers: Connections::sqlite(readers.into()),
+        writers: writer.clone(),
+        wolf: Connections::sqlite(writer),
+    };
+    Ok((pools, opened))
 }
 
 /// Connections that stay open: each new one opens whatever file has the name by then.

@@ -1,6 +1,6 @@
 //! Whether a database that can be read can be written to as well.
 
-use sqlx::Row;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, Statement};
 
 use super::{Database, DatabaseKind, FileChanged, sqlite};
 use crate::failure::{Failure, is_read_only};
@@ -22,7 +22,7 @@ pub enum NotWritable {
     FileChanged(#[from] FileChanged),
     /// It can't be tried.
     #[error("the database can't be used")]
-    Failed(#[source] sqlx::Error),
+    Failed(#[source] DbErr),
 }
 
 impl Database {
@@ -39,10 +39,14 @@ impl Database {
             return sqlite::try_writing(&file.path).await.map_err(NotWritable::of);
         }
         debug_assert_eq!(self.kind, DatabaseKind::Postgres, "an SQLite database has a file");
-        const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean";
-        let row = sqlx::raw_sql(MAY_WRITE).fetch_one(self.readers.get_postgres_connection_pool()).await;
-        let found = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        match found.map_err(NotWritable::of)? {
+        // A query's own transaction is read-only: what others are by default is asked for.
+        const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean";
+        let row = self.readers.query_one_raw(Statement::from_string(DbBackend::Postgres, MAY_WRITE)).await;
+        let found = row.and_then(|row| {
+            let row = row.ok_or_else(|| DbErr::RecordNotFound(MAY_WRITE.to_owned()))?;
+            Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+        });
+        match found.map_err(NotWritable::Failed)? {
             (true, _) => Err(NotWritable::Standby),
             (false, true) => Err(NotWritable::ReadOnly),
             (false, false) => Ok(()),
@@ -55,7 +59,7 @@ impl NotWritable {
         match Failure::of_sqlx(&error) {
             Failure::DiskFull => Self::DiskFull,
             _ if is_read_only(&error) => Self::ReadOnly,
-            _ => Self::Failed(error),
+            _ => Self::Failed(DbErr::Query(RuntimeErr::SqlxError(error.into()))),
         }
     }
 }

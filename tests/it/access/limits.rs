@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use api::http::access::AccessSettings;
+use entity::Purpose;
 use reqwest::{StatusCode, header};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
@@ -153,7 +154,7 @@ async fn connections_wait_for_room() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_done_in_time_is_answered() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.request_timeout_ms = 100).await;
-    let lock = app.database.wolf.begin().await.unwrap();
+    let lock = app.database.wolf.begin(Purpose::Change).await.unwrap();
     lock.execute_unprepared("UPDATE pages SET title = 'x'").await.unwrap();
     for query in [RECORD, RECORD_GENERALLY] {
         let answer: Value = post(&app, None, query).await.json().await.unwrap();

@@ -134,13 +134,19 @@ impl Ground {
                 }
                 self.proxy().resume();
             }
-            Fault::HalfOpen { told, new_too } => {
+            Fault::HalfOpen { told, new_too, restart } => {
                 if *new_too {
                     self.proxy().stall();
                 }
                 self.proxy().freeze();
                 self.until_told(*told).await;
+                if let Some(number) = restart {
+                    self.terminate_process(*number).await;
+                }
                 self.proxy().resume();
+                if let Some(number) = restart {
+                    self.start(*number).await;
+                }
             }
             Fault::FreezeCommit => {
                 self.proxy().freeze_next_commit();
@@ -148,7 +154,7 @@ impl Ground {
             }
             Fault::Terminate { committing } => self.terminate(*committing).await,
             Fault::StopDatabase { told, kill } => self.stop_database(*told, *kill).await,
-            Fault::FillDisk { told } => self.fill_disk(*told).await,
+            Fault::FillDisk { told, kill } => self.fill_disk(*told, *kill).await,
             Fault::SetClock { machine, offset_ms } => match (machine, &self.store) {
                 (Some(number), _) => self.slots[number % self.slots.len()].clock.set(*offset_ms),
                 (None, Store::Postgres { clock, .. }) => clock.set(*offset_ms),
@@ -169,10 +175,14 @@ impl Ground {
                 self.start(*number).await;
             }
             Fault::Restart(number) => {
-                let number = *number % self.slots.len();
-                let ended = self.slots[number].terminate().await;
-                assert_eq!(ended.code(), Some(0), "process {number} ends in order");
-                self.start(number).await;
+                self.terminate_process(*number).await;
+                self.start(*number).await;
+            }
+            Fault::Pause { process, millis } => {
+                let process = *process % self.slots.len();
+                self.slots[process].signal("STOP");
+                tokio::time::sleep(Duration::from_millis(*millis)).await;
+                self.slots[process].signal("CONT");
             }
         }
     }
@@ -232,23 +242,40 @@ impl Ground {
         .await;
     }
 
-    async fn fill_disk(&mut self, told: u64) {
-        match &self.store {
-            Store::Postgres { cluster, .. } => {
-                cluster.disk().fill_but(0);
-                self.until_told(told).await;
-                cluster.disk().free();
-                self.until_database_serves().await;
-            }
-            Store::Sqlite { disk } => {
+    async fn fill_disk(&mut self, told: u64, kill: Option<usize>) {
+        let reader = match &self.store {
+            Store::Postgres { .. } => None,
+            Store::Sqlite { .. } => {
                 // While it reads, the write-ahead log can't begin anew, and so needs room.
                 let mut reader = SqliteConnection::connect(&self.database.url).await.unwrap();
                 reader.execute("BEGIN; SELECT count(*) FROM page_views_report").await.unwrap();
-                disk.fill_but(0);
-                self.until_told(told).await;
-                disk.free();
+                Some(reader)
             }
+        };
+        self.disk().fill_but(0);
+        self.until_told(told).await;
+        if let Some(number) = kill {
+            self.kill(number);
         }
+        self.disk().free();
+        drop(reader);
+        self.until_database_serves().await;
+        if let Some(number) = kill {
+            self.start(number).await;
+        }
+    }
+
+    fn disk(&self) -> &SmallDisk {
+        match &self.store {
+            Store::Postgres { cluster, .. } => cluster.disk(),
+            Store::Sqlite { disk } => disk,
+        }
+    }
+
+    async fn terminate_process(&mut self, number: usize) {
+        let number = number % self.slots.len();
+        let ended = self.slots[number].terminate().await;
+        assert_eq!(ended.code(), Some(0), "process {number} ends in order");
     }
 
     fn kill(&mut self, number: usize) {

@@ -23,8 +23,8 @@ pub(crate) enum Fault {
     /// delivers what it has, or resets the connections.
     Stall { told: u64, cut: bool },
     /// The connections that there are never deliver anything again and never end; new ones neither, until so many were
-    /// told that it can't be recorded.
-    HalfOpen { told: u64, new_too: bool },
+    /// told that it can't be recorded. A process may be told to stop meanwhile.
+    HalfOpen { told: u64, new_too: bool, restart: Option<usize> },
     /// A commit succeeds, and its connection never delivers anything again and never ends.
     FreezeCommit,
     /// The database ends connections: one that is committing, or all.
@@ -32,8 +32,9 @@ pub(crate) enum Fault {
     /// The database crashes; it is started again when so many were told that it can't be recorded, or when a process of
     /// the service was killed too.
     StopDatabase { told: u64, kill: Option<usize> },
-    /// The disk of the database is full, until so many were told that it can't be recorded.
-    FillDisk { told: u64 },
+    /// The disk of the database is full, until so many were told that it can't be recorded. A process of the service may be
+    /// killed meanwhile.
+    FillDisk { told: u64, kill: Option<usize> },
     /// The clock of a process's machine is set, or that of the database's.
     SetClock { machine: Option<usize>, offset_ms: i64 },
     /// Somebody runs a command while the service runs.
@@ -44,6 +45,8 @@ pub(crate) enum Fault {
     HoldReport { millis: u64 },
     /// Somebody holds the lock of the SQLite file, until so many were told that it can't be recorded.
     HoldLock { told: u64 },
+    /// A process of the service stands still for some time, as on a machine that sleeps.
+    Pause { process: usize, millis: u64 },
     /// A process of the service is killed.
     Kill(usize),
     /// A process of the service is told to stop, and started again.
@@ -70,6 +73,7 @@ impl Fault {
             Self::BackUp => "back-up",
             Self::HoldReport { .. } => "hold-report",
             Self::HoldLock { .. } => "hold-lock",
+            Self::Pause { .. } => "pause",
             Self::Kill(_) => "kill",
             Self::Restart(_) => "restart",
         }
@@ -101,18 +105,15 @@ pub(crate) fn postgres() -> Vec<Kind> {
     ];
     let told = || 1..40_u64;
     // Of connections that are frozen no more are told than waited.
-    let told_once = || 1..8_u64;
+    let half_open = (1..8_u64, any::<bool>(), prop::option::of(process()))
+        .prop_map(|(told, new_too, restart)| Fault::HalfOpen { told, new_too, restart });
     let stop = (told(), prop::option::of(process())).prop_map(|(told, kill)| Fault::StopDatabase { told, kill });
     let mut kinds = everywhere();
     kinds.extend([
         ("cut", 2, Just(Fault::Cut).boxed()),
         ("lose-commit", 3, Just(Fault::LoseCommit).boxed()),
         ("stall", 2, (told(), any::<bool>()).prop_map(|(told, cut)| Fault::Stall { told, cut }).boxed()),
-        (
-            "half-open",
-            2,
-            (told_once(), any::<bool>()).prop_map(|(told, new_too)| Fault::HalfOpen { told, new_too }).boxed(),
-        ),
+        ("half-open", 2, half_open.boxed()),
         ("freeze-commit", 2, Just(Fault::FreezeCommit).boxed()),
         ("terminate", 4, any::<bool>().prop_map(|committing| Fault::Terminate { committing }).boxed()),
         ("stop-database", 2, stop.boxed()),
@@ -135,10 +136,13 @@ pub(crate) fn sqlite() -> Vec<Kind> {
 
 fn everywhere() -> Vec<Kind> {
     let clock = (prop::option::of(process()), offset_ms());
+    let fill = (1..20_u64, prop::option::of(process()));
+    let pause = (process(), 100..6_000_u64);
     vec![
-        ("fill-disk", 2, (1..20_u64).prop_map(|told| Fault::FillDisk { told }).boxed()),
+        ("fill-disk", 2, fill.prop_map(|(told, kill)| Fault::FillDisk { told, kill }).boxed()),
         ("set-clock", 4, clock.prop_map(|(machine, offset_ms)| Fault::SetClock { machine, offset_ms }).boxed()),
         ("hold-report", 2, (100..3_000_u64).prop_map(|millis| Fault::HoldReport { millis }).boxed()),
+        ("pause", 2, pause.prop_map(|(process, millis)| Fault::Pause { process, millis }).boxed()),
         ("kill", 2, process().prop_map(Fault::Kill).boxed()),
         ("restart", 2, process().prop_map(Fault::Restart).boxed()),
     ]

@@ -74,6 +74,10 @@ impl Slot {
         server.child.wait().unwrap();
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        self.server.as_ref().unwrap().signal(name);
+    }
+
     /// Tells it to stop, and returns how it ended.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let server = self.server.as_mut().unwrap();

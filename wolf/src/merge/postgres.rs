@@ -6,8 +6,8 @@
 
 use std::time::Instant;
 
-use entity::Hour;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement, Value};
+use entity::{Hour, Transaction};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::{
     Added, Statements,
@@ -38,14 +38,14 @@ const ROWS_READ_PER_LOOK_UP: i64 = 8;
 /// The statements, in one transaction.
 #[derive(Debug)]
 pub(super) struct Postgres<'a> {
-    transaction: &'a DatabaseTransaction,
+    transaction: &'a Transaction,
     pace: Pace,
     /// About how many pages there are, and so how many rows a bucket may have; negative when nobody has counted yet.
     pages: i64,
 }
 
 impl<'a> Postgres<'a> {
-    pub(super) async fn begin(transaction: &'a DatabaseTransaction) -> Result<Self, DbErr> {
+    pub(super) async fn begin(transaction: &'a Transaction) -> Result<Self, DbErr> {
         const PAGES: &str = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('pages')";
         let begun = Instant::now();
         transaction.execute_unprepared(PLANNED).await?;

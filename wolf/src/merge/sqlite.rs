@@ -1,7 +1,7 @@
 //! The merge's statements for SQLite.
 
-use entity::Hour;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
+use entity::{Hour, Transaction};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use serde_json::json;
 
 use super::{
@@ -14,7 +14,7 @@ const ADD: &str = include_str!("sqlite/add.sql");
 
 /// The statements, in one transaction.
 #[derive(Debug)]
-pub(super) struct Sqlite<'a>(pub(super) &'a DatabaseTransaction);
+pub(super) struct Sqlite<'a>(pub(super) &'a Transaction);
 
 impl Statements for Sqlite<'_> {
     async fn growth(&mut self, hour: Hour, counts_max: usize) -> Result<Growth, DbErr> {

@@ -20,8 +20,8 @@ impl Statements for PgConnection {
         now: DateTime<Utc>,
     ) -> Result<HashSet<String>, sqlx::Error> {
         let claimed: Vec<String> = sqlx::query_scalar(
-            "INSERT INTO idempotency_keys (key, fingerprint, recorded_at, kept)
-             SELECT key, fingerprint, $4, kept FROM unnest($1::text[], $2::bytea[], $3::boolean[]) AS sent (key, fingerprint, kept)
+            "INSERT INTO idempotency_keys (key, fingerprint, recorded_at, kept, claimed_ms)
+             SELECT key, fingerprint, $4, kept, (SELECT elapsed_ms FROM refresh_clock) FROM unnest($1::text[], $2::bytea[], $3::boolean[]) AS sent (key, fingerprint, kept)
              ON CONFLICT (key) DO NOTHING
              RETURNING key",
         )

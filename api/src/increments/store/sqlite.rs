@@ -23,8 +23,8 @@ impl Statements for SqliteConnection {
         let rows: Vec<_> =
             keys.iter().map(|(key, fingerprint)| json!([key.text, hex(fingerprint), i32::from(key.kept)])).collect();
         let claimed: Vec<String> = sqlx::query_scalar(
-            "INSERT INTO idempotency_keys (key, fingerprint, recorded_at, kept)
-             SELECT value->>0, unhex(value->>1), ?2, value->>2 FROM json_each(?1)
+            "INSERT INTO idempotency_keys (key, fingerprint, recorded_at, kept, claimed_ms)
+             SELECT value->>0, unhex(value->>1), ?2, value->>2, (SELECT elapsed_ms FROM refresh_clock) FROM json_each(?1)
              WHERE true -- tells the parser that ON begins the conflict clause
              ON CONFLICT (key) DO NOTHING
              RETURNING key",
