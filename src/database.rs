@@ -93,10 +93,7 @@ pub(crate) fn readiness(database: &Database, writes: bool) -> Readiness {
     Readiness::new(move || {
         let database = database.clone();
         Box::pin(async move {
-            let status = migration::status(&database.readers).await.map_err(|error| {
-                warn!(error = &error as &dyn Error, "the database can't be used");
-                NotReady::Unusable
-            })?;
+            let status = migration::status(&database.readers).await.map_err(|error| unusable(&error))?;
             if !status.missing().is_empty() {
                 return Err(NotReady::NotMigrated);
             }
@@ -106,6 +103,11 @@ pub(crate) fn readiness(database: &Database, writes: bool) -> Readiness {
             if writes { database.try_writing().await.map_err(not_writable) } else { Ok(()) }
         })
     })
+}
+
+fn unusable(error: &(dyn Error + 'static)) -> NotReady {
+    warn!(error, "the database can't be used");
+    NotReady::Unusable
 }
 
 fn not_writable(why: NotWritable) -> NotReady {

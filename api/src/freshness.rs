@@ -4,8 +4,9 @@ mod age;
 mod feed;
 mod listener;
 mod status;
+mod tail;
 
 pub(crate) use feed::Changes;
 pub use feed::FreshnessFeed;
-pub use listener::FreshnessTail;
 pub use status::{Freshness, RefreshStatus};
+pub use tail::FreshnessTail;

@@ -1,21 +1,24 @@
 //! The connection to the database: which of the two it is, and one pool for each kind of work.
 
+pub mod pooling;
 mod postgres;
 mod sqlite;
 mod sqlite_file;
+mod url;
 mod writing;
 
-use std::{convert::Infallible, fmt, fs, io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
-use sqlx::{Connection, Pool, pool::PoolOptions, postgres::PgConnectOptions};
+use sqlx::{Connection, Pool, pool::PoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
 
 pub use sqlite_file::FileChanged;
 use sqlite_file::SqliteFile;
+pub use url::{DatabaseUrl, Place};
 pub use writing::NotWritable;
 
 use crate::clock::Clock;
@@ -23,13 +26,20 @@ use crate::clock::Clock;
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 
+/// How long a process that has to hurry waits for the database.
+pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
+
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
     /// The database: `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME?sslmode=verify-full`
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite://analytics.db", hide_env_values = true, global = true)]
     pub database_url: DatabaseUrl,
-    /// A file with the database's password (PostgreSQL), in place of one in the URL
+    /// Where to listen for notifications of refreshes (PostgreSQL): the same database past a pooler, or through one that pools
+    /// sessions. That of --database-url when left out
+    #[arg(long, env = "ANALYTICS_NOTIFY_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    pub notify_database_url: Option<DatabaseUrl>,
+    /// A file with the database's password (PostgreSQL), in place of one in the URLs
     #[arg(long, env = "ANALYTICS_DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
     pub database_password_file: Option<PathBuf>,
     /// Connections that queries may use at once (PostgreSQL)
@@ -47,66 +57,36 @@ pub struct DatabaseSettings {
     pub link_check_ms: u32,
 }
 
-/// A database's address, as it was given. Its `Debug` and `Display` never show a password.
-#[derive(Clone)]
-pub struct DatabaseUrl {
-    text: String,
-    /// Counts more than the one in the text.
-    password: Option<String>,
-}
-
-/// What an address can mean.
-#[derive(Clone, Debug)]
-pub enum Place {
-    /// A PostgreSQL server's database.
-    Postgres(Box<PgConnectOptions>),
-    /// An SQLite file.
-    Sqlite(PathBuf),
-}
-
 impl DatabaseSettings {
     /// Where the database is, and its password.
     ///
     /// # Errors
     /// As [`DatabaseUrl::place`], and when there is a password file that can't be read or used.
     pub fn url(&self) -> Result<DatabaseUrl, DatabaseError> {
-        let url = self.database_url.clone();
-        let place = url.place()?;
+        self.with_password(&self.database_url)
+    }
+
+    /// Where to listen for notifications, with the password.
+    ///
+    /// # Errors
+    /// As [`DatabaseSettings::url`], and when one of the two is SQLite.
+    pub fn notify_url(&self) -> Result<DatabaseUrl, DatabaseError> {
+        let Some(url) = &self.notify_database_url else { return self.url() };
+        match (self.database_url.place()?, url.place()?) {
+            (Place::Postgres(_), Place::Postgres(_)) => self.with_password(url),
+            _ => Err(DatabaseError::NoNotifications),
+        }
+    }
+
+    fn with_password(&self, url: &DatabaseUrl) -> Result<DatabaseUrl, DatabaseError> {
+        let (url, place) = (url.clone(), url.place()?);
         let Some(file) = &self.database_password_file else { return Ok(url) };
         if let Place::Sqlite(_) = place {
             return Err(DatabaseError::NoPassword);
         }
         let text = fs::read_to_string(file);
         let text = text.map_err(|source| DatabaseError::PasswordFile { file: file.clone(), source })?;
-        Ok(DatabaseUrl { password: Some(text.trim_end_matches(['\r', '\n']).to_owned()), ..url })
-    }
-}
-
-impl DatabaseUrl {
-    /// Where it points to.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Url`] and [`DatabaseError::PostgresUrl`], which repeat nothing of it.
-    pub fn place(&self) -> Result<Place, DatabaseError> {
-        let text = &self.text;
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(text).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
-            // Poolers take no startup parameter that they do not know, and this one matters to floats in text only, of which
-            // there are none.
-            let options = options.application_name("analytics").extra_float_digits(None);
-            let options = match &self.password {
-                Some(password) => options.password(password),
-                None => options,
-            };
-            return Ok(Place::Postgres(Box::new(options)));
-        }
-        match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
-            // An in-memory database is one per connection: there would be nothing to share. Parameters are not known.
-            Some(file) if !file.is_empty() && !file.starts_with(":memory:") && !file.contains('?') => {
-                Ok(Place::Sqlite(PathBuf::from(file)))
-            }
-            _ => Err(DatabaseError::Url),
-        }
+        Ok(url.with_password(text.trim_end_matches(['\r', '\n'])))
     }
 }
 
@@ -150,6 +130,35 @@ pub enum DatabaseError {
     /// There is a password for an SQLite file.
     #[error("an SQLite file has no password: leave --database-password-file away")]
     NoPassword,
+    /// The URL leaves a choice among servers.
+    #[error(
+        "a PostgreSQL URL names one host here, and no target_session_attrs: give an address that always leads to the \
+         primary (or, for reports, to a standby), such as a DNS name or a proxy"
+    )]
+    SeveralServers,
+    /// There is an address for notifications beside an SQLite file, or one that is a file.
+    #[error("an SQLite file notifies nobody: --notify-database-url goes with PostgreSQL only, and is a PostgreSQL URL")]
+    NoNotifications,
+    /// A pooler refuses transactions.
+    #[error(
+        "the pooler at {url} takes no transactions (statement pooling): set it to transaction pooling or session pooling"
+    )]
+    StatementPooling {
+        /// The address without its password.
+        url: String,
+        /// What the pooler says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A pooler loses prepared statements.
+    #[error(
+        "the pooler at {url} lends its connections to others between transactions, and loses prepared statements: set it \
+         to session pooling, or use pgbouncer 1.21 or newer with max_prepared_statements above 0"
+    )]
+    PreparedStatements {
+        /// The address without its password.
+        url: String,
+    },
     /// The database could not be reached or opened.
     #[error("can't open the database {url}")]
     Connect {
@@ -159,34 +168,6 @@ pub enum DatabaseError {
         #[source]
         source: sqlx::Error,
     },
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = Infallible;
-
-    /// Takes anything: who refuses an argument repeats it, and it may hold a password. It is read when it is used.
-    fn from_str(url: &str) -> Result<Self, Infallible> {
-        Ok(Self { text: url.to_owned(), password: None })
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.text.split_once("://").unwrap_or(("", &self.text));
-        if scheme == "sqlite" {
-            return write!(f, "{}", self.text);
-        }
-        // Parameters may hold a password, and so does what stands before the last @.
-        let rest = rest.split('?').next().unwrap_or_default();
-        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        write!(f, "postgres://{place}")
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
 }
 
 /// An open database: a pool for each kind of work, so that none can starve another.
@@ -204,6 +185,8 @@ pub struct Database {
     pub wolf: Connections,
     /// Where it is.
     pub url: DatabaseUrl,
+    /// Where to listen for notifications.
+    pub notify_url: DatabaseUrl,
     /// The process stops, and waits no longer for what may be dead.
     hurry: CancellationToken,
     /// The clocks of the process that uses it.
@@ -215,21 +198,22 @@ impl Database {
     /// Opens the database; an SQLite file is created when it is missing.
     ///
     /// # Errors
-    /// [`DatabaseError::Connect`] when it can't be reached within the timeout.
+    /// [`DatabaseError::Connect`] when it can't be reached within the timeout; those of the settings and of a pooler that
+    /// can't be used.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
+        let notify_url = settings.notify_url()?;
         let hurry = CancellationToken::new();
         let mut sqlite_file = None;
-        let connected = match url.place()? {
-            Place::Postgres(options) => postgres::connect(*options, settings, &hurry).await,
-            Place::Sqlite(file) => sqlite::connect(&file, settings).await.map(|(pools, file)| {
-                sqlite_file = Some(Arc::new(file));
-                pools
-            }),
+        let Pools { kind, readers, writers, wolf } = match url.place()? {
+            Place::Postgres(options) => postgres::connect(*options, &url, settings, &hurry).await?,
+            Place::Sqlite(file) => {
+                let opened = sqlite::connect(&file, settings).await.map_err(|source| url.unreachable(source))?;
+                sqlite_file = Some(Arc::new(opened.1));
+                opened.0
+            }
         };
-        let Pools { kind, readers, writers, wolf } =
-            connected.map_err(|source| DatabaseError::Connect { url: url.to_string(), source })?;
-        Ok(Self { kind, readers, writers, wolf, url, hurry, clock: Clock::default(), sqlite_file })
+        Ok(Self { kind, readers, writers, wolf, url, notify_url, hurry, clock: Clock::default(), sqlite_file })
     }
 
     /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
@@ -260,9 +244,10 @@ impl Database {
         self.hurry.cancel();
     }
 
-    /// Ends when the process is to end and nothing that may be dead is waited for any more.
+    /// Ends a second after the process was to hurry: nothing that may be dead is waited for any more.
     pub async fn hurried(&self) {
         self.hurry.cancelled().await;
+        tokio::time::sleep(HURRIED_MAX).await;
     }
 
     /// Looks whether an SQLite file is still the one that was opened. Cheap enough for every commit.
@@ -352,38 +337,4 @@ async fn has_ended_its_transaction<C: Connection>(connection: &mut C) -> Result<
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str) -> DatabaseUrl {
-        let Ok(url) = text.parse();
-        url
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        for (given, shown) in [
-            ("postgres://me:secret@host:5432/db?password=secret", "postgres://host:5432/db"),
-            ("postgresql://me:se@secret@host:5432/db", "postgres://host:5432/db"),
-            ("postgres://host/db?user=me@corp&password=p@secret", "postgres://host/db"),
-            ("postgres://me:secret@host:badport/db", "postgres://host:badport/db"),
-            ("mysql://me:secret@host/db", "postgres://host/db"),
-        ] {
-            assert_eq!(url(given).to_string(), shown);
-            assert_eq!(format!("{:?}", url(given)), shown);
-        }
-    }
-
-    #[test]
-    fn other_databases_are_refused_and_not_repeated() {
-        for wrong in ["mysql://host/secret", "secret.db", "sqlite://", "sqlite::memory:", "", "sqlite://secret?mode=ro"]
-        {
-            assert!(matches!(url(wrong).place(), Err(DatabaseError::Url)), "{wrong}");
-        }
-        let error = url("postgres://me:secret@host:badport/db").place().unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("secret"));
-    }
 }

@@ -72,10 +72,11 @@ impl Failure {
         match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
             // Connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now and their like;
-            // idle_in_transaction_session_timeout.
-            sqlx::Error::Database(error) => {
-                error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P") || code == "25P03")
-            }
+            // idle_in_transaction_session_timeout; read_only_sql_transaction: after a failover the address may lead to another
+            // server, and only a new connection goes there.
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                code.starts_with("08") || code.starts_with("57P") || code == "25P03" || code == "25006"
+            }),
             _ => false,
         }
     }
@@ -91,6 +92,8 @@ impl Failure {
             "53100" => Self::DiskFull,
             // read_only_sql_transaction (a standby), idle_in_transaction_session_timeout, lock_not_available
             "25006" | "25P03" | "55P03" => Self::Unavailable,
+            // invalid_sql_statement_name, duplicate_prepared_statement: a pooler has lent the connection to somebody else
+            "26000" | "42P05" => Self::Unavailable,
             _ if UNAVAILABLE.iter().any(|class| code.starts_with(class)) => Self::Unavailable,
             _ => Self::Refused,
         }
@@ -112,7 +115,8 @@ impl Failure {
 }
 
 /// Whether what failed is that the database may not be written to.
-pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+#[must_use]
+pub fn is_read_only(error: &sqlx::Error) -> bool {
     let Some(code) = error.as_database_error().and_then(|error| error.code()) else { return false };
     // read_only_sql_transaction, SQLITE_READONLY
     code == "25006" || (code.len() < 5 && sqlite_primary(&code) == Some(8))

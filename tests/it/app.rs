@@ -90,6 +90,7 @@ impl TestDatabase {
     pub(crate) fn settings(&self) -> DatabaseSettings {
         DatabaseSettings {
             database_url: self.url.parse().unwrap(),
+            notify_database_url: None,
             database_password_file: None,
             // Few: an answer that needed two at once would wait for ever.
             reader_connections: 2,

@@ -127,6 +127,11 @@ async fn a_refresh_that_finds_the_sqlite_disk_full_spoils_nothing() {
     })
     .await;
     assert_eq!(ready(&server).await, (503, FULL.to_owned()));
+    eventually("readers to know that the report is not fresh", async || {
+        let answer = server.data("{ freshness { status } }", json!({})).await.unwrap();
+        ["FAILED", "OVERDUE"].map(Value::from).contains(&answer["freshness"]["status"])
+    })
+    .await;
     disk.resize("100m");
     is_whole_again(server, &database, 20 * INCREMENTS, &mut numbers).await;
 }

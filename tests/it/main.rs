@@ -21,6 +21,7 @@ mod conflicts;
 mod containers;
 mod crash;
 mod dashboard;
+mod dead_links;
 mod dependencies;
 mod disk_full;
 mod durability;

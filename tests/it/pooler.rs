@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::TcpStream,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -11,22 +12,41 @@ use tempfile::TempDir;
 
 use crate::cluster::{free_port, is_root};
 
+/// The program: another version than Debian's may be tried by naming it.
+fn program() -> String {
+    #[expect(clippy::disallowed_methods, reason = "which program to try, as CHROMIUM")]
+    std::env::var("PGBOUNCER").unwrap_or_else(|_unset| "pgbouncer".to_owned())
+}
+
+/// Whether it keeps the prepared statements of its clients apart, which it does since version 1.21.
+pub(crate) fn knows_prepared_statements() -> bool {
+    let output =
+        Command::new(program()).env("PATH", PATH).arg("--version").output().expect("pgbouncer is not installed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let version = text.lines().next().and_then(|line| line.strip_prefix("PgBouncer ")).unwrap();
+    let numbers: Vec<u32> = version.split('.').map(|number| number.parse().unwrap()).collect();
+    numbers >= vec![1, 21]
+}
+
+/// Debian has it in /usr/sbin.
+const PATH: &str = concat!(env!("PATH"), ":/usr/sbin");
 /// How long it may take to listen.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// `$0` is the configuration's file. Ends pgbouncer when this test process ends, however it does, because then the pipe to
-/// its standard input closes.
+/// `$0` is the configuration's file, `$1` the program. Ends pgbouncer when this test process ends, however it does, because then the pipe to
+/// its standard input closes. Each line asks to read the configuration anew.
 const KEEPER: &str = r#"
-pgbouncer --quiet "$0" &
+"$1" --quiet "$0" &
 pooler=$!
 trap 'kill -INT "$pooler"; wait' EXIT
-read -r _ || true
+while read -r _; do kill -HUP "$pooler"; done
 "#;
 
 /// A pooler in front of one server.
 pub(crate) struct Pooler {
     pub(crate) address: String,
-    _folder: TempDir,
+    folder: TempDir,
+    server: String,
     keeper: Child,
 }
 
@@ -47,8 +67,9 @@ impl Pooler {
         let keeper = command
             .args(["sh", "-c", KEEPER])
             .arg(folder.path().join("pgbouncer.ini"))
+            .arg(program())
             .current_dir("/")
-            .env("PATH", concat!(env!("PATH"), ":/usr/sbin"))
+            .env("PATH", PATH)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
@@ -57,7 +78,13 @@ impl Pooler {
             assert!(begun.elapsed() < START_MAX, "pgbouncer does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { address, _folder: folder, keeper }
+        Self { address, folder, server: server.to_owned(), keeper }
+    }
+
+    /// Goes on in another mode, which holds for the sessions that there are, too.
+    pub(crate) fn change(&mut self, mode: &str, more: &str) {
+        write_configuration(&self.folder, &self.address, &self.server, mode, more);
+        writeln!(self.keeper.stdin.as_mut().unwrap()).unwrap();
     }
 }
 

@@ -1,19 +1,30 @@
 //! A pooler between the service and PostgreSQL: what each way of pooling carries.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
 use entity::{Purpose, snapshot::Snapshots};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::json;
+use sqlx::{
+    Connection, Row,
+    postgres::{PgConnectOptions, PgConnection},
+};
 
 use crate::{
-    app::{Rung, TestDatabase},
+    app::{Rung, TestDatabase, eventually},
     freshness::{next, subscribe},
-    pooler::Pooler,
+    pooler::{self, Pooler},
     process::{self, Server},
 };
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
-const EACH_SECOND: [&str; 2] = ["--refresh-cron", "* * * * * *"];
+pub(crate) const NOT_HEARD: &str = "refreshes are not heard of";
+pub(crate) const HEARD_AGAIN: &str = "refreshes are heard of again";
 
 /// A migrated database, and the same through a pooler.
 async fn pooled(mode: &str, more: &str) -> (TestDatabase, Pooler, TestDatabase) {
@@ -24,10 +35,24 @@ async fn pooled(mode: &str, more: &str) -> (TestDatabase, Pooler, TestDatabase) 
     (database, pooler, through)
 }
 
+/// A server that refreshes each second, and the file of its log.
+pub(crate) fn start(database: &TestDatabase, arguments: &[&str]) -> (Server, PathBuf) {
+    let log = database.folder.path().join("log");
+    let mut command =
+        process::analytics(database, &["serve", "--listen", "127.0.0.1:0", "--refresh-cron", "* * * * * *"]);
+    command.args(arguments).stderr(fs::File::options().create(true).append(true).open(&log).unwrap());
+    (Server::of(command), log)
+}
+
+/// How often the log says `what`.
+pub(crate) fn times(log: &Path, what: &str) -> usize {
+    fs::read_to_string(log).unwrap().matches(what).count()
+}
+
 /// Records a page view, waits until a subscriber learns that it is in the report, and finds it there.
-async fn record_and_find(server: &Server, views: u64) {
+pub(crate) async fn record_and_find(recorder: &Server, server: &Server, views: u64) {
     let mut socket = subscribe(&server.address).await;
-    let recorded = server.data(RECORD, json!({})).await.unwrap();
+    let recorded = recorder.data(RECORD, json!({})).await.unwrap();
     let recorded_at = recorded["recordPageViews"]["recordedAt"].as_str().unwrap();
     while next(&mut socket).await.unwrap()["asOf"].as_str().is_none_or(|as_of| as_of < recorded_at) {}
     let report = server.data(REPORT, json!({})).await.unwrap();
@@ -37,14 +62,123 @@ async fn record_and_find(server: &Server, views: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn session_pooling_with_the_poolers_defaults_carries_everything() {
     let (database, _pooler, through) = pooled("session", "").await;
-    let server = Server::start(&through, &EACH_SECOND);
+    let (server, log) = start(&through, &[]);
     for views in 1..=3 {
-        record_and_find(&server, views).await;
+        record_and_find(&server, &server, views).await;
     }
+    assert_eq!(times(&log, NOT_HEARD), 0);
     assert!(process::succeed(&through, &["migrate", "status"]).starts_with("applied"));
     process::succeed(&through, &["rebuild", "--as", "table"]);
     process::succeed(&through, &["refresh"]);
     process::succeed(&database, &["verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statement_pooling_is_refused_in_words() {
+    let (_database, _pooler, through) = pooled("statement", "").await;
+    for arguments in [["serve", "--services=reports"].as_slice(), &["verify"]] {
+        let output = process::run(&through, arguments);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("takes no transactions (statement pooling)"), "{complaint}");
+    }
+}
+
+/// Since version 1.21 pgbouncer can keep prepared statements apart; where it does not, that is said at the start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transaction_pooling_is_refused_where_it_loses_prepared_statements() {
+    let knows = pooler::knows_prepared_statements();
+    let (_database, _pooler, through) =
+        pooled("transaction", if knows { "max_prepared_statements = 0" } else { "" }).await;
+    // The second finds what the first left behind.
+    for _ in 0..2 {
+        let output = process::run(&through, &["serve"]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains("pgbouncer 1.21 or newer with max_prepared_statements"), "{complaint}");
+    }
+    if knows {
+        let (database, _pooler, through) = pooled("transaction", "max_prepared_statements = 100").await;
+        let servers = [
+            start(&through, &["--services", "increments,wolf"]),
+            start(&through, &["--services", "reports"]),
+            start(&through, &["--services", "increments,reports,wolf"]),
+        ];
+        for views in 1..=10 {
+            record_and_find(&servers[if views % 2 == 0 { 2 } else { 0 }].0, &servers[1].0, views).await;
+        }
+        process::succeed(&through, &["rebuild", "--as", "table"]);
+        record_and_find(&servers[0].0, &servers[2].0, 11).await;
+        // They write into one file; two of them have a feed.
+        let log = fs::read_to_string(&servers[0].1).unwrap();
+        assert_eq!((log.matches(NOT_HEARD).count(), log.matches("WARN").count()), (2, 2), "{log}");
+        process::succeed(&database, &["verify"]);
+    }
+}
+
+/// A feed that a pooler keeps from listening says so once and polls; and hears, once the pooler lets it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feed_behind_a_pooler_that_lends_connections_polls_until_it_can_listen() {
+    let (database, mut pooler, through) = pooled("transaction", "").await;
+    let (server, log) = start(&database, &["--notify-database-url", &through.url]);
+    record_and_find(&server, &server, 1).await;
+    eventually("the pooler to be named", async || times(&log, NOT_HEARD) == 1).await;
+    assert_eq!(times(&log, "a pooler lends connections to others between transactions"), 1);
+    // Nothing is left behind on the connection that the next client gets.
+    let options = PgConnectOptions::from_str(&through.url).unwrap().extra_float_digits(None);
+    let mut next = PgConnection::connect_with(&options).await.unwrap();
+    let listening = sqlx::raw_sql("SELECT count(*) FROM pg_listening_channels()").fetch_one(&mut next).await.unwrap();
+    assert_eq!(listening.get::<i64, _>(0), 0);
+    drop(next);
+    for views in 2..=4 {
+        record_and_find(&server, &server, views).await;
+    }
+    pooler.change("session", "");
+    eventually("refreshes to be heard of", async || times(&log, HEARD_AGAIN) == 1).await;
+    record_and_find(&server, &server, 5).await;
+    assert_eq!(times(&log, NOT_HEARD), 1, "{}", fs::read_to_string(log).unwrap());
+}
+
+/// A connection that listens elsewhere hears itself, and nothing of the refreshes: a probe is sent their way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feed_that_listens_to_another_database_finds_out() {
+    let (database, elsewhere) = (TestDatabase::create(Rung::Table).await, TestDatabase::create(Rung::Table).await);
+    database.migrate().await.close().await.unwrap();
+    let (server, log) = start(&database, &["--notify-database-url", &elsewhere.url]);
+    eventually("a probe to be missed", async || times(&log, "did not arrive") == 1).await;
+    record_and_find(&server, &server, 1).await;
+}
+
+/// A pooler may be set to another mode under a process that runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_without_transactions_is_not_ready() {
+    let (_database, mut pooler, through) = pooled("session", "").await;
+    for services in ["reports", "increments"] {
+        let (server, _log) = start(&through, &["--services", services]);
+        let ready = async || server.client.get(server.url("/health/ready")).send().await.unwrap().status().as_u16();
+        assert_eq!(ready().await, 200);
+        pooler.change("statement", "");
+        eventually("the process to be not ready", async || ready().await == 503).await;
+        pooler.change("session", "");
+        eventually("the process to be ready again", async || ready().await == 200).await;
+    }
+}
+
+#[test]
+fn notify_url_goes_with_postgres_only_and_shows_no_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = TestDatabase { url: "sqlite://a.db".to_owned(), rung: Rung::Sqlite, folder };
+    for (url, says) in [
+        ("postgres://me:secret@127.0.0.1:1/db", "an SQLite file notifies nobody"),
+        ("postgres://me:secret@a,b/db", "names one host"),
+        ("sqlite://b.db", "an SQLite file notifies nobody"),
+        ("secret", "a database URL is"),
+    ] {
+        let output = process::run(&sqlite, &["verify", "--notify-database-url", url]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.contains(says) && !complaint.contains("secret"), "{complaint}");
+    }
 }
 
 /// What a transaction needs is set in it, and nothing of it is left for whoever gets its connection next.

@@ -25,7 +25,7 @@ use faults::{BY_SERVICE, ONE_PROCESS, Plan, Variant};
 
 /// So seldom a client records in a long run, that its keys of a day fit on the disk.
 const PAUSE: Duration = Duration::from_millis(50);
-const DISK_MB: u32 = 1024;
+const DISK_MB: u32 = 512;
 
 /// Runs the service while everything fails that can, at random, and checks that nothing is lost, counted twice or told
 /// wrongly. Ends with 0 only if that is so.
@@ -70,7 +70,7 @@ async fn main() {
         seed,
         variant,
         kinds,
-        processes: if arguments.one_process { ONE_PROCESS } else { BY_SERVICE },
+        layout: if arguments.one_process { &ONE_PROCESS } else { &BY_SERVICE },
         time: Duration::from_secs(arguments.minutes * 60),
         pause: PAUSE,
         disk_mb: DISK_MB,

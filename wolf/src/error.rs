@@ -32,6 +32,12 @@ pub enum WolfError {
 }
 
 impl WolfError {
+    /// Whether the database could not be reached: soon it may be.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if Failure::of(source) == Failure::Unavailable)
+    }
+
     /// The same in words for everybody: no SQL, no address, no secret.
     #[must_use]
     pub fn public_message(&self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use entity::{Connections, Database, DatabaseKind, clock::Clock};
+use entity::{Connections, Database, clock::Clock};
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
 use tokio::sync::watch;
@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use super::{Freshness, FreshnessTail, RefreshStatus};
 use crate::metrics;
 
-/// How often SQLite, which notifies nobody, is asked.
-const SQLITE_POLL: Duration = Duration::from_millis(250);
-/// How often PostgreSQL is asked even if nothing was heard: what a lost notification costs at most.
-const POSTGRES_POLL: Duration = Duration::from_secs(5);
+/// How often the database is asked where no notification is heard: on SQLite, on a standby, behind some poolers.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// How often it is asked where notifications are heard: what a lost one costs at most.
+const POLL_WHILE_HEARING: Duration = Duration::from_secs(5);
 /// What is known goes for as many polls; then, when none has succeeded, whoever asks asks the database.
 const POLLS_MISSED_MAX: u32 = 4;
 
@@ -30,18 +30,27 @@ pub(super) struct Board {
     pub(super) news: Option<News>,
     /// When the database last confirmed them.
     read_at: Option<Instant>,
-    /// Nobody listens on PostgreSQL: a refresh would go unheard until the next poll.
-    deaf: bool,
+    /// Notifications of refreshes are heard.
+    hears: bool,
+    /// The newest row that one of them has announced. A standby has it a little later.
+    announced: i64,
     /// There will be no more.
     pub(super) ended: bool,
+}
+
+impl Board {
+    /// How long what is known may go without being asked for again.
+    pub(super) fn poll(&self) -> Duration {
+        let newest = self.news.as_ref().map_or(0, |news| news.freshness.newest.id);
+        if self.hears && newest >= self.announced { POLL_WHILE_HEARING } else { POLL }
+    }
 }
 
 /// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct FreshnessFeed {
-    db: Connections,
+    pub(super) db: Connections,
     clock: Clock,
-    pub(super) kind: DatabaseKind,
     pub(super) board: watch::Sender<Board>,
 }
 
@@ -50,14 +59,9 @@ impl FreshnessFeed {
     #[must_use]
     pub fn new(database: &Database) -> (Self, FreshnessTail) {
         metrics::describe_freshness();
-        let board = Board { deaf: database.kind == DatabaseKind::Postgres, ..Board::default() };
-        let feed = Self {
-            db: database.readers.clone(),
-            clock: database.clock.clone(),
-            kind: database.kind,
-            board: watch::Sender::new(board),
-        };
-        (feed.clone(), FreshnessTail { feed, url: database.url.clone() })
+        let feed =
+            Self { db: database.readers.clone(), clock: database.clock.clone(), board: watch::Sender::default() };
+        (feed.clone(), FreshnessTail { feed, notify_url: database.notify_url.clone() })
     }
 
     /// The freshness now, from the database; everybody learns of it.
@@ -71,14 +75,14 @@ impl FreshnessFeed {
         Ok(self.publish(freshness, Some(read_at)))
     }
 
-    /// The newest freshness that has been heard of, unless nobody listens or that was too long ago to go by: then the
-    /// database has to be asked. A refresh is heard of as soon as PostgreSQL notifies; on SQLite, and where a
-    /// notification was lost, by the next poll.
+    /// The newest freshness that has been heard of, unless that was too long ago to go by: then the database has to be
+    /// asked. A refresh is heard of as soon as PostgreSQL notifies; where it does not, and where a notification was lost, by
+    /// the next poll.
     #[must_use]
     pub fn known(&self) -> Option<Freshness> {
         let board = self.board.borrow();
-        let recent = board.read_at.is_some_and(|read_at| read_at.elapsed() < poll(self.kind) * POLLS_MISSED_MAX);
-        board.news.as_ref().filter(|_| recent && !board.deaf).map(|news| news.freshness.clone())
+        let recent = board.read_at.is_some_and(|read_at| read_at.elapsed() < board.poll() * POLLS_MISSED_MAX);
+        board.news.as_ref().filter(|_| recent).map(|news| news.freshness.clone())
     }
 
     /// Tells the metrics how old the report is.
@@ -116,11 +120,18 @@ impl FreshnessFeed {
         self.publish(freshness, Some(Instant::now()))
     }
 
-    /// Takes note of whether refreshes are heard of from now on. What was read before goes no more.
-    pub(super) fn set_deaf(&self, deaf: bool) {
+    /// Takes note of whether notifications are heard from now on. What was read before goes no more.
+    pub(super) fn set_hears(&self, hears: bool) {
         self.board.send_if_modified(|board| {
-            board.deaf = deaf;
-            board.read_at = None;
+            (board.hears, board.announced, board.read_at) = (hears, 0, None);
+            false
+        });
+    }
+
+    /// Takes note of a row that was announced: what was read before is older.
+    pub(super) fn announce(&self, id: i64) {
+        self.board.send_if_modified(|board| {
+            board.announced = board.announced.max(id);
             false
         });
     }
@@ -164,12 +175,5 @@ impl Changes {
                 return Some(news.clone());
             }
         }
-    }
-}
-
-pub(super) fn poll(kind: DatabaseKind) -> Duration {
-    match kind {
-        DatabaseKind::Sqlite => SQLITE_POLL,
-        DatabaseKind::Postgres => POSTGRES_POLL,
     }
 }

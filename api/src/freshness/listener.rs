@@ -1,108 +1,210 @@
-//! Follows `report_refreshes`, by notifications and by polling, for the feed.
+//! Hears of refreshes by PostgreSQL's notifications, and proves that it does.
+//!
+//! A connection that has accepted `LISTEN` need not hear anything: a pooler may have lent it to somebody else since, or it
+//! may lead to another database than the one whose refreshes are to be heard of. So a probe is sent through the database,
+//! and only if it arrives are notifications relied on.
 
 use std::{
+    convert::Infallible,
     error::Error,
-    time::{Duration, Instant},
+    mem::{Discriminant, discriminant},
+    time::Duration,
 };
 
 use entity::{
-    REFRESH_CHANNEL,
-    database::{DatabaseUrl, Place},
+    Purpose, REFRESH_CHANNEL,
+    database::{Place, pooling},
+    failure,
 };
+use sea_orm::ConnectionTrait;
 use sqlx::{
-    Executor,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+    AssertSqlSafe, Executor, Row,
+    postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions},
 };
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use super::feed::{FreshnessFeed, poll};
+use super::{FreshnessTail, feed::POLL};
 
-/// How often the listening connection is used, so that a dead one is noticed.
-const LISTENER_HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long that may take.
-const LISTENER_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before a lost listener is built anew.
-const LISTENER_PAUSE: Duration = Duration::from_secs(1);
+/// Silence after which the listening connection is used, so that a dead one is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long the database may take to connect, to answer, and to pass a probe on, each.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long a notification that was heard proves that others are; then a probe is sent. Each locks the whole database for
+/// a moment (`PreCommit_Notify` in PostgreSQL's async.c).
+const PROOF_HOLDS: Duration = Duration::from_secs(15);
 
-/// Tails `report_refreshes` for a [`FreshnessFeed`].
-#[derive(Debug)]
-pub struct FreshnessTail {
-    pub(super) feed: FreshnessFeed,
-    pub(super) url: DatabaseUrl,
+/// Why refreshes are not heard of.
+#[derive(Debug, thiserror::Error)]
+enum Deafness {
+    #[error("there is no connection to listen on")]
+    Unconnected(#[source] sqlx::Error),
+    #[error("the database is a standby, where PostgreSQL can't listen")]
+    Standby,
+    #[error(
+        "a pooler lends connections to others between transactions, so none can listen; --notify-database-url may lead past it"
+    )]
+    Pooler,
+    #[error("a notification that was sent through the database did not arrive")]
+    Unheard,
 }
 
-impl Drop for FreshnessTail {
-    /// Who has subscribed learns that nothing more comes.
-    fn drop(&mut self) {
-        self.feed.board.send_modify(|board| board.ended = true);
+impl Deafness {
+    /// The pause before it is tried again.
+    fn pause(&self) -> Duration {
+        match self {
+            Self::Unconnected(_) => Duration::from_secs(1),
+            // It may be promoted at any time.
+            Self::Standby => Duration::from_secs(5),
+            Self::Pooler => Duration::from_secs(15),
+            Self::Unheard => PROOF_HOLDS,
+        }
     }
+}
+
+impl From<sqlx::Error> for Deafness {
+    fn from(error: sqlx::Error) -> Self {
+        if pooling::is_of_statement_pooling(&error) {
+            return Self::Pooler;
+        }
+        if failure::is_read_only(&error) { Self::Standby } else { Self::Unconnected(error) }
+    }
+}
+
+/// A connection that listens, for refreshes and for its own probes.
+struct Listener {
+    connection: PgListener,
+    probe_channel: String,
 }
 
 impl FreshnessTail {
-    /// Publishes until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
-        let bell = Notify::new();
-        let (publishing, listening) = (self.publish(&bell), self.listen(&bell));
-        tokio::select! { () = stop.cancelled() => {} () = publishing => {} () = listening => {} }
-    }
-
-    async fn publish(&self, bell: &Notify) {
-        loop {
-            if let Err(error) = self.feed.read().await {
-                debug!(error = &error as &dyn Error, "freshness can't be read");
-                // Time passes all the same: what is known may become overdue.
-                let known = self.feed.board.borrow().news.clone();
-                known.into_iter().for_each(|news| drop(self.feed.publish(news.freshness, None)));
-            }
-            let pause = poll(self.feed.kind).min(self.until_overdue());
-            tokio::select! { () = bell.notified() => {} () = sleep(pause) => {} }
-        }
-    }
-
-    fn until_overdue(&self) -> Duration {
-        let board = self.feed.board.borrow();
-        let until = board.news.as_ref().and_then(|news| news.freshness.until_overdue(Instant::now()));
-        // What has been overdue for long is no reason to hurry.
-        until.filter(|until| !until.is_zero()).unwrap_or(Duration::MAX)
-    }
-
     /// Rings `bell` at every notification, and whenever one may have been missed. Never ends.
-    async fn listen(&self, bell: &Notify) {
-        let Ok(Place::Postgres(options)) = self.url.place() else { return std::future::pending().await };
+    pub(super) async fn listen(&self, bell: &Notify) {
+        let Ok(Place::Postgres(options)) = self.notify_url.place() else { return std::future::pending().await };
+        let mut warned = None;
         loop {
-            if let Err(error) = self.listen_once(&options, bell).await {
-                warn!(error = &error as &dyn Error, "listening for refreshes was interrupted");
+            let Err(why) = self.listen_once(&options, bell, &mut warned).await;
+            self.feed.set_hears(false);
+            // From now on it polls.
+            bell.notify_one();
+            if warned.replace(discriminant(&why)) == Some(discriminant(&why)) {
+                debug!(error = &why as &dyn Error, "refreshes are still not heard of");
+            } else {
+                let poll_ms = POLL.as_millis();
+                warn!(error = &why as &dyn Error, poll_ms, "refreshes are not heard of, the database is asked instead");
             }
-            self.feed.set_deaf(true);
-            sleep(LISTENER_PAUSE).await;
+            sleep(why.pause()).await;
         }
     }
 
-    /// Until the connection is lost.
-    async fn listen_once(&self, options: &PgConnectOptions, bell: &Notify) -> Result<(), sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-        let mut listener = PgListener::connect_with(&pool.connect_with(options.clone()).await?).await?;
-        // That it is lost is to be known at once, not when there is another.
-        listener.eager_reconnect(false);
-        listener.listen(REFRESH_CHANNEL).await?;
-        self.feed.set_deaf(false);
+    /// Until nothing is heard any more. `warned` is why that was so before, if it was.
+    async fn listen_once(
+        &self,
+        options: &PgConnectOptions,
+        bell: &Notify,
+        warned: &mut Option<Discriminant<Deafness>>,
+    ) -> Result<Infallible, Deafness> {
+        let mut listener = Listener::connect(options).await?;
+        self.prove(&mut listener, bell).await?;
+        let mut proven_at = Instant::now();
+        self.feed.set_hears(true);
+        // Something may have been said before there was anybody to hear it.
+        bell.notify_one();
+        if warned.take().is_some() {
+            info!("refreshes are heard of again");
+        }
         loop {
-            // Something may have been said before there was a connection to hear it.
-            bell.notify_one();
-            let heard = timeout(LISTENER_HEARTBEAT, listener.try_recv()).await;
-            match heard {
-                Ok(Ok(Some(_notification))) => {}
-                Ok(lost) => return lost.map(drop),
+            match timeout(HEARTBEAT, listener.next()).await {
+                Ok(notification) => {
+                    self.note(&listener, &notification?, bell);
+                    proven_at = Instant::now();
+                }
+                Err(_quiet) if proven_at.elapsed() < PROOF_HOLDS => listener.beat().await?,
                 Err(_quiet) => {
-                    let beat = timeout(LISTENER_HEARTBEAT_TIMEOUT, listener.execute("SELECT 1")).await;
-                    beat.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+                    self.prove(&mut listener, bell).await?;
+                    proven_at = Instant::now();
                 }
             }
         }
     }
+
+    /// Sends a probe through the database whose refreshes are to be heard of, and waits until `listener` has heard it.
+    async fn prove(&self, listener: &mut Listener, bell: &Notify) -> Result<(), Deafness> {
+        let probe = async {
+            let transaction = self.feed.db.begin(Purpose::Change).await?;
+            transaction.execute_unprepared(&listener.probe()).await?;
+            transaction.commit().await
+        };
+        // A standby can't send any, and there may be no connection free: then the listening connection proves itself only.
+        if !matches!(timeout(ANSWER_MAX, probe).await, Ok(Ok(()))) {
+            listener.send_probe().await?;
+        }
+        let deadline = Instant::now() + ANSWER_MAX;
+        loop {
+            let heard = timeout_at(deadline, listener.next()).await.map_err(|_elapsed| Deafness::Unheard)??;
+            if self.note(listener, &heard, bell) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes note of a notification: rings `bell` for a refresh, and tells whether it was a probe.
+    fn note(&self, listener: &Listener, heard: &PgNotification, bell: &Notify) -> bool {
+        if heard.channel() == listener.probe_channel {
+            return true;
+        }
+        self.feed.announce(heard.payload().parse().unwrap_or_default());
+        bell.notify_one();
+        false
+    }
+}
+
+impl Listener {
+    /// Connects and listens, unless the connection would be lent to others.
+    async fn connect(options: &PgConnectOptions) -> Result<Self, Deafness> {
+        if within(pooling::lends_by_transaction(options)).await? {
+            return Err(Deafness::Pooler);
+        }
+        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let mut connection =
+            within(async { PgListener::connect_with(&pool.connect_with(options.clone()).await?).await }).await?;
+        // That it is lost is to be known at once, not when there is another.
+        connection.eager_reconnect(false);
+        let backend = within(connection.fetch_one("SELECT pg_backend_pid()")).await?.try_get::<i32, _>(0)?;
+        // A channel of its own: nobody else is woken by its probes.
+        let probe_channel = format!("{REFRESH_CHANNEL}_probe_{backend}");
+        within(connection.listen_all([REFRESH_CHANNEL, &probe_channel])).await?;
+        Ok(Self { connection, probe_channel })
+    }
+
+    /// The next notification.
+    async fn next(&mut self) -> Result<PgNotification, Deafness> {
+        self.connection.try_recv().await?.ok_or(Deafness::Unconnected(sqlx::Error::WorkerCrashed))
+    }
+
+    /// Uses the connection.
+    async fn beat(&mut self) -> Result<(), Deafness> {
+        within(self.connection.execute("SELECT 1")).await?;
+        Ok(())
+    }
+
+    /// The statement that sends a probe.
+    fn probe(&self) -> String {
+        format!("NOTIFY {}", self.probe_channel)
+    }
+
+    /// Sends a probe to itself.
+    async fn send_probe(&mut self) -> Result<(), Deafness> {
+        let probe = self.probe();
+        within(self.connection.execute(AssertSqlSafe(probe))).await?;
+        Ok(())
+    }
+}
+
+/// What `asks`, unless it takes too long.
+async fn within<T>(asks: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ANSWER_MAX, asks).await.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?
 }

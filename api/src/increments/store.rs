@@ -98,7 +98,7 @@ pub(super) enum Session {
     /// given up half-way closes it, which ends the transaction too. A pool would wait for it.
     Postgres(PgPool, Option<Kept>),
     /// The one connection that writes, which the Wolf uses too.
-    Sqlite(Database),
+    Sqlite(Box<Database>),
 }
 
 /// A connection, and since when it has not been used.
@@ -140,7 +140,7 @@ impl Session {
     pub(super) fn new(database: &Database) -> Self {
         match database.kind {
             DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone(), None),
-            DatabaseKind::Sqlite => Self::Sqlite(database.clone()),
+            DatabaseKind::Sqlite => Self::Sqlite(Box::new(database.clone())),
         }
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use sea_orm::DatabaseConnection;
-use sqlx::{
-    Connection, Postgres,
-    postgres::{PgConnectOptions, PgConnection},
-};
+use sqlx::{Postgres, postgres::PgConnectOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{DatabaseKind, DatabaseSettings, Pools, pool_options};
+use super::{
+    DatabaseError, DatabaseKind, DatabaseSettings, DatabaseUrl, Pools, pool_options,
+    pooling::{self, Pair},
+};
 use crate::connections::{Connections, Pool, ProofOfLife, Work};
 
 /// The Wolf works on one connection and records its failures on another.
@@ -20,13 +20,21 @@ const WRITER_CONNECTIONS: u32 = 4;
 
 pub(super) async fn connect(
     options: PgConnectOptions,
+    url: &DatabaseUrl,
     settings: &DatabaseSettings,
     hurry: &CancellationToken,
-) -> Result<Pools, sqlx::Error> {
+) -> Result<Pools, DatabaseError> {
     // A pool that can't connect says only that it waited; a connection says why.
     let acquire_max = Duration::from_millis(settings.database_timeout_ms);
-    let first = timeout(acquire_max, async { PgConnection::connect_with(&options).await?.close().await }).await;
-    first.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+    let looked = timeout(acquire_max, keeps_statements_apart(&options)).await;
+    match looked.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Ok(true) => {}
+        Ok(false) => return Err(DatabaseError::PreparedStatements { url: url.to_string() }),
+        Err(source) if pooling::is_of_statement_pooling(&source) => {
+            return Err(DatabaseError::StatementPooling { url: url.to_string(), source });
+        }
+        Err(source) => return Err(url.unreachable(source)),
+    }
     let link_check = Duration::from_millis(settings.link_check_ms.into());
     let proof_of_life = ProofOfLife::new(options.clone(), link_check, hurry.clone());
     let pool =
@@ -39,4 +47,12 @@ pub(super) async fn connect(
         writers: DatabaseConnection::from(writers),
         wolf: pool(WOLF_CONNECTIONS, Work::Changes),
     })
+}
+
+/// Whether each connection finds its own prepared statements, which every statement with parameters is.
+async fn keeps_statements_apart(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let mut pair = Pair::connect(options).await?;
+    let apart = !pair.shares_backends().await? || pair.keeps_statements_apart().await?;
+    pair.close().await;
+    Ok(apart)
 }

@@ -14,10 +14,11 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     clients::World,
+    counts_of_days,
     knowledge::{Knowledge, sums},
 };
 use crate::{
-    app::{Rung, TestDatabase, counts},
+    app::{Rung, TestDatabase},
     process,
 };
 
@@ -94,7 +95,7 @@ impl Beside {
                 tokio::task::block_in_place(|| process::succeed(&copy, &[command]));
             }
             let connection = copy.connect().await;
-            let views = sums(&counts(&connection).await);
+            let views = sums(&counts_of_days(&connection).await);
             connection.close().await.unwrap();
             for (page, least) in least {
                 let views = views.get(&page).copied().unwrap_or(0);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +21,12 @@ const QUERY: &str =
 const PAGES: u64 = 8;
 /// The page that all clients without a key count on.
 const SHARED: &str = "/shared";
-/// The first hour that clients record to. So long ago that no clock calls it the future.
+/// The first day that clients record to. So long ago that no clock calls it the future.
 const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2024, 1, 1).unwrap();
 /// A client's pause when it was not served, as clients make them: others are to be served meanwhile.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// So many days.
+const DAYS: u64 = 1_000;
 /// So many old requests a client with keys remembers, to send one of them again.
 const OLD_REQUESTS: usize = 32;
 
@@ -98,8 +100,7 @@ impl World {
                 .map(|_| {
                     let (page, hour, views) =
                         (format!("/keys/{}", dice.draw(0..PAGES)), dice.draw(0..3), dice.draw(1..10));
-                    *counts.entry((page.clone(), FIRST_DAY, i16::try_from(hour).unwrap())).or_default() +=
-                        i64::try_from(views).unwrap();
+                    *counts.entry((page.clone(), FIRST_DAY, 0)).or_default() += i64::try_from(views).unwrap();
                     json!({ "page": page, "at": format!("{FIRST_DAY}T{hour:02}:30:00Z"), "views": views })
                 })
                 .collect();
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    /// Sends each request once, to a page of its own and to the page that all share: dated to an hour that is another one
+    /// Sends each request once, to a page of its own and to the page that all share: dated to a day that is another one
     /// after each request of unknown fate, or not dated.
     pub(crate) async fn record_without_keys(self: Arc<Self>, client: u64, dated: bool) {
         let page = format!("/{}/{client}", if dated { "own" } else { "now" });
@@ -167,11 +168,11 @@ impl World {
             if self.stop.is_cancelled() {
                 return;
             }
-            let at = FIRST_DAY.and_time(NaiveTime::MIN) + TimeDelta::hours(unknown);
-            let key = (page.clone(), at.date(), i16::try_from(at.hour()).unwrap());
+            let day = FIRST_DAY + Days::new(unknown % DAYS);
+            let key = (page.clone(), day, 0);
             let input = match dated {
                 true => {
-                    let at = at.and_utc().to_rfc3339();
+                    let at = format!("{day}T12:30:00Z");
                     json!({ "increments": [{ "page": page, "at": at }, { "page": SHARED, "at": at }] })
                 }
                 false => json!({ "increments": [{ "page": page }, { "page": SHARED }] }),
@@ -189,7 +190,7 @@ impl World {
                 }
                 Told::Refused => self.knowledge().refused(&page),
                 Told::Unknown => {
-                    self.knowledge().unknown.insert(key);
+                    *self.knowledge().unknown.entry(key).or_default() += 1;
                     unknown += 1;
                 }
             }

@@ -64,8 +64,9 @@ impl Ground {
         if database.rung == Rung::Table {
             process::succeed(&database, &["rebuild", "--as", "table"]);
         }
-        let slots = plan.processes.iter().enumerate();
-        let mut slots: Vec<_> = slots.map(|(number, services)| Slot::new(folder.path(), number, services)).collect();
+        let slots = plan.layout.processes.iter().enumerate();
+        let mut slots: Vec<_> =
+            slots.map(|(number, services)| Slot::new(folder.path(), number, services, plan.layout.arguments)).collect();
         for slot in &mut slots {
             slot.start(&through).await;
         }
@@ -83,6 +84,11 @@ impl Ground {
             readers: Arc::new(readers),
             commits_ended: 0,
         }
+    }
+
+    /// Whether hourly rows of old days are dropped.
+    pub(crate) fn drops_hours(&self) -> bool {
+        self.slots.iter().any(Slot::drops_hours)
     }
 
     pub(crate) async fn until_acknowledged(&self, more: u64) {

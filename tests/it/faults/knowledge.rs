@@ -1,9 +1,6 @@
 //! What clients were told together, and what has to be true because of it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -16,8 +13,8 @@ pub(crate) struct Knowledge {
     pub(crate) with_keys: Counts,
     /// What has to be counted of requests without a key, at least.
     pub(crate) without_keys: Counts,
-    /// Where one request of unknown fate may count one view more.
-    pub(crate) unknown: BTreeSet<(String, chrono::NaiveDate, i16)>,
+    /// What may be counted beside that, of requests of unknown fate.
+    pub(crate) unknown: Counts,
     /// The pages that only one client records to.
     pub(crate) own: BTreeMap<String, OwnPage>,
     pub(crate) duplicates: usize,
@@ -99,14 +96,14 @@ impl Knowledge {
         assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");
     }
 
-    /// Compares what clients were told with what is counted, after a refresh that promises `as_of`.
+    /// Compares what clients were told with what is counted each day, after a refresh that promises `as_of`.
     pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) {
         let is_keyed = |page: &str| page.starts_with("/keys/");
         let (with_keys, mut without_keys): (Counts, Counts) =
             counts.clone().into_iter().partition(|((page, ..), _)| is_keyed(page));
         assert_eq!(with_keys, self.with_keys, "with keys everything counts exactly once");
 
-        // One client sends one view at a time to each of these hours, and goes on to the next when it was not answered.
+        // One client sends one view at a time to each of these days, and goes on to the next when it was not answered.
         let least = |key| self.without_keys.get(key).copied().unwrap_or(0);
         without_keys.retain(|(page, ..), _| page.starts_with("/own/"));
         let wrong: Vec<_> = without_keys
@@ -114,11 +111,11 @@ impl Knowledge {
             .chain(self.without_keys.keys())
             .filter_map(|key| {
                 let (counted, least) = (without_keys.get(key).copied().unwrap_or(0), least(key));
-                let most = least + i64::from(self.unknown.contains(key));
+                let most = least + self.unknown.get(key).copied().unwrap_or(0);
                 (counted < least || counted > most).then_some((key, counted, least, most))
             })
             .collect();
-        assert!(wrong.is_empty(), "page and hour, counted, at least, at most: {wrong:?}");
+        assert!(wrong.is_empty(), "page and day, counted, at least, at most: {wrong:?}");
 
         let views = sums(counts);
         self.check(&views, as_of, "in the end");

@@ -32,6 +32,7 @@ const ARGUMENTS: [&str; 12] = [
 /// A place where a process of the service runs, one after another.
 pub(crate) struct Slot {
     services: &'static str,
+    arguments: &'static [&'static str],
     pub(crate) clock: MachineClock,
     log: File,
     server: Option<Server>,
@@ -39,14 +40,23 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// A process that does `services`, with its files in `folder`.
-    pub(crate) fn new(folder: &Path, number: usize, services: &'static str) -> Self {
+    pub(crate) fn new(
+        folder: &Path,
+        number: usize,
+        services: &'static str,
+        arguments: &'static [&'static str],
+    ) -> Self {
         let clock = MachineClock::new(folder.join(format!("{number}.clock")));
         let log = File::create(folder.join(format!("{number}.log"))).unwrap();
-        Self { services, clock, log, server: None }
+        Self { services, arguments, clock, log, server: None }
     }
 
     pub(crate) fn does(&self, service: &str) -> bool {
         self.services.split(',').any(|other| other == service)
+    }
+
+    pub(crate) fn drops_hours(&self) -> bool {
+        self.arguments.contains(&"--keep-hours")
     }
 
     pub(crate) fn address(&self) -> String {
@@ -55,11 +65,11 @@ impl Slot {
 
     /// Starts it, again and again until it serves, as whatever supervises processes does.
     pub(crate) async fn start(&mut self, database: &TestDatabase) {
-        let (services, clock, log) = (self.services, &self.clock, &self.log);
+        let (services, arguments, clock, log) = (self.services, self.arguments, &self.clock, &self.log);
         let mut server = None;
         eventually("a process of the service to start", async || {
             let mut command = process::analytics(database, &["serve", "--services", services]);
-            command.args(ARGUMENTS).stderr(Stdio::from(log.try_clone().unwrap()));
+            command.args(ARGUMENTS).args(arguments).stderr(Stdio::from(log.try_clone().unwrap()));
             clock.give_to(&mut command);
             server = tokio::task::block_in_place(|| Server::try_of(command));
             server.is_some()
