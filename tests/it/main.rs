@@ -14,6 +14,7 @@ mod architecture;
 mod back_pressure;
 mod backup;
 mod cache;
+mod calendar;
 mod clocks;
 mod cluster;
 mod comparison;
