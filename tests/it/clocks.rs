@@ -192,7 +192,7 @@ async fn a_day_ahead_and_back(rung: Rung, set: Set) {
     let (ahead, _) = record(&server, "/b", None).await;
     let found = until_promised(&server, ahead, 2).await;
     assert!(time(&found["freshness"]["asOf"]) > clock::process_now() + TimeDelta::hours(24), "{found}");
-    assert_eq!(record(&server, "/a", Some("key")).await.1, true, "the key is minutes old");
+    assert!(record(&server, "/a", Some("key")).await.1, "the key is minutes old");
     drop(server);
 
     ground.clock.set(0);
