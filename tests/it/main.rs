@@ -58,6 +58,7 @@ mod services;
 mod small_disk;
 mod sockets;
 mod spans;
+mod swap;
 mod test_command;
 mod tls;
 mod upgrades;
