@@ -22,6 +22,7 @@ use cli::{Cli, Command, MigrateCommand};
 use entity::DatabaseError;
 use mimalloc::MiMalloc;
 use spans::Export;
+use tokio::runtime::Runtime;
 
 /// Recording allocates a little for each increment, on every core, and frees it on another.
 #[global_allocator]
@@ -32,9 +33,15 @@ const FAILURE: u8 = 1;
 /// What was asked for can't be done as it is configured.
 const BAD_CONFIGURATION: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run_and_tell(Cli::parse()).await {
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = Runtime::new().context("can't start the threads").and_then(|runtime| {
+        let ended = runtime.block_on(run_and_tell(cli));
+        // A host's name that is looked up on a dead network would keep the process.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);

@@ -1,6 +1,6 @@
 //! The services of one process: started together, stopped in order.
 
-use std::{error::Error, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{
@@ -9,7 +9,7 @@ use api::{
     increments::Recorder,
     reports::ReportReader,
 };
-use entity::{DatabaseKind, DatabaseSettings};
+use entity::{Database, DatabaseKind, DatabaseSettings};
 use futures_util::future::select_all;
 use tokio::{
     net::TcpListener,
@@ -117,8 +117,34 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         }
         failed = first_to_end(&mut parts) => Some(failed),
     };
+    let stopped = stop(parts, database, Duration::from_millis(serve.shutdown_timeout_ms), &mut signals).await;
+    match (failed, stopped) {
+        (Some(failed), _) => Err(failed),
+        (None, Err(cut_short)) => Err(anyhow!(cut_short)),
+        (None, Ok(stopped)) => stopped.inspect(|()| info!("stopped")),
+    }
+}
+
+/// Stops `parts` in their order, and then closes the database.
+///
+/// Half of `limit` is for what ends in order; after that nothing is waited for that may be dead.
+///
+/// # Errors
+/// The reason, when it is cut short.
+async fn stop(
+    parts: Vec<Part>,
+    database: Database,
+    limit: Duration,
+    signals: &mut Signals,
+) -> Result<anyhow::Result<()>, String> {
+    let hurried = database.clone();
+    let hurry = async {
+        sleep(limit / 2).await;
+        hurried.hurry();
+        std::future::pending::<Infallible>().await
+    };
     let mut stopping = "nothing";
-    let stopped = timeout(Duration::from_millis(serve.shutdown_timeout_ms), async {
+    let stopped = timeout(limit, async {
         for part in parts {
             stopping = part.name;
             part.stop().await?;
@@ -126,15 +152,15 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         stopping = "the database";
         database.close().await.context("can't close the database")
     });
-    let stopped = tokio::select! {
-        stopped = stopped => stopped.map_err(|_elapsed| format!("{} ms were not enough", serve.shutdown_timeout_ms)),
-        () = signals.next() => Err("a second signal came".to_owned()),
+    let cut_short = tokio::select! {
+        stopped = stopped => match stopped {
+            Ok(stopped) => return Ok(stopped),
+            Err(_elapsed) => format!("{} ms were not enough", limit.as_millis()),
+        },
+        () = signals.next() => "a second signal came".to_owned(),
+        never = hurry => match never {},
     };
-    match (failed, stopped) {
-        (Some(failed), _) => Err(failed),
-        (None, Err(why)) => Err(anyhow!("cut short while {stopping} was to end: {why}")),
-        (None, Ok(stopped)) => stopped.inspect(|()| info!("stopped")),
-    }
+    Err(format!("cut short while {stopping} was to end: {cut_short}"))
 }
 
 /// The signals that ask to stop.

@@ -26,6 +26,9 @@ use crate::clock::Clock;
 /// A pooled connection idle for longer is tested before it is handed out.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 
+/// How long a process that has to hurry waits for the database.
+pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
+
 /// Where the database is and how it is used.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
@@ -241,9 +244,10 @@ impl Database {
         self.hurry.cancel();
     }
 
-    /// Ends when the process is to end and nothing that may be dead is waited for any more.
+    /// Ends a second after the process was to hurry: nothing that may be dead is waited for any more.
     pub async fn hurried(&self) {
         self.hurry.cancelled().await;
+        tokio::time::sleep(HURRIED_MAX).await;
     }
 
     /// Looks whether an SQLite file is still the one that was opened. Cheap enough for every commit.

@@ -5,7 +5,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 use api::http::access::{Token, TokenText};
 use chrono::TimeDelta;
 use entity::report_refresh;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -69,6 +69,26 @@ async fn a_server_that_restarts_is_missed_and_found_again() {
     let _server = Server::start_at(&database, &address, &["--refresh-cron", "* * * * * *"]);
     script.say("started").await;
     script.end("restart").await;
+}
+
+/// A part of a week is told from a week, and what was not counted is not compared with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buckets_that_the_period_cuts_are_hatched_and_named() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record(
+        ["03", "10", "17"].map(|day| format!("2026-03-{day}T12:00:00Z")).iter().map(|at| ("/a", at.as_str(), 7)),
+    )
+    .await;
+    app.refresh().await;
+    scenario("cut", &format!("http://{}", app.address)).end("cut").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_have_their_local_dates_in_zones_off_by_part_of_an_hour() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
+    app.refresh().await;
+    scenario("half-hour-zone", &format!("http://{}", app.address)).end("half-hour-zone").await;
 }
 
 /// The pictures of README: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
@@ -146,8 +166,13 @@ async fn the_states_of_freshness_are_told_apart() {
     assert_eq!(failed["state"], "failed", "{failed}");
     assert!(failed["reason"].as_str().unwrap().contains("the disk is full"), "{failed}");
 
-    app.refresh().await;
-    assert_eq!(state(&mut script, &["refreshing"]).await["state"], "fresh");
+    // A clock was ahead by a day and went back: what is promised is ahead of it, and not what the page shows.
+    let ahead = format!("UPDATE refresh_clock SET announced_at = '{}'", (now() + TimeDelta::hours(25)).to_rfc3339());
+    app.database.wolf.execute_unprepared(&ahead).await.unwrap();
+    assert!(app.refresh().await.as_of.unwrap() > now() + TimeDelta::hours(24));
+    let fresh = state(&mut script, &["refreshing"]).await;
+    assert_eq!(fresh["state"], "fresh", "{fresh}");
+    assert!(!fresh["text"].as_str().unwrap().contains(", "), "a date, so not of today: {fresh}");
     script.say("enough").await;
     script.end("states").await;
 }

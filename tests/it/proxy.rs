@@ -36,6 +36,8 @@ struct Line {
     loses_commit: bool,
     /// The next connection that is told of a commit delivers nothing any more, not that either, and never ends.
     freezes_commit: bool,
+    /// The next connection that asks for a commit, and nothing with it, delivers nothing any more, not that either.
+    freezes_before_commit: bool,
     /// The next connection that has read the clock delivers nothing more.
     freezes_after_row: bool,
 }
@@ -98,6 +100,16 @@ impl Proxy {
         !self.line.borrow().freezes_commit
     }
 
+    /// Freezes the next connection that asks for a commit, before its server learns of it. Recording asks for more with it.
+    pub(crate) fn freeze_before_next_commit(&self) {
+        self.line.send_modify(|line| line.freezes_before_commit = true);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_frozen_before_commit(&self) -> bool {
+        !self.line.borrow().freezes_before_commit
+    }
+
     /// Freezes the next connection that is answered with one row, right after that.
     pub(crate) fn freeze_after_next_row(&self) {
         self.line.send_modify(|line| line.freezes_after_row = true);
@@ -154,7 +166,10 @@ async fn pass(
         if read == 0 || (says(COMMITTED) && says(ONE_ROW) && take(line, |line| &mut line.loses_commit)) {
             return;
         }
-        if says(COMMITTED) && take(line, |line| &mut line.freezes_commit) {
+        let asks_for_commit = !from_server && bytes.windows(COMMITTED.len()).any(|window| window == COMMITTED);
+        if (says(COMMITTED) && take(line, |line| &mut line.freezes_commit))
+            || (asks_for_commit && take(line, |line| &mut line.freezes_before_commit))
+        {
             std::future::pending::<()>().await;
         }
         // Known before the client hears of it, and so before it can say so.

@@ -1,6 +1,6 @@
 //! The one loop that refreshes.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use entity::DatabaseKind;
 use tokio::{
@@ -18,6 +18,9 @@ use crate::{
     schedule::Schedule,
     turn::Turn,
 };
+
+/// The pause after a refresh for which the database could not be reached.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Refreshes at once and then whenever `schedule` comes due, with maintenance in between, until `stop`; what has begun
 /// ends before this returns. A refresh that fails is logged, and the next tick tries again.
@@ -58,16 +61,17 @@ async fn refresh_when_rung(
 ) {
     let clock = refresher.clock();
     let mut watch = ClockWatch::new(clock.now(), clock.monotonic());
-    let mut alarm = None;
+    let (mut alarm, mut retry) = (None, None);
     loop {
         let rung_by_alarm = async {
-            match alarm {
+            match alarm.into_iter().chain(retry).min() {
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! { biased; () = stop.cancelled() => return, () = bell.notified() => {}, () = rung_by_alarm => {} }
         let now = clock.now();
+        retry = None;
         alarm = schedule.rings_within(now).and_then(|within| Instant::now().checked_add(within));
         if let Some(back) = watch.look(now, clock.monotonic()) {
             clock_went_back.notify_one();
@@ -93,7 +97,11 @@ async fn refresh_when_rung(
                 debug!("another process refreshes, standing by");
                 continue;
             }
-            Err(error) => warn!(error = &error as &dyn Error, "refresh failed, the next tick tries again"),
+            Err(error) => {
+                warn!(error = &error as &dyn Error, "refresh failed, the next tick tries again");
+                // The next tick may be far away, and whatever was in the way gone in a moment.
+                retry = error.is_unavailable().then(|| Instant::now() + RETRY_PAUSE);
+            }
         }
         if let Err(error) = maintenance.run_if_due().await {
             warn!(error = &error as &dyn Error, "maintenance failed, it is tried again");

@@ -204,9 +204,11 @@ impl Committer {
             let span = debug_span!("commit", commit.increments = size);
             let begun = Instant::now();
             let committed = self.commit_with_retries(session, &requests, last).instrument(span);
-            let committed = timeout(self.timeout, committed).await;
-            let committed =
-                committed.unwrap_or_else(|_elapsed| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
+            let committed = tokio::select! {
+                committed = timeout(self.timeout, committed) => committed.ok(),
+                () = self.database.hurried() => None,
+            };
+            let committed = committed.unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
             match &committed {
                 Ok(Committed { counted: Counted { increments, views, .. }, .. }) => {
                     self.commits.committed(size, *increments, *views, begun.elapsed());

@@ -84,8 +84,8 @@ struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     pool: Pool,
     backend: Option<Backend>,
-    /// A transaction may be open.
-    open: bool,
+    /// The statement that ends the transaction which may be open.
+    ends_by: Option<&'static str>,
 }
 
 impl Pool {
@@ -138,7 +138,7 @@ impl Pool {
             sqlx::Error::PoolClosed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
             error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
         })?;
-        Ok(Lease { connection: Some(connection), pool: self.clone(), backend: None, open: false })
+        Ok(Lease { connection: Some(connection), pool: self.clone(), backend: None, ends_by: None })
     }
 
     /// What follows the `BEGIN` of a transaction, in the same round trip. Nothing of it outlives the transaction.
@@ -227,11 +227,16 @@ impl Pool {
         *self.0.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
     }
 
-    async fn give_back(self, mut connection: PoolConnection<Postgres>, backend: Option<Backend>, open: bool) {
-        if open {
+    async fn give_back(
+        self,
+        mut connection: PoolConnection<Postgres>,
+        backend: Option<Backend>,
+        ends_by: Option<&'static str>,
+    ) {
+        if let Some(sql) = ends_by {
             // What was under way comes to its end first.
-            let rolled_back = self.wait(backend.as_ref(), self.answer_max(), connection.execute("ROLLBACK")).await;
-            if !matches!(rolled_back, Ok(Ok(_))) {
+            let ended = self.wait(backend.as_ref(), self.answer_max(), connection.execute(sql)).await;
+            if !matches!(ended, Ok(Ok(_))) {
                 return self.lose(connection);
             }
         }
@@ -262,7 +267,7 @@ impl Lease {
     async fn begin(&mut self, characteristics: &str) -> Result<(), sqlx::Error> {
         let sql = self.pool.begin_sql(characteristics);
         let max = self.pool.0.proof_of_life.every();
-        self.open = true;
+        self.ends_by = Some("ROLLBACK");
         let rows = self
             .run(Some(max), async |connection| connection.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await)
             .await?;
@@ -276,7 +281,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let given_back = self.pool.clone().give_back(connection, self.backend.take(), self.open);
+            let given_back = self.pool.clone().give_back(connection, self.backend.take(), self.ends_by);
             self.pool.0.returning.spawn(given_back);
         }
     }
@@ -300,15 +305,19 @@ impl Transaction {
         let mut lease = self.lease.into_inner().ok_or_else(|| exec_error(sqlx::Error::PoolClosed))?;
         let max = lease.pool.answer_max();
         lease.run(max, async |connection| connection.execute(sql).await).await.map_err(exec_error)?;
-        lease.open = false;
+        lease.ends_by = None;
         Ok(())
     }
 
-    /// Ends the transaction of a statement that was alone in it: what has changed something is committed; what has only read
-    /// is waited for no longer.
-    pub(super) async fn end_alone(self) -> Result<(), DbErr> {
-        let work = self.lease.lock().await.as_ref().map(|lease| lease.pool.0.work);
-        if let Some(Work::Queries(_)) = work { Ok(()) } else { self.commit().await }
+    /// Commits the transaction of a statement that was alone in it. A query's result is not made to wait for that.
+    pub(super) async fn end_alone(mut self) -> Result<(), DbErr> {
+        match self.lease.get_mut() {
+            Some(lease) if matches!(lease.pool.0.work, Work::Queries(_)) => {
+                lease.ends_by = Some("COMMIT");
+                Ok(())
+            }
+            _ => self.commit().await,
+        }
     }
 
     pub(super) async fn commit(self) -> Result<(), DbErr> {

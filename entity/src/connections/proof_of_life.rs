@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::database::HURRIED_MAX;
+
 /// How long a look may take, the opening of its connection included.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 /// How long a statement is waited for while no look succeeds.
@@ -84,7 +86,7 @@ impl ProofOfLife {
     /// Ends a little after the process began to stop and has no more time to wait for what may be dead.
     pub(super) async fn hurried(&self) {
         self.hurry.cancelled().await;
-        sleep(PAUSE).await;
+        sleep(HURRIED_MAX).await;
     }
 
     /// Waits until it is certain that `backend` does not work any more on the statement that was just sent to it, and that
@@ -98,13 +100,17 @@ impl ProofOfLife {
         let mut unproven_since = None;
         let mut pause = self.every;
         loop {
-            tokio::select! { () = sleep(pause) => {} () = self.hurry.cancelled(), if pause > PAUSE => {} }
+            if self.hurry.is_cancelled() {
+                sleep(pause.min(PAUSE)).await;
+            } else {
+                tokio::select! { () = sleep(pause) => {} () = self.hurry.cancelled() => {} }
+            }
             let hurried = self.hurry.is_cancelled();
             let begun = Instant::now();
             match self.look(backend).await {
                 Ok(Found::AtWork) => {
                     (doubts, unproven_since) = (None, None);
-                    pause = if hurried { PAUSE } else { self.every };
+                    pause = self.every;
                 }
                 Ok(found) if hurried || doubts.as_ref() == Some(&found) => {
                     self.end(backend).await;

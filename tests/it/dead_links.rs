@@ -1,0 +1,332 @@
+//! Links to PostgreSQL that are dead and say nothing: no reset, no end. Everything that waits on one is given up and done
+//! again on another, and what is slow and lives is left alone.
+
+use std::time::Duration;
+
+use entity::{Database, Purpose, report_refresh};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement, TransactionTrait};
+use serde_json::{Value, json};
+use sqlx::{Executor, PgConnection};
+use tokio::task::JoinSet;
+use wolf::{Outcome, Refresher, Turn};
+
+use crate::{
+    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    cluster,
+    exactly_once::until_blocked,
+    freshness::{Socket, next, subscribe},
+    model,
+    process::Server,
+    proxy::Proxy,
+};
+
+const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
+/// Another text each time is computed, not remembered.
+const REPORT: &str = "query ($pages: PageFilter) { report(filter: { pages: $pages }) { totals { views } } }";
+const LOCK: &str = "BEGIN; LOCK TABLE page_views_report IN ACCESS EXCLUSIVE MODE";
+/// Short: so long a test waits for what is dead.
+const LINK_CHECK_MS: u32 = 400;
+const ARGUMENTS: [&str; 8] = [
+    "--link-check-ms",
+    "400",
+    "--record-timeout-ms",
+    "2000",
+    "--database-timeout-ms",
+    "2000",
+    "--refresh-cron",
+    "* * * * * *",
+];
+
+/// A migrated database, the proxy before it, and the same database behind that.
+async fn behind_a_proxy() -> (TestDatabase, Database, Proxy, TestDatabase) {
+    let database = TestDatabase::create(Rung::Table).await;
+    let direct = database.migrate().await;
+    let proxy = Proxy::start(database.server()).await;
+    let through = database.through(&proxy);
+    (database, direct, proxy, through)
+}
+
+/// Connections of this process that look early whether their statements are worked on.
+async fn connect(through: &TestDatabase) -> Database {
+    let mut settings = through.settings();
+    settings.link_check_ms = LINK_CHECK_MS;
+    settings.database_timeout_ms = 2_000;
+    Database::connect(&settings).await.unwrap()
+}
+
+/// Records until it is acknowledged, and returns what was answered.
+async fn record(server: &Server) -> String {
+    let mut recorded_at = None;
+    eventually("an increment to be recorded", async || {
+        recorded_at = server.data(RECORD, json!({})).await.ok();
+        recorded_at.is_some()
+    })
+    .await;
+    recorded_at.unwrap()["recordPageViews"]["recordedAt"].as_str().unwrap().to_owned()
+}
+
+/// Reads events until one promises what was `recorded_at`.
+async fn until_promised(socket: &mut Socket, recorded_at: &str) {
+    while next(socket).await.unwrap()["asOf"].as_str().is_none_or(|as_of| as_of < recorded_at) {}
+}
+
+async fn report(server: &Server, page: &str) -> Result<Value, String> {
+    server.data(REPORT, json!({ "pages": { "names": [page] } })).await
+}
+
+/// The report of `direct` is what is counted.
+async fn assert_exact(direct: &Database) {
+    assert!(matches!(Refresher::new(direct).refresh(Turn::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
+    assert_eq!(report_rows(direct).await, model::report(&counts(direct).await));
+}
+
+/// How many sessions of the database stand in an open transaction.
+async fn open_transactions(direct: &Database) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND state LIKE 'idle in transaction%'";
+    let row = direct.readers.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+/// A connection that holds up whoever reads the report.
+async fn holding(url: &str) -> PgConnection {
+    let mut holder = cluster::connect(url).await;
+    holder.execute(LOCK).await.unwrap();
+    holder
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorder_wolf_readers_and_feed_replace_idle_connections_that_are_dead() {
+    let (_database, direct, proxy, through) = behind_a_proxy().await;
+    let server = Server::start(&through, &ARGUMENTS);
+    let mut socket = subscribe(&server.address).await;
+    for round in 0..3 {
+        let recorded_at = record(&server).await;
+        until_promised(&mut socket, &recorded_at).await;
+        report(&server, "/a").await.unwrap();
+        // All connections that there are, the listener's too.
+        proxy.freeze();
+        let recorded_at = record(&server).await;
+        until_promised(&mut socket, &recorded_at).await;
+        eventually("a report", async || report(&server, &format!("/{round}")).await.is_ok()).await;
+        let status = async || server.client.get(server.url("/health/ready")).send().await.unwrap().status();
+        eventually("the process to be ready", async || status().await == 200).await;
+        let scrape = server.client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        assert!(scrape.contains("analytics_stale_hour_backlog"), "{scrape}");
+    }
+    drop(server);
+    assert_exact(&direct).await;
+}
+
+/// In the middle of a refresh, while one Wolf waits for a lock and another stands by: both go on, and nothing is left of
+/// the transaction whose link died.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wolves_go_on_after_a_link_died_amid_a_refresh() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let behind = Server::start(&through, &ARGUMENTS);
+    let mut socket = subscribe(&behind.address).await;
+    until_promised(&mut socket, &record(&behind).await).await;
+    let mut holder = cluster::connect(&database.url).await;
+    holder.execute("BEGIN; LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
+    record(&behind).await;
+    until_blocked(&direct, 1).await;
+    let beside = Server::start(&database, &ARGUMENTS);
+    proxy.freeze();
+    holder.execute("COMMIT").await.unwrap();
+    // The other's row is no less a refresh: a subscriber of the first hears of it.
+    let recorded_at = record(&beside).await;
+    until_promised(&mut socket, &recorded_at).await;
+    drop(beside);
+    until_promised(&mut socket, &record(&behind).await).await;
+    drop(behind);
+    assert_exact(&direct).await;
+}
+
+/// A Wolf whose host is gone for good: its transaction, with the lock that only one Wolf has, is ended by the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_wolf_takes_over_when_the_first_is_cut_off_amid_a_transaction() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let gone = connect(&through).await;
+    let transaction = gone.wolf.begin(Purpose::Change).await.unwrap();
+    // The lock of wolf/src/turn.rs.
+    transaction.execute_unprepared("SELECT pg_advisory_xact_lock(x'776f6c66'::bigint)").await.unwrap();
+    proxy.stall();
+    let beside = Server::start(&database, &ARGUMENTS);
+    let mut socket = subscribe(&beside.address).await;
+    until_promised(&mut socket, &record(&beside).await).await;
+    drop(beside);
+    proxy.resume();
+    assert!(transaction.commit().await.is_err(), "it was ended");
+    gone.close().await.unwrap();
+    assert_exact(&direct).await;
+}
+
+/// Before the commit arrives, and after it was done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_whose_commit_is_lost_on_a_dead_link_is_made_up_for() {
+    let (_database, direct, proxy, through) = behind_a_proxy().await;
+    let connections = connect(&through).await;
+    let refresher = Refresher::new(&connections);
+    for round in 0..4 {
+        let mark = "INSERT INTO pages (name, first_seen_at) VALUES ('/a', now()) ON CONFLICT DO NOTHING;
+            INSERT INTO page_views VALUES ('/a', '2026-03-01', 0, 1, now())
+                ON CONFLICT (name, date, hour) DO UPDATE SET views = page_views.views + 1;
+            INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)";
+        direct.wolf.execute_unprepared(mark).await.unwrap();
+        if round % 2 == 0 {
+            proxy.freeze_before_next_commit();
+        } else {
+            proxy.freeze_next_commit();
+        }
+        assert!(refresher.refresh(Turn::Wait, None).await.is_err(), "its first commit was lost");
+        assert!(if round % 2 == 0 { proxy.has_frozen_before_commit() } else { proxy.has_frozen_commit() });
+        assert!(matches!(refresher.refresh(Turn::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
+        assert_eq!(open_transactions(&direct).await, 0, "nothing is left of it");
+        assert_exact(&direct).await;
+    }
+    connections.close().await.unwrap();
+}
+
+/// More often than there are connections, in the middle of statements.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_on_dead_links_do_not_use_up_the_readers() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let connections = connect(&through).await;
+    let query = "SELECT count(*) FROM page_views_report";
+    let query = Statement::from_string(DbBackend::Postgres, query);
+    for _ in 0..2 {
+        let mut holder = holding(&database.url).await;
+        let mut asking = JoinSet::new();
+        // As many as the pool has connections.
+        for _ in 0..2 {
+            let (readers, query) = (connections.readers.clone(), query.clone());
+            asking.spawn(async move { readers.query_one_raw(query).await });
+        }
+        until_blocked(&direct, 2).await;
+        proxy.freeze();
+        holder.execute("COMMIT").await.unwrap();
+        while let Some(asked) = asking.join_next().await {
+            let error = asked.unwrap().unwrap_err().to_string();
+            assert!(error.contains("the connection is dead"), "{error}");
+        }
+        assert!(connections.readers.query_one_raw(query.clone()).await.is_ok());
+        eventually("nothing to be left of them", async || open_transactions(&direct).await == 0).await;
+    }
+    connections.close().await.unwrap();
+}
+
+/// Someone who does not wait for the answer leaves the connection to be given up by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn abandoned_statements_on_dead_links_give_their_connections_back() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let connections = connect(&through).await;
+    let query = Statement::from_string(DbBackend::Postgres, "SELECT count(*) FROM page_views_report");
+    let mut holder = holding(&database.url).await;
+    let mut asking = JoinSet::new();
+    for _ in 0..2 {
+        let (readers, query) = (connections.readers.clone(), query.clone());
+        asking.spawn(async move { readers.query_one_raw(query).await });
+    }
+    until_blocked(&direct, 2).await;
+    asking.shutdown().await;
+    proxy.freeze();
+    holder.execute("COMMIT").await.unwrap();
+    eventually("a connection", async || connections.readers.query_one_raw(query.clone()).await.is_ok()).await;
+    connections.close().await.unwrap();
+}
+
+/// A statement that takes longer than many checks, behind a lock and at work, ends on the connection on which it began.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_statements_that_live_are_waited_for() {
+    let (database, direct, _proxy, through) = behind_a_proxy().await;
+    let mut settings = through.settings();
+    settings.link_check_ms = 100;
+    let connections = Database::connect(&settings).await.unwrap();
+    let mut holder = holding(&database.url).await;
+    let refreshing = Refresher::new(&connections);
+    let mut tasks = JoinSet::new();
+    direct.wolf.execute_unprepared("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)").await.unwrap();
+    tasks.spawn(async move { refreshing.refresh(Turn::Wait, None).await.map(drop).map_err(|error| error.to_string()) });
+    let (readers, wolf) = (connections.readers.clone(), connections.wolf.clone());
+    let slow = "SELECT pg_sleep(2)";
+    tasks.spawn(async move { readers.execute_unprepared(slow).await.map(drop).map_err(|error| error.to_string()) });
+    tasks.spawn(async move { wolf.execute_unprepared(slow).await.map(drop).map_err(|error| error.to_string()) });
+    until_blocked(&direct, 1).await;
+    holder.execute("SELECT pg_sleep(2)").await.unwrap();
+    holder.execute("COMMIT").await.unwrap();
+    while let Some(ended) = tasks.join_next().await {
+        assert_eq!(ended.unwrap(), Ok(()));
+    }
+    connections.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_on_a_dead_link_fails_and_leaves_nothing() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let connections = connect(&through).await;
+    let mut holder = cluster::connect(&database.url).await;
+    holder.execute("BEGIN; LOCK TABLE pages IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let migrated = connections.migrate(async |db| {
+            let transaction = db.begin().await?;
+            transaction.execute_unprepared("ALTER TABLE pages ADD COLUMN new text").await?;
+            transaction.commit().await
+        });
+        migrated.await.map_err(|error: DbErr| error.to_string())
+    });
+    until_blocked(&direct, 1).await;
+    proxy.freeze();
+    holder.execute("COMMIT").await.unwrap();
+    let error = tasks.join_next().await.unwrap().unwrap().unwrap_err();
+    assert!(error.contains("the connection is dead"), "{error}");
+    let left = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'pages'::regclass AND attname = 'new'";
+    let row = direct.readers.query_one_raw(Statement::from_string(DbBackend::Postgres, left)).await.unwrap().unwrap();
+    assert_eq!((row.try_get_by_index::<i64>(0).unwrap(), open_transactions(&direct).await), (0, 0));
+}
+
+/// The link of the one that tells is dead: time passes all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_behind_a_dead_link_hears_that_the_report_is_overdue() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let wolf = Server::start(&database, &[&ARGUMENTS[..], &["--services", "wolf"]].concat());
+    let reports = Server::start(&through, &[&ARGUMENTS[..], &["--services", "reports"]].concat());
+    let mut socket = subscribe(&reports.address).await;
+    while next(&mut socket).await.unwrap()["status"] != "FRESH" {}
+    proxy.stall();
+    while next(&mut socket).await.unwrap()["status"] != "OVERDUE" {}
+    proxy.freeze();
+    proxy.resume();
+    while next(&mut socket).await.unwrap()["status"] != "FRESH" {}
+    drop((wolf, reports));
+    assert!(report_refresh::Entity::find().all(&direct.readers).await.unwrap().len() > 1);
+}
+
+/// All links are dead, new ones too, amid a refresh, a query and a recording.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_whose_links_are_dead_stops_in_time_and_in_order() {
+    let (database, direct, proxy, through) = behind_a_proxy().await;
+    let arguments = [&ARGUMENTS[..], &["--shutdown-timeout-ms", "12000"]].concat();
+    let mut server = Server::start(&through, &arguments);
+    let mut socket = subscribe(&server.address).await;
+    until_promised(&mut socket, &record(&server).await).await;
+    let holder = holding(&database.url).await;
+    record(&server).await;
+    let mut asking = JoinSet::new();
+    let (client, url) = (server.client.clone(), server.url("/graphql"));
+    for query in [RECORD, "{ report(filter: { interval: { period: TODAY } }) { totals { views } } }"] {
+        let asked = client.post(&url).json(&json!({ "query": query })).timeout(Duration::from_secs(60)).send();
+        asking.spawn(asked);
+    }
+    until_blocked(&direct, 2).await;
+    proxy.stall();
+    drop(holder);
+    let recording = client.post(&url).json(&json!({ "query": RECORD })).timeout(Duration::from_secs(60));
+    asking.spawn(recording.send());
+    server.signal("TERM");
+    let status = tokio::task::spawn_blocking(move || server.child.wait().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    proxy.resume();
+    asking.shutdown().await;
+    assert_exact(&direct).await;
+}
