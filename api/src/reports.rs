@@ -14,8 +14,9 @@ mod snapshot;
 
 pub use answer::Answer;
 pub use cache::CacheFigures;
-pub use interval::{Granularity, Interval, IntervalError};
-pub use period::{Comparison, IntervalChoice, Period, Range};
+pub use calendar::Calendar;
+pub use interval::{Bucket, Granularity, Interval, IntervalError};
+pub use period::{Compared, Comparison, Counted, IntervalChoice, Period, Range};
 pub use queries::{After, PageFilter, PageRow};
 pub use reader::{ReportError, ReportReader, ReportSettings};
-pub use snapshot::{Bucket, Snapshot};
+pub use snapshot::Snapshot;

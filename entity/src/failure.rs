@@ -42,6 +42,16 @@ impl Failure {
         error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014" || code == "9")
     }
 
+    /// Whether a lock was not to be had within `lock_timeout` (PostgreSQL).
+    #[must_use]
+    pub fn is_lock_timeout(error: &DbErr) -> bool {
+        let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+            return false;
+        };
+        // lock_not_available
+        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    }
+
     /// What `error` means.
     #[must_use]
     pub fn of_sqlx(error: &sqlx::Error) -> Self {

@@ -11,7 +11,7 @@ import { fail, print } from './common.mjs';
 
 const ROOT = new URL('../../', import.meta.url);
 const FILE = new URL('api/assets/dashboard/schema.d.ts', ROOT);
-const SCALARS = { SafeInt: 'number', Int: 'number', Float: 'number', Boolean: 'boolean', String: 'string', ID: 'string', DateTime: 'string' };
+const SCALARS = { SafeInt: 'number', Int: 'number', Float: 'number', Boolean: 'boolean', String: 'string', ID: 'string', DateTime: 'string', LocalDateTime: 'string' };
 
 const schema = buildSchema(readFileSync(new URL('schema.graphql', ROOT), 'utf8'));
 const queries = Object.values(await import(new URL('api/assets/dashboard/query.js', ROOT)));

@@ -18,13 +18,14 @@ failAfter(limit, () => `${waitingFor}; the number was ${waitingShown}`);
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const browser = await launch(limit);
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId: 'Europe/Berlin', permissions: ['clipboard-read', 'clipboard-write'] });
+const timezoneId = scenario === 'half-hour-zone' ? 'Asia/Kolkata' : 'Europe/Berlin';
+const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId, permissions: ['clipboard-read', 'clipboard-write'] });
 const page = await context.newPage();
 page.setDefaultTimeout(limit * 1000);
 let isAway = false;
 const violations = await watch(page, url.host, () => isAway);
 
-const scenarios = { 'first-view': firstView, use, states, restart, token, weight };
+const scenarios = { 'first-view': firstView, use, states, restart, token, weight, cut, 'half-hour-zone': halfHourZone };
 try {
   if (!scenarios[scenario]) throw new Error(`no scenario ${scenario}; there are ${Object.keys(scenarios).join(', ')}`);
   await scenarios[scenario]();
@@ -297,6 +298,92 @@ async function token() {
   await page.getByRole('button', { name: 'Forget the token' }).click();
   await step('the field after the token was forgotten', () => page.getByLabel('Token').waitFor());
   equal(await page.evaluate(() => sessionStorage.getItem('token')), null);
+}
+
+/** 7 views were recorded on each of 3, 10 and 17 March 2026, Tuesdays, at noon, and nothing before. */
+async function cut() {
+  await open('/?from=2026-03-03&to=2026-03-20&by=WEEK&zone=UTC');
+  await step('the weeks that the period cuts', async () => {
+    await shows('21', 'views');
+    await page.getByText('cut by the period: only a part of the week').waitFor();
+    equal(await page.locator('#chart-note').isVisible(), false);
+    await page.getByText('As a table').click();
+    const remarks = await page.locator('#series-rows tr td:last-child').allTextContents();
+    equal(remarks.join('|'), 'only a part of the week||only a part of the week');
+    const name = await page.locator('#chart').getAttribute('aria-label');
+    equal(name.includes(', the first and the last only a part of the week.'), true);
+    await page.locator('#chart').focus();
+    await page.keyboard.press('Home');
+    await page.getByRole('status').filter({ hasText: 'Week of 3 Mar 2026: 7 views, only a part of the week' }).waitFor();
+    await page.keyboard.press('ArrowRight');
+    await page.getByRole('status').filter({ hasText: /^Week of 9 Mar 2026: 7 views$/ }).waitFor();
+    await page.keyboard.press('Escape');
+    await until(async () => (await hatchedBars(3)) === 'true|false|true');
+    await barriers('cut weeks');
+  });
+  await step('since when is counted', () => page.getByText('Counted since 3 Mar 2026: too short a time to be compared').waitFor());
+  await step('weeks that are whole', async () => {
+    await open('/?from=2026-03-09&to=2026-03-22&by=WEEK&zone=UTC');
+    await shows('14', 'views');
+    equal(await page.locator('#chart-cut').isVisible(), false);
+    equal(await hatchedBars(2), 'false|false');
+  });
+  await step('a comparison with what was counted', async () => {
+    await open('/?from=2026-03-11&to=2026-03-17&zone=UTC');
+    await shows('7', 'views');
+    await page.getByText('Unchanged against 7 in as much time before').waitFor();
+  });
+  await step('all time', async () => {
+    await open('/?period=ALL_TIME&by=MONTH&zone=UTC');
+    await shows('21', 'views');
+    await page.getByText('Counted since 3 Mar 2026').waitFor();
+  });
+}
+
+/** Whether each bar of so many is of more than one colour, low down where they all are. */
+async function hatchedBars(count) {
+  return page.evaluate((bars) => {
+    const canvas = document.querySelector('#chart canvas');
+    const [all, over] = [canvas.getBoundingClientRect(), document.querySelector('#chart .u-over').getBoundingClientRect()];
+    const scale = canvas.width / all.width;
+    const height = Math.round(over.height * scale * 0.3);
+    const top = Math.round((over.bottom - all.top) * scale) - height - 4;
+    return Array.from({ length: bars }, (_, index) => {
+      const left = Math.round((over.left - all.left + ((index + 0.5) * over.width) / bars) * scale);
+      const { data } = canvas.getContext('2d').getImageData(left - 8, top, 16, height);
+      return new Set(new Uint32Array(data.buffer)).size > 1;
+    }).join('|');
+  }, count);
+}
+
+/** A view was recorded just now; the browser is in Kolkata. */
+async function halfHourZone() {
+  const lastRow = async () => (await page.locator('#series-rows tr th').allTextContents()).at(-1);
+  await open('/');
+  await step('the last row by day: the local date', async () => {
+    await shows('1', 'view');
+    await page.getByText('As a table').click();
+    // By its offset floored to whole hours, 5, which is what the hours of the report go by.
+    await until(async () => (await lastRow()) === named(5, { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' }));
+    equal(await page.locator('#series-rows tr').count(), 7);
+    await page.getByText(/^[^:]*, Asia.(Kolkata|Calcutta) · cut at whole hours of UTC$/).waitFor();
+  });
+  await step('the only row by month: this month', async () => {
+    await open('/?period=THIS_MONTH&by=MONTH&zone=Australia/Adelaide');
+    await page.getByText('As a table').click();
+    const hours = new Intl.DateTimeFormat('en', { timeZone: 'Australia/Adelaide', timeZoneName: 'longOffset' }).format().match(/GMT\+(\d+):30/)[1];
+    await until(async () => (await lastRow()) === named(Number(hours), { month: 'long', year: 'numeric' }));
+    equal(await page.locator('#series-rows tr').count(), 1);
+  });
+}
+
+/**
+ * What a calendar shows that is so many hours ahead of UTC.
+ * @param {number} hours
+ * @param {Intl.DateTimeFormatOptions} options
+ */
+function named(hours, options) {
+  return new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', ...options }).format(Date.now() + hours * 3_600_000);
 }
 
 /** What the page weighs on the wire, all of it. */

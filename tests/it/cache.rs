@@ -6,7 +6,8 @@ use api::{
     freshness::FreshnessFeed,
     http::{self, access::Access},
     reports::{
-        CacheFigures, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
+        CacheFigures, Calendar, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader,
+        ReportSettings,
     },
 };
 use chrono_tz::UTC;
@@ -28,6 +29,10 @@ const REPORT: &str = "query ($of: IntervalInput) { report(filter: { interval: $o
 } }";
 /// Sum, number of pages, series, list; the sum is asked for twice.
 const QUESTIONS: u64 = 4;
+
+fn utc() -> Calendar {
+    Calendar::new(UTC, None)
+}
 
 fn year() -> Value {
     json!({ "of": { "range": { "start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z" } } })
@@ -115,7 +120,7 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let taken = all_readers(&app).await;
-        let interval = IntervalChoice::Period(Period::Last7Days).interval(UTC, clock::process_now(), None);
+        let interval = IntervalChoice::Period(Period::Last7Days).interval(utc(), clock::process_now(), None);
         let all = Arc::new(PageFilter::All);
         let (first, second) = (app.reader.answer().await.unwrap(), app.reader.answer().await.unwrap());
         let mut leaving = Box::pin(first.views(interval, &all));
@@ -136,11 +141,11 @@ on_all_databases! {
         app.refresh().await;
         let reader = ReportReader::new(&app.database, app.feed.clone(), &ReportSettings { cache_bytes: BYTES });
         let answer = reader.answer().await.unwrap();
-        let interval = IntervalChoice::Period(Period::Last30Days).interval(UTC, clock::process_now(), None);
+        let interval = IntervalChoice::Period(Period::Last30Days).interval(utc(), clock::process_now(), None);
         for number in 0..200 {
             let filter = Arc::new(PageFilter::Prefix(format!("/{number}")));
             // 720 points of 16 bytes.
-            answer.series(interval, &filter, Granularity::Hour, UTC).await.unwrap();
+            answer.series(interval, &filter, Granularity::Hour, utc()).await.unwrap();
             let bytes = reader.cache_figures().bytes;
             assert!(bytes <= BYTES, "{bytes} after {number}");
         }

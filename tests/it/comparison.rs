@@ -1,6 +1,6 @@
-//! Totals beside those of another period: as much of it as has elapsed of the report's own.
+//! Totals beside those of another period: as many whole hours of it as are over and counted of the report's own.
 
-use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Offset, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use entity::{Hour, clock};
 use proptest::{
@@ -15,7 +15,8 @@ use crate::on_all_databases;
 const COMPARED: &str = "query ($filter: ReportFilter, $to: Comparison) { report(filter: $filter) {
     interval { start end exact }
     freshness { asOf }
-    totals(compareTo: $to) { views previous previousInterval { start end exact } change }
+    countedSince
+    totals(compareTo: $to) { views comparableViews previous previousInterval { start end exact } change }
 } }";
 
 fn time(value: &Value) -> DateTime<Utc> {
@@ -24,7 +25,10 @@ fn time(value: &Value) -> DateTime<Utc> {
 
 /// The views of the hours in `interval`.
 fn sum(recorded: &[(DateTime<Utc>, i64)], interval: &Value) -> i64 {
-    let (start, end) = (time(&interval["start"]), time(&interval["end"]));
+    sum_between(recorded, time(&interval["start"]), time(&interval["end"]))
+}
+
+fn sum_between(recorded: &[(DateTime<Utc>, i64)], start: DateTime<Utc>, end: DateTime<Utc>) -> i64 {
     let within = |at: DateTime<Utc>| start <= Hour::containing(at).start() && Hour::containing(at).start() < end;
     recorded.iter().filter(|(at, _)| within(*at)).map(|(_, views)| views).sum()
 }
@@ -37,7 +41,10 @@ on_all_databases! {
         let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
         // Two years and a bit; every hour of the last four days.
         let long: Vec<_> = (0..2_000).map(|_| (now - TimeDelta::hours(draw(0..24 * 760)), draw(1..50))).collect();
-        let recorded: Vec<_> = (0..96).map(|hours| (now - TimeDelta::hours(hours), hours + 1)).chain(long).collect();
+        // Counting began before all that is asked for.
+        let first = (now - TimeDelta::hours(24 * 761), 1);
+        let recent = (0..96).map(|hours| (now - TimeDelta::hours(hours), hours + 1));
+        let recorded: Vec<_> = recent.chain(long).chain([first]).collect();
         let texts: Vec<_> = recorded.iter().map(|(at, views)| (at.to_rfc3339(), *views)).collect();
         app.record(texts.iter().map(|(at, views)| ("/a", at.as_str(), *views))).await;
         app.refresh().await;
@@ -55,16 +62,22 @@ on_all_databases! {
                     let previous = &totals["previousInterval"];
                     if previous.is_null() {
                         // 29 February.
-                        assert_eq!((&totals["previous"], &totals["change"]), (&Value::Null, &Value::Null), "{context}");
+                        for field in ["comparableViews", "previous", "change"] {
+                            assert_eq!(totals[field], Value::Null, "{context}");
+                        }
                         continue;
                     }
+                    let looked_at = Hour::containing(time(&report["freshness"]["asOf"])).start();
+                    let (start, end) = (time(&report["interval"]["start"]), time(&report["interval"]["end"]));
+                    let comparable = sum_between(&recorded, start, end.min(looked_at));
+                    assert_eq!(totals["comparableViews"], comparable, "{context}");
                     let expected = sum(&recorded, previous);
                     assert_eq!(totals["views"], sum(&recorded, &report["interval"]), "{context}");
                     assert_eq!(totals["previous"], expected, "{context}");
                     if expected == 0 {
                         assert_eq!(totals["change"], Value::Null, "{context}");
                     } else {
-                        let views = totals["views"].as_f64().unwrap();
+                        let views = totals["comparableViews"].as_f64().unwrap();
                         let expected = totals["previous"].as_f64().unwrap();
                         let change = totals["change"].as_f64().unwrap();
                         assert!((change - (views - expected) / expected).abs() < 1e-9, "{context}: {totals}");
@@ -81,16 +94,60 @@ on_all_databases! {
         let totals = async |filter: Value, to: Value| {
             app.data(COMPARED, json!({ "filter": filter, "to": to })).await["report"]["totals"].take()
         };
-        let none = json!({ "views": 5, "previous": null, "previousInterval": null, "change": null });
+        let none = |views| {
+            json!({ "views": views, "comparableViews": null, "previous": null, "previousInterval": null, "change": null })
+        };
         let all = json!({ "interval": { "period": "ALL_TIME" } });
-        assert_eq!(totals(all.clone(), json!("PREVIOUS_PERIOD")).await, none);
-        assert_eq!(totals(all, Value::Null).await, none);
+        assert_eq!(totals(all.clone(), json!("PREVIOUS_PERIOD")).await, none(5));
+        assert_eq!(totals(all, Value::Null).await, none(5));
         let day = |start: &str, end: &str| json!({ "interval": { "range": { "start": start, "end": end } } });
-        // Before the first count there is a period, with nothing in it: its sum is 0, and nothing can be divided by it.
+        // What begins before the first counted hour was not counted as a whole.
         let first = totals(day("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), json!("PREVIOUS_PERIOD")).await;
-        assert_eq!((&first["previous"], &first["change"]), (&json!(0), &Value::Null));
+        assert_eq!(first, none(5));
+        let second = totals(day("2026-03-01T12:00:00Z", "2026-03-02T13:00:00Z"), json!("PREVIOUS_PERIOD")).await;
+        assert_eq!(second, none(0));
         let second = totals(day("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z"), json!("PREVIOUS_PERIOD")).await;
-        assert_eq!((&second["previous"], &second["change"]), (&json!(5), &json!(-1.0)));
+        assert_eq!((&second["previous"], &second["comparableViews"], &second["change"]), (&json!(5), &json!(0), &json!(-1.0)));
+        // There is a period with nothing in it: its sum is 0, and nothing can be divided by it.
+        let fourth = totals(day("2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"), json!("PREVIOUS_PERIOD")).await;
+        assert_eq!((&fourth["previous"], &fourth["comparableViews"], &fourth["change"]), (&json!(0), &json!(0), &Value::Null));
+    }
+
+    async fn constant_traffic_has_not_changed(app: TestApp) {
+        const PER_HOUR: i64 = 60;
+        const DAYS: i64 = 10;
+        let now = clock::process_now();
+        let hours: Vec<_> = (0..=24 * DAYS).map(|hours| (now - TimeDelta::hours(hours)).to_rfc3339()).collect();
+        app.record(hours.iter().map(|at| ("/a", at.as_str(), PER_HOUR))).await;
+        app.refresh().await;
+        for zone in ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Adelaide"] {
+            let zone: Tz = zone.parse().unwrap();
+            let offset = |at: DateTime<Utc>| at.with_timezone(&zone).offset().fix();
+            if (0..=DAYS).any(|days| offset(now - TimeDelta::days(days)) != offset(now)) {
+                continue;
+            }
+            for period in ["TODAY", "YESTERDAY", "LAST_24_HOURS", "LAST_7_DAYS"] {
+                let filter = json!({ "interval": { "period": period }, "timeZone": zone.name() });
+                let report = app.data(COMPARED, json!({ "filter": filter, "to": "PREVIOUS_PERIOD" })).await["report"].take();
+                let context = format!("{period} in {zone} at {now}: {report}");
+                let since = Hour::containing(now - TimeDelta::hours(24 * DAYS)).start();
+                assert_eq!(time(&report["countedSince"]), since, "{context}");
+                let totals = &report["totals"];
+                if period == "LAST_7_DAYS" {
+                    // The 7 days before it begin before anything was counted.
+                    let none = ["comparableViews", "previous", "previousInterval", "change"].map(|field| &totals[field]);
+                    assert_eq!(none, [&Value::Null; 4], "{context}");
+                    continue;
+                }
+                let looked_at = Hour::containing(time(&report["freshness"]["asOf"])).start();
+                let (start, end) = (time(&report["interval"]["start"]), time(&report["interval"]["end"]));
+                let over = (looked_at.min(end) - start).num_hours();
+                assert_eq!(totals["comparableViews"], over * PER_HOUR, "{context}");
+                assert_eq!(totals["previous"], over * PER_HOUR, "{context}");
+                let expected = if over == 0 { Value::Null } else { json!(0.0) };
+                assert_eq!(totals["change"], expected, "{context}");
+            }
+        }
     }
 }
 

@@ -71,6 +71,26 @@ async fn a_server_that_restarts_is_missed_and_found_again() {
     script.end("restart").await;
 }
 
+/// A part of a week is told from a week, and what was not counted is not compared with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buckets_that_the_period_cuts_are_hatched_and_named() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record(
+        ["03", "10", "17"].map(|day| format!("2026-03-{day}T12:00:00Z")).iter().map(|at| ("/a", at.as_str(), 7)),
+    )
+    .await;
+    app.refresh().await;
+    scenario("cut", &format!("http://{}", app.address)).end("cut").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_have_their_local_dates_in_zones_off_by_part_of_an_hour() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
+    app.refresh().await;
+    scenario("half-hour-zone", &format!("http://{}", app.address)).end("half-hour-zone").await;
+}
+
 /// The pictures of README: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pictures_can_be_made() {

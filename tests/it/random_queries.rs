@@ -168,4 +168,8 @@ fn check_previous(report: &Field, totals: &Field, found: &Value, counts: &Counts
     let interval = &found[&interval.alias];
     let sum: i64 = expected(report, counts, &interval[start], &interval[end]).values().sum();
     assert_eq!(found[previous], sum, "{context}");
+    // Both sides are null, or neither.
+    for comparable in totals.aliases("comparableViews") {
+        assert!(found[comparable].is_i64(), "{context}");
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use api::reports::{Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
-use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
+use api::reports::{Calendar, Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
+use chrono::{DateTime, Datelike, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use entity::{Database, Hour, clock, failure::Failure};
 use proptest::{
@@ -19,7 +19,7 @@ const REPORT: &str = "query ($filter: ReportFilter, $granularity: Granularity!) 
     interval { start end exact }
     freshness { asOf status }
     totals { views pages }
-    series(granularity: $granularity) { start end views complete }
+    series(granularity: $granularity) { start end localStart views complete }
     pages(first: 1000) { edges { node { page views share } } nodes { page } pageInfo { hasNextPage } }
 } }";
 
@@ -138,9 +138,13 @@ on_all_databases! {
             variables["pages"] = filter;
             variables["timeZone"] = json!(zone);
             let report = report(&app, variables.clone(), granularity).await;
-            let cut = |at| Hour::containing(at).start();
+            // Where the zone is off by part of an hour, its hours are those of UTC that are next to them.
+            let cut = |at: DateTime<Utc>| {
+                let ahead = offset(zone.parse().unwrap(), Hour::containing(at).start());
+                Hour::containing(at + TimeDelta::seconds(ahead.rem_euclid(3_600))).start()
+            };
             let chosen: Vec<_> = recorded.iter()
-                .filter(|(page, at, _)| matches(page) && cut(start) <= cut(*at) && cut(*at) < cut(end))
+                .filter(|(page, at, _)| matches(page) && cut(start) <= *at && *at < cut(end))
                 .collect();
 
             let sum: i64 = chosen.iter().map(|(_, _, views)| views).sum();
@@ -202,16 +206,17 @@ on_all_databases! {
         let short = Database::connect(&settings).await.unwrap();
         let reader = ReportReader::new(&short, app.feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
         let range = Interval::of_range(first, first + TimeDelta::hours(HOURS)).unwrap();
+        let utc = Calendar::new(chrono_tz::UTC, None);
         let contains = Arc::new(PageFilter::Contains("nowhere".to_owned()));
         let asked = match reader.answer().await {
-            Ok(answer) => answer.series(range, &contains, Granularity::Hour, chrono_tz::UTC).await,
+            Ok(answer) => answer.series(range, &contains, Granularity::Hour, utc).await,
             Err(failure) => Err(failure),
         };
         let Err(ReportError::Database(failure)) = asked else { panic!("it was not stopped: {asked:?}") };
         assert!(Failure::is_timeout(&failure), "{failure:?}");
         assert_eq!(Failure::of(&failure), Failure::Unavailable);
         // Who has the time gets the answer.
-        let series = app.reader.answer().await.unwrap().series(range, &contains, Granularity::Hour, chrono_tz::UTC).await;
+        let series = app.reader.answer().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
         assert_eq!(series.unwrap().len(), times.len());
     }
 
@@ -300,12 +305,17 @@ async fn all_pages(app: &TestApp) -> Vec<(String, i64)> {
 }
 
 /// Each point is the sum of its hours, points follow each other without a gap, and each is of one local bucket.
+/// In seconds east of UTC.
+fn offset(zone: Tz, at: DateTime<Utc>) -> i64 {
+    zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc().into()
+}
+
 fn assert_series(report: &Value, chosen: &[&(&str, DateTime<Utc>, i64)], zone: Tz, granularity: &str) {
     let series = report["series"].as_array().unwrap();
     let mut expected_start = report["interval"]["start"].clone();
+    let local = |at: DateTime<Utc>| (at + TimeDelta::hours(offset(zone, at).div_euclid(3_600))).naive_utc();
     let bucket = |at: DateTime<Utc>| {
-        // Half-hour zones are cut at the hour below: the hour that midnight lies in belongs to the new day.
-        let local = zone.from_utc_datetime(&(at + TimeDelta::minutes(59)).naive_utc()).date_naive();
+        let local = local(at).date();
         match granularity {
             "DAY" => local,
             "WEEK" => local - TimeDelta::days(i64::from(local.weekday().num_days_from_monday())),
@@ -314,6 +324,8 @@ fn assert_series(report: &Value, chosen: &[&(&str, DateTime<Utc>, i64)], zone: T
     };
     for point in series {
         assert_eq!(point["start"], expected_start);
+        let name = local(time(&point["start"])).format("%Y-%m-%dT%H:%M:%S").to_string();
+        assert_eq!(point["localStart"], name, "{point} in {zone}");
         expected_start = point["end"].clone();
         let (start, end) = (time(&point["start"]), time(&point["end"]));
         let sum: i64 = chosen.iter().filter(|(_, at, _)| start <= *at && *at < end).map(|(_, _, views)| views).sum();

@@ -26,6 +26,16 @@ pub enum WolfError {
         /// How many.
         rows: u64,
     },
+    /// Readers were never without a transaction that holds the report, so its new one could not be swapped in.
+    #[error(
+        "the new report could not be swapped in, tried {tries} times: the old one is held by {holders}; it stays as it is"
+    )]
+    ReportHeld {
+        /// The transactions that hold it, in words.
+        holders: String,
+        /// How often the swap was tried.
+        tries: u32,
+    },
     /// SQLite has no materialized views.
     #[error("the report of an SQLite database is always a table: leave --report-kind at auto or table")]
     NoMaterializedView,
@@ -51,6 +61,7 @@ impl WolfError {
             },
             Self::Schedule(_) => "the schedule does not run",
             Self::RowsMissing { .. } => "the report lacks rows that it must have had; it has to be rebuilt",
+            Self::ReportHeld { .. } => "another transaction holds the report; the log of the Wolf says which",
             Self::NoMaterializedView => "an SQLite database has no materialized views",
         }
     }

@@ -1,4 +1,4 @@
-//! The report built anew beside the old one, and swapped in by the commit of the transaction that built it.
+//! The report built anew beside the old one. [`crate::swap`] swaps it in, in the transaction that built it.
 //!
 //! Until then readers go on with the old one. SQLite, where readers have their own snapshot anyway, empties and fills
 //! the one table; while it does, its only writer's place is taken.
@@ -20,30 +20,20 @@ pub(crate) enum Source<'a> {
     Counts(&'a (dyn Fn(u64, u64) + Sync)),
 }
 
-/// Builds the report as a relation of the kind `to` and swaps it in. Returns how many rows it has got.
+/// Builds the report as a relation of the kind `to`: as `page_views_report_next` on PostgreSQL. Returns how many rows it
+/// has got.
 ///
 /// A table's months are each read by one statement. What is recorded between two of them leaves its marks, and the
 /// next refresh takes the difference to what was read.
-pub(crate) async fn rebuild(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
-    if transaction.get_database_backend() == DbBackend::Sqlite {
-        return match source {
-            Source::Report => Ok(0),
-            Source::Counts(progress) => {
-                transaction.execute_unprepared("DELETE FROM page_views_report").await?;
-                fill(transaction, "page_views_report", progress).await
-            }
-        };
+pub(crate) async fn build(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
+    match (transaction.get_database_backend(), source) {
+        (DbBackend::Sqlite, Source::Report) => Ok(0),
+        (DbBackend::Sqlite, Source::Counts(progress)) => {
+            transaction.execute_unprepared("DELETE FROM page_views_report").await?;
+            fill(transaction, "page_views_report", progress).await
+        }
+        (_, source) => build_next(transaction, to, source).await,
     }
-    let rows = build_next(transaction, to, source).await?;
-    let from = ReportKind::read(transaction).await?.sql();
-    let swap = format!(
-        "DROP {from} page_views_report;
-         ALTER TABLE page_views_report_next RENAME TO page_views_report;
-         ALTER INDEX page_views_report_next_key RENAME TO page_views_report_key;
-         ALTER INDEX page_views_report_next_by_name RENAME TO page_views_report_by_name;"
-    );
-    transaction.execute_unprepared(&swap).await?;
-    Ok(rows)
 }
 
 async fn build_next(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {

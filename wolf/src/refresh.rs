@@ -2,15 +2,12 @@
 
 use std::{
     error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Database, DatabaseKind, Hour, Transaction, clock::Clock};
+use entity::{Database, DatabaseKind, Hour, Transaction, clock::Clock, report_refresh};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use tracing::{Instrument, debug_span, field::Empty, info, warn};
 
@@ -18,12 +15,14 @@ use crate::{
     announcement::Announcer,
     backlog::Backlog,
     error::{During, WolfError},
+    follow_ups::FollowUps,
     history::{self, Content, End, Run},
     marks, merge,
     metrics::Refreshes,
-    rebuild::{Source, rebuild},
+    rebuild::{Source, build},
     report_kind::ReportKind,
     schedule::Schedule,
+    swap::{self, Swap},
     turn::{Turn, Turns},
 };
 
@@ -35,25 +34,18 @@ const TITLES_PER_TRANSACTION: usize = 1_000;
 const FRESH_HOURS_MAX: u64 = 16;
 /// How often a long refresh says that it goes on.
 const SAYS_SO_EVERY: Duration = Duration::from_secs(1);
-/// After a refresh that changed as many rows the planner's statistics are made anew.
-const ANALYZE_ROWS_MIN: i64 = 50_000;
 
 /// Does one refresh at a time, across all processes.
 #[derive(Clone, Debug)]
 pub struct Refresher {
-    turns: Turns,
+    pub(crate) turns: Turns,
     announcer: Announcer,
-    view_limit: Option<TimeDelta>,
+    pub(crate) view_limit: Option<TimeDelta>,
+    pub(crate) pinned: Option<ReportKind>,
     counts_max: usize,
+    swap_tries_max: u32,
     refreshes: Refreshes,
-    follow_ups: Arc<FollowUps>,
-}
-
-/// Work that a refresh has shown to be due. It stays due until it has been done.
-#[derive(Debug, Default)]
-struct FollowUps {
-    statistics: AtomicBool,
-    conversion: AtomicBool,
+    pub(crate) follow_ups: Arc<FollowUps>,
 }
 
 /// What became of a refresh that did not fail.
@@ -94,7 +86,9 @@ impl Refresher {
             turns: Turns::new(database),
             announcer: Announcer::new(&database.clock),
             view_limit: None,
+            pinned: None,
             counts_max: COUNTS_MAX,
+            swap_tries_max: swap::TRIES_MAX,
             refreshes: Refreshes::new(),
             follow_ups: Arc::default(),
         }
@@ -112,6 +106,17 @@ impl Refresher {
         Self { view_limit: Some(limit), ..self }
     }
 
+    /// Keeps the report a relation of the kind `wanted`, once it is.
+    pub(crate) fn pinned_to(self, wanted: ReportKind) -> Self {
+        Self { pinned: Some(wanted), ..self }
+    }
+
+    /// Tries `tries_max` times (once at least) to swap a new report in, a second apart; 30 otherwise.
+    #[must_use]
+    pub fn swapping_within(self, tries_max: u32) -> Self {
+        Self { swap_tries_max: tries_max.max(1), ..self }
+    }
+
     /// The clocks of the process that refreshes.
     pub(crate) fn clock(&self) -> &Clock {
         &self.turns.clock
@@ -126,7 +131,8 @@ impl Refresher {
     /// whether it was. Readers and writers go on meanwhile.
     ///
     /// # Errors
-    /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::Database`], then nothing has changed.
+    /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::ReportHeld`] and [`WolfError::Database`], then nothing has
+    /// changed.
     pub async fn ensure_kind(&self, wanted: ReportKind) -> Result<bool, WolfError> {
         self.check_kind(wanted)?;
         let transaction = self.turns.wait().await.during("begin the report's conversion")?;
@@ -134,11 +140,19 @@ impl Refresher {
         if before == wanted {
             return Ok(false);
         }
-        rebuild(&transaction, wanted, Source::Report).await.during("convert the report")?;
-        if wanted == ReportKind::MaterializedView {
-            // It is computed from the counts, which may be newer than the report was.
-            let changed = history::content_changed(&transaction, &self.turns.clock, None, None).await;
-            changed.during("record the report's conversion")?;
+        swap::hold_off_vacuums(&transaction).await?;
+        build(&transaction, wanted, Source::Report).await.during("convert the report")?;
+        let mut swap = Swap::new(&transaction, before, self.swap_tries_max);
+        loop {
+            swap.begin_try().await?;
+            if wanted == ReportKind::MaterializedView {
+                // It is computed from the counts, which may be newer than the report was.
+                let changed = history::content_changed(&transaction, &self.turns.clock, None, None).await;
+                changed.during("record the report's conversion")?;
+            }
+            if swap.succeeds().await? {
+                break;
+            }
         }
         transaction.commit().await.during("commit the report's conversion")?;
         info!(report.from = ?before, report.to = ?wanted, "report converted");
@@ -149,7 +163,8 @@ impl Refresher {
     /// swaps it in. `progress` is told how many months of how many are done.
     ///
     /// # Errors
-    /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::Database`], then nothing has changed.
+    /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::ReportHeld`] and [`WolfError::Database`], then nothing has
+    /// changed.
     pub async fn rebuild(
         &self,
         wanted: Option<ReportKind>,
@@ -177,15 +192,27 @@ impl Refresher {
         let work = Work::find(&transaction).await.during("look for stale hours")?;
         // The counts are read by later statements than the marks are taken by, as in every refresh.
         marks::take_all(&transaction).await.during("take the stale hours")?;
-        let kind = match wanted {
-            Some(wanted) => wanted,
-            None => ReportKind::read(&transaction).await.during("read the report's kind")?,
+        let before = ReportKind::read(&transaction).await.during("read the report's kind")?;
+        let wanted = wanted.unwrap_or(before);
+        if self.turns.kind == DatabaseKind::Sqlite {
+            let rows = build(&transaction, wanted, Source::Counts(progress)).await.during("rebuild the report")?;
+            return finish(transaction, run, &work, Content::Changed, rows).await;
+        }
+        swap::hold_off_vacuums(&transaction).await?;
+        let rows = build(&transaction, wanted, Source::Counts(progress)).await.during("rebuild the report")?;
+        let mut swap = Swap::new(&transaction, before, self.swap_tries_max);
+        let row = loop {
+            swap.begin_try().await?;
+            let row = end(&transaction, run, &work, Content::Changed, rows).await?;
+            if swap.succeeds().await? {
+                break row;
+            }
         };
-        let rows = rebuild(&transaction, kind, Source::Counts(progress)).await.during("rebuild the report")?;
-        finish(transaction, run, &work, Content::Changed, rows).await
+        transaction.commit().await.during("commit the rebuild")?;
+        Ok(row.into())
     }
 
-    fn check_kind(&self, wanted: ReportKind) -> Result<(), WolfError> {
+    pub(crate) fn check_kind(&self, wanted: ReportKind) -> Result<(), WolfError> {
         let impossible = self.turns.kind == DatabaseKind::Sqlite && wanted == ReportKind::MaterializedView;
         if impossible { Err(WolfError::NoMaterializedView) } else { Ok(()) }
     }
@@ -316,38 +343,6 @@ impl Refresher {
             transaction = self.turns.wait().await.during("begin the next merge")?;
         }
     }
-
-    /// Does what this refresh or an earlier one has shown to be due. The refresh is committed, so a failure here is not
-    /// the refresh's.
-    async fn follow_up(&self, kind: ReportKind, done: Refreshed) {
-        const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
-        let FollowUps { statistics, conversion } = &*self.follow_ups;
-        if done.rows_changed >= ANALYZE_ROWS_MIN {
-            statistics.store(true, Ordering::Relaxed);
-        }
-        if statistics.load(Ordering::Relaxed) {
-            let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
-            match self.turns.db.execute_unprepared(sql).await.during("make the planner's statistics") {
-                Ok(_) => statistics.store(false, Ordering::Relaxed),
-                Err(error) => warn!(error = &error as &dyn Error, "{FAILED}"),
-            }
-        }
-        let Some(limit) = self.view_limit.filter(|_| kind == ReportKind::MaterializedView) else { return };
-        if done.duration > limit {
-            conversion.store(true, Ordering::Relaxed);
-            info!(
-                refresh.duration_ms = done.duration.num_milliseconds(),
-                limit_ms = limit.num_milliseconds(),
-                "the materialized view has outgrown its limit, turning it into a table"
-            );
-        }
-        if conversion.load(Ordering::Relaxed) {
-            match self.ensure_kind(ReportKind::Table).await {
-                Ok(_) => conversion.store(false, Ordering::Relaxed),
-                Err(error) => warn!(error = &error as &dyn Error, "{FAILED}"),
-            }
-        }
-    }
 }
 
 impl Work {
@@ -364,6 +359,18 @@ impl Work {
     }
 }
 
+/// Says that all of `work` is done.
+async fn end(
+    transaction: &Transaction,
+    run: &Run<'_>,
+    work: &Work,
+    content: Content,
+    changed: u64,
+) -> Result<report_refresh::Model, WolfError> {
+    let end = End::Succeeded { hours: work.hours.len(), rows_changed: changed };
+    run.ends(transaction, content, end).await.during("record the refresh's end")
+}
+
 /// Says that all of `work` is done, and commits.
 async fn finish(
     transaction: Transaction,
@@ -372,16 +379,21 @@ async fn finish(
     content: Content,
     changed: u64,
 ) -> Result<Refreshed, WolfError> {
-    let end = End::Succeeded { hours: work.hours.len(), rows_changed: changed };
-    let row = run.ends(&transaction, content, end).await.during("record the refresh's end")?;
+    let row = end(&transaction, run, work, content, changed).await?;
     transaction.commit().await.during("commit the refresh")?;
-    Ok(Refreshed {
-        id: row.id,
-        as_of: row.as_of,
-        hours: row.hours,
-        rows_changed: row.rows_changed,
-        duration: TimeDelta::milliseconds(row.duration_ms.unwrap_or_default()),
-    })
+    Ok(row.into())
+}
+
+impl From<report_refresh::Model> for Refreshed {
+    fn from(row: report_refresh::Model) -> Self {
+        Self {
+            id: row.id,
+            as_of: row.as_of,
+            hours: row.hours,
+            rows_changed: row.rows_changed,
+            duration: TimeDelta::milliseconds(row.duration_ms.unwrap_or_default()),
+        }
+    }
 }
 
 /// All marks, then all of the view: the view is computed by a later snapshot than the marks were taken by.

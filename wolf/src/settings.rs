@@ -47,8 +47,8 @@ enum Choice {
 }
 
 impl ReportKindSetting {
-    /// A refresher that keeps to this setting, of a report that does: one that is pinned to the other kind is
-    /// converted now.
+    /// A refresher that keeps to this setting. A report that is pinned to the other kind is converted now, or after a refresh
+    /// if a transaction is in the way.
     ///
     /// # Errors
     /// As [`Refresher::ensure_kind`].
@@ -62,7 +62,8 @@ impl ReportKindSetting {
             Choice::MaterializedView => ReportKind::MaterializedView,
             Choice::Table => ReportKind::Table,
         };
-        refresher.ensure_kind(pinned).await?;
+        let refresher = refresher.pinned_to(pinned);
+        refresher.convert_if_free(pinned).await?;
         Ok(refresher)
     }
 }

@@ -1,8 +1,9 @@
 // The series as bars. What may still grow is hatched, and so is the room above it: nothing there is "not yet", not zero.
+// What the interval cuts is hatched the other way round: a part of a week is not a week with few views.
 
 import { find, make, say } from './dom.js';
 import { bucket, date, number, shortNumber } from './format.js';
-import { local } from './time.js';
+import { momentOf } from './time.js';
 
 /** @typedef {import('./schema.js').ReportData['report']['series'][number]} Point */
 /** @typedef {import('./schema.js').Granularity} Granularity */
@@ -18,6 +19,8 @@ export class Chart {
   #tip = find('chart-tip', HTMLElement);
   #said = find('chart-said', HTMLElement);
   #note = find('chart-note', HTMLElement);
+  #cutNote = find('chart-cut', HTMLElement);
+  #cutUnit = find('chart-cut-unit', HTMLElement);
   #rows = find('series-rows', HTMLTableSectionElement);
   /** @type {uPlot | null} */
   #plot = null;
@@ -25,7 +28,6 @@ export class Chart {
   #points = [];
   /** @type {Granularity} */
   #granularity = 'DAY';
-  #zone = 'UTC';
   #chosen = -1;
 
   constructor() {
@@ -38,11 +40,10 @@ export class Chart {
   /**
    * @param {Point[]} points
    * @param {Granularity} granularity
-   * @param {string} zone
    */
-  show(points, granularity, zone) {
+  show(points, granularity) {
     const isAlike = points.length === this.#points.length && granularity === this.#granularity;
-    [this.#points, this.#granularity, this.#zone] = [points, granularity, zone];
+    [this.#points, this.#granularity] = [points, granularity];
     if (this.#plot && isAlike) this.#plot.setData(this.#data());
     else this.#draw();
     this.#describe();
@@ -50,9 +51,14 @@ export class Chart {
 
   /** @returns {uPlot.AlignedData} */
   #data() {
-    const bars = (/** @type {boolean} */ complete) =>
-      this.#points.map((point) => (point.complete === complete && point.views > 0 ? point.views : null));
-    return [this.#points.map((_, index) => index), bars(true), bars(false)];
+    const bars = (/** @type {(point: Point) => boolean} */ are) =>
+      this.#points.map((point) => (are(point) && point.views > 0 ? point.views : null));
+    return [
+      this.#points.map((_, index) => index),
+      bars(({ complete, whole }) => complete && whole),
+      bars(({ complete }) => !complete),
+      bars(({ complete, whole }) => complete && !whole),
+    ];
   }
 
   #size() {
@@ -70,7 +76,7 @@ export class Chart {
     this.#plot = null;
     if (this.#points.length === 0) return;
     const colour = colours();
-    const hatching = hatched(colour.accent);
+    const [hatching, cutHatching] = [hatched(colour.accent), hatched(colour.accent, true)];
     const paths = uPlot.paths.bars?.({ size: [0.76, BAR_PX_MAX * devicePixelRatio], radius: [0.12, 0] });
     /** @type {uPlot.Axis} */
     const axis = { stroke: colour.quiet, font: `12px ${colour.font}`, grid: { show: false }, ticks: { show: false } };
@@ -105,6 +111,7 @@ export class Chart {
           {},
           { fill: colour.accent, width: 0, paths, points: { show: false } },
           { fill: () => hatching, stroke: colour.accent, width: 1.5, paths, points: { show: false } },
+          { fill: () => cutHatching, stroke: colour.accent, width: 1.5, paths, points: { show: false } },
         ],
         hooks: { drawClear: [(plot) => this.#shade(plot, hatched(colour.line))], setCursor: [(plot) => this.#point(plot)] },
       },
@@ -141,7 +148,7 @@ export class Chart {
     const steps = { HOUR: [1, 2, 3, 6, 12, 24, 48, 72, 168], DAY: [1, 2, 7], WEEK: [1, 2], MONTH: [1, 3, 6, 12, 24, 60, 120] }[this.#granularity];
     const step = steps.find((each) => each >= least) ?? least;
     const first = this.#points.findIndex((point) => {
-      const { hour, month } = local(Date.parse(point.start), this.#zone);
+      const { hour, month } = clockAndCalendar(point);
       if (this.#granularity === 'HOUR') return hour % step === 0;
       return this.#granularity !== 'MONTH' || (month - 1) % step === 0;
     });
@@ -153,32 +160,43 @@ export class Chart {
   #label(index) {
     const point = this.#points[index];
     if (!point) return '';
-    const at = Date.parse(point.start);
-    const { hour, month } = local(at, this.#zone);
+    const { hour, month } = clockAndCalendar(point);
     /** @type {Intl.DateTimeFormatOptions} */
     let form = { day: 'numeric', month: 'short' };
     if (this.#granularity === 'HOUR' && hour !== 0) form = { hour: '2-digit', minute: '2-digit' };
     if (this.#granularity === 'MONTH') form = month === 1 ? { year: 'numeric' } : { month: 'short' };
-    return date(at, this.#zone, form);
+    return date(momentOf(point.localStart), 'UTC', form);
   }
 
   /** @param {Point} point */
   #sentence(point) {
     const views = `${number(point.views)} ${point.views === 1 ? 'view' : 'views'}`;
-    const rest = point.complete ? '' : Date.parse(point.start) > Date.now() ? ', not yet' : ', still counting';
-    return { when: bucket(Date.parse(point.start), this.#granularity, this.#zone), views, rest };
+    const remarks = [];
+    if (!point.complete) remarks.push(Date.parse(point.start) > Date.now() ? 'not yet' : 'still counting');
+    if (!point.whole) remarks.push(`only a part of the ${this.#unit()}`);
+    return { when: bucket(point.localStart, this.#granularity), views, remarks, rest: remarks.map((remark) => `, ${remark}`).join('') };
+  }
+
+  #unit() {
+    return this.#granularity.toLowerCase();
   }
 
   #describe() {
-    const most = this.#points.reduce((best, point) => (point.views > best.views ? point : best), { views: 0, start: '', end: '', complete: true });
-    const peak = most.views > 0 ? `, most of them ${bucket(Date.parse(most.start), this.#granularity, this.#zone)}: ${number(most.views)}` : '';
-    const unit = this.#granularity.toLowerCase();
-    this.#box.setAttribute('aria-label', `Views by ${unit}, ${this.#points.length} bars${peak}. Arrow keys read them out.`);
+    const most = this.#points.reduce((best, point) => (best && best.views >= point.views ? best : point), this.#points[0]);
+    const peak = most && most.views > 0 ? `, most of them ${bucket(most.localStart, this.#granularity)}: ${number(most.views)}` : '';
+    const unit = this.#unit();
+    // The interval has two ends.
+    const ends = [this.#points[0]?.whole === false ? 'the first' : '', this.#points.length > 1 && this.#points.at(-1)?.whole === false ? 'the last' : ''];
+    const cut = ends.filter(Boolean).join(' and ');
+    const part = cut ? `, ${cut} only a part of the ${unit}` : '';
+    this.#box.setAttribute('aria-label', `Views by ${unit}, ${this.#points.length} bars${peak}${part}. Arrow keys read them out.`);
     this.#note.hidden = this.#points.every(({ complete }) => complete);
+    this.#cutNote.hidden = this.#points.every(({ complete, whole }) => whole || !complete);
+    say(this.#cutUnit, unit);
     this.#rows.replaceChildren(
       ...this.#points.map((point) => {
-        const { when, rest } = this.#sentence(point);
-        return make('tr', {}, make('th', { scope: 'row' }, when), make('td', {}, number(point.views)), make('td', {}, rest.replace(', ', '')));
+        const { when, remarks } = this.#sentence(point);
+        return make('tr', {}, make('th', { scope: 'row' }, when), make('td', {}, number(point.views)), make('td', {}, remarks.join(', ')));
       }),
     );
   }
@@ -220,6 +238,14 @@ export class Chart {
   }
 }
 
+/**
+ * The hour and the month that the server calls a bucket by.
+ * @param {Point} point
+ */
+function clockAndCalendar({ localStart }) {
+  return { hour: Number(localStart.slice(11, 13)), month: Number(localStart.slice(5, 7)) };
+}
+
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const value = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
@@ -228,9 +254,10 @@ function colours() {
 
 /**
  * @param {string} colour
+ * @param {boolean} isFalling from left to right; else it rises
  * @returns {CanvasPattern | string}
  */
-function hatched(colour) {
+function hatched(colour, isFalling = false) {
   const side = 6 * devicePixelRatio;
   const tile = document.createElement('canvas');
   [tile.width, tile.height] = [side, side];
@@ -239,8 +266,8 @@ function hatched(colour) {
   context.strokeStyle = colour;
   context.lineWidth = 1.2 * devicePixelRatio;
   for (const shift of [-side / 2, side / 2, (3 * side) / 2]) {
-    context.moveTo(shift - side / 2, side);
-    context.lineTo(shift + side / 2, 0);
+    context.moveTo(shift - side / 2, isFalling ? 0 : side);
+    context.lineTo(shift + side / 2, isFalling ? side : 0);
   }
   context.stroke();
   return context.createPattern(tile, 'repeat') ?? colour;

@@ -1,10 +1,10 @@
 // What the visitor can choose. Every choice is an address: most of them are links.
 
 import { find, make, say } from './dom.js';
-import { span } from './format.js';
+import { daysIn, span } from './format.js';
 import { PERIODS, granularitiesOf } from './periods.js';
 import { PAGES_FIRST, addressOf, filterFrom, zoneOf } from './state.js';
-import { dayOf, ownZone } from './time.js';
+import { ownZone } from './time.js';
 
 /** @typedef {import('./state.js').View} View */
 
@@ -99,17 +99,18 @@ export class Controls {
   /**
    * Once it is known what the view came to.
    * @param {View} view
-   * @param {{ start: string, end: string }} interval
+   * @param {import('./format.js').Interval} interval
    * @param {import('./schema.js').Granularity} granularity
    */
-  showInterval(view, { start, end }, granularity) {
+  showInterval(view, interval, granularity) {
     const zone = zoneOf(view);
-    const [from, until] = [Date.parse(start), Date.parse(end)];
-    say(find('interval', HTMLElement), `${span(from, until, zone)}, ${zone}`);
+    say(find('interval', HTMLElement), `${span(interval, zone)}, ${zone}`);
     if ('period' in view.interval && !this.#custom.open) {
-      [this.#from.value, this.#to.value] = [dayOf(from, zone), dayOf(until - 1, zone)];
+      const { from, to } = daysIn(interval, zone);
+      [this.#from.value, this.#to.value] = [from, to];
     }
-    const links = granularitiesOf((until - from) / 86_400_000).map((name) => {
+    const days = (Date.parse(interval.end) - Date.parse(interval.start)) / 86_400_000;
+    const links = granularitiesOf(days).map((name) => {
       const label = `${name[0]}${name.slice(1).toLowerCase()}`;
       const href = addressOf({ ...view, granularity: name });
       return make('a', name === granularity ? { href, 'aria-current': 'true' } : { href }, label);

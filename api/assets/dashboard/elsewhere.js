@@ -2,10 +2,10 @@
 
 import { find, make, say } from './dom.js';
 import { readToken } from './feed.js';
-import { counted, span } from './format.js';
+import { counted, dayRange } from './format.js';
 import { ELSEWHERE } from './query.js';
-import { addressOf, filterOf, zoneOf } from './state.js';
-import { dayOf } from './time.js';
+import { addressOf, filterOf } from './state.js';
+import { dayPart, lastOfMonth } from './time.js';
 
 /** @typedef {import('./state.js').View} View */
 /** @typedef {import('./schema.js').ElsewhereData} Elsewhere */
@@ -71,9 +71,8 @@ export class Nothing {
    */
   #findDays(view, month) {
     if (!month) return;
-    const zone = zoneOf(view);
-    const [from, to] = [dayOf(Date.parse(month.start), zone), dayOf(Date.parse(month.end) - 1, zone)];
-    this.#ask(view, { interval: { from, to }, granularity: 'DAY' }, ({ totals, series }) => {
+    const first = dayPart(month.localStart);
+    this.#ask(view, { interval: { from: first, to: lastOfMonth(first) }, granularity: 'DAY' }, ({ totals, series }) => {
       const days = series.filter(({ views }) => views > 0);
       const [first, last] = [days[0], days.at(-1)];
       const all = make('a', { href: addressOf({ ...view, interval: { period: 'ALL_TIME' }, granularity: null }) }, 'Show all time');
@@ -81,8 +80,8 @@ export class Nothing {
         this.#tell('No views in this period', 'There are some at other times.', [all]);
         return;
       }
-      const interval = { from: dayOf(Date.parse(first.start), zone), to: dayOf(Date.parse(last.start), zone) };
-      const name = span(Date.parse(first.start), Date.parse(last.end), zone);
+      const interval = { from: dayPart(first.localStart), to: dayPart(last.localStart) };
+      const name = dayRange(interval.from, interval.to);
       const there = make('a', { class: 'primary', href: addressOf({ ...view, interval, granularity: null }) }, `Show ${name}`);
       this.#tell('No views in this period', `The nearest are ${counted(totals.views, 'view')} of ${name}.`, [there, all]);
     });

@@ -1,6 +1,8 @@
 // How numbers and times are written. The page speaks English, so its dates do too.
 
-import { dayOf } from './time.js';
+import { addDays, dayOf, dayPart, momentOf } from './time.js';
+
+/** @typedef {import('./schema.js').ReportData['report']['interval']} Interval */
 
 const LOCALE = 'en-GB';
 const whole = new Intl.NumberFormat(LOCALE);
@@ -52,26 +54,57 @@ export function duration(milliseconds) {
 }
 
 /**
- * A span of time, as short as it can be said: whole days as days, everything else with its hours.
- * @param {number} start
- * @param {number} end the moment after the last one
+ * Whether a bound of an interval is where a day begins there: not always at midnight, where clocks are set forward then.
+ * @param {string} at
+ * @param {string} localTime
  * @param {string} zone
  */
-export function span(start, end, zone) {
-  const isWholeDays = [start, end].every((at) => dayOf(at - 1, zone) !== dayOf(at, zone));
+function isStartOfDay(at, localTime, zone) {
+  return localTime.endsWith('T00:00:00') || dayOf(Date.parse(at) - 1, zone) !== dayOf(Date.parse(at), zone);
+}
+
+/**
+ * The first and the last day of an interval.
+ * @param {Interval} interval
+ * @param {string} zone
+ * @returns {{ from: string, to: string, isWhole: boolean }}
+ */
+export function daysIn({ start, end, localStart, localEnd }, zone) {
+  const endsWithDay = isStartOfDay(end, localEnd, zone);
+  const to = endsWithDay ? addDays(dayPart(localEnd), -1) : dayPart(localEnd);
+  return { from: dayPart(localStart), to, isWhole: endsWithDay && isStartOfDay(start, localStart, zone) };
+}
+
+/**
+ * Days, both included.
+ * @param {string} from
+ * @param {string} to
+ */
+export function dayRange(from, to) {
+  const format = new Intl.DateTimeFormat(LOCALE, { timeZone: 'UTC', day: 'numeric', month: 'short', year: 'numeric' });
+  return format.formatRange(Date.parse(from), Date.parse(to));
+}
+
+/**
+ * An interval, as short as it can be said: whole days as days, everything else with its hours.
+ * @param {Interval} interval
+ * @param {string} zone
+ */
+export function span(interval, zone) {
+  const { from, to, isWhole } = daysIn(interval, zone);
+  if (isWhole) return dayRange(from, to);
   /** @type {Intl.DateTimeFormatOptions} */
-  const options = { timeZone: zone, day: 'numeric', month: 'short', year: 'numeric' };
-  if (!isWholeDays) Object.assign(options, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  return new Intl.DateTimeFormat(LOCALE, options).formatRange(start, isWholeDays ? end - 1 : end);
+  const hours = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+  const format = new Intl.DateTimeFormat(LOCALE, { timeZone: 'UTC', ...hours });
+  return format.formatRange(momentOf(interval.localStart), momentOf(interval.localEnd));
 }
 
 /**
  * What a bucket of a series is called in full.
- * @param {number} at its start
+ * @param {string} localStart
  * @param {import('./schema.js').Granularity} granularity
- * @param {string} zone
  */
-export function bucket(at, granularity, zone) {
+export function bucket(localStart, granularity) {
   /** @type {Record<import('./schema.js').Granularity, Intl.DateTimeFormatOptions>} */
   const forms = {
     HOUR: { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' },
@@ -79,6 +112,6 @@ export function bucket(at, granularity, zone) {
     WEEK: { day: 'numeric', month: 'short', year: 'numeric' },
     MONTH: { month: 'long', year: 'numeric' },
   };
-  const text = date(at, zone, forms[granularity]);
+  const text = date(momentOf(localStart), 'UTC', forms[granularity]);
   return granularity === 'WEEK' ? `Week of ${text}` : text;
 }

@@ -103,7 +103,7 @@ function draw(report, granularity) {
   body.hidden = false;
   controls.showInterval(view, report.interval, granularity);
   showSummary(report, view);
-  chart.show(isEmpty ? [] : report.series, granularity, zoneOf(view));
+  chart.show(isEmpty ? [] : report.series, granularity);
   showPages(report, view);
   freshness.shows(report.freshness.lookedAt);
   if (isEmpty) nothing.show(view, report.interval);

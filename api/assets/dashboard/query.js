@@ -4,10 +4,11 @@
 /** All that a view shows, of one moment, and again after every refresh. */
 export const REPORT = `subscription Report($filter: ReportFilter, $granularity: Granularity!, $first: Int!) {
   report(filter: $filter) {
-    interval { start end exact }
+    interval { start end localStart localEnd exact }
+    countedSince
     freshness { lookedAt }
-    totals(compareTo: PREVIOUS_PERIOD) { views pages previous change }
-    series(granularity: $granularity) { start end views complete }
+    totals(compareTo: PREVIOUS_PERIOD) { views pages comparableViews previous previousInterval { start end } change }
+    series(granularity: $granularity) { start localStart views complete whole }
     pages(first: $first) {
       nodes { page title views share }
       pageInfo { hasNextPage }
@@ -24,6 +25,6 @@ export const FRESHNESS = `subscription Freshness {
 export const ELSEWHERE = `subscription Elsewhere($filter: ReportFilter, $granularity: Granularity!) {
   report(filter: $filter) {
     totals { views }
-    series(granularity: $granularity) { start end views }
+    series(granularity: $granularity) { start end localStart views }
   }
 }`;

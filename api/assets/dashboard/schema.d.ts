@@ -16,6 +16,7 @@ export type ElsewhereData = {
     series: {
       start: string;
       end: string;
+      localStart: string;
       views: number;
     }[];
   };
@@ -38,22 +39,31 @@ export type ReportData = {
     interval: {
       start: string;
       end: string;
+      localStart: string;
+      localEnd: string;
       exact: boolean;
     };
+    countedSince: string | null;
     freshness: {
       lookedAt: string | null;
     };
     totals: {
       views: number;
       pages: number;
+      comparableViews: number | null;
       previous: number | null;
+      previousInterval: {
+        start: string;
+        end: string;
+      } | null;
       change: number | null;
     };
     series: {
       start: string;
-      end: string;
+      localStart: string;
       views: number;
       complete: boolean;
+      whole: boolean;
     }[];
     pages: {
       nodes: ({

@@ -1,8 +1,9 @@
 // The big number, and how it changed.
 
 import { find, say } from './dom.js';
-import { number, share } from './format.js';
+import { date, number, share } from './format.js';
 import { periodNamed } from './periods.js';
+import { zoneOf } from './state.js';
 
 /**
  * @param {import('./schema.js').ReportData['report']} report
@@ -27,16 +28,35 @@ export function showSummary(report, view) {
  * @param {import('./schema.js').ReportData['report']} report
  * @param {import('./state.js').View} view
  */
-function changeOf({ totals, interval, freshness }, view) {
-  const { views, previous, change } = totals;
-  if (previous === null) return { words: '', direction: 'none', against: '' };
+function changeOf({ totals, series, countedSince }, view) {
+  const { comparableViews, previous, previousInterval, change } = totals;
+  if (comparableViews === null || previous === null || previousInterval === null) {
+    return { words: '', direction: 'none', against: sinceWhen(countedSince, view) };
+  }
+  const isOver = series.at(-1)?.complete ?? true;
+  if (!isOver && previousInterval.start === previousInterval.end) {
+    return { words: '', direction: 'none', against: 'Compared as soon as an hour is over' };
+  }
   const before = 'period' in view.interval ? periodNamed(view.interval.period)?.before : 'in as much time before';
-  // What is not over yet is compared with as much of the other.
-  const isPart = freshness.lookedAt !== null && Date.parse(interval.end) > Date.parse(freshness.lookedAt);
-  const against = `against ${number(previous)} ${before}${isPart ? ', up to the same time' : ''}`;
-  if (change === null) return { words: views > 0 ? 'New' : '', direction: views > 0 ? 'up' : 'none', against };
+  // Of what is not over yet, whole hours are compared with as many of the other.
+  const against = isOver
+    ? `against ${number(previous)} ${before}`
+    : `${number(comparableViews)} against ${number(previous)} ${before}, in the hours that are over`;
+  if (change === null) return { words: comparableViews > 0 ? 'New' : '', direction: comparableViews > 0 ? 'up' : 'none', against };
   if (change === 0) return { words: 'Unchanged', direction: 'none', against };
   return change > 0
     ? { words: `▲ ${share(change)}`, direction: 'up', against }
     : { words: `▼ ${share(-change)}`, direction: 'down', against };
+}
+
+/**
+ * Why there is no comparison: what came before was not counted as a whole.
+ * @param {string | null} countedSince
+ * @param {import('./state.js').View} view
+ */
+function sinceWhen(countedSince, view) {
+  if (countedSince === null) return '';
+  const day = date(Date.parse(countedSince), zoneOf(view), { day: 'numeric', month: 'short', year: 'numeric' });
+  const isAllTime = 'period' in view.interval && view.interval.period === 'ALL_TIME';
+  return isAllTime ? `Counted since ${day}` : `Counted since ${day}: too short a time to be compared`;
 }

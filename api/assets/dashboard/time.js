@@ -1,4 +1,5 @@
-// Days and moments in a time zone. A day is written 2026-11-23.
+// Days and moments in a time zone. A day is written 2026-11-23. A local time is what the server says that the calendar of
+// the zone calls a moment: 2026-11-23T00:00:00. It is shown as it is, as if it were a time of UTC.
 
 const HOUR_MS = 3_600_000;
 
@@ -46,6 +47,27 @@ export function local(at, zone) {
 export function dayOf(at, zone) {
   const { year, month, day } = local(at, zone);
   return `${String(year).padStart(4, '0')}-${String(month).padStart(2, '0')}-${String(day).padStart(2, '0')}`;
+}
+
+/**
+ * A local time as a moment of UTC, to be formatted as such.
+ * @param {string} localTime
+ */
+export const momentOf = (localTime) => Date.parse(`${localTime}Z`);
+
+/**
+ * The day of a local time.
+ * @param {string} localTime
+ */
+export const dayPart = (localTime) => localTime.slice(0, 10);
+
+/**
+ * The last day of the month that a day is in.
+ * @param {string} day
+ */
+export function lastOfMonth(day) {
+  const at = new Date(Date.parse(day));
+  return new Date(Date.UTC(at.getUTCFullYear(), at.getUTCMonth() + 1, 0)).toISOString().slice(0, 10);
 }
 
 /**

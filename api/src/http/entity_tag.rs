@@ -5,9 +5,9 @@
 //! refresh is under way: what it says of itself will not hold for long.
 //!
 //! The clock moves an interval such as TODAY and makes a report overdue. The latter is part of the tag. The former
-//! happens at whole minutes that are multiples of five: at midnight in the caller's zone (all zones are whole quarters
-//! of an hour apart), at whole hours, and five minutes before them (what may be recorded ahead of the clock). Whatever
-//! else comes to depend on the clock must move at these minutes only, or be named in [`MOVES_ALWAYS`].
+//! happens at whole minutes that are multiples of five: at whole hours of UTC, with which all days begin in every zone
+//! (`reports/calendar.rs`), and five minutes before them (what may be recorded ahead of the clock). Whatever else comes to
+//! depend on the clock must move at these minutes only, or be named in [`MOVES_ALWAYS`].
 //!
 //! An answer has one moment, and its tag is of that moment: a clock that jumps while it is put together changes neither.
 //!
@@ -146,7 +146,7 @@ mod tests {
         let freshness = known(7, false);
         let now = tag(&freshness, "2026-11-22T20:00:00Z");
         assert_eq!(now, tag(&freshness, "2026-11-22T20:04:59Z"));
-        // The next hour; midnight in Nepal; what may be recorded ahead of the clock reaches the next hour.
+        // The next hour, with which days begin; any step; what may be recorded ahead of the clock reaches the next hour.
         for (before, after) in [
             ("2026-11-22T20:59:59Z", "2026-11-22T21:00:00Z"),
             ("2026-11-22T18:14:59Z", "2026-11-22T18:15:00Z"),

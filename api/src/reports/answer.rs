@@ -5,18 +5,18 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use chrono_tz::Tz;
 use entity::{Hour, clock::Moment, snapshot::Snapshots};
 use sea_orm::DbErr;
 use tokio::sync::Mutex;
 
 use super::{
     cache::Cache,
-    interval::{Granularity, Interval},
+    calendar::Calendar,
+    interval::{Bucket, Granularity, Interval},
     queries::{After, PageFilter, PageRow},
     question::{Question, Value},
     reader::ReportError,
-    snapshot::{Bucket, Snapshot},
+    snapshot::Snapshot,
 };
 use crate::freshness::{Freshness, FreshnessFeed};
 
@@ -120,9 +120,9 @@ impl Answer {
         interval: Interval,
         filter: &Arc<PageFilter>,
         granularity: Granularity,
-        zone: Tz,
+        calendar: Calendar,
     ) -> Result<Arc<[Bucket]>, ReportError> {
-        match self.ask(Question::Series(interval, Arc::clone(filter), granularity, zone)).await? {
+        match self.ask(Question::Series(interval, Arc::clone(filter), granularity, calendar)).await? {
             Value::Series(series) => Ok(series),
             other => Err(mismatch(&other)),
         }

@@ -1,20 +1,141 @@
-//! Days and times of day in the caller's zone, and how far back they are.
+//! What the calendar of a zone calls each hour of the report.
+//!
+//! Counts are kept by whole hours of UTC, and a zone may be off by part of an hour. One rule serves for the cut of every
+//! period and bucket and for "now": the zone's offset, taken at the start of the UTC hour, is floored to whole hours
+//! (+5:30 counts as +5, -3:30 as -4). The hour has the date and the time of day that this offset gives.
+//!
+//! A day is the hours of one date. It begins with the first hour that has this date or a later one, so that the days
+//! follow each other without gaps: a date that the zone skipped has no hours, and one that it repeated is one day.
+//!
+//! Where the hours were dropped for their age only whole days of UTC are left: there each date is that of UTC, in every
+//! zone.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+use entity::Hour;
+
+const SECONDS_PER_HOUR: i32 = 3_600;
+/// No zone is or was further from UTC: Manila's local mean time was 15:56:08 behind it, Metlakatla's 15:13:42 ahead.
+const OFFSET_HOURS_MAX: i32 = 16;
+
+/// The calendar of one zone, over a report that may have dropped its oldest hours.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Calendar {
+    zone: Tz,
+    /// Before this hour only whole days of UTC are kept.
+    hours_since: Option<Hour>,
+}
+
+impl Calendar {
+    /// Returns the calendar of `zone`; of the days before `hours_since` the report has no hours.
+    #[must_use]
+    pub fn new(zone: Tz, hours_since: Option<NaiveDate>) -> Self {
+        Self { zone, hours_since: hours_since.map(|date| Hour::new(date, 0)) }
+    }
+
+    /// Returns the date and the time of day that the calendar gives `hour`.
+    #[must_use]
+    pub fn local(self, hour: Hour) -> NaiveDateTime {
+        let offset = if self.is_dropped(hour) { 0 } else { self.offset(hour).div_euclid(SECONDS_PER_HOUR) };
+        hour.plus(offset).start().naive_utc()
+    }
+
+    /// Returns the day that `hour` is part of.
+    pub(super) fn date(self, hour: Hour) -> NaiveDate {
+        let mut date = self.local(hour).date();
+        // Clocks that are put back over midnight show the date before once more: it has ended.
+        while date < NaiveDate::MAX && self.day_start(add_days(date, 1)) <= hour {
+            date = add_days(date, 1);
+        }
+        date
+    }
+
+    /// Returns the first hour of the day `date`, or of the day after it where the zone skipped that date.
+    pub(super) fn day_start(self, date: NaiveDate) -> Hour {
+        self.first_at(NaiveDateTime::new(date, NaiveTime::MIN))
+    }
+
+    /// Returns the first hour whose date and time of day are `local` or later; the start of the date where only whole
+    /// days of UTC are left.
+    pub(super) fn first_at(self, local: NaiveDateTime) -> Hour {
+        let named = Hour::containing(local.and_utc());
+        if self.is_dropped(named) {
+            return named.day_start();
+        }
+        let (first, last) = (named.plus(-OFFSET_HOURS_MAX), named.plus(OFFSET_HOURS_MAX));
+        let offset = self.offset(first);
+        // Clocks that are not changed within the day have one offset on both sides of it.
+        let hour = if offset == self.offset(last) {
+            named.plus(-offset.div_euclid(SECONDS_PER_HOUR))
+        } else {
+            let mut hours = (-OFFSET_HOURS_MAX..OFFSET_HOURS_MAX).map(|hours| named.plus(hours));
+            hours.find(|hour| Self::new(self.zone, None).local(*hour) >= local).unwrap_or(last)
+        };
+        self.hours_since.map_or(hour, |since| hour.max(since))
+    }
+
+    /// Returns `hour`, or the start of its day in UTC where only whole days are left.
+    pub(super) fn floor(self, hour: Hour) -> Hour {
+        if self.is_dropped(hour) { hour.day_start() } else { hour }
+    }
+
+    /// Returns the hour at which a range that begins or ends at `instant` is cut: the hour below, by the clocks of the
+    /// zone, so that a local midnight is where its day begins. Where only whole days of UTC are left, both the local
+    /// midnight and that of UTC are where the day begins.
+    pub(super) fn cut(self, instant: DateTime<Utc>) -> Hour {
+        let fraction = self.offset(Hour::containing(instant)).rem_euclid(SECONDS_PER_HOUR);
+        self.kept(Hour::containing(instant + TimeDelta::seconds(fraction.into())))
+    }
+
+    /// Returns `hour`, or where only whole days of UTC are left, the start of the day that began last before it, in the
+    /// zone or in UTC.
+    pub(super) fn kept(self, hour: Hour) -> Hour {
+        if !self.is_dropped(hour) {
+            return hour;
+        }
+        let local = Self::new(self.zone, None).date(hour);
+        Hour::new(local.max(hour.date()), 0)
+    }
+
+    /// Returns whether only the whole day is left of `hour`.
+    pub(super) fn is_dropped(self, hour: Hour) -> bool {
+        self.hours_since.is_some_and(|since| hour < since)
+    }
+
+    /// Returns whether the clocks of the zone show at the start of `hour` what the calendar calls it.
+    pub(super) fn is_exact(self, hour: Hour) -> bool {
+        self.shown(hour.start()) == self.local(hour)
+    }
+
+    /// Returns whether the day `date` begins exactly at its first hour, by the clocks of the zone.
+    pub(super) fn begins_exactly(self, date: NaiveDate) -> bool {
+        let start = self.day_start(date).start();
+        self.shown(start).date() >= date && self.shown(start - TimeDelta::seconds(1)).date() < date
+    }
+
+    /// Returns what the clocks of the zone show.
+    fn shown(self, instant: DateTime<Utc>) -> NaiveDateTime {
+        instant.with_timezone(&self.zone).naive_local()
+    }
+
+    /// Returns the zone's offset at the start of `hour`, in seconds east of UTC.
+    fn offset(self, hour: Hour) -> i32 {
+        self.zone.offset_from_utc_datetime(&hour.start().naive_utc()).fix().local_minus_utc()
+    }
+}
 
 /// How far back in the calendar.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// As many local days, at the same time of day.
+    /// As many days, at the same time of day.
     Days(u64),
     /// As many months, on the same day and at the same time of day.
     Months(u32),
 }
 
 impl Step {
-    /// The day so far before `day`; where the month is too short to have it, the first day after that month, so that
-    /// all of the month lies before it.
+    /// Returns the day so far before `day`; where the month is too short to have it, the first day after that month, so
+    /// that all of the month lies before it.
     pub(super) fn day_before(self, day: NaiveDate) -> NaiveDate {
         match self {
             Self::Days(days) => day.checked_sub_days(Days::new(days)).unwrap_or(NaiveDate::MIN),
@@ -26,13 +147,11 @@ impl Step {
         }
     }
 
-    /// When the clocks of `zone` showed the same time of day as at `at`, so far before it; the beginning of the day
-    /// after a month that is too short.
-    pub(super) fn before(self, zone: Tz, at: DateTime<Utc>) -> DateTime<Utc> {
-        let local = at.with_timezone(&zone).naive_local();
+    /// Returns the same time of day so far before `local`; the beginning of the day after a month that is too short.
+    pub(super) fn before(self, local: NaiveDateTime) -> NaiveDateTime {
         let day = self.day_before(local.date());
         let exists = matches!(self, Self::Days(_)) || day.day() == local.day();
-        if exists { first_shown(zone, NaiveDateTime::new(day, local.time())) } else { midnight(zone, day) }
+        NaiveDateTime::new(day, if exists { local.time() } else { NaiveTime::MIN })
     }
 }
 
@@ -52,54 +171,5 @@ pub(super) fn add_months(day: NaiveDate, months: i32) -> NaiveDate {
     moved.unwrap_or(NaiveDate::MAX)
 }
 
-/// When `day` begins in `zone`: at midnight, or where a clock that is put forward leaves midnight out, when it
-/// shows the first time after it; the earlier of two midnights where it is put back.
-pub(super) fn midnight(zone: Tz, day: NaiveDate) -> DateTime<Utc> {
-    first_shown(zone, NaiveDateTime::new(day, NaiveTime::MIN))
-}
-
-/// When the clocks of `zone` first show `local`, or where they leave it out, a time soon after it.
-fn first_shown(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
-    // No clock has ever been put forward by more than a day (Samoa and Kiribati left out a whole one).
-    const STEP_MINUTES: i64 = 15;
-    const STEPS: i64 = 24 * 4;
-    (0..=STEPS)
-        .filter_map(|step| local.checked_add_signed(TimeDelta::minutes(step * STEP_MINUTES)))
-        .find_map(|local| zone.from_local_datetime(&local).earliest())
-        .map_or_else(|| local.and_utc(), |shown| shown.with_timezone(&Utc))
-}
-
 #[cfg(test)]
-mod tests {
-    use chrono_tz::{Europe::Berlin, UTC};
-
-    use super::*;
-
-    fn before(step: Step, zone: Tz, at: &str) -> String {
-        step.before(zone, at.parse().unwrap()).format("%Y-%m-%dT%H:%M").to_string()
-    }
-
-    #[test]
-    fn days_and_months_before_show_the_same_time_of_day() {
-        assert_eq!(before(Step::Days(7), UTC, "2026-03-03T12:00:00Z"), "2026-02-24T12:00");
-        // Noon in Berlin is 10:00 in UTC in summer and 11:00 in winter.
-        assert_eq!(before(Step::Days(1), Berlin, "2026-03-29T10:00:00Z"), "2026-03-28T11:00");
-        assert_eq!(before(Step::Months(1), Berlin, "2026-04-15T10:00:00Z"), "2026-03-15T11:00");
-        // 02:30 was left out on the day before.
-        assert_eq!(before(Step::Days(1), Berlin, "2026-03-30T00:30:00Z"), "2026-03-29T01:00");
-    }
-
-    #[test]
-    fn a_day_that_a_month_does_not_have_is_the_one_after_it() {
-        for (step, at, expected) in [
-            (Step::Months(1), "2026-03-28T12:00:00Z", "2026-02-28T12:00"),
-            (Step::Months(1), "2026-03-29T12:00:00Z", "2026-03-01T00:00"),
-            (Step::Months(1), "2026-03-31T12:00:00Z", "2026-03-01T00:00"),
-            (Step::Months(12), "2024-02-29T12:00:00Z", "2023-03-01T00:00"),
-            (Step::Months(12), "2025-02-28T12:00:00Z", "2024-02-28T12:00"),
-            (Step::Months(12), "2025-03-01T00:00:00Z", "2024-03-01T00:00"),
-        ] {
-            assert_eq!(before(step, UTC, at), expected, "{at}");
-        }
-    }
-}
+mod tests;

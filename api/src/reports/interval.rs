@@ -1,11 +1,11 @@
 //! Intervals of whole hours, and their buckets, cut in the caller's zone.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono_tz::UTC;
 use entity::Hour;
 
 use super::{
-    calendar::{add_days, add_months, first_of_month, midnight},
+    calendar::{Calendar, add_days, add_months, first_of_month},
     period::Range,
 };
 
@@ -35,8 +35,21 @@ pub struct Interval {
     /// Whether the interval that was asked for begins and ends where the report can be cut: at whole hours of UTC,
     /// and at whole days where hours were dropped.
     pub exact: bool,
-    /// Before this hour only whole days are kept.
-    hours_since: Option<Hour>,
+}
+
+/// One point of a series.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its first hour.
+    pub start: Hour,
+    /// The hour after its last one.
+    pub end: Hour,
+    /// What the calendar calls its start.
+    pub local_start: NaiveDateTime,
+    /// The sum of its views.
+    pub views: i64,
+    /// Whether it is all of its day, week or month: not cut by the interval's ends.
+    pub whole: bool,
 }
 
 /// Why there is no such interval or series.
@@ -64,78 +77,77 @@ pub enum IntervalError {
 }
 
 impl Interval {
-    /// From `start` up to `end`, both cut at the hour below.
+    /// Returns the hours from `start` up to `end`, both cut at the hour below.
     ///
     /// # Errors
     /// Those of [`Range::new`].
     pub fn of_range(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self, IntervalError> {
-        Range::new(start, end).map(Range::interval)
+        Range::new(start, end).map(|range| range.interval(Calendar::new(UTC, None)))
     }
 
-    /// From `start` up to `end`, both cut at the hour below.
-    pub(super) fn cut(start: DateTime<Utc>, end: DateTime<Utc>) -> Self {
-        let (first, last) = (Hour::containing(start), Hour::containing(end));
-        Self::of_hours(first, last, first.start() == start && last.start() == end)
-    }
-
+    /// Returns the hours from `start` up to `end`; none when it ends before it starts.
     pub(super) fn of_hours(start: Hour, end: Hour, exact: bool) -> Self {
-        Self { start, end, exact, hours_since: None }
+        Self { start, end: end.max(start), exact }
     }
 
-    /// The same, cut at the day below where it lies before `hours_since`, of which the report has no hours any more.
-    #[must_use]
-    pub fn with_hours_since(self, hours_since: Option<NaiveDate>) -> Self {
-        let wider = Self { hours_since: hours_since.map(|date| Hour::new(date, 0)), ..self };
-        let (start, end) = (wider.floor(self.start), wider.floor(self.end));
-        Self { start, end, exact: self.exact && (start, end) == (self.start, self.end), ..wider }
+    /// Returns whether there is no hour in it.
+    pub(super) fn is_empty(self) -> bool {
+        self.start >= self.end
     }
 
-    /// The latest hour up to `hour` at which the report can be cut.
-    fn floor(&self, hour: Hour) -> Hour {
-        if self.hours_since.is_some_and(|since| hour < since) { hour.day_start() } else { hour }
-    }
-
-    /// The hours at which buckets of `granularity` begin, and the interval's end. The first and the last
-    /// bucket are cut at the interval's ends. Empty for an empty interval.
+    /// Returns its buckets of `granularity` in the order of time, without views. The first and the last one are cut at the
+    /// interval's ends.
     ///
     /// # Errors
     /// [`IntervalError::TooManyPoints`].
-    pub fn buckets(&self, granularity: Granularity, zone: Tz) -> Result<Vec<Hour>, IntervalError> {
-        if self.start >= self.end {
+    pub(super) fn buckets(self, granularity: Granularity, calendar: Calendar) -> Result<Vec<Bucket>, IntervalError> {
+        if self.is_empty() {
             return Ok(Vec::new());
         }
-        let hours = self.end.since(self.start);
-        let mut next: Box<dyn FnMut() -> Hour> = if granularity == Granularity::Hour {
-            let mut hour = self.start;
-            Box::new(move || {
+        let mut hour = self.start;
+        let mut day = first_day(granularity, calendar.date(self.start));
+        let mut next = || match granularity {
+            Granularity::Hour => {
                 hour = hour.plus(1);
-                hour
-            })
-        } else {
-            let mut day = first_day(granularity, self.start.start().with_timezone(&zone).date_naive());
-            Box::new(move || {
+                calendar.floor(hour)
+            }
+            Granularity::Day | Granularity::Week | Granularity::Month => {
                 day = next_day(granularity, day);
-                Hour::containing(midnight(zone, day))
-            })
+                calendar.day_start(day)
+            }
         };
-        let mut cuts = vec![self.start];
-        loop {
+        let mut buckets: Vec<Bucket> = Vec::new();
+        let mut start = self.start;
+        while start < self.end {
             let cut = next();
-            if cut >= self.end {
-                break;
+            // Two are the same where the zone skipped the day between them, or where hours were dropped.
+            if cut <= start {
+                continue;
             }
-            // Cut below, one may fall together with the one before it.
-            let cut = self.floor(cut);
-            if cuts.last().is_some_and(|last| *last < cut) {
-                cuts.push(cut);
+            if buckets.len() == POINTS_MAX {
+                return Err(IntervalError::TooManyPoints { hours: self.end.since(self.start) });
             }
-            if cuts.len() > POINTS_MAX {
-                return Err(IntervalError::TooManyPoints { hours });
-            }
+            let end = cut.min(self.end);
+            let begins = start != self.start || begins_bucket(granularity, calendar, start);
+            let local_start = calendar.local(start);
+            buckets.push(Bucket { start, end, local_start, views: 0, whole: begins && end == cut });
+            start = end;
         }
-        cuts.push(self.end);
-        Ok(cuts)
+        Ok(buckets)
     }
+}
+
+impl Bucket {
+    /// Returns whether it was over when the Wolf looked last, so that all of it is counted.
+    #[must_use]
+    pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
+        looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
+    }
+}
+
+/// Returns whether a bucket of `granularity` begins with `hour`.
+fn begins_bucket(granularity: Granularity, calendar: Calendar, hour: Hour) -> bool {
+    granularity == Granularity::Hour || calendar.day_start(first_day(granularity, calendar.date(hour))) == hour
 }
 
 fn first_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
@@ -156,7 +168,7 @@ fn next_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::{Europe::Berlin, UTC};
+    use chrono_tz::Europe::Berlin;
 
     use super::*;
 
@@ -164,50 +176,51 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn range(start: &str, end: &str) -> Interval {
-        Interval::cut(at(start), at(end))
+    fn range(start: &str, end: &str, calendar: Calendar) -> Interval {
+        Range::new(at(start), at(end)).unwrap().interval(calendar)
+    }
+
+    fn starts(interval: Interval, granularity: Granularity, calendar: Calendar) -> Vec<String> {
+        let buckets = interval.buckets(granularity, calendar).unwrap();
+        assert_eq!(buckets.last().map(|bucket| bucket.end), Some(interval.end));
+        buckets.iter().map(|bucket| bucket.start.start().format("%m-%dT%H").to_string()).collect()
     }
 
     #[test]
     fn buckets_fill_the_interval() {
-        let interval = range("2026-03-27T22:00:00Z", "2026-04-08T06:00:00Z");
-        let starts = |granularity, zone| -> Vec<String> {
-            let cuts = interval.buckets(granularity, zone).unwrap();
-            cuts.iter().map(|cut| cut.start().format("%m-%dT%H").to_string()).collect()
-        };
-        assert_eq!(starts(Granularity::Week, UTC), ["03-27T22", "03-30T00", "04-06T00", "04-08T06"]);
-        assert_eq!(starts(Granularity::Month, UTC), ["03-27T22", "04-01T00", "04-08T06"]);
+        let [utc, berlin] = [UTC, Berlin].map(|zone| Calendar::new(zone, None));
+        let interval = range("2026-03-27T22:00:00Z", "2026-04-08T06:00:00Z", utc);
+        assert_eq!(starts(interval, Granularity::Week, utc), ["03-27T22", "03-30T00", "04-06T00"]);
+        assert_eq!(starts(interval, Granularity::Month, utc), ["03-27T22", "04-01T00"]);
         // Berlin's midnight moves from 23:00 to 22:00 in UTC.
-        assert_eq!(starts(Granularity::Day, Berlin)[..4], ["03-27T22", "03-27T23", "03-28T23", "03-29T22"]);
-        assert_eq!(starts(Granularity::Hour, UTC).len(), 11 * 24 + 8 + 1);
+        assert_eq!(starts(interval, Granularity::Day, berlin)[..4], ["03-27T22", "03-27T23", "03-28T23", "03-29T22"]);
+        assert_eq!(starts(interval, Granularity::Hour, utc).len(), 11 * 24 + 8);
     }
 
     #[test]
     fn where_hours_were_dropped_days_are_whole() {
-        let since = Some("2026-04-01".parse().unwrap());
-        let inexact = range("2026-03-30T22:00:00Z", "2026-04-02T22:00:00Z").with_hours_since(since);
+        let calendar = Calendar::new(Berlin, Some("2026-04-01".parse().unwrap()));
+        // Berlin's midnights, of which the first one is that of 30 March in UTC.
+        let interval = range("2026-03-29T22:00:00Z", "2026-04-02T22:00:00Z", calendar);
+        let expected = (at("2026-03-30T00:00:00Z"), at("2026-04-02T22:00:00Z"), false);
+        assert_eq!((interval.start.start(), interval.end.start(), interval.exact), expected);
+        assert_eq!(starts(interval, Granularity::Day, calendar), ["03-30T00", "03-31T00", "04-01T00", "04-01T22"]);
         assert_eq!(
-            (inexact.start.start(), inexact.end.start()),
-            (at("2026-03-30T00:00:00Z"), at("2026-04-02T22:00:00Z"))
+            starts(interval, Granularity::Hour, calendar)[..4],
+            ["03-30T00", "03-31T00", "04-01T00", "04-01T01"]
         );
-        assert!(!inexact.exact);
-        let cuts = |granularity| -> Vec<String> {
-            let cuts = inexact.buckets(granularity, Berlin).unwrap();
-            cuts.iter().map(|cut| cut.start().format("%m-%dT%H").to_string()).collect()
-        };
-        assert_eq!(cuts(Granularity::Day), ["03-30T00", "03-31T00", "04-01T22", "04-02T22"]);
-        assert_eq!(cuts(Granularity::Hour)[..4], ["03-30T00", "03-31T00", "04-01T00", "04-01T01"]);
-        assert!(range("2026-04-01T05:00:00Z", "2026-04-02T22:00:00Z").with_hours_since(since).exact);
+        assert!(range("2026-04-01T05:00:00Z", "2026-04-02T22:00:00Z", calendar).exact);
     }
 
     #[test]
     fn a_series_is_bounded() {
-        let long = range("2000-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
-        assert!(matches!(long.buckets(Granularity::Hour, UTC), Err(IntervalError::TooManyPoints { .. })));
-        assert!(long.buckets(Granularity::Day, UTC).is_ok());
-        let endless = range("0001-01-01T00:00:00Z", "9999-12-31T23:00:00Z");
+        let utc = Calendar::new(UTC, None);
+        let long = range("2000-01-01T00:00:00Z", "2026-01-01T00:00:00Z", utc);
+        assert!(matches!(long.buckets(Granularity::Hour, utc), Err(IntervalError::TooManyPoints { .. })));
+        assert!(long.buckets(Granularity::Day, utc).is_ok());
+        let endless = range("0001-01-01T00:00:00Z", "9999-12-31T23:00:00Z", utc);
         for granularity in [Granularity::Hour, Granularity::Day, Granularity::Week, Granularity::Month] {
-            assert!(endless.buckets(granularity, UTC).is_err());
+            assert!(endless.buckets(granularity, utc).is_err());
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use entity::Hour;
 
 use super::{
-    calendar::{Step, add_days, add_months, first_of_month, midnight},
+    calendar::{Calendar, Step, add_days, add_months, first_of_month},
     interval::{Interval, IntervalError},
 };
 use crate::increments::AHEAD_MAX;
@@ -79,88 +78,169 @@ impl Range {
         if end < start { Err(IntervalError::Reversed) } else { Ok(Self { start, end }) }
     }
 
-    /// The hours that it comes to, cut at the hour below.
+    /// Returns the hours that it comes to, cut at the hour below by the clocks of the zone.
     #[must_use]
-    pub fn interval(self) -> Interval {
-        Interval::cut(self.start, self.end)
+    pub fn interval(self, calendar: Calendar) -> Interval {
+        let [start, end] = [self.start, self.end].map(|bound| calendar.cut(bound));
+        Interval::of_hours(start, end, start.start() == self.start && end.start() == self.end)
     }
 }
 
+/// The hours that are counted.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The site's first counted hour.
+    pub from: Hour,
+    /// The hour after the last one that was over at the newest look of the Wolf.
+    pub until: Hour,
+}
+
+/// The hours of an interval that are compared, and their counterparts in another one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The interval from its start on, as far as its hours are over and counted.
+    pub part: Interval,
+    /// The other one, as far as the same dates and times of day reach.
+    pub other: Interval,
+}
+
 impl IntervalChoice {
-    /// What it comes to in `zone` at `now`; `first` is the first counted hour, if there is any.
+    /// Returns what it comes to in `calendar` at `now`; `first` is the first counted hour, if there is any.
     #[must_use]
-    pub fn interval(self, zone: Tz, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
-        let until_now = |start: Hour| Interval::of_hours(start, Hour::containing(now).plus(1), true);
+    pub fn interval(self, calendar: Calendar, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
+        let hour = Hour::containing(now);
         match self {
-            Self::Range(range) => range.interval(),
-            Self::Period(Period::Last24Hours) => until_now(Hour::containing(now).plus(-23)),
+            Self::Range(range) => range.interval(calendar),
             Self::Period(Period::AllTime) => {
                 // What was recorded a little ahead of the clock is counted too.
                 let end = Hour::containing(now + AHEAD_MAX).plus(1);
                 let start = first.unwrap_or(end);
-                Interval::of_hours(start, end.max(start), true)
+                let kept = calendar.floor(start);
+                Interval::of_hours(kept, end.max(start), kept == start)
             }
-            Self::Period(period) => match period.days(zone, now) {
-                Some(days) => Interval::cut(midnight(zone, days.from), midnight(zone, days.to)),
-                None => until_now(Hour::containing(now)),
+            Self::Period(period) => match period.days(calendar.date(hour)) {
+                Some(LocalDays { from, to, .. }) => {
+                    let exact = [from, to].iter().all(|day| calendar.begins_exactly(*day));
+                    Interval::of_hours(calendar.day_start(from), calendar.day_start(to), exact)
+                }
+                None => {
+                    let (start, end) = (hour.plus(-23), hour.plus(1));
+                    let exact = [start, end].iter().all(|hour| calendar.is_exact(*hour));
+                    Interval::of_hours(calendar.floor(start), end, exact && !calendar.is_dropped(start))
+                }
             },
         }
     }
 
-    /// What its interval at `now` is compared with; nothing when there is no such period: `ALL_TIME` has none before
-    /// it, and 29 February none in most years.
+    /// Returns the hours of its interval at `now` that are compared, and those that they are compared with; nothing when
+    /// there are none: `ALL_TIME` has no period before it, 29 February none in most years, and a period that begins
+    /// before the first counted hour was not counted as a whole.
     ///
-    /// Of an interval that is not over yet only the part counts that is counted already: up to `as_of`, cut at the
-    /// hour below. What it is compared with ends at the same time of its own days: Tuesday noon is compared with last
-    /// Tuesday noon, however long the days were.
+    /// Of an interval that is not over yet, what is compared ends with the last whole hour that is counted. What it is
+    /// compared with ends at the same time of its own days: Tuesday noon is compared with last Tuesday noon, however
+    /// long the days were.
     #[must_use]
-    pub fn previous(
+    pub fn compared(
         self,
         comparison: Comparison,
-        zone: Tz,
+        calendar: Calendar,
         now: DateTime<Utc>,
-        as_of: Option<DateTime<Utc>>,
-    ) -> Option<Interval> {
-        let interval = self.interval(zone, now, None);
-        let year = Step::Months(12);
-        let counted = as_of.map_or(interval.start, Hour::containing).max(interval.start);
-        // The part that is counted, when that is not all.
-        let part = Some(counted).filter(|counted| *counted < interval.end);
+        counted: Counted,
+    ) -> Option<Compared> {
         let days = match self {
             Self::Period(Period::AllTime) => return None,
-            Self::Period(period) => period.days(zone, now),
+            Self::Period(period) => period.days(calendar.date(Hour::containing(now))),
             Self::Range(_) => None,
         };
-        let (start, end, cut) = match (days, comparison) {
-            (Some(days), _) => {
-                let step = if comparison == Comparison::PreviousPeriod { days.step } else { year };
-                let [from, to] = [days.from, days.to].map(|day| midnight(zone, step.day_before(day)));
-                (from, to, part.map(|part| if part == interval.start { from } else { step.before(zone, part.start()) }))
-            }
-            (None, Comparison::PreviousPeriod) => {
-                let length = interval.end.since(interval.start);
-                let before = |hour: Hour| hour.plus(-length).start();
-                (before(interval.start), interval.start.start(), part.map(before))
-            }
-            (None, Comparison::SamePeriodLastYear) => {
-                let (start, end) = match self {
-                    Self::Range(range) => (range.start, range.end),
-                    Self::Period(_) => (interval.start.start(), interval.end.start()),
-                };
-                let before = |at| year.before(zone, at);
-                (before(start), before(end), part.map(|part| before(part.start())))
-            }
+        let interval = self.interval(calendar, now, None);
+        let until = counted.until.clamp(interval.start, interval.end);
+        let compared = match days {
+            Some(days) => compared_days(&days, comparison, calendar, interval, until),
+            None => self.compared_hours(comparison, calendar, interval, until),
         };
-        if start >= end && interval.start < interval.end {
+        compared.filter(|compared| compared.other.start >= counted.from)
+    }
+
+    /// Returns what the hours of `interval` up to `until` are compared with, where they are no whole days.
+    fn compared_hours(
+        self,
+        comparison: Comparison,
+        calendar: Calendar,
+        interval: Interval,
+        until: Hour,
+    ) -> Option<Compared> {
+        let before = |hour: Hour| match comparison {
+            Comparison::PreviousPeriod => hour.plus(-interval.end.since(interval.start)),
+            Comparison::SamePeriodLastYear => calendar.first_at(YEAR.before(calendar.local(hour))),
+        };
+        let [start, end] = [interval.start, interval.end].map(before);
+        if start >= end && !interval.is_empty() {
             return None;
         }
-        // Nothing was counted in years that databases order differently.
-        let first = NaiveDate::from_ymd_opt(*YEARS.start(), 1, 1).unwrap_or_default().and_time(Default::default());
-        let [start, end] = [start, cut.map_or(end, |cut| cut.min(end))].map(|at| at.max(first.and_utc()));
-        let mut previous = Interval::cut(start, end.max(start));
-        previous.exact &= interval.exact;
-        Some(previous)
+        let bounds = [interval.start, interval.end].map(|hour| calendar.local(hour));
+        if comparison == Comparison::SamePeriodLastYear && self.has_leap_day_between(bounds) {
+            return None;
+        }
+        // Where hours were dropped the other hours begin and end with their days; there are as many on both sides.
+        let uncut = if until == interval.start { start } else { before(until).max(start) };
+        let first = calendar.kept(start);
+        let shifted = first.plus(uncut.since(start));
+        let last = calendar.kept(shifted).max(first);
+        let part = Interval { end: until.plus(-shifted.since(last).max(0)).max(interval.start), ..interval };
+        let is_alike = |hour: Hour, other: Hour| calendar.is_exact(hour) == calendar.is_exact(other);
+        let exact = interval.exact
+            && (first, last) == (start, uncut)
+            && is_alike(interval.start, first)
+            && is_alike(until, last);
+        Some(Compared { part, other: Interval::of_hours(first, last, exact) })
     }
+
+    /// Returns whether 29 February stands between `bounds` and the same dates and times a year before: for the last 24
+    /// hours if it would make them a day longer or shorter, for a range if a bound lies within it.
+    fn has_leap_day_between(self, bounds: [NaiveDateTime; 2]) -> bool {
+        let before = bounds.map(|bound| YEAR.before(bound));
+        match self {
+            Self::Period(_) => bounds[1] - bounds[0] != before[1] - before[0],
+            Self::Range(_) => bounds.iter().zip(before).any(|(bound, before)| bound.time() != before.time()),
+        }
+    }
+}
+
+const YEAR: Step = Step::Months(12);
+
+/// Returns what the hours of `interval`, which are those of `days`, are compared with up to `until`.
+fn compared_days(
+    days: &LocalDays,
+    comparison: Comparison,
+    calendar: Calendar,
+    interval: Interval,
+    until: Hour,
+) -> Option<Compared> {
+    let step = if comparison == Comparison::PreviousPeriod { days.step } else { YEAR };
+    let [from, to] = [days.from, days.to].map(|day| step.day_before(day));
+    let [start, end] = [from, to].map(|day| calendar.day_start(day));
+    if start >= end || interval.is_empty() {
+        return None;
+    }
+    let begins_exactly = |day| calendar.begins_exactly(day);
+    let (until, end, ends_exactly) = if until == interval.end {
+        (until, end, begins_exactly(to))
+    } else if until == interval.start {
+        (until, start, true)
+    } else {
+        let same = calendar.first_at(step.before(calendar.local(until)));
+        // Of a day whose hours were dropped there is no part.
+        let (until, same) = if calendar.is_dropped(same) {
+            let day = calendar.date(until);
+            (calendar.day_start(day), calendar.day_start(step.day_before(day)))
+        } else {
+            (until, same)
+        };
+        (until, same.clamp(start, end), calendar.is_exact(same))
+    };
+    let exact = interval.exact && begins_exactly(from) && ends_exactly;
+    let part = Interval { end: until, ..interval };
+    Some(Compared { part, other: Interval::of_hours(start, end, exact) })
 }
 
 /// Local days, from the first one up to and without the last one.
@@ -172,9 +252,8 @@ struct LocalDays {
 }
 
 impl Period {
-    /// The local days that it comes to, if it is made of days.
-    fn days(self, zone: Tz, now: DateTime<Utc>) -> Option<LocalDays> {
-        let today = now.with_timezone(&zone).date_naive();
+    /// Returns the days that it comes to on the day `today`, if it is made of days.
+    fn days(self, today: NaiveDate) -> Option<LocalDays> {
         let month = first_of_month(today);
         let year = add_months(month, -i32::try_from(today.month0()).unwrap_or_default());
         let (from, to, step) = match self {

@@ -2,14 +2,14 @@
 
 use std::{mem::size_of, sync::Arc};
 
-use chrono_tz::Tz;
 use entity::Hour;
 
 use super::{
-    interval::{Granularity, Interval},
+    calendar::Calendar,
+    interval::{Bucket, Granularity, Interval},
     queries::{After, PageFilter, PageRow},
     reader::ReportError,
-    snapshot::{Bucket, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// One thing to be found out; the answer depends on it and on the report alone.
@@ -18,7 +18,7 @@ pub(super) enum Question {
     FirstHour,
     Views(Interval, Arc<PageFilter>),
     PageCount(Interval, Arc<PageFilter>),
-    Series(Interval, Arc<PageFilter>, Granularity, Tz),
+    Series(Interval, Arc<PageFilter>, Granularity, Calendar),
     Pages(Interval, Arc<PageFilter>, Option<After>, u64),
 }
 
@@ -37,8 +37,8 @@ impl Question {
             Self::FirstHour => Value::Hour(snapshot.first_hour().await?),
             Self::Views(interval, filter) => Value::Number(snapshot.views(*interval, filter).await?),
             Self::PageCount(interval, filter) => Value::Number(snapshot.page_count(*interval, filter).await?),
-            Self::Series(interval, filter, granularity, zone) => {
-                Value::Series(snapshot.series(*interval, filter, *granularity, *zone).await?.into())
+            Self::Series(interval, filter, granularity, calendar) => {
+                Value::Series(snapshot.series(*interval, filter, *granularity, *calendar).await?.into())
             }
             Self::Pages(interval, filter, after, limit) => {
                 Value::Pages(snapshot.pages(*interval, filter, after.as_ref(), *limit).await?.into())

@@ -1,12 +1,13 @@
 //! The report at one moment, in one transaction.
 
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
+use std::iter;
+
 use entity::{Hour, Transaction, snapshot::Snapshots};
 
 use super::{
+    calendar::Calendar,
     cover::{cover, cover_each},
-    interval::{Granularity, Interval},
+    interval::{Bucket, Granularity, Interval},
     queries::{self, After, PageFilter, PageRow},
     reader::ReportError,
 };
@@ -19,17 +20,6 @@ pub struct Snapshot {
     transaction: Transaction,
     /// How fresh what it shows is.
     pub freshness: Freshness,
-}
-
-/// One point of a series.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Bucket {
-    /// Its first hour.
-    pub start: Hour,
-    /// The hour after its last one.
-    pub end: Hour,
-    /// The sum of its views.
-    pub views: i64,
 }
 
 impl Snapshot {
@@ -72,11 +62,10 @@ impl Snapshot {
         interval: Interval,
         filter: &PageFilter,
         granularity: Granularity,
-        zone: Tz,
+        calendar: Calendar,
     ) -> Result<Vec<Bucket>, ReportError> {
-        let cuts = interval.buckets(granularity, zone)?;
-        let empty = |pair: &[Hour]| Bucket { start: pair[0], end: pair[1], views: 0 };
-        let mut series: Vec<_> = cuts.windows(2).map(empty).collect();
+        let mut series = interval.buckets(granularity, calendar)?;
+        let cuts: Vec<Hour> = iter::once(interval.start).chain(series.iter().map(|bucket| bucket.end)).collect();
         for (start, views) in queries::buckets(&self.transaction, &cover_each(&cuts), filter).await? {
             // The bucket that begins last at or before the row; every row lies in one.
             let index = series.partition_point(|bucket| bucket.start <= start).saturating_sub(1);
@@ -99,13 +88,5 @@ impl Snapshot {
         limit: u64,
     ) -> Result<Vec<PageRow>, ReportError> {
         Ok(queries::pages(&self.transaction, &cover(interval.start, interval.end), filter, after, limit).await?)
-    }
-}
-
-impl Bucket {
-    /// Whether it was over when the report was looked at for the last time, at `looked_at` of the wall clock.
-    #[must_use]
-    pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
-        looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
     }
 }

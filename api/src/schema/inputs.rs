@@ -35,7 +35,8 @@ pub(crate) enum IntervalInput {
     Range(TimeRange),
 }
 
-/// From start, up to and without end; cut at whole hours.
+/// From start, up to and without end; cut at whole hours of the time zone, and where they are not whole hours of UTC, at the
+/// hours of UTC that the calendar gives their names.
 #[derive(Debug, InputObject)]
 pub(crate) struct TimeRange {
     /// The first moment.

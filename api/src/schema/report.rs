@@ -7,15 +7,16 @@ use async_graphql::{
     connection::{CursorType, OpaqueCursor, PageInfo},
 };
 use chrono::{DateTime, Utc};
+use entity::Hour;
 use serde::{Deserialize, Serialize};
 
 use super::{
     errors::{self, Code, error},
     freshness::Freshness,
     inputs::{self, Comparison, Granularity, ParsedFilter},
-    scalars::SafeInt,
+    scalars::{LocalDateTime, SafeInt},
 };
-use crate::reports::{self, After, Answer, IntervalChoice, PageFilter};
+use crate::reports::{self, After, Answer, Calendar, Compared, Counted, IntervalChoice, PageFilter};
 
 /// How many pages are listed when the query does not say.
 const PAGES_DEFAULT: i32 = 10;
@@ -28,6 +29,7 @@ pub(crate) struct Report {
     answer: Answer,
     interval: reports::Interval,
     filter: ParsedFilter,
+    calendar: Calendar,
     /// When the interval was found.
     now: DateTime<Utc>,
 }
@@ -39,8 +41,13 @@ pub(crate) struct Interval {
     start: DateTime<Utc>,
     /// The moment after the last one.
     end: DateTime<Utc>,
-    /// False when what was asked for does not begin and end at whole hours of UTC, or at whole days where the hours
-    /// were dropped for their age: it was cut below.
+    /// What the calendar of the filter's zone calls `start`.
+    local_start: LocalDateTime,
+    /// What the calendar of the filter's zone calls `end`.
+    local_end: LocalDateTime,
+    /// False when what was asked for does not begin and end at whole hours of UTC, or at whole days of UTC where the
+    /// hours were dropped for their age: it was cut beside. So it is with every period in a zone that is off by part of an
+    /// hour: its days begin up to 45 minutes after midnight, with the next hour of UTC.
     exact: bool,
 }
 
@@ -51,10 +58,14 @@ pub(crate) struct SeriesPoint {
     start: DateTime<Utc>,
     /// The moment after the last one.
     end: DateTime<Utc>,
+    /// What the calendar of the filter's zone calls `start`, to be shown as it is: no time zone has to be computed.
+    local_start: LocalDateTime,
     /// The views counted in it.
     views: SafeInt,
     /// False when it ends later than `freshness.lookedAt`: more may be counted in it.
     complete: bool,
+    /// False where the interval cuts it: a part of that day, week or month only. That may be the first point and the last.
+    whole: bool,
 }
 
 /// The sums of a report.
@@ -62,7 +73,8 @@ pub(crate) struct SeriesPoint {
 pub(crate) struct Totals {
     answer: Answer,
     interval: reports::Interval,
-    previous: Option<reports::Interval>,
+    calendar: Calendar,
+    compared: Option<Compared>,
     pages: Arc<PageFilter>,
 }
 
@@ -114,9 +126,19 @@ impl Report {
             IntervalChoice::Period(reports::Period::AllTime) => answered(answer.first_hour().await)?,
             _ => None,
         };
-        let interval = filter.interval.interval(filter.zone, now, first);
-        let interval = interval.with_hours_since(answer.freshness().hours_since);
-        Ok(Self { answer, interval, filter, now })
+        let calendar = Calendar::new(filter.zone, answer.freshness().hours_since);
+        let interval = filter.interval.interval(calendar, now, first);
+        Ok(Self { answer, interval, filter, calendar, now })
+    }
+
+    /// Returns what the report is compared with, if there is such a period and it was counted.
+    async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
+        let (first, looked_at) = (self.answer.first_hour(), self.answer.freshness().looked_at);
+        let counted = answered(first.await)?.zip(looked_at);
+        Ok(counted.and_then(|(from, looked_at)| {
+            let counted = Counted { from, until: Hour::containing(looked_at) };
+            self.filter.interval.compared(comparison.into(), self.calendar, self.now, counted)
+        }))
     }
 }
 
@@ -125,7 +147,13 @@ impl Report {
 impl Report {
     /// What the filter's interval came to.
     async fn interval(&self) -> Interval {
-        self.interval.into()
+        Interval::new(self.interval, self.calendar)
+    }
+
+    /// The first hour in which anything of the site was counted, whatever the filter; null before there is any. Where hours
+    /// were dropped for their age, the first hour of that day in UTC.
+    async fn counted_since(&self) -> async_graphql::Result<Option<DateTime<Utc>>> {
+        Ok(answered(self.answer.first_hour().await)?.map(Hour::start))
     }
 
     /// How current this answer is.
@@ -134,25 +162,27 @@ impl Report {
     }
 
     /// The sums; with `compareTo` those of another period too.
-    async fn totals(&self, compare_to: Option<Comparison>) -> Totals {
-        let freshness = self.answer.freshness();
-        let ParsedFilter { interval, ref pages, zone } = self.filter;
-        let previous = compare_to
-            .and_then(|compare_to| interval.previous(compare_to.into(), zone, self.now, freshness.looked_at))
-            .map(|previous| previous.with_hours_since(freshness.hours_since));
-        Totals { answer: self.answer.clone(), interval: self.interval, previous, pages: Arc::clone(pages) }
+    async fn totals(&self, compare_to: Option<Comparison>) -> async_graphql::Result<Totals> {
+        let compared = match compare_to {
+            Some(comparison) => self.compared(comparison).await?,
+            None => None,
+        };
+        let (answer, pages) = (self.answer.clone(), Arc::clone(&self.filter.pages));
+        Ok(Totals { answer, interval: self.interval, calendar: self.calendar, compared, pages })
     }
 
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000.
     async fn series(&self, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
-        let ParsedFilter { ref pages, zone, .. } = self.filter;
-        let series = answered(self.answer.series(self.interval, pages, granularity.into(), zone).await)?;
+        let series = self.answer.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
+        let series = answered(series.await)?;
         let looked_at = self.answer.freshness().looked_at;
         let point = |bucket: &reports::Bucket| SeriesPoint {
             start: bucket.start.start(),
             end: bucket.end.start(),
+            local_start: LocalDateTime(bucket.local_start),
             views: SafeInt(bucket.views),
             complete: bucket.is_complete(looked_at),
+            whole: bucket.whole,
         };
         Ok(series.iter().map(point).collect())
     }
@@ -201,23 +231,31 @@ impl Totals {
         Ok(i32::try_from(pages).unwrap_or(i32::MAX))
     }
 
-    /// The sum of the views of the period that `compareTo` names; null without `compareTo`, and when there is no such
-    /// period: `ALL_TIME` has none.
+    /// The views of the same whole hours that `previous` has: of an interval that is not over yet those up to the last hour
+    /// that was over at the last refresh. Null together with `previous`.
+    async fn comparable_views(&self) -> async_graphql::Result<Option<SafeInt>> {
+        Ok(self.comparable().await?.map(SafeInt))
+    }
+
+    /// The views of the period that `compareTo` names. Null without `compareTo`; when there is no such period: `ALL_TIME`
+    /// has none, nor has 29 February in most years; and when it begins before `countedSince`.
     async fn previous(&self) -> async_graphql::Result<Option<SafeInt>> {
         Ok(self.previous_views().await?.map(SafeInt))
     }
 
-    /// What `previous` is the sum of: of an interval that is not over yet as much as has elapsed of that.
+    /// What `previous` is the sum of: of an interval that is not over yet as much as has elapsed of that, in whole hours.
+    /// Null together with `previous`.
     async fn previous_interval(&self) -> Option<Interval> {
-        self.previous.map(Interval::from)
+        self.compared.map(|compared| Interval::new(compared.other, self.calendar))
     }
 
-    /// (views - previous) / previous; null without a previous, and when that is 0.
+    /// (comparableViews - previous) / previous; null without a previous, and when that is 0, as it is before the first whole
+    /// hour is over.
     async fn change(&self) -> async_graphql::Result<Option<f64>> {
-        let Some(previous) = self.previous_views().await?.filter(|previous| *previous != 0) else {
+        let (views, previous) = tokio::join!(self.comparable(), self.previous_views());
+        let (Some(views), Some(previous)) = (views?, previous?.filter(|previous| *previous != 0)) else {
             return Ok(None);
         };
-        let views = answered(self.answer.views(self.interval, &self.pages).await)?;
         #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits than a double has")]
         let change = (views - previous) as f64 / previous as f64;
         Ok(Some(change))
@@ -225,16 +263,22 @@ impl Totals {
 }
 
 impl Totals {
+    async fn comparable(&self) -> async_graphql::Result<Option<i64>> {
+        let Some(Compared { part, .. }) = self.compared else { return Ok(None) };
+        answered(self.answer.views(part, &self.pages).await).map(Some)
+    }
+
     async fn previous_views(&self) -> async_graphql::Result<Option<i64>> {
-        let Some(previous) = self.previous else { return Ok(None) };
-        answered(self.answer.views(previous, &self.pages).await).map(Some)
+        let Some(Compared { other, .. }) = self.compared else { return Ok(None) };
+        answered(self.answer.views(other, &self.pages).await).map(Some)
     }
 }
 
-impl From<reports::Interval> for Interval {
-    fn from(interval: reports::Interval) -> Self {
-        let reports::Interval { start, end, exact, .. } = interval;
-        Self { start: start.start(), end: end.start(), exact }
+impl Interval {
+    fn new(interval: reports::Interval, calendar: Calendar) -> Self {
+        let reports::Interval { start, end, exact } = interval;
+        let [local_start, local_end] = [start, end].map(|hour| LocalDateTime(calendar.local(hour)));
+        Self { start: start.start(), end: end.start(), local_start, local_end, exact }
     }
 }
 

@@ -1,6 +1,7 @@
-//! `SafeInt`.
+//! `SafeInt` and `LocalDateTime`.
 
 use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, Value};
+use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 /// The greatest whole number below which JavaScript has all of them: 2^53 - 1.
@@ -41,5 +42,30 @@ impl ScalarType for SafeInt {
 
     fn to_value(&self) -> Value {
         Value::Number(Number::from(self.0))
+    }
+}
+
+/// How a `LocalDateTime` is written.
+const LOCAL_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// A date and a time of day without an offset from UTC.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalDateTime(pub NaiveDateTime);
+
+/// A date and a time of day as the calendar and the clocks of a place show them, without an offset from UTC, such as
+/// `2026-11-25T00:00:00`: RFC 3339's `full-date`, the letter T and its `partial-time` without fractions of a second. It is
+/// no moment by itself: where clocks are put back, two hours have the same one.
+#[Scalar(name = "LocalDateTime", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc3339#section-5.6")]
+impl ScalarType for LocalDateTime {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let local = match &value {
+            Value::String(text) => NaiveDateTime::parse_from_str(text, LOCAL_FORMAT).ok(),
+            _ => None,
+        };
+        local.map(Self).ok_or_else(|| InputValueError::expected_type(value))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.format(LOCAL_FORMAT).to_string())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde_json::Value;
 
 /// Views by page and hour.
@@ -17,20 +17,27 @@ pub fn check(counts: &Counts, pages: &Value, report: &Value) {
     let sum: i64 = chosen.values().sum();
     let totals = &report["totals"];
     assert_eq!((&totals["views"], &totals["pages"]), (&sum.into(), &chosen.len().into()), "{report}");
-    check_previous(counts, pages, totals, sum);
+    check_previous(counts, pages, report, (start, end));
     check_series(counts, pages, report, (start, end));
 }
 
-fn check_previous(counts: &Counts, pages: &Value, totals: &Value, sum: i64) {
+fn check_previous(counts: &Counts, pages: &Value, report: &Value, (start, end): (DateTime<Utc>, DateTime<Utc>)) {
+    let totals = &report["totals"];
     let interval = &totals["previousInterval"];
-    assert_eq!(interval.is_null(), totals["previous"].is_null(), "{totals}");
+    for field in ["previous", "comparableViews"] {
+        assert_eq!(interval.is_null(), totals[field].is_null(), "{totals}");
+    }
     if interval.is_null() {
         assert!(totals["change"].is_null(), "{totals}");
         return;
     }
     let previous: i64 = views(counts, pages, time(&interval["start"]), time(&interval["end"])).values().sum();
     assert_eq!(totals["previous"], previous, "{totals}");
-    assert!(is_ratio(&totals["change"], sum - previous, previous), "{totals}");
+    // Up to the last whole hour of the refresh.
+    let until = time(&report["freshness"]["asOf"]).duration_trunc(TimeDelta::hours(1)).unwrap();
+    let comparable: i64 = views(counts, pages, start, end.min(until)).values().sum();
+    assert_eq!(totals["comparableViews"], comparable, "{totals}");
+    assert!(is_ratio(&totals["change"], comparable - previous, previous), "{totals}");
 }
 
 /// The buckets fill the interval, and each has the views of its hours.
@@ -47,6 +54,7 @@ fn check_series(counts: &Counts, pages: &Value, report: &Value, (start, end): (D
     for point in series {
         let until = time(&point["end"]);
         assert!(time(&point["start"]) == from && from < until, "{point} does not begin at {from}");
+        assert!(point["whole"] == true || from == start || until == end, "{point} is cut in the middle");
         assert_eq!(point["views"], chosen.range(from..until).map(|(_, views)| views).sum::<i64>(), "{point}");
         from = until;
     }

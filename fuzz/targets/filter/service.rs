@@ -32,10 +32,11 @@ use super::model::Counts;
 pub const REPORT: &str = "
     query ($filter: ReportFilter, $granularity: Granularity! = DAY, $compareTo: Comparison, $first: Int, $after: String) {
       report(filter: $filter) {
-        interval { start end exact }
+        interval { start end localStart localEnd exact }
+        countedSince
         freshness { refreshId asOf status stalenessSeconds rowsChanged error }
-        totals(compareTo: $compareTo) { views pages previous change previousInterval { start end exact } }
-        series(granularity: $granularity) { start end views complete }
+        totals(compareTo: $compareTo) { views pages comparableViews previous change previousInterval { start end exact } }
+        series(granularity: $granularity) { start end localStart views complete whole }
         pages(first: $first, after: $after) {
           nodes { page title views share }
           pageInfo { hasNextPage hasPreviousPage startCursor endCursor }

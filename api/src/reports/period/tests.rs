@@ -1,6 +1,8 @@
 //! Intervals and what they are compared with, by the calendar.
 
-use chrono_tz::{America::New_York, America::Sao_Paulo, Asia::Kolkata, Europe::Berlin, UTC};
+use chrono_tz::{
+    America::New_York, America::Sao_Paulo, Asia::Kathmandu, Asia::Kolkata, Europe::Berlin, Pacific::Apia, Tz, UTC,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -14,12 +16,28 @@ fn hours(interval: Interval) -> i32 {
 }
 
 fn of_period(period: Period, zone: Tz, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
-    IntervalChoice::Period(period).interval(zone, now, first)
+    IntervalChoice::Period(period).interval(Calendar::new(zone, None), now, first)
+}
+
+/// Whatever was asked for, counting had begun by then.
+fn counted_until(looked_at: DateTime<Utc>) -> Counted {
+    Counted { from: Hour::containing(DateTime::UNIX_EPOCH), until: Hour::containing(looked_at) }
+}
+
+/// What `choice` is compared with when the Wolf looked at `looked_at`.
+fn compared(
+    choice: IntervalChoice,
+    comparison: Comparison,
+    zone: Tz,
+    now: DateTime<Utc>,
+    looked_at: DateTime<Utc>,
+) -> Option<Compared> {
+    choice.compared(comparison, Calendar::new(zone, None), now, counted_until(looked_at))
 }
 
 /// The interval that `period` is compared with when all up to `now` is counted.
 fn previous(period: Period, comparison: Comparison, zone: Tz, now: &str) -> Option<String> {
-    let previous = IntervalChoice::Period(period).previous(comparison, zone, at(now), Some(at(now)))?;
+    let previous = compared(IntervalChoice::Period(period), comparison, zone, at(now), at(now))?.other;
     let text = |hour: Hour| hour.start().format("%Y-%m-%dT%H").to_string();
     Some(format!("{} {}", text(previous.start), text(previous.end)))
 }
@@ -66,16 +84,48 @@ fn days_are_23_and_25_hours_long_when_clocks_change() {
 }
 
 #[test]
-fn half_hour_zones_are_cut_at_the_hour_below_and_say_so() {
+fn days_of_zones_off_by_part_of_an_hour_begin_with_the_next_hour_and_say_so() {
     let day = of_period(Period::Today, Kolkata, at("2026-01-10T12:00:00Z"), None);
-    assert_eq!((day.start.start(), hours(day), day.exact), (at("2026-01-09T18:00:00Z"), 24, false));
+    assert_eq!((day.start.start(), hours(day), day.exact), (at("2026-01-09T19:00:00Z"), 24, false));
     assert!(of_period(Period::Today, Berlin, at("2026-01-10T12:00:00Z"), None).exact);
+    for (zone, now, begun) in [
+        // 23:40 in Kolkata, and 00:20: for half an hour today is still yesterday.
+        (Kolkata, "2025-06-10T18:10:00Z", "2025-06-09T19:00:00Z"),
+        (Kolkata, "2025-06-10T18:50:00Z", "2025-06-09T19:00:00Z"),
+        (Kolkata, "2025-06-10T19:00:00Z", "2025-06-10T19:00:00Z"),
+        // 00:44 in Kathmandu.
+        (Kathmandu, "2025-06-10T18:59:00Z", "2025-06-09T19:00:00Z"),
+        (Kathmandu, "2025-06-10T19:00:00Z", "2025-06-10T19:00:00Z"),
+    ] {
+        let today = of_period(Period::Today, zone, at(now), None);
+        assert_eq!((today.start.start(), hours(today), today.exact), (at(begun), 24, false), "{now} in {zone}");
+    }
+}
+
+#[test]
+fn a_date_that_a_zone_skipped_is_no_day() {
+    // Samoa went from 29 to 31 December 2011.
+    let week = of_period(Period::Last7Days, Apia, at("2011-12-31T00:00:00Z"), None);
+    assert_eq!(hours(week), 6 * 24);
+    let yesterday = of_period(Period::Yesterday, Apia, at("2011-12-31T00:00:00Z"), None);
+    assert_eq!(
+        (yesterday.start, hours(yesterday)),
+        (of_period(Period::Today, Apia, at("2011-12-31T00:00:00Z"), None).start, 0)
+    );
 }
 
 #[test]
 fn ranges_are_cut_at_whole_hours() {
-    let range = Range::new(at("2026-01-01T00:30:00Z"), at("2026-01-01T05:00:00Z")).unwrap().interval();
-    assert_eq!((range.start.start(), hours(range), range.exact), (at("2026-01-01T00:00:00Z"), 5, false));
+    let range = |start, end, zone| {
+        let range = Range::new(at(start), at(end)).unwrap().interval(Calendar::new(zone, None));
+        (range.start.start(), hours(range), range.exact)
+    };
+    let expected = (at("2026-01-01T00:00:00Z"), 5, false);
+    assert_eq!(range("2026-01-01T00:30:00Z", "2026-01-01T05:00:00Z", UTC), expected);
+    // A whole day of Kolkata, and the hours that it comes to.
+    let expected = (at("2026-01-01T19:00:00Z"), 24);
+    assert_eq!(range("2026-01-01T18:30:00Z", "2026-01-02T18:30:00Z", Kolkata), (expected.0, expected.1, false));
+    assert_eq!(range("2026-01-01T19:00:00Z", "2026-01-02T19:00:00Z", Kolkata), (expected.0, expected.1, true));
     assert_eq!(Range::new(at("2026-01-02T00:00:00Z"), at("2026-01-01T00:00:00Z")), Err(IntervalError::Reversed));
 }
 
@@ -114,15 +164,17 @@ fn the_hour_under_way_has_not_elapsed() {
 #[test]
 fn what_is_not_counted_yet_is_not_compared() {
     let choice = IntervalChoice::Period(Period::Yesterday);
-    let compared = |as_of| {
-        let previous = choice.previous(Comparison::PreviousPeriod, UTC, at("2026-03-03T12:00:00Z"), as_of).unwrap();
-        (previous.start.start(), previous.end.start())
+    let compared = |looked_at| {
+        let now = at("2026-03-03T12:00:00Z");
+        let compared = compared(choice, Comparison::PreviousPeriod, UTC, now, at(looked_at)).unwrap();
+        assert_eq!(compared.part.start.start(), at("2026-03-02T00:00:00Z"));
+        assert_eq!(hours(compared.part), hours(compared.other));
+        (compared.other.start.start(), compared.other.end.start())
     };
     let day = at("2026-03-01T00:00:00Z");
     // Yesterday is over, but counted until ten only.
-    assert_eq!(compared(Some(at("2026-03-02T10:20:00Z"))), (day, at("2026-03-01T10:00:00Z")));
-    assert_eq!(compared(Some(at("2026-02-02T10:20:00Z"))), (day, day));
-    assert_eq!(compared(None), (day, day));
+    assert_eq!(compared("2026-03-02T10:20:00Z"), (day, at("2026-03-01T10:00:00Z")));
+    assert_eq!(compared("2026-02-02T10:20:00Z"), (day, day));
 }
 
 #[test]
@@ -144,13 +196,10 @@ fn days_are_compared_by_their_clocks_when_those_change() {
     assert_eq!(compared("2026-10-25T11:00:00Z"), "2026-10-23T22 2026-10-24T10");
     assert_eq!(compared("2026-10-26T11:00:00Z"), "2026-10-24T22 2026-10-25T11");
     // São Paulo's 2018-11-04 began at 01:00: the day before began at midnight.
-    let after = IntervalChoice::Period(Period::Today).previous(
-        Comparison::PreviousPeriod,
-        Sao_Paulo,
-        at("2018-11-04T15:00:00Z"),
-        Some(at("2018-11-04T03:30:00Z")),
-    );
-    assert_eq!(after.map(|day| (day.start.start(), hours(day))), Some((at("2018-11-03T03:00:00Z"), 0)));
+    let today = IntervalChoice::Period(Period::Today);
+    let (now, looked_at) = (at("2018-11-04T15:00:00Z"), at("2018-11-04T03:30:00Z"));
+    let after = tests::compared(today, Comparison::PreviousPeriod, Sao_Paulo, now, looked_at).unwrap().other;
+    assert_eq!((after.start.start(), hours(after)), (at("2018-11-03T03:00:00Z"), 0));
 }
 
 #[test]
@@ -161,15 +210,24 @@ fn a_leap_day_has_no_last_year() {
     // 28 February is compared with 28 and 29 February: up to 1 March.
     assert_eq!(compared(Period::Yesterday, "2025-03-01T12:00:00Z").as_deref(), Some("2024-02-28T00 2024-03-01T00"));
     assert_eq!(compared(Period::ThisYear, "2024-02-29T12:00:00Z").as_deref(), Some("2023-01-01T00 2023-03-01T00"));
+    // 24 hours would be 11, or 48.
+    for now in ["2024-02-29T12:30:00Z", "2024-03-01T12:30:00Z", "2025-03-01T12:30:00Z", "2025-02-28T23:30:00Z"] {
+        assert_eq!(compared(Period::Last24Hours, now), None, "{now}");
+    }
+    let expected = Some("2023-02-28T00 2023-02-28T23");
+    assert_eq!(compared(Period::Last24Hours, "2024-02-28T23:30:00Z").as_deref(), expected);
+    let range = Range::new(at("2024-02-29T12:00:00Z"), at("2024-03-01T12:00:00Z")).map(IntervalChoice::Range).unwrap();
+    let over = at("2024-04-01T00:00:00Z");
+    assert_eq!(tests::compared(range, Comparison::SamePeriodLastYear, UTC, over, over), None);
 }
 
 #[test]
 fn a_range_is_compared_with_what_is_as_long_and_with_the_same_dates() {
     let range = Range::new(at("2026-03-20T10:00:00Z"), at("2026-04-02T10:00:00Z")).unwrap();
-    let compared = |comparison, zone, as_of| {
-        let previous =
-            IntervalChoice::Range(range).previous(comparison, zone, at("2027-01-01T00:00:00Z"), Some(at(as_of)));
-        previous.map(|previous| (previous.start.start(), previous.end.start())).unwrap()
+    let compared = |comparison, zone, looked_at| {
+        let now = at("2027-01-01T00:00:00Z");
+        let other = compared(IntervalChoice::Range(range), comparison, zone, now, at(looked_at)).unwrap().other;
+        (other.start.start(), other.end.start())
     };
     let over = "2027-01-01T00:00:00Z";
     let expected = (at("2026-03-07T10:00:00Z"), at("2026-03-20T10:00:00Z"));
@@ -179,20 +237,22 @@ fn a_range_is_compared_with_what_is_as_long_and_with_the_same_dates() {
     // Berlin's clocks changed a day later in 2025 than in 2026, within both ranges.
     let expected = (at("2025-03-20T10:00:00Z"), at("2025-04-02T10:00:00Z"));
     assert_eq!(compared(Comparison::SamePeriodLastYear, Berlin, over), expected);
-    let ancient = Range::new(at("0001-01-01T00:00:00Z"), at("9999-01-01T00:00:00Z")).unwrap();
-    let ancient = IntervalChoice::Range(ancient).previous(Comparison::PreviousPeriod, UTC, at(over), Some(at(over)));
-    assert!(ancient.is_some_and(|ancient| ancient.start.start() == at("0001-01-01T00:00:00Z")));
+    let ancient =
+        Range::new(at("0001-01-01T00:00:00Z"), at("9999-01-01T00:00:00Z")).map(IntervalChoice::Range).unwrap();
+    for comparison in [Comparison::PreviousPeriod, Comparison::SamePeriodLastYear] {
+        assert_eq!(tests::compared(ancient, comparison, UTC, at(over), at(over)), None);
+    }
 }
 
 #[test]
 fn half_hour_zones_are_compared_with_what_is_cut_alike() {
     let choice = IntervalChoice::Period(Period::Today);
     let now = at("2026-01-10T12:00:00Z");
-    let previous = choice.previous(Comparison::PreviousPeriod, Kolkata, now, Some(now)).unwrap();
-    let expected = (at("2026-01-08T18:00:00Z"), at("2026-01-09T12:00:00Z"), false);
+    let previous = compared(choice, Comparison::PreviousPeriod, Kolkata, now, now).unwrap().other;
+    let expected = (at("2026-01-08T19:00:00Z"), at("2026-01-09T12:00:00Z"), false);
     assert_eq!((previous.start.start(), previous.end.start(), previous.exact), expected);
-    let year = choice.previous(Comparison::SamePeriodLastYear, Kolkata, now, Some(now)).unwrap();
-    assert_eq!((year.start.start(), year.end.start()), (at("2025-01-09T18:00:00Z"), at("2025-01-10T12:00:00Z")));
+    let year = compared(choice, Comparison::SamePeriodLastYear, Kolkata, now, now).unwrap().other;
+    assert_eq!((year.start.start(), year.end.start()), (at("2025-01-09T19:00:00Z"), at("2025-01-10T12:00:00Z")));
 }
 
 fn any_period() -> impl Strategy<Value = Period> {
@@ -209,51 +269,86 @@ fn any_period() -> impl Strategy<Value = Period> {
     ])
 }
 
+/// Moments of the years 2000 to 2030.
+fn any_moment() -> impl Strategy<Value = DateTime<Utc>> {
+    (946_684_800..1_924_992_000_i64).prop_map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap())
+}
+
+fn any_zone() -> impl Strategy<Value = Tz> {
+    prop::sample::select(chrono_tz::TZ_VARIANTS.as_slice())
+}
+
 proptest! {
     #[test]
-    fn periods_follow_each_other_in_every_zone(
-        zone in prop::sample::select(chrono_tz::TZ_VARIANTS.as_slice()),
-        seconds in 0..2_500_000_000_i64,
-    ) {
-        let now = DateTime::from_timestamp(seconds, 0).unwrap();
-        let of = |period| of_period(period, zone, now, None);
-        let hour = Hour::containing(now);
-        for period in [Period::Today, Period::Last7Days, Period::Last30Days, Period::ThisMonth, Period::ThisYear] {
-            let interval = of(period);
-            prop_assert!(interval.start <= hour && now < interval.end.start() + chrono::TimeDelta::hours(1), "{period:?}");
-        }
-        prop_assert_eq!(of(Period::Yesterday).end, of(Period::Today).start);
-        prop_assert_eq!(of(Period::LastMonth).end, of(Period::ThisMonth).start);
-        prop_assert_eq!(of(Period::Last7Days).end, of(Period::Today).end);
-        prop_assert_eq!(hours(of(Period::Last24Hours)), 24);
-    }
-
-    #[test]
     fn what_is_compared_with_grows_with_what_is_counted(
-        zone in prop::sample::select(chrono_tz::TZ_VARIANTS.as_slice()),
-        seconds in 0..2_500_000_000_i64,
+        zone in any_zone(),
+        now in any_moment(),
         period in any_period(),
         last_year: bool,
     ) {
-        let now = DateTime::from_timestamp(seconds, 0).unwrap();
         let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
         let interval = of_period(period, zone, now, None);
-        let length = interval.end.since(interval.start);
         let mut last: Option<(Hour, Interval)> = None;
         for part in 0..=40 {
-            let counted = interval.start.plus((length * part).div_euclid(40));
-            let as_of = Some(counted.start());
-            let previous = IntervalChoice::Period(period).previous(comparison, zone, now, as_of);
-            let Some(previous) = previous else { return Ok(()) };
-            prop_assert!(previous.start <= previous.end);
-            prop_assert!(previous.end <= interval.start || last_year);
-            let shown = |hour: Hour| hour.start().with_timezone(&zone).naive_local();
+            let until = interval.start.plus((hours(interval) * part).div_euclid(40));
+            let compared = compared(IntervalChoice::Period(period), comparison, zone, now, until.start());
+            let Some(Compared { part, other }) = compared else { return Ok(()) };
+            prop_assert_eq!((part.start, part.end), (interval.start, until));
+            prop_assert!(other.start <= other.end);
+            prop_assert!(other.end <= interval.start || last_year);
             // Where clocks are put back, so is what they are compared with.
-            if let Some((_, last)) = last.filter(|(then, _)| shown(*then) <= shown(counted)) {
-                prop_assert_eq!(previous.start, last.start);
-                prop_assert!(last.end <= previous.end, "{:?} {:?}", last, previous);
+            let shown = |hour| Calendar::new(zone, None).local(hour);
+            if let Some((_, last)) = last.filter(|(then, _)| shown(*then) <= shown(until)) {
+                prop_assert_eq!(other.start, last.start);
+                prop_assert!(last.end <= other.end, "{:?} {:?}", last, other);
             }
-            last = Some((counted, previous));
+            last = Some((until, other));
         }
+    }
+
+    /// With a view a minute, `change` is 0 wherever there are as many hours on both sides.
+    #[test]
+    fn as_many_whole_hours_are_compared_with_each_other(
+        zone in any_zone(),
+        now in any_moment(),
+        period in any_period(),
+        last_year: bool,
+        since_look in 0..7_200_i64,
+    ) {
+        let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
+        let looked_at = now - chrono::TimeDelta::seconds(since_look);
+        let Some(Compared { part, other }) = compared(IntervalChoice::Period(period), comparison, zone, now, looked_at)
+        else { return Ok(()) };
+        prop_assert!(hours(part) == 0 || part.end.start() <= looked_at, "an hour counts that is not over");
+        let calendar = Calendar::new(zone, None);
+        let ahead = |hour: Hour| calendar.local(hour) - hour.start().naive_utc();
+        let days = match (period, comparison) {
+            (Period::Today | Period::Yesterday, Comparison::PreviousPeriod) => Some(1),
+            (Period::Last24Hours, Comparison::PreviousPeriod) => Some(1),
+            (Period::Last7Days, Comparison::PreviousPeriod) => Some(7),
+            (Period::Last30Days, Comparison::PreviousPeriod) => Some(30),
+            (Period::Last24Hours, Comparison::SamePeriodLastYear) => {
+                let days = (calendar.local(part.start) - calendar.local(other.start)).num_days();
+                prop_assert!(days == 365 || days == 366, "{}", days);
+                Some(days)
+            }
+            _ => None,
+        };
+        // Clocks that were changed in between, or a date that was skipped, make a difference.
+        let bounds = [part.start, part.end, other.start, other.end];
+        if let Some(days) = days.filter(|_| bounds.iter().all(|hour| ahead(*hour) == ahead(part.start))) {
+            prop_assert_eq!(hours(part), hours(other));
+            prop_assert_eq!(part.start.since(other.start), 24 * i32::try_from(days).unwrap());
+        }
+        if period == Period::Last24Hours && comparison == Comparison::PreviousPeriod {
+            prop_assert_eq!((hours(part), hours(other)), (hours(part).min(23), hours(part)));
+        }
+    }
+
+    /// Else an answer that is kept by its entity tag would be wrong before the tag changes.
+    #[test]
+    fn intervals_move_with_whole_hours_only(zone in any_zone(), now in any_moment(), period in any_period()) {
+        let hour = Hour::containing(now).start();
+        prop_assert_eq!(of_period(period, zone, now, None), of_period(period, zone, hour, None));
     }
 }

@@ -1,0 +1,228 @@
+//! A new report is swapped in while a transaction holds the old one: readers never stand in line for that.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::{Child, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chrono::TimeDelta;
+use entity::report_refresh;
+use serde_json::json;
+use sqlx::{Executor, PgConnection};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wolf::{Refresher, ReportKind, Turn, WolfError};
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase, eventually},
+    cluster, model,
+    process::{self, Server},
+};
+
+/// A swap may make a reader wait for 50 ms; a second leaves room for a busy machine.
+const PROBE: &str = "SET lock_timeout = '1s'";
+const TOTALS: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
+
+/// Begins a transaction that holds the report as long as its connection lives, as a dump does.
+async fn hold(database: &TestDatabase) -> PgConnection {
+    let mut holder = cluster::connect(&database.url).await;
+    holder.execute("SET application_name = 'a dump'; BEGIN; SELECT count(*) FROM page_views_report").await.unwrap();
+    holder
+}
+
+/// Readers that read all the time, each statement failing if it has to wait for a lock much longer than a swap may make it.
+struct Readers {
+    reads: Arc<AtomicU64>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Readers {
+    async fn start(database: &TestDatabase) -> Self {
+        let (reads, stop, mut tasks) = (Arc::<AtomicU64>::default(), CancellationToken::new(), JoinSet::new());
+        for _ in 0..2 {
+            let mut connection = cluster::connect(&database.url).await;
+            connection.execute(PROBE).await.unwrap();
+            let (reads, stop) = (Arc::clone(&reads), stop.clone());
+            tasks.spawn(async move {
+                while !stop.is_cancelled() {
+                    let read = connection.execute("SELECT count(*) FROM page_views_report").await;
+                    read.expect("a reader has waited for the swap");
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { reads, stop, tasks }
+    }
+
+    /// Waits until they have read a good while longer.
+    async fn go_on(&self) {
+        let begun = self.reads.load(Ordering::Relaxed);
+        eventually("the readers to go on", async || self.reads.load(Ordering::Relaxed) > begun + 100).await;
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+    }
+}
+
+/// A command that runs, with its log in a file.
+fn start(database: &TestDatabase, arguments: &[&str]) -> (Child, PathBuf) {
+    let log = database.folder.path().join("log");
+    let mut command = process::analytics(database, arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+    (command.spawn().unwrap(), log)
+}
+
+async fn kind(database: &TestDatabase) -> String {
+    let sql = "SELECT relkind::text FROM pg_class WHERE relname = 'page_views_report'";
+    sqlx::query_scalar(sql).fetch_one(&mut cluster::connect(&database.url).await).await.unwrap()
+}
+
+async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
+    let mut holder = hold(&app.test_database).await;
+    let readers = Readers::start(&app.test_database).await;
+    let (mut rebuild, log) = start(&app.test_database, &["rebuild", "--log", "info"]);
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
+    eventually("the log to say what the swap waits for", async || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.contains("waits to be swapped in") && log.contains(&format!("process {pid}")) && log.contains("a dump")
+    })
+    .await;
+    readers.go_on().await;
+    assert_eq!(app.data(TOTALS, json!({})).await["report"]["totals"]["views"], 1, "the old report");
+    assert_eq!(rebuild.try_wait().unwrap(), None);
+    holder.execute("COMMIT").await.unwrap();
+    let ended = tokio::task::spawn_blocking(move || rebuild.wait().unwrap()).await.unwrap();
+    assert!(ended.success(), "{}", fs::read_to_string(&log).unwrap());
+    readers.stop().await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    assert_eq!(app.marks().await, 0);
+    process::succeed(&app.test_database, &["verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on_with_a_materialized_view() {
+    a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on_with_a_table() {
+    a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(Rung::Table).await;
+}
+
+/// Every refresh shows the conversion to be due; each one goes on as long as it is not to be had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversion_is_put_off_while_a_reader_holds_the_view() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    database.migrate().await.close().await.unwrap();
+    let mut holder = hold(&database).await;
+    let readers = Readers::start(&database).await;
+    let log = database.folder.path().join("log");
+    let arguments =
+        ["serve", "--listen", "127.0.0.1:0", "--refresh-cron", "* * * * * *", "--materialized-view-limit-ms", "0"];
+    let mut command = process::analytics(&database, &arguments);
+    command.stderr(File::create(&log).unwrap());
+    let server = Server::of(command);
+    eventually("the log to say what the conversion waits for", async || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.contains("conversion is put off") && log.contains("a dump")
+    })
+    .await;
+    for page in ["/a", "/b", "/c"] {
+        let record =
+            "mutation ($page: String!) { recordPageViews(input: { increments: [{ page: $page }] }) { views } }";
+        server.data(record, json!({ "page": page })).await.unwrap();
+        let filter = json!({ "filter": { "interval": { "period": "ALL_TIME" }, "pages": { "names": [page] } } });
+        let report = "query ($filter: ReportFilter) { report(filter: $filter) { totals { views } } }";
+        eventually("the refresh to be seen", async || {
+            server.data(report, filter.clone()).await.unwrap()["report"]["totals"]["views"] == 1
+        })
+        .await;
+    }
+    readers.go_on().await;
+    assert_eq!(kind(&database).await, "m");
+    holder.execute("COMMIT").await.unwrap();
+    eventually("the conversion", async || kind(&database).await == "r").await;
+    readers.stop().await;
+    drop(server);
+    process::succeed(&database, &["verify"]);
+}
+
+/// What gives up leaves everything as it was, and says why.
+async fn a_swap_that_gives_up_leaves_the_old_report(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    let refreshed = app.refresh().await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
+    let (marks, rows, before) = (app.marks().await, app.report_rows().await, kind(&app.test_database).await);
+    let other = if rung == Rung::Table { ReportKind::MaterializedView } else { ReportKind::Table };
+    let refresher = app.refresher.clone().swapping_within(2);
+
+    let mut holder = hold(&app.test_database).await;
+    let readers = Readers::start(&app.test_database).await;
+    let unchanged = async |error: WolfError| {
+        let WolfError::ReportHeld { holders, tries } = &error else { panic!("{error}") };
+        assert!(holders.contains("a dump") && holders.contains("open for") && *tries == 2, "{error}");
+        assert_eq!(
+            (app.marks().await, app.report_rows().await, kind(&app.test_database).await),
+            (marks, rows.clone(), before.clone())
+        );
+        let left = "SELECT count(*) FROM pg_class WHERE relname LIKE '%\\_next%'";
+        let left: i64 =
+            sqlx::query_scalar(left).fetch_one(&mut cluster::connect(&app.test_database.url).await).await.unwrap();
+        assert_eq!(left, 0);
+        let successful = report_refresh::newest_successful(&app.database.readers).await.unwrap().unwrap();
+        assert_eq!(successful.as_of, refreshed.as_of, "nothing is promised that is not in the report");
+    };
+    unchanged(refresher.rebuild(None, &|_, _| {}).await.unwrap_err()).await;
+    let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
+    assert_eq!(newest.error.as_deref(), Some("another transaction holds the report; the log of the Wolf says which"));
+    unchanged(refresher.ensure_kind(other).await.unwrap_err()).await;
+    readers.stop().await;
+
+    // Refreshes go on beside the transaction; after it, so do the swaps.
+    app.refresh().await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+    holder.execute("COMMIT").await.unwrap();
+    assert!(refresher.ensure_kind(other).await.unwrap());
+    refresher.rebuild(None, &|_, _| {}).await.unwrap();
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_that_gives_up_leaves_the_old_report_with_a_materialized_view() {
+    a_swap_that_gives_up_leaves_the_old_report(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_that_gives_up_leaves_the_old_report_with_a_table() {
+    a_swap_that_gives_up_leaves_the_old_report(Rung::Table).await;
+}
+
+/// A setting that asks for another kind of report stops no start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_held_at_the_start_is_converted_after_a_later_refresh() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    let connection = database.migrate().await;
+    let mut holder = hold(&database).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *", "--report-kind", "table"]);
+    assert_eq!(kind(&database).await, "m");
+    holder.execute("COMMIT").await.unwrap();
+    eventually("the conversion", async || kind(&database).await == "r").await;
+    drop(server);
+    // It is slow, but there is no limit.
+    let refresher = Refresher::new(&connection).converting_views_slower_than(TimeDelta::zero());
+    refresher.refresh(Turn::Wait, None).await.unwrap();
+    assert_eq!(kind(&database).await, "r");
+}

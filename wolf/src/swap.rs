@@ -1,0 +1,158 @@
+//! Swaps a new report in for the old one such that no reader stands in line for it (PostgreSQL).
+//!
+//! The swap needs a lock that excludes readers. A request for it that waits behind one reader makes all later readers wait
+//! behind the request. So it waits for [`LOCK_WAIT_MAX`] only, is taken back to a savepoint then, and is tried again after
+//! a pause; what has been built stays meanwhile, in the same transaction.
+
+use std::time::Duration;
+
+use entity::failure::Failure;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::{
+    error::{During, WolfError},
+    report_kind::ReportKind,
+};
+
+/// How long a swap may make readers wait: 50 milliseconds, of which it takes some itself.
+const LOCK_WAIT_MAX: Duration = Duration::from_millis(40);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a swap is tried unless the refresher says otherwise.
+pub(crate) const TRIES_MAX: u32 = 30;
+/// How long the wait for a vacuum of the report may take. An automatic one gives way after a second (`deadlock_timeout`).
+const VACUUM_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How many transactions that are in the way are named.
+const HOLDERS_MAX: u32 = 5;
+
+/// A swap that is tried until it succeeds, within one transaction.
+pub(crate) struct Swap<'a, C> {
+    db: &'a C,
+    from: ReportKind,
+    tries_max: u32,
+    tries: u32,
+}
+
+impl<'a, C: ConnectionTrait> Swap<'a, C> {
+    /// Of the report, which is a relation of the kind `from`, for `page_views_report_next`.
+    pub(crate) fn new(db: &'a C, from: ReportKind, tries_max: u32) -> Self {
+        Self { db, from, tries_max, tries: 0 }
+    }
+
+    /// Begins a try. What the transaction does between this and [`Swap::succeeds`] is undone if the try fails.
+    pub(crate) async fn begin_try(&mut self) -> Result<(), WolfError> {
+        if self.tries > 0 {
+            sleep(PAUSE).await;
+        }
+        self.tries += 1;
+        self.db.execute_unprepared("SAVEPOINT swap").await.during("begin the report's swap").map(drop)
+    }
+
+    /// Returns whether the swap is done; it takes effect by the transaction's commit, which has to follow at once.
+    ///
+    /// # Errors
+    /// [`WolfError::ReportHeld`] after the last try.
+    pub(crate) async fn succeeds(&mut self) -> Result<bool, WolfError> {
+        const RENAME: &str = "ALTER TABLE page_views_report_next RENAME TO page_views_report;
+             ALTER INDEX page_views_report_next_key RENAME TO page_views_report_key;
+             ALTER INDEX page_views_report_next_by_name RENAME TO page_views_report_by_name;";
+        if exclude_readers(self.db, self.from, RENAME).await.during("swap the report")? {
+            if self.tries > 1 {
+                info!(swap.tries = self.tries, "the new report is swapped in");
+            }
+            return Ok(true);
+        }
+        let holders = holders(self.db).await?;
+        if self.tries == self.tries_max {
+            return Err(WolfError::ReportHeld { holders, tries: self.tries });
+        }
+        if self.tries == 1 {
+            warn!(holders, swap.tries_max = self.tries_max, "the new report waits to be swapped in, readers go on");
+        }
+        Ok(false)
+    }
+}
+
+/// Keeps vacuums away from the report until the transaction ends: they would be in the way of the swap. Readers and
+/// writers go on.
+pub(crate) async fn hold_off_vacuums<C: ConnectionTrait>(db: &C) -> Result<(), WolfError> {
+    // It takes the lock that vacuums take. The setting goes with the relation, or is rolled back.
+    let sql = format!(
+        "SAVEPOINT swap; SET LOCAL lock_timeout = {};
+         ALTER TABLE page_views_report SET (autovacuum_enabled = off);
+         SET LOCAL lock_timeout TO DEFAULT; RELEASE SAVEPOINT swap",
+        VACUUM_WAIT_MAX.as_millis()
+    );
+    if locks(db, &sql).await.during("hold off vacuums of the report")? {
+        return Ok(());
+    }
+    Err(WolfError::ReportHeld { holders: holders(db).await?, tries: 1 })
+}
+
+/// Returns which transactions a swap would have to wait for now, in words; none if it would not have to wait.
+pub(crate) async fn in_the_way<C: ConnectionTrait>(db: &C, from: ReportKind) -> Result<Option<String>, WolfError> {
+    db.execute_unprepared("SAVEPOINT swap").await.during("try to lock the report")?;
+    if !exclude_readers(db, from, "").await.during("try to lock the report")? {
+        return holders(db).await.map(Some);
+    }
+    db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await.during("give the report free again")?;
+    Ok(None)
+}
+
+/// Drops the report and goes on with `then`, or returns to the savepoint if that would take longer than readers may wait.
+async fn exclude_readers<C: ConnectionTrait>(db: &C, from: ReportKind, then: &str) -> Result<bool, DbErr> {
+    let (kind, wait_ms) = (from.sql(), LOCK_WAIT_MAX.as_millis());
+    locks(db, &format!("SET LOCAL lock_timeout = {wait_ms}; DROP {kind} page_views_report; {then}")).await
+}
+
+/// Executes `sql`, or returns to the savepoint if a lock was not to be had within the time for it.
+async fn locks<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
+    match db.execute_unprepared(sql).await {
+        Ok(_) => Ok(true),
+        Err(error) if Failure::is_lock_timeout(&error) => {
+            db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A transaction that holds a lock on the report.
+#[derive(Debug, FromQueryResult)]
+struct Holder {
+    /// None of a prepared transaction.
+    pid: Option<i32>,
+    application_name: Option<String>,
+    /// None where this login may not see it.
+    open_s: Option<i64>,
+}
+
+/// The transactions that hold the report now, in words, longest first.
+async fn holders<C: ConnectionTrait>(db: &C) -> Result<String, WolfError> {
+    let sql = format!(
+        "SELECT locks.pid, nullif(application_name, '') AS application_name,
+                extract(epoch FROM clock_timestamp() - xact_start)::bigint AS open_s
+         FROM (SELECT DISTINCT pid FROM pg_locks
+               WHERE locktype = 'relation' AND granted AND relation = to_regclass('page_views_report')
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                   AND pid IS DISTINCT FROM pg_backend_pid()) AS locks
+         LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
+         ORDER BY xact_start NULLS LAST
+         LIMIT {HOLDERS_MAX}"
+    );
+    let found = Holder::find_by_statement(Statement::from_string(DbBackend::Postgres, sql)).all(db).await;
+    let found: Vec<_> =
+        found.during("find out which transactions hold the report")?.iter().map(Holder::words).collect();
+    Ok(if found.is_empty() { "transactions that have ended since".to_owned() } else { found.join("; ") })
+}
+
+impl Holder {
+    fn words(&self) -> String {
+        let Some(pid) = self.pid else { return "a prepared transaction (pg_prepared_xacts)".to_owned() };
+        let application = self.application_name.as_ref().map(|name| format!(", {name:?}"));
+        let open = self.open_s.map(|open_s| format!(", whose transaction is open for {open_s} s"));
+        format!("process {pid}{}{}", application.unwrap_or_default(), open.unwrap_or_default())
+    }
+}
