@@ -223,6 +223,57 @@ async fn a_day_ahead_and_back_on_postgres() {
     a_day_ahead_and_back(Rung::MaterializedView, Set::Database).await;
 }
 
+/// Clocks of two machines differ by two hours: the Wolf's is ahead, and a reader's behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overdue_is_told_by_no_machine_comparing_its_clock_with_another() {
+    let database = TestDatabase::create(Rung::MaterializedView).await;
+    database.migrate().await.close().await.unwrap();
+    let serve = |services: &str, offset_ms: i64| {
+        let clock = MachineClock::new(database.folder.path(), services);
+        clock.set(offset_ms);
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--services", services];
+        let mut command = process::analytics(&database, &arguments);
+        command.args(["--refresh-cron", "*/3 * * * * *"]).envs(clock.environment());
+        Server::of(command)
+    };
+    let (reader, wolf) = (serve("reports", -HOUR_MS), serve("wolf", HOUR_MS));
+    let freshness = async || report(&reader).await["freshness"].take();
+    eventually("a refresh", async || freshness().await["status"] == "FRESH").await;
+    let found = freshness().await;
+    assert!(found["stalenessSeconds"].as_f64().unwrap() < 60.0, "{found}");
+    drop(wolf);
+    eventually("the report to be overdue", async || freshness().await["status"] == "OVERDUE").await;
+}
+
+/// Whatever the clock showed in between, a query is answered for the day that it shows now: in full, from memory, or by 304.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tags_and_kept_answers_are_of_the_time_that_the_clock_shows() {
+    let ground = Ground::new(Rung::Sqlite, Set::Services).await;
+    ground.succeed(&["refresh"]);
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--services", "reports"];
+    let server = Server::of(ground.command(&arguments));
+    let query = "{ report(filter: { interval: { period: TODAY } }) { interval { start end } freshness { asOf } } }";
+    let get = async |tags: &str| {
+        let request = server.client.get(server.url("/graphql")).query(&[("query", query)]);
+        let response = request.header("if-none-match", tags).send().await.unwrap();
+        let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+        (response.status() == 304, tag, response.text().await.unwrap())
+    };
+    let mut answers = std::collections::BTreeMap::new();
+    for days in [0, 1, 0, -1, 0, 1, -30, 0] {
+        ground.clock.set(days * 24 * HOUR_MS);
+        let today = || (clock::process_now() + TimeDelta::days(days)).date_naive().to_string();
+        let before = today();
+        let (_, tag, answer) = get("\"none\"").await;
+        assert!([before, today()].iter().any(|day| answer.contains(&format!("\"start\":\"{day}"))), "{days}: {answer}");
+        assert_eq!(answers.entry(tag).or_insert_with(|| answer.clone()), &answer, "{days} days");
+        let tags: Vec<_> = answers.keys().cloned().collect();
+        let (not_modified, tag, _) = get(&tags.join(", ")).await;
+        // The minute may have come at which an answer changes.
+        assert!(!not_modified || answers[&tag] == answer || get("\"none\"").await.2 == answers[&tag], "{days} days");
+    }
+}
+
 /// So many minutes.
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
