@@ -40,14 +40,17 @@ pub(crate) struct Machine<'a> {
     /// The size of the disk that has its data, in megabytes, if that can be filled.
     pub(crate) disk_mb: Option<u32>,
     pub(crate) clock: Option<&'a MachineClock>,
+    /// The cluster that this one is a hot standby of.
+    pub(crate) primary: Option<&'a Cluster>,
 }
 
-/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port, and the rest the server's environment.
-/// Starts and stops the server as it is told. WAL segments are small, so that a small disk has room for them.
+/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port, `$3` that of its primary if it is a standby,
+/// and the rest the server's environment. Starts and stops the server as it is told. WAL segments are small, so that a small
+/// disk has room for them.
 const KEEPER: &str = r#"
 set -eu
-binaries=$0 folder=$1 port=$2 server=
-shift 2
+binaries=$0 folder=$1 port=$2 primary=$3 server=
+shift 3
 start() {
     env "$@" "$binaries/postgres" -D "$folder/data" -k "$folder" -p "$port" -c listen_addresses=127.0.0.1 \
         -c max_connections=400 -c fsync=off -c shared_buffers=256MB -c log_min_messages=warning >>"$folder/log" 2>&1 &
@@ -59,8 +62,13 @@ stop() {
 }
 keep() { trap stop EXIT; }
 trap 'stop; rm -rf "$folder" 2>/dev/null' EXIT
-"$binaries/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync \
-    --wal-segsize=1 >"$folder/log" 2>&1
+if [ -n "$primary" ]; then
+    "$binaries/pg_basebackup" --host=127.0.0.1 --port="$primary" --username=postgres --pgdata="$folder/data" \
+        --write-recovery-conf --checkpoint=fast --no-sync >"$folder/log" 2>&1
+else
+    "$binaries/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync \
+        --wal-segsize=1 >"$folder/log" 2>&1
+fi
 while read -r order; do
     "$order" "$@"
     echo done
@@ -82,6 +90,14 @@ impl Cluster {
     /// The same, with what `prepare` puts into the folder of its data before the server starts.
     pub(crate) fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         Self::start_on(&Machine::default(), prepare)
+    }
+
+    /// A hot standby that streams from `primary`, with these more lines of configuration.
+    pub(crate) fn standby_of(primary: &Self, configuration: &str) -> Self {
+        Self::start_on(&Machine { primary: Some(primary), ..Machine::default() }, |data| {
+            let mut file = std::fs::File::options().append(true).open(data.join("postgresql.conf")).unwrap();
+            writeln!(file, "{configuration}").unwrap();
+        })
     }
 
     /// The same, on a machine of its own.
@@ -107,6 +123,7 @@ impl Cluster {
             .arg(binaries())
             .arg(&folder)
             .arg(port.to_string())
+            .arg(machine.primary.map(|primary| primary.port.to_string()).unwrap_or_default())
             .args(environment)
             .current_dir("/")
             .stdin(Stdio::piped())

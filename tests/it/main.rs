@@ -59,6 +59,7 @@ mod services;
 mod small_disk;
 mod sockets;
 mod spans;
+mod standbys;
 mod swap;
 mod test_command;
 mod tls;

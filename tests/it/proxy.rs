@@ -1,5 +1,7 @@
 //! A network that fails: it stands between the service and its database, and does what networks do.
 
+use std::sync::{Arc, Mutex};
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -19,6 +21,7 @@ const ONE_ROW: &[u8] = b"SELECT 1\0";
 /// Carries connections to a PostgreSQL server. Dropped, it cuts them all.
 pub(crate) struct Proxy {
     pub(crate) address: String,
+    server: Arc<Mutex<String>>,
     line: watch::Sender<Line>,
     _tasks: JoinSet<()>,
 }
@@ -48,15 +51,22 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let line = watch::Sender::new(Line::default());
         let mut tasks = JoinSet::new();
-        let carried = line.clone();
+        let server = Arc::new(Mutex::new(server));
+        let (carried, leads_to) = (line.clone(), Arc::clone(&server));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                connections.spawn(carry(client, server.clone(), carried.clone()));
+                let server = leads_to.lock().unwrap().clone();
+                connections.spawn(carry(client, server, carried.clone()));
             }
         });
-        Self { address, line, _tasks: tasks }
+        Self { address, server, line, _tasks: tasks }
+    }
+
+    /// Carries new connections to another server.
+    pub(crate) fn lead_to(&self, server: String) {
+        *self.server.lock().unwrap() = server;
     }
 
     /// Resets every connection. New ones are carried.

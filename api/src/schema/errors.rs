@@ -6,7 +6,7 @@ use async_graphql::{Error, ErrorExtensions, ServerError, Value};
 use entity::failure::Failure;
 use sea_orm::DbErr;
 
-use super::execution::Moved;
+use super::execution::{Cancelled, Moved};
 use crate::{
     increments::{Invalid, RecordError},
     metrics,
@@ -136,7 +136,12 @@ pub(super) fn of_database(failure: &DbErr) -> Error {
     let why = match Failure::of(failure) {
         Failure::Refused => return internal(failure),
         Failure::DiskFull => "the database's disk is full",
-        Failure::Conflict | Failure::Unavailable => "the database can't be reached",
+        Failure::Conflict => {
+            tracing::warn!(error = failure as &dyn StdError, "a query was in the way of other work of the database");
+            let told = "the query was in the way of other work of the database, try again";
+            return Error { source: Some(Arc::new(Cancelled)), ..error(Code::Unavailable, told) };
+        }
+        Failure::Unavailable => "the database can't be reached",
     };
     tracing::warn!(error = failure as &dyn StdError, "{why}");
     error(Code::Unavailable, format!("{why}, try again later"))

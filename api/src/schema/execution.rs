@@ -1,6 +1,9 @@
 //! Executing requests so that every answer is of one version of the report.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+};
 
 use async_graphql::{Context, Request, Response, ServerError, Value};
 use entity::clock::Moment;
@@ -43,6 +46,10 @@ impl AnsweredFrom {
 #[derive(Debug)]
 pub(super) struct Moved;
 
+/// Marks the error of a field whose statement was in the way of something else: a standby cancels what holds up its replay.
+#[derive(Debug)]
+pub(super) struct Cancelled;
+
 /// What this answer is read from.
 pub(super) async fn answer<'a>(context: &Context<'a>) -> async_graphql::Result<&'a Answer> {
     let cell = context.data::<AnswerCell>()?;
@@ -54,14 +61,15 @@ pub(super) async fn answer<'a>(context: &Context<'a>) -> async_graphql::Result<&
     answer.await.map_err(|failure| errors::of_report(&failure))
 }
 
-/// Executes a query, and tells what it was answered from. One whose report changes meanwhile is begun again.
+/// Executes a query, and tells what it was answered from. One whose report changes meanwhile, or that the database cancels,
+/// is begun again.
 pub(crate) async fn execute_query(schema: &AnalyticsSchema, mut request: Request, from: &AnsweredFrom) -> Response {
     for _ in 0..SHARED_TRIES {
         let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
         again.operation_name.clone_from(&request.operation_name);
         let cell = AnswerCell::default();
         let response = schema.execute(request.data(cell.clone())).await;
-        if !has_moved(&response) {
+        if !has_moved(&response) && !is_marked::<Cancelled>(&response) {
             from.tell(&cell);
             return whole_or_nothing(response);
         }
@@ -96,5 +104,9 @@ fn whole_or_nothing(mut response: Response) -> Response {
 }
 
 fn has_moved(response: &Response) -> bool {
-    response.errors.iter().any(|error: &ServerError| error.source::<Moved>().is_some())
+    is_marked::<Moved>(response)
+}
+
+fn is_marked<Mark: Any + Send + Sync>(response: &Response) -> bool {
+    response.errors.iter().any(|error: &ServerError| error.source::<Mark>().is_some())
 }

@@ -1,0 +1,187 @@
+//! Reports on a hot standby that streams from its primary, and what a failover leaves to the processes that see it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use sqlx::{Executor, PgConnection};
+
+use crate::{
+    app::{TestDatabase, eventually},
+    cluster::{self, Cluster},
+    poolers::{HEARD_AGAIN, NOT_HEARD, record_and_find, start, times},
+    process::{self, Server},
+    proxy::Proxy,
+};
+
+const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
+const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status } totals { views }
+    pages { edges { node { views } } } } }";
+
+/// A migrated database, its standby, and the same database there.
+async fn replicated(configuration: &str) -> (Cluster, TestDatabase, Cluster, TestDatabase) {
+    let primary = Cluster::start();
+    let database = TestDatabase::create_in(&primary).await;
+    database.migrate().await.close().await.unwrap();
+    let standby = Cluster::standby_of(&primary, configuration);
+    let there = database.at(&standby.address());
+    (primary, database, standby, there)
+}
+
+async fn ask(connection: &mut PgConnection, sql: &'static str) -> bool {
+    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+/// Has the standby sent what was written so far, without waiting for the next commit.
+async fn send(database: &TestDatabase) {
+    let mut connection = cluster::connect(&database.url).await;
+    connection.execute("SELECT pg_logical_emit_message(true, '', '')").await.unwrap();
+}
+
+async fn ready(server: &Server) -> (u16, String) {
+    let response = server.client.get(server.url("/health/ready")).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// The report, if its sums agree.
+async fn report(server: &Server) -> Value {
+    let report = server.data(REPORT, json!({})).await.unwrap()["report"].take();
+    let pages = report["pages"]["edges"].as_array().unwrap().iter();
+    let sum: i64 = pages.map(|page| page["node"]["views"].as_i64().unwrap()).sum();
+    assert_eq!(report["totals"]["views"], sum, "{report}");
+    report
+}
+
+/// What is replayed is what is shown: while nothing is, `asOf` stands and the sums stay what they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_on_a_standby_are_as_old_as_its_replay_and_never_wrong() {
+    let (_primary, database, _standby, there) = replicated("").await;
+    let (writer, _) = start(&database, &["--services", "increments,wolf"]);
+    let (reader, log) = start(&there, &["--services", "reports"]);
+    assert_eq!(ready(&reader).await.0, 200);
+    for views in 1..=3 {
+        record_and_find(&writer, &reader, views).await;
+    }
+    let mut admin = cluster::connect(&there.url).await;
+    admin.execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    let paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'";
+    eventually("replay to be paused", async || ask(&mut admin, paused).await).await;
+    let newest = "SELECT max(as_of)::text FROM report_refreshes";
+    let as_of: String = sqlx::query_scalar(newest).fetch_one(&mut admin).await.unwrap();
+    writer.data(RECORD, json!({})).await.unwrap();
+    let mut on_primary = cluster::connect(&database.url).await;
+    let in_report = "SELECT sum(views) = 4 FROM page_views_report WHERE name = '' AND grain = 'hour'";
+    eventually("the primary's report to have it", async || ask(&mut on_primary, in_report).await).await;
+
+    let mut shown = Vec::new();
+    eventually("the reader to say that nothing is refreshed", async || {
+        let report = report(&reader).await;
+        shown.push(report["freshness"]["asOf"].clone());
+        assert_eq!(report["totals"]["views"], 3);
+        report["freshness"]["status"] == "OVERDUE"
+    })
+    .await;
+    assert_eq!(sqlx::query_scalar::<_, String>(newest).fetch_one(&mut admin).await.unwrap(), as_of);
+    // It may have been one refresh behind when replay was paused, and none after that.
+    shown.dedup();
+    assert!(shown.len() <= 2, "asOf moved on: {shown:?}");
+
+    admin.execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    eventually("what was held up to be shown", async || report(&reader).await["totals"]["views"] == 4).await;
+    record_and_find(&writer, &reader, 5).await;
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!((log.matches(NOT_HEARD).count(), log.matches("the database is a standby").count()), (1, 1), "{log}");
+}
+
+/// A query that the standby cancels, because it holds up the replay, is begun again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn query_that_a_standby_cancels_is_begun_again() {
+    let (_primary, database, _standby, there) = replicated("max_standby_streaming_delay = 0").await;
+    let (writer, _) = start(&database, &["--services", "increments"]);
+    writer.data(RECORD, json!({})).await.unwrap();
+    process::succeed(&database, &["refresh"]);
+    // Each query has a transaction of its own, which locks the report first and then reads how fresh it is.
+    let (reader, log) = start(&there, &["--services", "reports", "--cache-bytes", "0", "--kept-answers-bytes", "0"]);
+    eventually("the report to be replayed", async || report(&reader).await["totals"]["views"] == 1).await;
+
+    let mut on_standby = cluster::connect(&there.url).await;
+    let mut first = cluster::connect(&database.url).await;
+    first.execute("BEGIN; LOCK TABLE report_refreshes IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    send(&database).await;
+    let locked = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'report_refreshes'::regclass AND mode = 'AccessExclusiveLock' AND granted)";
+    eventually("the lock to be replayed", async || ask(&mut on_standby, locked).await).await;
+    let query = async { report(&reader).await };
+    let disturb = async {
+        let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_locks AS report USING (pid)
+            WHERE pg_locks.relation = 'report_refreshes'::regclass AND NOT pg_locks.granted
+                AND report.relation = 'page_views_report'::regclass AND report.granted)";
+        eventually("the query to hold the report", async || ask(&mut on_standby, waits).await).await;
+        let mut second = cluster::connect(&database.url).await;
+        second.execute("BEGIN; LOCK TABLE page_views_report IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        send(&database).await;
+        let conflict = "SELECT confl_lock > 0 FROM pg_stat_database_conflicts WHERE datname = current_database()";
+        eventually("the query to be cancelled", async || ask(&mut on_standby, conflict).await).await;
+        for connection in [&mut first, &mut second] {
+            connection.execute("ROLLBACK").await.unwrap();
+        }
+        send(&database).await;
+    };
+    let (report, ()) = tokio::join!(query, disturb);
+    assert_eq!(report["totals"]["views"], 1);
+    assert_eq!(
+        times(&log, "a query was in the way of other work of the database"),
+        1,
+        "{}",
+        fs::read_to_string(&log).unwrap()
+    );
+}
+
+/// A process on a standby that is promoted goes on: it records, refreshes, and hears of refreshes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_on_a_standby_works_once_it_is_promoted() {
+    let (mut primary, database, _standby, there) = replicated("").await;
+    let (writer, _) = start(&database, &[]);
+    record_and_find(&writer, &writer, 1).await;
+    let (server, log) = start(&there, &[]);
+    let (status, why) = ready(&server).await;
+    assert_eq!((status, why.contains("standby")), (503, true), "{why}");
+    let refused = server.data(RECORD, json!({})).await.unwrap_err();
+    assert!(refused.contains("UNAVAILABLE") && refused.contains("\"retryable\":true"), "{refused}");
+    eventually("the replay", async || report(&server).await["totals"]["views"] == 1).await;
+    eventually("to be told that nothing is heard", async || times(&log, NOT_HEARD) == 1).await;
+    drop(writer);
+    primary.stop_immediately();
+
+    let mut admin = cluster::connect(&there.url).await;
+    assert!(ask(&mut admin, "SELECT pg_promote()").await);
+    eventually("the process to be ready", async || ready(&server).await.0 == 200).await;
+    record_and_find(&server, &server, 2).await;
+    eventually("refreshes to be heard of", async || times(&log, HEARD_AGAIN) == 1).await;
+    record_and_find(&server, &server, 3).await;
+    assert_eq!(times(&log, NOT_HEARD), 1, "{}", fs::read_to_string(&log).unwrap());
+    process::succeed(&there, &["verify"]);
+}
+
+/// An address that leads to another server after a failover is followed: what finds its old server read-only connects anew,
+/// and what reads there follows when that server stops.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failover_behind_one_address_is_followed() {
+    let (mut primary, database, standby, there) = replicated("").await;
+    let proxy = Proxy::start(database.server()).await;
+    let (server, _log) = start(&database.through(&proxy), &[]);
+    record_and_find(&server, &server, 1).await;
+    let mut admin = cluster::connect(&database.url).await;
+    admin.execute("ALTER SYSTEM SET default_transaction_read_only = on").await.unwrap();
+    ask(&mut admin, "SELECT pg_reload_conf()").await;
+    let mut admin = cluster::connect(&there.url).await;
+    eventually("the replay", async || ask(&mut admin, "SELECT count(*) = 1 FROM page_views").await).await;
+    assert!(ask(&mut admin, "SELECT pg_promote()").await);
+    proxy.lead_to(standby.address());
+
+    // The old server lives, and every connection to it.
+    eventually("recording to go on", async || server.data(RECORD, json!({})).await.is_ok()).await;
+    let in_report = "SELECT coalesce(sum(views), 0) = 2 FROM page_views_report WHERE name = '' AND grain = 'hour'";
+    eventually("refreshing to go on", async || ask(&mut admin, in_report).await).await;
+    primary.stop_immediately();
+    eventually("reports to go on", async || server.data(REPORT, json!({})).await.is_ok()).await;
+    record_and_find(&server, &server, 3).await;
+}
