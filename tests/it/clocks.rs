@@ -56,7 +56,7 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL's server runs as another user, and reads the clock's file.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        let clock = MachineClock::new(folder.path().join("clock"));
+        let clock = MachineClock::new(folder.path(), "machine");
         let cluster = (set == Set::Database)
             .then(|| Cluster::start_on(&Machine { clock: Some(&clock), ..Machine::default() }, |_data| {}));
         let database = match &cluster {
@@ -70,7 +70,7 @@ impl Ground {
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = process::analytics(&self.database, arguments);
         if self.set == Set::Services {
-            self.clock.give_to(&mut command);
+            command.envs(self.clock.environment());
         }
         command
     }

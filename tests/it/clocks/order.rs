@@ -34,7 +34,7 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         // The server runs as another user, and reads the clock's file.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        let clock = MachineClock::new(folder.path().join("clock"));
+        let clock = MachineClock::new(folder.path(), "database");
         let cluster = Cluster::start_on(&Machine { clock: Some(&clock), ..Machine::default() }, |_data| {});
         let database = TestDatabase::create_in(&cluster).await;
         database.migrate().await.close().await.unwrap();
