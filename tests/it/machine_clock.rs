@@ -15,15 +15,16 @@ pub(crate) struct MachineClock {
 }
 
 impl MachineClock {
-    /// A clock that is right, whose offset is kept in `file`. Beside it is the library of all clocks in that folder.
-    pub(crate) fn new(file: PathBuf) -> Self {
-        let library = file.with_file_name("machine_clock.so");
+    /// A clock that is right, with its files in `folder`.
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
+        let library = folder.join("machine_clock.so");
         if !library.exists() {
             let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/machine_clock.c");
             let mut compiler = Command::new("cc");
             compiler.args(["-O2", "-Wall", "-Werror", "-shared", "-fPIC", source, "-o"]).arg(&library);
             assert!(compiler.status().unwrap().success());
         }
+        let file = folder.join(format!("{name}.clock"));
         fs::write(&file, 0_i64.to_ne_bytes()).unwrap();
         Self { file, library }
     }
@@ -32,11 +33,6 @@ impl MachineClock {
     pub(crate) fn set(&self, offset_ms: i64) {
         let offset_ns = offset_ms * 1_000_000;
         File::options().write(true).open(&self.file).unwrap().write_all_at(&offset_ns.to_ne_bytes(), 0).unwrap();
-    }
-
-    /// Gives `command` this clock.
-    pub(crate) fn give_to(&self, command: &mut Command) {
-        command.envs(self.environment());
     }
 
     /// Returns what a process needs in its environment to use this clock.

@@ -332,7 +332,7 @@ impl Drop for Ground {
 }
 
 async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
-    let clock = MachineClock::new(folder.join("database.clock"));
+    let clock = MachineClock::new(folder, "database");
     let machine = Machine { disk_mb: Some(plan.disk_mb), clock: Some(&clock) };
     let cluster = Cluster::start_on(&machine, |data| {
         let file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"));
