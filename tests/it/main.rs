@@ -60,6 +60,7 @@ mod sockets;
 mod spans;
 mod swap;
 mod test_command;
+mod times_of_day;
 mod tls;
 mod upgrades;
 

@@ -347,8 +347,20 @@ proptest! {
 
     /// Else an answer that is kept by its entity tag would be wrong before the tag changes.
     #[test]
-    fn intervals_move_with_whole_hours_only(zone in any_zone(), now in any_moment(), period in any_period()) {
+    fn intervals_move_with_whole_hours_only(
+        zone in any_zone(),
+        now in any_moment(),
+        period in any_period(),
+        last_year: bool,
+    ) {
         let hour = Hour::containing(now).start();
         prop_assert_eq!(of_period(period, zone, now, None), of_period(period, zone, hour, None));
+        let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
+        let compared = |now| compared(IntervalChoice::Period(period), comparison, zone, now, hour);
+        prop_assert_eq!(compared(now), compared(hour));
+        // What may be recorded ahead of the clock moves five minutes before.
+        let step = DateTime::from_timestamp(now.timestamp() - now.timestamp().rem_euclid(300), 0).unwrap();
+        let all = |now| of_period(Period::AllTime, zone, now, Some(Hour::containing(DateTime::UNIX_EPOCH)));
+        prop_assert_eq!(all(now), all(step));
     }
 }
