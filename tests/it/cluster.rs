@@ -100,17 +100,14 @@ impl Cluster {
             assert!(owned.success(), "can't give {} to the user postgres", folder.display());
             command.args(["runuser", "-u", "postgres", "--"]);
         }
+        let environment = machine.clock.iter().flat_map(|clock| clock.environment());
+        let environment = environment.map(|(name, value)| format!("{name}={}", value.display()));
         let mut keeper = command
             .args(["sh", "-c", KEEPER])
             .arg(binaries())
             .arg(&folder)
             .arg(port.to_string())
-            .args(
-                machine
-                    .clock
-                    .iter()
-                    .flat_map(|clock| clock.of_postgres().map(|(name, value)| format!("{name}={value}"))),
-            )
+            .args(environment)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

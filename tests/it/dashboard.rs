@@ -5,7 +5,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 use api::http::access::{Token, TokenText};
 use chrono::TimeDelta;
 use entity::report_refresh;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -166,8 +166,13 @@ async fn the_states_of_freshness_are_told_apart() {
     assert_eq!(failed["state"], "failed", "{failed}");
     assert!(failed["reason"].as_str().unwrap().contains("the disk is full"), "{failed}");
 
-    app.refresh().await;
-    assert_eq!(state(&mut script, &["refreshing"]).await["state"], "fresh");
+    // A clock was ahead by a day and went back: what is promised is ahead of it, and not what the page shows.
+    let ahead = format!("UPDATE refresh_clock SET announced_at = '{}'", (now() + TimeDelta::hours(25)).to_rfc3339());
+    app.database.wolf.execute_unprepared(&ahead).await.unwrap();
+    assert!(app.refresh().await.as_of.unwrap() > now() + TimeDelta::hours(24));
+    let fresh = state(&mut script, &["refreshing"]).await;
+    assert_eq!(fresh["state"], "fresh", "{fresh}");
+    assert!(!fresh["text"].as_str().unwrap().contains(", "), "a date, so not of today: {fresh}");
     script.say("enough").await;
     script.end("states").await;
 }

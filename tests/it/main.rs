@@ -15,6 +15,7 @@ mod back_pressure;
 mod backup;
 mod cache;
 mod calendar;
+mod clocks;
 mod cluster;
 mod comparison;
 mod conflicts;

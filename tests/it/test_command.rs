@@ -12,8 +12,8 @@ use tempfile::TempDir;
 /// What any machine has, as far as the script needs it.
 const BASICS: [&str; 9] = ["bash", "sh", "env", "dirname", "sort", "cmp", "mkdir", "cp", "cat"];
 /// What the script looks for, and may have to install.
-const TOOLS: [&str; 11] =
-    ["cargo", "postgres", "initdb", "npm", "haproxy", "pgbouncer", "faketime", "cc", "pkg-config", "curl", "chromium"];
+const TOOLS: [&str; 10] =
+    ["cargo", "postgres", "initdb", "npm", "haproxy", "pgbouncer", "cc", "pkg-config", "curl", "chromium"];
 /// A user that is not root.
 const NOBODY: &str = "65534";
 
@@ -89,7 +89,7 @@ fn a_user_who_may_not_install_is_told_which_packages_are_missing() {
     let output = machine.run(&[]);
     let complaint = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{complaint}");
-    let packages = "postgresql nodejs npm chromium haproxy pgbouncer faketime build-essential pkg-config curl";
+    let packages = "postgresql nodejs npm chromium haproxy pgbouncer build-essential pkg-config curl";
     assert!(complaint.contains(&format!("missing: {packages}")), "{complaint}");
     assert!(complaint.contains("no sudo") && complaint.contains(&format!("apt-get install {packages}")), "{complaint}");
     assert!(!complaint.contains("not found"), "{complaint}");

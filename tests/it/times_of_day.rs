@@ -24,7 +24,7 @@ struct Machine {
 impl Machine {
     async fn new() -> Self {
         let database = TestDatabase::create(Rung::Sqlite).await;
-        let clock = MachineClock::new(database.folder.path().join("machine.clock"));
+        let clock = MachineClock::new(database.folder.path(), "machine");
         Self { database, clock }
     }
 
@@ -35,7 +35,7 @@ impl Machine {
     fn serve(&self, cron: &str) -> Server {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--refresh-cron", cron];
         let mut command = analytics(&self.database, &arguments);
-        self.clock.give_to(&mut command);
+        command.envs(self.clock.environment());
         Server::of(command)
     }
 }

@@ -58,5 +58,5 @@ function sinceWhen(countedSince, view) {
   if (countedSince === null) return '';
   const day = date(Date.parse(countedSince), zoneOf(view), { day: 'numeric', month: 'short', year: 'numeric' });
   const isAllTime = 'period' in view.interval && view.interval.period === 'ALL_TIME';
-  return isAllTime ? `Counted since ${day}` : `Counted since ${day}: too short a time to be compared`;
+  return isAllTime ? `Counted since ${day}` : `Counted since ${day}: nothing before it to compare with`;
 }

@@ -49,7 +49,7 @@ pub(crate) struct Ground {
 
 /// What keeps the data.
 enum Store {
-    Postgres { proxy: Proxy, cluster: Cluster, clock: MachineClock },
+    Postgres { proxy: Proxy, cluster: Box<Cluster>, clock: MachineClock },
     Sqlite { disk: SmallDisk },
 }
 
@@ -332,7 +332,7 @@ impl Drop for Ground {
 }
 
 async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {
-    let clock = MachineClock::new(folder.join("database.clock"));
+    let clock = MachineClock::new(folder, "database");
     let machine = Machine { disk_mb: Some(plan.disk_mb), clock: Some(&clock) };
     let cluster = Cluster::start_on(&machine, |data| {
         let file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"));
@@ -342,7 +342,7 @@ async fn postgres(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatab
     database.rung = if plan.seed.is_multiple_of(2) { Rung::Table } else { Rung::MaterializedView };
     let proxy = Proxy::start(database.server()).await;
     let through = database.through(&proxy);
-    (Store::Postgres { proxy, cluster, clock }, database, through)
+    (Store::Postgres { proxy, cluster: Box::new(cluster), clock }, database, through)
 }
 
 async fn sqlite(plan: &Plan, folder: &Path) -> (Store, TestDatabase, TestDatabase) {

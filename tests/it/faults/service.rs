@@ -46,7 +46,7 @@ impl Slot {
         services: &'static str,
         arguments: &'static [&'static str],
     ) -> Self {
-        let clock = MachineClock::new(folder.join(format!("{number}.clock")));
+        let clock = MachineClock::new(folder, &number.to_string());
         let log = File::create(folder.join(format!("{number}.log"))).unwrap();
         Self { services, arguments, clock, log, server: None }
     }
@@ -70,7 +70,7 @@ impl Slot {
         eventually("a process of the service to start", async || {
             let mut command = process::analytics(database, &["serve", "--services", services]);
             command.args(ARGUMENTS).args(arguments).stderr(Stdio::from(log.try_clone().unwrap()));
-            clock.give_to(&mut command);
+            command.envs(clock.environment());
             server = tokio::task::block_in_place(|| Server::try_of(command));
             server.is_some()
         })

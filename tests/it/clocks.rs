@@ -1,0 +1,306 @@
+//! Clocks that are set while the service runs, as whole processes have them: a report never promises what it does not have,
+//! refreshes go on, and no key is forgotten early.
+
+mod any_clocks;
+mod order;
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use api::increments::{IdempotencyKey, Request};
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{clock, refresh_clock};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use wolf::{Maintenance, Refresher, Turn};
+
+use crate::{
+    app::{Rung, TestApp, TestDatabase, eventually, increment},
+    cluster::{Cluster, Machine},
+    machine_clock::MachineClock,
+    on_all_databases,
+    process::{self, Server},
+};
+
+const RECORD: &str = "mutation ($input: RecordPageViewsInput!) {
+    recordPageViews(input: $input) { recordedAt duplicate } }";
+const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) {
+    freshness { asOf lookedAt status stalenessSeconds } totals { views } } }";
+const HOUR_MS: i64 = 3_600_000;
+
+/// Whose clock is set.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Set {
+    /// That of the service's processes; on SQLite there is no other.
+    Services,
+    /// That of PostgreSQL.
+    Database,
+}
+
+/// A machine whose clock is set, and the service that uses it.
+struct Ground {
+    set: Set,
+    clock: MachineClock,
+    database: TestDatabase,
+    _cluster: Option<Cluster>,
+    folder: TempDir,
+}
+
+impl Ground {
+    async fn new(rung: Rung, set: Set) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // PostgreSQL's server runs as another user, and reads the clock's file.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let clock = MachineClock::new(folder.path(), "machine");
+        let cluster = (set == Set::Database)
+            .then(|| Cluster::start_on(&Machine { clock: Some(&clock), ..Machine::default() }, |_data| {}));
+        let database = match &cluster {
+            Some(cluster) => TestDatabase::create_in(cluster).await,
+            None => TestDatabase::create(rung).await,
+        };
+        database.migrate().await.close().await.unwrap();
+        Self { set, clock, database, _cluster: cluster, folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = process::analytics(&self.database, arguments);
+        if self.set == Set::Services {
+            command.envs(self.clock.environment());
+        }
+        command
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// What the service has logged.
+    fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    fn serve(&self) -> Server {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--refresh-cron", "* * * * * *"];
+        let mut command = self.command(&arguments);
+        command.stderr(File::options().create(true).append(true).open(self.log_file()).unwrap());
+        Server::of(command)
+    }
+
+    /// Runs a command to its end.
+    fn succeed(&self, arguments: &[&str]) {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "analytics {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+async fn record(server: &Server, page: &str, key: Option<&str>) -> (DateTime<Utc>, bool) {
+    // At a time that no clock of these tests makes too late or too early.
+    let increments = json!([{ "page": page, "at": "2026-03-01T00:00:00Z" }]);
+    let input = json!({ "increments": increments, "idempotencyKey": key });
+    let recorded = server.data(RECORD, json!({ "input": input })).await.unwrap()["recordPageViews"].take();
+    (time(&recorded["recordedAt"]), recorded["duplicate"].as_bool().unwrap())
+}
+
+async fn report(server: &Server) -> Value {
+    server.data(REPORT, json!({})).await.unwrap()["report"].take()
+}
+
+/// Waits until the report promises what was recorded at `recorded_at`, after which it has `views`. Until then no report may
+/// promise it without having it, and `asOf` does not fall.
+async fn until_promised(server: &Server, recorded_at: DateTime<Utc>, views: i64) -> Value {
+    let mut last = None;
+    let mut found = Value::Null;
+    eventually("the report to have what was recorded", async || {
+        found = report(server).await;
+        let freshness = &found["freshness"];
+        let as_of = freshness["asOf"].as_str().map(|_| time(&freshness["asOf"]));
+        assert!(as_of >= last, "asOf fell from {last:?}: {found}");
+        last = as_of;
+        assert!(freshness["stalenessSeconds"].as_f64().is_none_or(|staleness| staleness >= 0.0), "{found}");
+        let promised = as_of >= Some(recorded_at);
+        assert!(!promised || found["totals"]["views"] == views, "promised since {recorded_at}, and not there: {found}");
+        promised
+    })
+    .await;
+    found
+}
+
+/// The step is longer than the test waits: no clock comes back to where it was.
+async fn a_clock_that_is_set_back_stops_nothing(rung: Rung, set: Set) {
+    let ground = Ground::new(rung, set).await;
+    let server = ground.serve();
+    let (before, _) = record(&server, "/a", None).await;
+    until_promised(&server, before, 1).await;
+    ground.clock.set(-HOUR_MS);
+    let (after, _) = record(&server, "/b", None).await;
+    let found = until_promised(&server, after, 2).await;
+    assert_ne!(found["freshness"]["status"], "OVERDUE", "{found}");
+    if rung == Rung::Sqlite || set == Set::Database {
+        assert!(after > before, "{after} {before}");
+        assert!(time(&found["freshness"]["lookedAt"]) < before - TimeDelta::minutes(59), "{found}");
+        assert!(found["freshness"]["stalenessSeconds"].as_f64().unwrap() < 60.0, "{found}");
+    }
+    // The schedule goes on, too.
+    for views in 3..6 {
+        let (recorded_at, _) = record(&server, "/c", None).await;
+        until_promised(&server, recorded_at, views).await;
+    }
+    let log = ground.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("clock went back")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    let back_ms = told[0].split("clock.back_ms=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let back_ms: i64 = back_ms.parse().unwrap();
+    assert!((HOUR_MS - 60_000..=HOUR_MS + 60_000).contains(&back_ms), "{log}");
+    process::succeed(&ground.database, &["verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_stops_nothing_on_sqlite() {
+    a_clock_that_is_set_back_stops_nothing(Rung::Sqlite, Set::Services).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_stops_nothing_on_postgres() {
+    a_clock_that_is_set_back_stops_nothing(Rung::MaterializedView, Set::Services).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_own_clock_that_is_set_back_stops_nothing() {
+    a_clock_that_is_set_back_stops_nothing(Rung::Table, Set::Database).await;
+}
+
+/// A clock that was 25 hours ahead for a moment leaves no more behind than an `asOf` that is ahead.
+async fn a_day_ahead_and_back(rung: Rung, set: Set) {
+    let ground = Ground::new(rung, set).await;
+    let server = ground.serve();
+    let (recorded_at, _) = record(&server, "/a", Some("key")).await;
+    until_promised(&server, recorded_at, 1).await;
+    drop(server);
+
+    ground.clock.set(25 * HOUR_MS);
+    // Its start prunes what is old.
+    let server = ground.serve();
+    let (ahead, _) = record(&server, "/b", None).await;
+    let found = until_promised(&server, ahead, 2).await;
+    assert!(time(&found["freshness"]["asOf"]) > clock::process_now() + TimeDelta::hours(24), "{found}");
+    assert!(record(&server, "/a", Some("key")).await.1, "the key is minutes old");
+    drop(server);
+
+    ground.clock.set(0);
+    let server = ground.serve();
+    let (recorded_at, duplicate) = record(&server, "/a", Some("key")).await;
+    assert!(duplicate && recorded_at > ahead, "{recorded_at} {ahead}");
+    let (recorded_at, _) = record(&server, "/c", None).await;
+    let found = until_promised(&server, recorded_at, 3).await;
+    assert_eq!(found["freshness"]["status"], "FRESH", "{found}");
+    assert!(time(&found["freshness"]["lookedAt"]) <= clock::process_now(), "{found}");
+    assert!(found["freshness"]["stalenessSeconds"].as_f64().unwrap() < 60.0, "{found}");
+    // One recorded, and one rebuilt without a schedule.
+    drop(server);
+    let server = ground.serve();
+    let (recorded_at, _) = record(&server, "/d", None).await;
+    ground.succeed(&["rebuild"]);
+    until_promised(&server, recorded_at, 4).await;
+    process::succeed(&ground.database, &["verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_ahead_and_back_on_sqlite() {
+    a_day_ahead_and_back(Rung::Sqlite, Set::Services).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_ahead_and_back_on_postgres() {
+    a_day_ahead_and_back(Rung::MaterializedView, Set::Database).await;
+}
+
+/// So many minutes.
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+on_all_databases! {
+    async fn a_key_counts_once_for_24_hours_that_have_passed(app: TestApp) {
+        let is_duplicate = async || {
+            let key = IdempotencyKey::of_client("key".to_owned()).unwrap();
+            let increments = vec![increment("/a", "2026-03-01T00:00:00Z".parse().unwrap(), 1)];
+            app.recorder.record(Request::new(increments, Some(key))).await.unwrap().duplicate
+        };
+        let refresh_and_maintain_after = async |passed| {
+            app.database.clock.pass(passed);
+            app.refresh().await;
+            Maintenance::new(&app.database, None).run().await.unwrap();
+        };
+        app.refresh().await;
+        // Three hours after the last refresh: this long the database has not been told how much has passed.
+        app.database.clock.pass(minutes(3 * 60));
+        assert!(!is_duplicate().await);
+        for passed in [0, 12 * 60, 12 * 60 + 5] {
+            refresh_and_maintain_after(minutes(passed)).await;
+            assert!(is_duplicate().await, "{passed} minutes later");
+        }
+        // No wall clock has a part in it. (On PostgreSQL this one does not count; tests above set the other.)
+        for hours in [25, -50] {
+            app.database.clock.step(TimeDelta::hours(hours));
+            refresh_and_maintain_after(minutes(0)).await;
+            assert!(is_duplicate().await, "the clock is set {hours} hours");
+        }
+        refresh_and_maintain_after(minutes(6)).await;
+        assert!(!is_duplicate().await, "it is forgotten in the end");
+    }
+
+    async fn several_wolves_do_not_make_time_pass_faster(app: TestApp) {
+        const ROUNDS: u64 = 10;
+        let other = app.test_database.connect().await;
+        let other_refresher = Refresher::new(&other);
+        let elapsed_ms = async || refresh_clock::read(&app.database.readers).await.unwrap().elapsed_ms;
+        let begun = Instant::now();
+        for _ in 0..=ROUNDS {
+            app.refresh().await;
+            other_refresher.refresh(Turn::Wait, None).await.unwrap();
+            [&app.database, &other].into_iter().for_each(|database| database.clock.pass(minutes(60)));
+        }
+        let rounds_ms = i64::try_from(minutes(60 * ROUNDS).as_millis()).unwrap();
+        let really_ms = i64::try_from(begun.elapsed().as_millis()).unwrap();
+        let passed_ms = elapsed_ms().await;
+        assert!((rounds_ms..=rounds_ms + really_ms).contains(&passed_ms), "{passed_ms} of {rounds_ms}");
+        // One that has just come knows of no time before.
+        Refresher::new(&app.test_database.connect().await).refresh(Turn::Wait, None).await.unwrap();
+        assert_eq!(elapsed_ms().await, passed_ms);
+    }
+}
+
+/// What is dropped does not come back: a clock that has jumped ahead has to go on evenly for an hour before it is believed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_far_ahead_for_a_moment_drops_no_hours() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let clock = &app.database.clock;
+    let three_days_ago = (clock.now() - TimeDelta::days(3)).to_rfc3339();
+    app.record([("/a", three_days_ago.as_str(), 1)]).await;
+    let hours_after_maintenance = async || {
+        app.refresh().await;
+        Maintenance::new(&app.database, Some(24 * 5)).run().await.unwrap();
+        app.counts().await.len()
+    };
+    assert_eq!(hours_after_maintenance().await, 1);
+    clock.step(TimeDelta::days(10));
+    assert_eq!(hours_after_maintenance().await, 1);
+    clock.pass(minutes(59));
+    assert_eq!(hours_after_maintenance().await, 1);
+    clock.step(TimeDelta::days(-10));
+    clock.pass(minutes(2));
+    assert_eq!(hours_after_maintenance().await, 1, "it was wrong");
+    clock.step(TimeDelta::days(10));
+    assert_eq!(hours_after_maintenance().await, 1);
+    clock.pass(minutes(61));
+    assert_eq!(hours_after_maintenance().await, 0, "it stays there");
+}

@@ -1,0 +1,130 @@
+//! The order in which a refresh announces and looks, and a recorder commits and reads what was announced: each held up by a
+//! lock at the step where another order would break the promise, while PostgreSQL's clock goes back.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
+
+use api::increments::{Recorded, Request};
+use sqlx::{Executor, PgConnection};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use wolf::{Outcome, Refreshed, Turn};
+
+use super::HOUR_MS;
+use crate::{
+    app::{TestApp, TestDatabase, increment},
+    cluster::{self, Cluster, Machine},
+    exactly_once::until_blocked,
+    machine_clock::MachineClock,
+};
+
+/// The service on a PostgreSQL with a clock of its own, and somebody who holds locks.
+struct Ground {
+    app: TestApp,
+    holder: PgConnection,
+    clock: MachineClock,
+    _cluster: Cluster,
+    _folder: TempDir,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The server runs as another user, and reads the clock's file.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let clock = MachineClock::new(folder.path(), "database");
+        let cluster = Cluster::start_on(&Machine { clock: Some(&clock), ..Machine::default() }, |_data| {});
+        let database = TestDatabase::create_in(&cluster).await;
+        database.migrate().await.close().await.unwrap();
+        let holder = cluster::connect(&database.url).await;
+        Self { app: TestApp::serve(database, |_| {}).await, holder, clock, _cluster: cluster, _folder: folder }
+    }
+
+    /// Holds the rows of a table until the next `release`.
+    async fn hold(&mut self, rows: &'static str) {
+        self.holder.execute("BEGIN").await.unwrap();
+        self.holder.execute(rows).await.unwrap();
+    }
+
+    async fn release(&mut self) {
+        self.holder.execute("COMMIT").await.unwrap();
+    }
+
+    fn record(&self, page: &str) -> JoinSet<Recorded> {
+        let recorder = self.app.recorder.clone();
+        let request = Request::new(vec![increment(page, "2026-03-01T00:00:00Z".parse().unwrap(), 1)], None);
+        let mut recording = JoinSet::new();
+        recording.spawn(async move { recorder.record(request).await.unwrap() });
+        recording
+    }
+
+    fn refresh(&self) -> JoinSet<Refreshed> {
+        let refresher = self.app.refresher.clone();
+        let mut refreshing = JoinSet::new();
+        refreshing.spawn(async move {
+            match refresher.refresh(Turn::Wait, None).await.unwrap() {
+                Outcome::Refreshed(done) => done,
+                Outcome::Standby => panic!("who waits does not stand by"),
+            }
+        });
+        refreshing
+    }
+
+    async fn reported_views(&self) -> i64 {
+        let rows = self.app.report_rows().await;
+        rows.iter().filter(|((grain, name, ..), _)| *grain == "month" && name.is_empty()).map(|(_, views)| views).sum()
+    }
+}
+
+/// Has each commit that marks an hour wait while somebody holds a lock.
+const WAITING_COMMITS: &str = "
+    CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared(1);
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON stale_hours DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wait()";
+
+async fn end<T: 'static>(mut task: JoinSet<T>) -> T {
+    task.join_next().await.unwrap().unwrap()
+}
+
+/// A refresh that looked before its announcement was committed would promise what it has not seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_looks_after_it_has_announced() {
+    let mut ground = Ground::new().await;
+    ground.hold("SELECT FROM refresh_clock FOR UPDATE").await;
+    let refreshing = ground.refresh();
+    // It has read the clock, and can't announce.
+    until_blocked(&ground.app.database, 1).await;
+    ground.clock.set(-HOUR_MS);
+    let recorded = end(ground.record("/a")).await;
+    ground.release().await;
+    let as_of = end(refreshing).await.as_of.unwrap();
+    assert!(recorded.recorded_at <= as_of, "it is promised: {} {as_of}", recorded.recorded_at);
+    assert_eq!(ground.reported_views().await, 1, "so it is there");
+}
+
+/// A recorder that read the announcement before its commit would answer an earlier time than what was promised without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorder_reads_what_was_announced_after_its_commit() {
+    let mut ground = Ground::new().await;
+    end(ground.record("/a")).await;
+    ground.holder.execute(WAITING_COMMITS).await.unwrap();
+    ground.hold("SELECT pg_advisory_xact_lock(1)").await;
+    let recording = ground.record("/a");
+    // All is written, and its commit waits.
+    until_blocked(&ground.app.database, 1).await;
+    let as_of = end(ground.refresh()).await.as_of.unwrap();
+    ground.clock.set(-HOUR_MS);
+    ground.release().await;
+    let recorded = end(recording).await;
+    assert!(recorded.recorded_at > as_of, "{} {as_of}", recorded.recorded_at);
+    assert_eq!(ground.reported_views().await, 1);
+    let as_of = end(ground.refresh()).await.as_of.unwrap();
+    assert!(recorded.recorded_at <= as_of, "the next refresh promises it");
+    assert_eq!(ground.reported_views().await, 2);
+}
