@@ -1,18 +1,13 @@
 //! The schema of both databases. Knows none of the other crates: what a migration once did must
 //! not change with them.
-//!
-//! Every function works in one transaction that holds a lock, so that processes that migrate at
-//! once do so one after the other, and a migration that fails leaves nothing behind.
 
 use sea_orm_migration::{
     MigratorTrait, SchemaManager,
     prelude::{DbErr, MigrationTrait, async_trait},
-    sea_orm::{
-        ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement,
-        TransactionOptions, TransactionTrait,
-    },
+    sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement},
 };
 
+mod change;
 mod m20261122_000001_create_tables;
 mod m20261124_000002_key_by_time;
 mod m20261125_000003_clocks;
@@ -21,8 +16,7 @@ mod obstacles;
 
 pub use obstacles::{Obstacle, check};
 
-/// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
-const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
+use change::Change;
 
 /// The migrations, oldest first.
 #[derive(Debug)]
@@ -73,9 +67,7 @@ impl Status {
 /// # Errors
 /// When the database refuses; then nothing has changed.
 pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let transaction = begin_locked(db).await?;
-    Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    Change::Up.make(db).await
 }
 
 /// Takes the newest migration back: of the first one nothing remains, the counts included.
@@ -83,9 +75,7 @@ pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
 /// # Errors
 /// When the database refuses; then nothing has changed.
 pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let transaction = begin_locked(db).await?;
-    Migrator::down(&transaction, Some(1)).await?;
-    transaction.commit().await
+    Change::Down.make(db).await
 }
 
 /// Compares the migrations of this program with those that the database has. Changes nothing, and needs no right to.
@@ -127,18 +117,7 @@ async fn texts<C: ConnectionTrait>(db: &C, sql: &str) -> Result<Vec<String>, DbE
 /// # Errors
 /// When the database refuses; then nothing has changed.
 pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&str, String)]) -> Result<(), DbErr> {
-    let transaction = begin_locked(db).await?;
-    let schema = texts(&transaction, "SELECT quote_ident(current_schema())").await?.concat();
-    let sql = roles_sql(prefix).replace("SCHEMA public", &format!("SCHEMA {schema}"));
-    transaction.execute_unprepared(&sql).await?;
-    for (login, verifier) in verifiers {
-        const SET_PASSWORD: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1, $2)";
-        let values = [format!("{prefix}_{login}").into(), verifier.clone().into()];
-        let row = transaction.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, SET_PASSWORD, values));
-        let row = row.await?.ok_or_else(|| DbErr::RecordNotFound(SET_PASSWORD.to_owned()))?;
-        transaction.execute_unprepared(&row.try_get_by_index::<String>(0)?).await?;
-    }
-    transaction.commit().await
+    Change::Roles { prefix, verifiers }.make(db).await
 }
 
 /// The statements of `make_roles` in the schema `public`, without passwords.
@@ -152,17 +131,4 @@ async fn run(manager: &SchemaManager<'_>, postgres: &str, sqlite: &str) -> Resul
     let db = manager.get_connection();
     let sql = if db.get_database_backend() == DbBackend::Postgres { postgres } else { sqlite };
     db.execute_unprepared(sql).await.map(drop)
-}
-
-async fn begin_locked(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let transaction = db
-        .begin_with_options(TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        })
-        .await?;
-    if db.get_database_backend() == DbBackend::Postgres {
-        transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
-    }
-    Ok(transaction)
 }

@@ -1,4 +1,5 @@
-//! A new report is swapped in while a transaction holds the old one: readers never stand in line for that.
+//! A new report is swapped in, or the schema is changed, while a transaction holds the old one: readers never stand in
+//! line for that.
 
 use std::{
     fs::{self, File},
@@ -22,6 +23,7 @@ use crate::{
     app::{Rung, TestApp, TestDatabase, eventually},
     cluster, model,
     process::{self, Server},
+    upgrades,
 };
 
 /// A swap may make a reader wait for 50 ms; a second leaves room for a busy machine.
@@ -44,6 +46,10 @@ struct Readers {
 
 impl Readers {
     async fn start(database: &TestDatabase) -> Self {
+        Self::start_reading(database, "SELECT count(*) FROM page_views_report").await
+    }
+
+    async fn start_reading(database: &TestDatabase, sql: &'static str) -> Self {
         let (reads, stop, mut tasks) = (Arc::<AtomicU64>::default(), CancellationToken::new(), JoinSet::new());
         for _ in 0..2 {
             let mut connection = cluster::connect(&database.url).await;
@@ -51,7 +57,7 @@ impl Readers {
             let (reads, stop) = (Arc::clone(&reads), stop.clone());
             tasks.spawn(async move {
                 while !stop.is_cancelled() {
-                    let read = connection.execute("SELECT count(*) FROM page_views_report").await;
+                    let read = connection.execute(sql).await;
                     read.expect("a reader has waited for the swap");
                     reads.fetch_add(1, Ordering::Relaxed);
                 }
@@ -225,4 +231,33 @@ async fn a_report_that_is_held_at_the_start_is_converted_after_a_later_refresh()
     let refresher = Refresher::new(&connection).converting_views_slower_than(TimeDelta::zero());
     refresher.refresh(Turn::Wait, None).await.unwrap();
     assert_eq!(kind(&database).await, "r");
+}
+
+/// A migration changes tables that are read and written all the time; so does making the logins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_waits_for_a_reader_and_lets_the_others_go_on() {
+    let database = upgrades::restore(Rung::Table).await;
+    // A join, so that one statement reads all that is changed.
+    let sql = "SELECT count(*) FROM page_views_report, (SELECT FROM report_refreshes LIMIT 1) AS a, (SELECT FROM idempotency_keys LIMIT 1) AS b";
+    for arguments in [&["migrate"][..], &["migrate", "--roles", "--role-prefix", "swap"]] {
+        let mut holder = cluster::connect(&database.url).await;
+        holder.execute("BEGIN").await.unwrap();
+        holder.execute(sql).await.unwrap();
+        let readers = Readers::start_reading(&database, sql).await;
+        let (mut migrate, log) = start(&database, arguments);
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(1)'";
+        let mut watcher = cluster::connect(&database.url).await;
+        eventually("the migration to wait", async || {
+            sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.unwrap() == 1
+        })
+        .await;
+        readers.go_on().await;
+        assert_eq!(migrate.try_wait().unwrap(), None);
+        holder.execute("COMMIT").await.unwrap();
+        let ended = tokio::task::spawn_blocking(move || migrate.wait().unwrap()).await.unwrap();
+        assert!(ended.success(), "{}", fs::read_to_string(&log).unwrap());
+        readers.stop().await;
+    }
+    process::succeed(&database, &["verify"]);
 }

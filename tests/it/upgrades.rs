@@ -57,7 +57,7 @@ const COLUMNS: [(&str, &[&str]); 8] = [
 ];
 
 /// The older program's database.
-async fn restore(rung: Rung) -> TestDatabase {
+pub(crate) async fn restore(rung: Rung) -> TestDatabase {
     let database = TestDatabase::create(rung).await;
     let file = |name: &str| format!("{FOLDER}/{name}");
     let dump = match rung {
