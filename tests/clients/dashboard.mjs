@@ -321,7 +321,7 @@ async function cut() {
     await until(async () => (await hatchedBars(3)) === 'true|false|true');
     await barriers('cut weeks');
   });
-  await step('since when is counted', () => page.getByText('Counted since 3 Mar 2026: too short a time to be compared').waitFor());
+  await step('since when is counted', () => page.getByText('Counted since 3 Mar 2026: nothing before it to compare with').waitFor());
   await step('weeks that are whole', async () => {
     await open('/?from=2026-03-09&to=2026-03-22&by=WEEK&zone=UTC');
     await shows('14', 'views');

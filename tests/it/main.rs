@@ -62,6 +62,7 @@ mod spans;
 mod standbys;
 mod swap;
 mod test_command;
+mod times_of_day;
 mod tls;
 mod upgrades;
 

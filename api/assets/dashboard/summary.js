@@ -41,7 +41,7 @@ function changeOf({ totals, series, countedSince }, view) {
   // Of what is not over yet, whole hours are compared with as many of the other.
   const against = isOver
     ? `against ${number(previous)} ${before}`
-    : `${number(comparableViews)} against ${number(previous)} ${before}, in the hours that are over`;
+    : `${number(comparableViews)} against ${number(previous)} ${before}, both up to the last whole hour`;
   if (change === null) return { words: comparableViews > 0 ? 'New' : '', direction: comparableViews > 0 ? 'up' : 'none', against };
   if (change === 0) return { words: 'Unchanged', direction: 'none', against };
   return change > 0
@@ -58,5 +58,5 @@ function sinceWhen(countedSince, view) {
   if (countedSince === null) return '';
   const day = date(Date.parse(countedSince), zoneOf(view), { day: 'numeric', month: 'short', year: 'numeric' });
   const isAllTime = 'period' in view.interval && view.interval.period === 'ALL_TIME';
-  return isAllTime ? `Counted since ${day}` : `Counted since ${day}: too short a time to be compared`;
+  return isAllTime ? `Counted since ${day}` : `Counted since ${day}: nothing before it to compare with`;
 }

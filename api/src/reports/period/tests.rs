@@ -245,6 +245,28 @@ fn a_range_is_compared_with_what_is_as_long_and_with_the_same_dates() {
 }
 
 #[test]
+fn where_hours_were_dropped_whole_days_are_compared_with_whole_days() {
+    let now = at("2026-07-20T12:30:00Z");
+    let compared = |choice: IntervalChoice, zone, since: &str| {
+        let calendar = Calendar::new(zone, Some(since.parse().unwrap()));
+        let Compared { part, other } =
+            choice.compared(Comparison::PreviousPeriod, calendar, now, counted_until(now)).unwrap();
+        assert_eq!(hours(part), hours(other), "{choice:?} {since}");
+        (part.end.start(), other.start.start(), other.end.start())
+    };
+    let week = IntervalChoice::Period(Period::Last7Days);
+    let start = at("2026-07-07T00:00:00Z");
+    let noon = (at("2026-07-20T12:00:00Z"), start, at("2026-07-13T12:00:00Z"));
+    assert_eq!(compared(week, UTC, "2026-07-13"), noon);
+    let midnight = (at("2026-07-20T00:00:00Z"), start, at("2026-07-13T00:00:00Z"));
+    assert_eq!(compared(week, UTC, "2026-07-14"), midnight);
+    // Three days of New York, and the three before, which begin with a day of UTC.
+    let days = Range::new(at("2026-07-15T04:00:00Z"), at("2026-07-18T04:00:00Z")).map(IntervalChoice::Range).unwrap();
+    let expected = (at("2026-07-18T04:00:00Z"), at("2026-07-12T00:00:00Z"), at("2026-07-15T00:00:00Z"));
+    assert_eq!(compared(days, New_York, "2026-07-14"), expected);
+}
+
+#[test]
 fn half_hour_zones_are_compared_with_what_is_cut_alike() {
     let choice = IntervalChoice::Period(Period::Today);
     let now = at("2026-01-10T12:00:00Z");
@@ -347,8 +369,20 @@ proptest! {
 
     /// Else an answer that is kept by its entity tag would be wrong before the tag changes.
     #[test]
-    fn intervals_move_with_whole_hours_only(zone in any_zone(), now in any_moment(), period in any_period()) {
+    fn intervals_move_with_whole_hours_only(
+        zone in any_zone(),
+        now in any_moment(),
+        period in any_period(),
+        last_year: bool,
+    ) {
         let hour = Hour::containing(now).start();
         prop_assert_eq!(of_period(period, zone, now, None), of_period(period, zone, hour, None));
+        let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
+        let compared = |now| compared(IntervalChoice::Period(period), comparison, zone, now, hour);
+        prop_assert_eq!(compared(now), compared(hour));
+        // What may be recorded ahead of the clock moves five minutes before.
+        let step = DateTime::from_timestamp(now.timestamp() - now.timestamp().rem_euclid(300), 0).unwrap();
+        let all = |now| of_period(Period::AllTime, zone, now, Some(Hour::containing(DateTime::UNIX_EPOCH)));
+        prop_assert_eq!(all(now), all(step));
     }
 }
