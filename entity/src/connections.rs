@@ -2,7 +2,7 @@
 //!
 //! On PostgreSQL every statement runs in a transaction that begins in one round trip, and is given up, with its
 //! connection, when its time is over or when a second connection finds that no backend works on it
-//! ([`proof_of_life`]). That holds for begin, commit and rollback too, and for a connection on its way back to the
+//! (`connections/proof_of_life.rs`). That holds for begin, commit and rollback too, and for a connection on its way back to the
 //! pool. An SQLite file does not fall silent: there the library's own pool is used.
 
 mod postgres;
