@@ -134,12 +134,14 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     let settings = DatabaseSettings {
         database_url: database_url.parse().unwrap(),
         database_password_file: None,
+        notify_database_url: None,
         reader_connections: 2,
         database_timeout_ms: BOUND_MS.into(),
         query_timeout_ms: BOUND_MS,
+        link_check_ms: BOUND_MS,
     };
     let database = Database::connect(&settings).await.unwrap();
-    migration::up(&database.wolf).await.unwrap();
+    database.migrate(migration::up).await.unwrap();
     let recording = RecorderSettings { queue_increments: 200_000, committers: 1, record_timeout_ms: BOUND_MS.into() };
     let (recorder, committer) = Recorder::new(&database, &recording);
     let mut tasks = JoinSet::new();
