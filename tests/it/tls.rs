@@ -75,12 +75,14 @@ async fn services_talk_to_the_database_as_sslmode_says() {
         TestDatabase { url: format!("{url}?{parameters}"), rung: Rung::MaterializedView, folder }
     };
 
-    // All that the services do, each with its login's password from a file.
+    // All that the services do, each with its login's password from a file; one file counts for both URLs.
     let verified = format!("sslmode=verify-full&sslrootcert={root}");
     let secrets = [("increments", "one\n"), ("reports", "the second"), ("wolf", "3\r\n")];
     let [increments, reports, wolf] = secrets.map(|(service, secret)| {
         let file = file(&admin, service, secret);
-        let arguments = ["--services", service, "--database-password-file", &file];
+        let notify_url = url(service, "127.0.0.1", "sslmode=require").url;
+        let arguments =
+            ["--services", service, "--database-password-file", &file, "--notify-database-url", &notify_url];
         Server::start(&url(service, "localhost", &verified), &[&arguments[..], &ARGUMENTS].concat())
     });
     let mut socket = subscribe(&reports.address).await;
@@ -92,9 +94,15 @@ async fn services_talk_to_the_database_as_sslmode_says() {
     eventually("the report", async || reports.data(report, json!({})).await.unwrap()["report"]["totals"]["views"] == 1)
         .await;
     let freshness = reports.data(report, json!({})).await.unwrap();
-    // The listener's connection, too, brings news.
+    // The listener's connection has what the others have.
     next_of_refresh(&mut socket, freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap()).await;
     let mut connection = cluster::connect(&admin.url).await;
+    let listening = "SELECT count(*) FROM pg_stat_activity
+                     WHERE usename = 'analytics_reports' AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')";
+    eventually("the listener to be connected", async || {
+        sqlx::query_scalar::<_, i64>(listening).fetch_one(&mut connection).await.unwrap() == 1
+    })
+    .await;
     let connections = "SELECT usename, bool_and(ssl), count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                        WHERE application_name = 'analytics' GROUP BY 1 ORDER BY 1";
     let rows = sqlx::query(connections).fetch_all(&mut connection).await.unwrap();
