@@ -88,6 +88,15 @@ async fn reports_on_a_standby_are_as_old_as_its_replay_and_never_wrong() {
     admin.execute("SELECT pg_wal_replay_resume()").await.unwrap();
     eventually("what was held up to be shown", async || report(&reader).await["totals"]["views"] == 4).await;
     record_and_find(&writer, &reader, 5).await;
+    // Where the primary can be listened to, a notification may come before what it tells of.
+    let beside = there.at(&there.server());
+    let (hearing, its_log) = start(&beside, &["--services", "reports", "--notify-database-url", &database.url]);
+    let listening = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'NOTIFY report_refreshes_probe%')";
+    eventually("a probe on the primary", async || ask(&mut on_primary, listening).await).await;
+    for views in 6..=8 {
+        record_and_find(&writer, &hearing, views).await;
+    }
+    assert_eq!(times(&its_log, NOT_HEARD), 0, "{}", fs::read_to_string(its_log).unwrap());
     let log = fs::read_to_string(log).unwrap();
     assert_eq!((log.matches(NOT_HEARD).count(), log.matches("the database is a standby").count()), (1, 1), "{log}");
 }
