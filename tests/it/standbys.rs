@@ -17,6 +17,9 @@ const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status } totals { views }
     pages { edges { node { views } } } } }";
 
+/// What a process logs of a query that a standby has cancelled.
+const CANCELLED: &str = "a query was in the way of other work of the database";
+
 /// A migrated database, its standby, and the same database there.
 async fn replicated(configuration: &str) -> (Cluster, TestDatabase, Cluster, TestDatabase) {
     let primary = Cluster::start();
@@ -127,8 +130,8 @@ async fn query_that_a_standby_cancels_is_begun_again() {
         let mut second = cluster::connect(&database.url).await;
         second.execute("BEGIN; LOCK TABLE page_views_report IN ACCESS EXCLUSIVE MODE").await.unwrap();
         send(&database).await;
-        let conflict = "SELECT confl_lock > 0 FROM pg_stat_database_conflicts WHERE datname = current_database()";
-        eventually("the query to be cancelled", async || ask(&mut on_standby, conflict).await).await;
+        // The server counts conflicts too, but a session that begins the query again, and waits, does not report them.
+        eventually("the query to be cancelled", async || times(&log, CANCELLED) > 0).await;
         for connection in [&mut first, &mut second] {
             connection.execute("ROLLBACK").await.unwrap();
         }
@@ -136,12 +139,7 @@ async fn query_that_a_standby_cancels_is_begun_again() {
     };
     let (report, ()) = tokio::join!(query, disturb);
     assert_eq!(report["totals"]["views"], 1);
-    assert_eq!(
-        times(&log, "a query was in the way of other work of the database"),
-        1,
-        "{}",
-        fs::read_to_string(&log).unwrap()
-    );
+    assert_eq!(times(&log, CANCELLED), 1, "{}", fs::read_to_string(&log).unwrap());
 }
 
 /// A process on a standby that is promoted goes on: it records, refreshes, and hears of refreshes.
