@@ -18,6 +18,7 @@ mod listener;
 mod metrics;
 mod operation;
 mod prepared;
+mod selection;
 mod subscribers;
 mod websocket;
 

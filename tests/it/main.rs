@@ -55,6 +55,7 @@ mod refresh;
 mod refused_databases;
 mod reports;
 mod roles;
+mod selections;
 mod services;
 mod small_disk;
 mod sockets;

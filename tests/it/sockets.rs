@@ -58,9 +58,14 @@ impl Socket {
 
     /// The next message; fails when the socket is closed instead.
     pub(crate) async fn hear(&mut self) -> Value {
+        serde_json::from_str(&self.hear_text().await).unwrap()
+    }
+
+    /// The same, as it is.
+    pub(crate) async fn hear_text(&mut self) -> String {
         loop {
             match self.frame().await.expect("the connection has ended").unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Text(text) => return text.to_string(),
                 Message::Close(frame) => panic!("closed: {frame:?}"),
                 _ => {}
             }
@@ -129,7 +134,15 @@ async fn every_breach_of_the_protocol_has_its_close_code() {
     assert_eq!(socket.closed().await, (4401, "Unauthorized".to_owned()));
     for subprotocol in [None, Some("graphql-ws"), Some("chat")] {
         let mut socket = upgrade(&app.address, subprotocol).await;
-        let closed = tokio::time::timeout(MESSAGE_MAX, socket.next()).await.unwrap().unwrap().unwrap();
+        let mut frame = async || tokio::time::timeout(MESSAGE_MAX, socket.next()).await.unwrap().unwrap().unwrap();
+        if subprotocol == Some("graphql-ws") {
+            // In the words of that protocol: its clients show them, and not what closes the connection.
+            let Message::Text(text) = frame().await else { panic!("no message comes before it is closed") };
+            let error: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(error["type"], "connection_error");
+            assert!(error["payload"]["message"].as_str().unwrap().contains("use graphql-transport-ws"), "{error}");
+        }
+        let closed = frame().await;
         let Message::Close(Some(frame)) = closed else { panic!("{subprotocol:?}: {closed:?}") };
         assert_eq!(u16::from(frame.code), 4406, "{subprotocol:?} {frame}");
         assert!(frame.reason.contains("graphql-transport-ws"), "{frame}");

@@ -1,6 +1,6 @@
 //! GraphQL over HTTP, around the schema: <https://graphql.github.io/graphql-over-http/draft/>
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use async_graphql::{Request, Response as Answer, ServerError, Variables, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use entity::clock::Moment;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{json, value::RawValue};
 
 use super::{
@@ -38,13 +38,24 @@ use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageVi
 #[serde(rename_all = "camelCase")]
 struct Parameters<'a> {
     #[serde(borrow)]
-    query: Cow<'a, str>,
+    query: Option<Cow<'a, str>>,
     #[serde(borrow)]
     operation_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     variables: Option<&'a RawValue>,
-    #[serde(rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(borrow)]
+    extensions: Option<Extensions<'a>>,
+}
+
+/// What a client says beside its request; known by their names only.
+pub(super) type Extensions<'a> = HashMap<Cow<'a, str>, IgnoredAny>;
+
+/// Why a request without a query can't be executed. Clients that send the hash of a query alone, in the hope that the
+/// server knows it, look for exactly this message and send the query itself then:
+/// <https://www.apollographql.com/docs/apollo-server/performance/apq>
+pub(super) fn without_query(extensions: Option<&Extensions<'_>>) -> Option<(Code, &'static str)> {
+    let is_hash = extensions.is_some_and(|extensions| extensions.contains_key("persistedQuery"));
+    is_hash.then_some((Code::PersistedQueryNotSupported, "PersistedQueryNotSupported"))
 }
 
 /// The same in an address, where objects are JSON texts.
@@ -56,6 +67,9 @@ pub(super) struct QueryParameters {
     variables: Option<String>,
     extensions: Option<String>,
 }
+
+/// The encoding of a body that has none.
+const IDENTITY: &[u8] = b"identity";
 
 /// Why a request is not even tried.
 pub(super) struct Refusal {
@@ -76,6 +90,14 @@ impl Refusal {
             _ => None,
         };
         Self { status, code, message: message.into(), hint }
+    }
+
+    fn without_query(extensions: Option<&Extensions<'_>>) -> Self {
+        match without_query(extensions) {
+            // As Apollo's servers do, whose clients take every other status for a failure of the network.
+            Some((code, message)) => Self::new(StatusCode::OK, code, message),
+            None => Self::malformed("the request's query is missing"),
+        }
     }
 
     fn malformed(message: impl Into<String>) -> Self {
@@ -197,11 +219,20 @@ async fn record(
 }
 
 async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<body::Bytes, Refusal> {
+    let encoding =
+        headers.get(header::CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY));
+    if encoding.is_some() {
+        let message = "the body must not be compressed: content-encoding is not supported";
+        let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message);
+        let hint = (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        return Err(Refusal { hint: Some(hint), ..refusal });
+    }
     // A form can't send this type, so no foreign page can make a browser record anything.
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(JSON) {
-        let message = format!("content-type must be {JSON}");
+        let message =
+            format!("content-type must be {JSON}: forms, files (multipart) and bare queries are not supported");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
     }
     body::read(body, app.body_bytes_max, &app.body_room).await.map_err(|wrong| match wrong {
@@ -220,9 +251,15 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<body::Bytes,
 
 impl<'a> Parameters<'a> {
     fn read(body: &'a [u8]) -> Result<Self, Refusal> {
-        // Lists of requests are not answered, nor parameters in a list.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object"));
+        // Nor are parameters in a list.
+        match body.trim_ascii_start().first() {
+            Some(b'{') => {}
+            Some(b'[') => {
+                let message = "the body is not a GraphQL request: batches (lists of requests) are not supported, send each \
+                               in a request of its own; one mutation records many increments";
+                return Err(Refusal::malformed(message));
+            }
+            _ => return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object")),
         }
         serde_json::from_slice(body)
             .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))
@@ -230,21 +267,22 @@ impl<'a> Parameters<'a> {
 
     /// What is to be recorded, if it is the mutation in its common form and well-formed.
     fn prepared(&self, app: &App) -> Option<(Arc<PreparedMutation>, RecordPageViewsInput)> {
-        let prepared = app.prepared.get(&self.query, self.operation_name.as_deref())?;
+        let prepared = app.prepared.get(self.query.as_deref()?, self.operation_name.as_deref())?;
         let input = prepared.input(self.variables?)?;
         Some((prepared, input))
     }
 
     /// All that the answer depends on.
     fn parts(&self) -> [Option<&str>; 3] {
-        [Some(&*self.query), self.operation_name.as_deref(), self.variables.map(RawValue::get)]
+        [self.query.as_deref(), self.operation_name.as_deref(), self.variables.map(RawValue::get)]
     }
 
     fn parse(self) -> Result<Request, Refusal> {
         let variables = self.variables.map(|variables| serde_json::from_str(variables.get())).transpose();
         let variables = variables
             .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: variables: {wrong}")))?;
-        request(self.query.into_owned(), self.operation_name.map(Cow::into_owned), variables)
+        let query = self.query.ok_or_else(|| Refusal::without_query(self.extensions.as_ref()))?;
+        request(query.into_owned(), self.operation_name.map(Cow::into_owned), variables)
     }
 }
 
@@ -260,13 +298,14 @@ fn request(query: String, operation_name: Option<String>, variables: Option<Vari
 
 impl QueryParameters {
     fn parse(&self) -> Result<Request, Refusal> {
-        let query = self.query.clone().ok_or_else(|| Refusal::malformed("the parameter query is missing"))?;
         fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<&String>) -> Result<Option<T>, Refusal> {
             let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(text)).transpose();
             parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
         }
         let variables = object("variables", self.variables.as_ref())?;
-        object::<serde_json::Map<_, _>>("extensions", self.extensions.as_ref())?;
+        let extensions: Option<Extensions<'_>> = object("extensions", self.extensions.as_ref())?;
+        let query = self.query.clone().filter(|query| !query.is_empty());
+        let query = query.ok_or_else(|| Refusal::without_query(extensions.as_ref()))?;
         request(query, self.operation_name.clone().filter(|name| !name.is_empty()), variables)
     }
 

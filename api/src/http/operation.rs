@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{
     Pos, Request, Response as Answer, ServerError,
-    parser::types::{DocumentOperations, OperationType},
+    parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, SelectionSet},
 };
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use super::{
     App,
     access::{Caller, Denied, Scope},
     document,
+    selection::{self, FieldOrder},
 };
 use crate::{
     metrics::Executions,
@@ -26,6 +27,8 @@ pub(super) struct Operation {
     kind: OperationType,
     /// It asks for the schema and nothing else.
     is_introspection: bool,
+    /// The order of the fields of its answers.
+    order: FieldOrder,
 }
 
 /// An operation that its caller may have executed.
@@ -51,33 +54,29 @@ impl Operation {
     fn parse(mut request: Request) -> Result<Self, ServerError> {
         let too_much = |much: document::TooMuch| failure(Code::ValidationFailed, much.to_string());
         document::check_text(&request.query).map_err(too_much)?;
-        let name = request.operation_name.clone();
+        let name = request.operation_name.take();
+        let mut variables = std::mem::take(&mut request.variables);
         let document = request.parsed_query().map_err(|mut unreadable| {
             set_code(&mut unreadable, Code::ParseFailed);
             unreadable
         })?;
         document::check_document(document).map_err(too_much)?;
-        let operation = match (&document.operations, name) {
-            (DocumentOperations::Single(operation), None) => operation,
-            (DocumentOperations::Multiple(operations), None) if operations.len() > 1 => {
-                let message = "the query has several operations: operationName must name one of them";
-                return Err(failure(Code::ValidationFailed, message));
-            }
-            // The only one.
-            (operations @ DocumentOperations::Multiple(_), None) => {
-                let only = operations.iter().next().map(|(_, operation)| operation);
-                only.ok_or_else(|| failure(Code::ValidationFailed, "the query has no operation"))?
-            }
-            (operations, Some(wanted)) => {
-                let found = operations.iter().find(|(name, _)| name.is_some_and(|name| *name == wanted));
-                let (_, operation) = found.ok_or_else(|| {
-                    failure(Code::ValidationFailed, "the query has no operation of the name in operationName")
-                })?;
-                operation
-            }
-        };
-        let (kind, is_introspection) = (operation.node.ty, document::is_introspection(document, &operation.node));
-        Ok(Self { request, kind, is_introspection })
+        let operation = chosen(document, name.as_deref())?;
+        selection::set_default_values(operation, &mut variables);
+        let kind = operation.ty;
+        let is_introspection = document::is_introspection(document, operation);
+        let order = FieldOrder::of(document, operation, &variables);
+        if kind == OperationType::Subscription
+            && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)
+                .map_err(|fields| failure(Code::ValidationFailed, fields.to_string()))?
+        {
+            let mut document = document.clone();
+            set_selection(&mut document, name.as_deref(), selection);
+            request.set_parsed_query(document);
+        }
+        request.variables = variables;
+        request.operation_name = name;
+        Ok(Self { request, kind, is_introspection, order })
     }
 
     pub(super) fn kind(&self) -> OperationType {
@@ -101,6 +100,37 @@ impl Operation {
     }
 }
 
+/// The operation that is to be executed.
+fn chosen<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, ServerError> {
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|name| name == wanted)),
+        None => match (operations.next(), operations.next()) {
+            (Some(_), Some(_)) => {
+                let message = "the query has several operations: operationName must name one of them";
+                return Err(failure(Code::ValidationFailed, message));
+            }
+            (only, _) => only,
+        },
+    };
+    let missing = match name {
+        Some(_) => "the query has no operation of the name in operationName",
+        None => "the query has no operation",
+    };
+    found.map(|(_, operation)| &operation.node).ok_or_else(|| failure(Code::ValidationFailed, missing))
+}
+
+fn set_selection(document: &mut ExecutableDocument, name: Option<&str>, selection: SelectionSet) {
+    let operation = match (&mut document.operations, name) {
+        (DocumentOperations::Single(operation), _) => Some(operation),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get_mut(name),
+        (DocumentOperations::Multiple(operations), None) => operations.values_mut().next(),
+    };
+    if let Some(operation) = operation {
+        operation.node.selection_set.node = selection;
+    }
+}
+
 impl Permitted {
     pub(super) fn kind(&self) -> OperationType {
         self.0.kind
@@ -109,11 +139,11 @@ impl Permitted {
     /// What it comes to: a subscription's results one by one, or the one result of what is no subscription.
     /// `from` is told what a query was answered from.
     pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = Said> + Send + use<> {
-        let (request, schema, time) = (self.0.request, app.schema.clone(), app.request_max);
-        let operations = Arc::clone(&app.operations);
-        match self.0.kind {
+        let Operation { request, kind, order, .. } = self.0;
+        let (schema, time, operations) = (app.schema.clone(), app.request_max, Arc::clone(&app.operations));
+        match kind {
             OperationType::Subscription => {
-                let execute = move |request| said(schema::execute_stream(&schema, request)).boxed();
+                let execute = move |request| said(schema::execute_stream(&schema, request), order.clone()).boxed();
                 app.broadcasts.follow(request, &app.tasks, execute)
             }
             OperationType::Query => {
@@ -121,21 +151,22 @@ impl Permitted {
                     let answer = Box::pin(schema::execute_query(&schema, request, &from));
                     within(time, &operations.queries, answer).await
                 };
-                said(stream::once(answer)).boxed()
+                said(stream::once(answer), order).boxed()
             }
             OperationType::Mutation => {
                 let answer = async move {
                     within(time, &operations.mutations, schema::execute_mutation(&schema, request)).await
                 };
-                said(stream::once(answer)).boxed()
+                said(stream::once(answer), order).boxed()
             }
         }
     }
 }
 
-fn said(answers: impl Stream<Item = Answer>) -> impl Stream<Item = Said> {
-    AssertUnwindSafe(answers).catch_unwind().map(|answer| {
+fn said(answers: impl Stream<Item = Answer>, order: FieldOrder) -> impl Stream<Item = Said> {
+    AssertUnwindSafe(answers).catch_unwind().map(move |answer| {
         let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
+        order.apply(&mut answer.data);
         answer.errors.iter_mut().for_each(complete);
         count_errors(&answer.errors);
         // An error of the request, in contrast to one of a field, has no path; then nothing was executed.

@@ -17,6 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, StreamExt};
+use serde_json::json;
 use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, sleep_until, timeout},
@@ -37,6 +38,9 @@ use crate::schema::{AnsweredFrom, Code, count_error};
 
 /// The protocol's name.
 const PROTOCOL: &str = "graphql-transport-ws";
+/// The name of the one before it, `subscriptions-transport-ws`. Its clients are told what is spoken instead: were it not
+/// agreed to, they would learn nothing but that the connection failed.
+const LEGACY_PROTOCOL: &str = "graphql-ws";
 /// A message from a client is at most this long: a query and its variables.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// What is read from a socket at once; each socket has as much memory for it.
@@ -64,7 +68,7 @@ pub(super) fn upgrade(
         Err(refusal) => return refuse(refusal, JSON),
     };
     upgrade
-        .protocols([PROTOCOL])
+        .protocols([PROTOCOL, LEGACY_PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .read_buffer_size(READ_BYTES)
@@ -80,11 +84,16 @@ pub(super) fn upgrade(
 /// Until the client leaves, has to go, or the server stops; then it is told why.
 async fn talk(app: App, caller: Caller, mut socket: WebSocket, graphql: bool, _place: Place) {
     let patience = app.patience;
-    let closing = if socket.protocol().is_some_and(|protocol| protocol == PROTOCOL) {
-        Conversation::new(app, caller, &mut socket).run().await
-    } else {
-        let known = if graphql { "legacy" } else { "none of GraphQL" };
-        Some(Closing::new(4406, format!("Subprotocol not acceptable: {known}, use {PROTOCOL}")))
+    let closing = match socket.protocol().and_then(|protocol| protocol.to_str().ok()) {
+        Some(PROTOCOL) => Conversation::new(app, caller, &mut socket).run().await,
+        Some(LEGACY_PROTOCOL) => {
+            let closing = Closing::not_spoken("legacy");
+            let message = json!({ "type": "connection_error", "payload": { "message": closing.reason } });
+            // Whoever has left needs no reason.
+            drop(timeout(patience.close, socket.send(Message::text(message.to_string()))).await);
+            Some(closing)
+        }
+        _ => Some(Closing::not_spoken(if graphql { "unknown" } else { "none of GraphQL" })),
     };
     let Some(Closing { code, reason }) = closing else { return };
     let goodbye = async {
@@ -216,12 +225,8 @@ impl<'a> Conversation<'a> {
                 self.app.tasks.spawn(run.until_over(self.app.clone(), request));
                 Ok(())
             }
-            Step::Overloaded { id } => {
-                let message = format!(
-                    "a socket may have {} operations under way; wait for some to end",
-                    self.app.socket_operations
-                );
-                let payload = &[count_error(failure(Code::Overloaded, message))];
+            Step::Refuse { id, code, message } => {
+                let payload = &[count_error(failure(code, message))];
                 self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
             }
             Step::Stop { key } => {
@@ -312,6 +317,10 @@ impl Timing {
 }
 
 impl Closing {
+    fn not_spoken(offered: &str) -> Self {
+        Self::new(4406, format!("Subprotocol not acceptable: {offered}, use {PROTOCOL}"))
+    }
+
     /// Clients come back.
     fn restart() -> Self {
         Self::new(close_code::RESTART, "the server restarts")

@@ -22,19 +22,21 @@ pub(crate) enum Code {
     Overloaded,
     Unavailable,
     PayloadTooLarge,
+    PersistedQueryNotSupported,
     ParseFailed,
     ValidationFailed,
     Internal,
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Overloaded,
         Self::Unavailable,
         Self::PayloadTooLarge,
+        Self::PersistedQueryNotSupported,
         Self::ParseFailed,
         Self::ValidationFailed,
         Self::Internal,
@@ -48,6 +50,7 @@ impl Code {
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::Internal => "INTERNAL_SERVER_ERROR",

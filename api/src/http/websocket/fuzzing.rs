@@ -128,8 +128,13 @@ impl Conversation {
                 self.running.insert(key, begun);
                 (Expected::Start, true)
             }
-            Step::Overloaded { id: refused } => {
+            Step::Refuse { id: refused, code: Code::PersistedQueryNotSupported, .. } => {
                 assert_eq!((kind, id), ("subscribe", refused.as_str()), "{text}");
+                assert!(self.acknowledged && message["payload"].get("query").is_none_or(Value::is_null), "{text}");
+                return true;
+            }
+            Step::Refuse { id: refused, code, .. } => {
+                assert_eq!((kind, id, code), ("subscribe", refused.as_str(), Code::Overloaded), "{text}");
                 assert_eq!(self.expected(id), Expected::Overloaded, "{text}");
                 (Expected::Overloaded, true)
             }

@@ -7,6 +7,11 @@ use async_graphql::{Request, Response as Answer, ServerError, Variables};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
+use crate::{
+    http::graphql::{Extensions, without_query},
+    schema::Code,
+};
+
 /// An operation's id is at most this long.
 const ID_BYTES_MAX: usize = 128;
 /// What fits into a close frame beside its code.
@@ -38,11 +43,10 @@ enum ClientMessage {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Subscribe {
-    query: String,
+    query: Option<String>,
     operation_name: Option<String>,
     variables: Option<Variables>,
-    #[serde(rename = "extensions")]
-    _extensions: Option<Map<String, Value>>,
+    extensions: Option<Extensions<'static>>,
 }
 
 /// What the server says.
@@ -114,9 +118,11 @@ pub(super) enum Step {
         id: String,
         request: Box<Request>,
     },
-    /// The same, but there are too many operations already: say so instead.
-    Overloaded {
+    /// Nothing is to be executed, and this is why.
+    Refuse {
         id: String,
+        code: Code,
+        message: String,
     },
     /// Whatever the operation still says is for nobody.
     Stop {
@@ -202,14 +208,22 @@ impl Protocol {
         if self.live.contains_key(&id) {
             return Step::Close(Closing::new(4409, format!("Subscriber for {id} already exists")));
         }
+        let Some(query) = payload.query else {
+            return match without_query(payload.extensions.as_ref()) {
+                Some((code, message)) => Step::Refuse { id, code, message: message.to_owned() },
+                None => Step::Close(Closing::malformed("malformed message: missing field `query`")),
+            };
+        };
         if self.running.len() >= self.operations_max {
-            return Step::Overloaded { id };
+            let message =
+                format!("a socket may have {} operations under way; wait for some to end", self.operations_max);
+            return Step::Refuse { id, code: Code::Overloaded, message };
         }
         self.last_key += 1;
         let key = self.last_key;
         self.live.insert(id.clone(), key);
         self.running.insert(key, id.clone());
-        let mut request = Request::new(payload.query).variables(payload.variables.unwrap_or_default());
+        let mut request = Request::new(query).variables(payload.variables.unwrap_or_default());
         request.operation_name = payload.operation_name;
         Step::Start { key, id, request: Box::new(request) }
     }
@@ -389,9 +403,10 @@ mod tests {
         let mut protocol = acknowledged();
         let keys: Vec<_> =
             (0..OPERATIONS_MAX).map(|id| started(protocol.receive(&subscribe(&id.to_string())))).collect();
-        assert!(matches!(protocol.receive(&subscribe("more")), Step::Overloaded { id } if id == "more"));
+        let is_refused = |step: Step| matches!(step, Step::Refuse { id, code: Code::Overloaded, .. } if id == "more");
+        assert!(is_refused(protocol.receive(&subscribe("more"))));
         assert!(matches!(protocol.receive(&complete("0")), Step::Stop { .. }));
-        assert!(matches!(protocol.receive(&subscribe("more")), Step::Overloaded { .. }));
+        assert!(is_refused(protocol.receive(&subscribe("more"))));
         protocol.ended(keys[0]);
         started(protocol.receive(&subscribe("more")));
     }

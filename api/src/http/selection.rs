@@ -1,0 +1,243 @@
+//! What an operation selects, collected as the specification says, where the GraphQL library does it otherwise:
+//! <https://spec.graphql.org/September2025/#sec-Field-Collection>
+//!
+//! async-graphql 7.2 answers the fields of an object in the order in which their resolvers are done, takes a variable
+//! without a value for null in `@skip` and `@include` even if it has a default value, and finds the root fields of a
+//! subscription only where they stand directly in the operation.
+
+use std::fmt;
+
+use async_graphql::{
+    Name, Positioned, Value, Variables,
+    indexmap::IndexMap,
+    parser::types::{
+        Directive, ExecutableDocument, Field, InlineFragment, OperationDefinition, Selection, SelectionSet,
+    },
+};
+
+/// The response keys of an object in the order in which they are selected, with those of the objects in it.
+///
+/// The schema has neither interfaces nor unions: a fragment that is valid applies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FieldOrder(IndexMap<Name, FieldOrder>);
+
+impl FieldOrder {
+    /// The order in `operation` of a document that was checked: fragments do not go in circles.
+    pub(super) fn of(document: &ExecutableDocument, operation: &OperationDefinition, variables: &Variables) -> Self {
+        let mut order = Self::default();
+        order.collect(&Collected { document, variables }, &operation.selection_set.node);
+        order
+    }
+
+    fn collect(&mut self, collected: &Collected<'_>, set: &SelectionSet) {
+        collected.for_each_field(set, &mut |field| {
+            let field = &field.node;
+            self.0.entry(field.response_key().node.clone()).or_default().collect(collected, &field.selection_set.node);
+        });
+    }
+
+    /// Puts the fields of `data`, and of all that is in it, into this order.
+    pub(super) fn apply(&self, data: &mut Value) {
+        match data {
+            Value::Object(fields) => {
+                for (key, value) in fields.iter_mut() {
+                    if let Some(order) = self.0.get(key).filter(|order| !order.0.is_empty()) {
+                        order.apply(value);
+                    }
+                }
+                if !fields.keys().eq(self.0.keys()) {
+                    fields.sort_by_cached_key(|key, _| self.0.get_index_of(key));
+                }
+            }
+            Value::List(items) => items.iter_mut().for_each(|item| self.apply(item)),
+            _ => {}
+        }
+    }
+}
+
+/// The values that `operation` has for variables that the request gives none.
+pub(super) fn set_default_values(operation: &OperationDefinition, variables: &mut Variables) {
+    for definition in &operation.variable_definitions {
+        let definition = &definition.node;
+        if let Some(value) = &definition.default_value {
+            variables.entry(definition.name.node.clone()).or_insert_with(|| value.node.clone());
+        }
+    }
+}
+
+/// The root fields of a subscription that has not exactly one, by their response keys.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RootFields(Vec<Name>);
+
+impl fmt::Display for RootFields {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a subscription must select exactly one root field, this one selects ")?;
+        match self.0.as_slice() {
+            [] => formatter.write_str("none"),
+            keys => formatter.write_str(&keys.join(", ")),
+        }
+    }
+}
+
+/// A subscription's selection with its one root field, merged of all that name it, in the place where the GraphQL
+/// library looks for it. What was written stays beside it, to be validated, and counts twice for its complexity.
+/// Nothing, if the field stands there already.
+pub(super) fn with_plain_root_field(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    variables: &Variables,
+) -> Result<Option<SelectionSet>, RootFields> {
+    let written = &operation.selection_set;
+    let mut roots: IndexMap<Name, Positioned<Field>> = IndexMap::new();
+    Collected { document, variables }.for_each_field(&written.node, &mut |field| {
+        let key = field.node.response_key().node.clone();
+        match roots.get_mut(&key) {
+            Some(root) => {
+                let more = field.node.selection_set.node.items.iter().cloned();
+                root.node.selection_set.node.items.extend(more);
+            }
+            None => drop(roots.insert(key, field.clone())),
+        }
+    });
+    if roots.len() != 1 {
+        return Err(RootFields(roots.into_keys().collect()));
+    }
+    if let [Positioned { node: Selection::Field(_), .. }] = written.node.items.as_slice() {
+        return Ok(None);
+    }
+    let merged = roots.into_values().map(|mut root| {
+        root.node.directives.clear();
+        Positioned::new(Selection::Field(root.clone()), root.pos)
+    });
+    let as_written = InlineFragment { type_condition: None, directives: Vec::new(), selection_set: written.clone() };
+    let as_written = Positioned::new(Selection::InlineFragment(Positioned::new(as_written, written.pos)), written.pos);
+    Ok(Some(SelectionSet { items: merged.chain([as_written]).collect() }))
+}
+
+/// What fields are collected by.
+struct Collected<'a> {
+    document: &'a ExecutableDocument,
+    variables: &'a Variables,
+}
+
+impl Collected<'_> {
+    /// The fields of one object, those of fragments where they are spread.
+    fn for_each_field(&self, set: &SelectionSet, visit: &mut impl FnMut(&Positioned<Field>)) {
+        let included = set.items.iter().filter(|selection| self.includes(selection.node.directives()));
+        for selection in included {
+            match &selection.node {
+                Selection::Field(field) => visit(field),
+                Selection::FragmentSpread(spread) => {
+                    // One that is not there is refused by the validation.
+                    if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
+                        self.for_each_field(&fragment.node.selection_set.node, visit);
+                    }
+                }
+                Selection::InlineFragment(fragment) => {
+                    self.for_each_field(&fragment.node.selection_set.node, visit);
+                }
+            }
+        }
+    }
+
+    /// By `@skip` and `@include`; an `if` that is no boolean is refused by the validation.
+    fn includes(&self, directives: &[Positioned<Directive>]) -> bool {
+        directives.iter().all(|directive| {
+            let directive = &directive.node;
+            let wanted = match directive.name.node.as_str() {
+                "include" => true,
+                "skip" => false,
+                _ => return true,
+            };
+            let Some(condition) = directive.get_argument("if") else { return true };
+            let value = condition.node.clone().into_const_with(|name| self.variables.get(&name).cloned().ok_or(()));
+            !matches!(value, Ok(Value::Boolean(value)) if value != wanted)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{parser::parse_query, value};
+
+    use super::*;
+
+    fn with_operation<T>(
+        query: &str,
+        variables: Value,
+        test: impl Fn(&ExecutableDocument, &OperationDefinition, &Variables) -> T,
+    ) -> T {
+        let document = parse_query(query).unwrap();
+        let operation = &document.operations.iter().next().unwrap().1.node;
+        let mut variables = Variables::from_value(variables);
+        set_default_values(operation, &mut variables);
+        test(&document, operation, &variables)
+    }
+
+    fn ordered(query: &str, variables: Value, mut data: Value) -> String {
+        with_operation(query, variables, FieldOrder::of).apply(&mut data);
+        data.to_string()
+    }
+
+    #[test]
+    fn fields_are_in_the_order_of_the_selection() {
+        let data = || value!({ "c": [{ "y": 1, "x": 2 }, null], "b": 1, "a": { "x": 1, "y": 2 } });
+        for (query, expected) in [
+            ("{ a { y x } b c { x y } }", "{a: {y: 2, x: 1}, b: 1, c: [{x: 2, y: 1}, null]}"),
+            ("{ b: z c { x } a { x } c { y } a { y } }", "{b: 1, c: [{x: 2, y: 1}, null], a: {x: 1, y: 2}}"),
+            (
+                "{ ...F a { x } } fragment F on Q { ... { c { y x } } a { y } b }",
+                "{c: [{y: 1, x: 2}, null], a: {y: 2, x: 1}, b: 1}",
+            ),
+            (
+                "query ($no: Boolean = false) { b @include(if: $no) a { x y } b c { x y } }",
+                "{a: {x: 1, y: 2}, b: 1, c: [{x: 2, y: 1}, null]}",
+            ),
+            (
+                "{ b @skip(if: true) ... @skip(if: false) { a { x y } } b c { x y } }",
+                "{a: {x: 1, y: 2}, b: 1, c: [{x: 2, y: 1}, null]}",
+            ),
+        ] {
+            assert_eq!(ordered(query, value!({}), data()), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_requests_variables_count_more_than_default_values() {
+        let query = "query ($v: Boolean = true) { b @include(if: $v) a b }";
+        assert_eq!(ordered(query, value!({}), value!({ "a": 1, "b": 2 })), "{b: 2, a: 1}");
+        assert_eq!(ordered(query, value!({ "v": false }), value!({ "b": 2, "a": 1 })), "{a: 1, b: 2}");
+    }
+
+    #[test]
+    fn a_subscription_has_one_root_field_wherever_it_stands() {
+        let root = |query: &str| {
+            with_operation(query, value!({ "no": false }), with_plain_root_field).map(|rewritten| {
+                rewritten.map(|set| match &set.items.first().unwrap().node {
+                    Selection::Field(field) => field.node.selection_set.node.items.len(),
+                    other => panic!("{other:?}"),
+                })
+            })
+        };
+        assert_eq!(root("subscription { a { x y } }"), Ok(None), "it is as it has to be");
+        for (query, selected) in [
+            ("subscription { ...F } fragment F on S { a { x } }", 1),
+            ("subscription { ... { a { x } } }", 1),
+            ("subscription { a { x } a { y } }", 2),
+            ("subscription { a { x } ... on S @include(if: true) { a { y z } } b @include(if: false) }", 3),
+            ("subscription { b @include(if: $no) a { x } }", 1),
+        ] {
+            assert_eq!(root(query), Ok(Some(selected)), "{query}");
+        }
+        for (query, keys) in [
+            ("subscription { a b }", vec!["a", "b"]),
+            ("subscription { a b: a }", vec!["a", "b"]),
+            ("subscription { a ...F } fragment F on S { ... { b } }", vec!["a", "b"]),
+            ("subscription { a @skip(if: true) }", vec![]),
+            ("subscription { ...Unknown }", vec![]),
+        ] {
+            let keys: Vec<_> = keys.into_iter().map(Name::new).collect();
+            assert_eq!(root(query), Err(RootFields(keys)), "{query}");
+        }
+    }
+}
