@@ -166,7 +166,8 @@ pub(super) async fn post(
     body: Body,
 ) -> Response {
     let accepted = Accepted::of(&headers);
-    let caller = match caller.and_then(|caller| Ok(caller.may_anything().map(|()| caller)?)) {
+    let caller = caller.and_then(|caller| Ok(caller.may_anything().map(|()| caller)?));
+    let caller = match caller.and_then(|caller| check_kind(&headers).map(|()| caller)) {
         Ok(caller) => caller,
         Err(refusal) => {
             body::discard(body).await;
@@ -174,7 +175,7 @@ pub(super) async fn post(
         }
     };
     let answered = async {
-        let body = read(&app, &headers, body).await?;
+        let body = read(&app, body).await?;
         let parameters = Parameters::read(&body)?;
         if accepted.events != Events::Preferred
             && let Some(recorder) = &app.recorder
@@ -218,7 +219,8 @@ async fn record(
     respond(StatusCode::OK, media, &answer)
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<body::Bytes, Refusal> {
+/// Whether the body is of a kind that can be read.
+fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     let encoding =
         headers.get(header::CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY));
     if encoding.is_some() {
@@ -235,6 +237,10 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<body::Bytes,
             format!("content-type must be {JSON}: forms, files (multipart) and bare queries are not supported");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
     }
+    Ok(())
+}
+
+async fn read(app: &App, body: Body) -> Result<body::Bytes, Refusal> {
     body::read(body, app.body_bytes_max, &app.body_room).await.map_err(|wrong| match wrong {
         BodyError::TooLarge => {
             let message = format!("the body must be at most {} bytes", app.body_bytes_max);

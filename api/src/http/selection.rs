@@ -65,13 +65,13 @@ pub(super) fn set_default_values(operation: &OperationDefinition, variables: &mu
     }
 }
 
-/// The root fields of a subscription that has not exactly one, by their response keys.
+/// The root fields of a subscription that are not exactly one field of the service, by their response keys.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RootFields(Vec<Name>);
 
 impl fmt::Display for RootFields {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a subscription must select exactly one root field, this one selects ")?;
+        formatter.write_str("a subscription must select exactly one root field of the service, this one selects ")?;
         match self.0.as_slice() {
             [] => formatter.write_str("none"),
             keys => formatter.write_str(&keys.join(", ")),
@@ -99,7 +99,9 @@ pub(super) fn with_plain_root_field(
             None => drop(roots.insert(key, field.clone())),
         }
     });
-    if roots.len() != 1 {
+    // The schema itself has no events.
+    let is_introspection = |root: &Positioned<Field>| root.node.name.node.starts_with("__");
+    if roots.len() != 1 || roots.values().any(is_introspection) {
         return Err(RootFields(roots.into_keys().collect()));
     }
     if let [Positioned { node: Selection::Field(_), .. }] = written.node.items.as_slice() {
@@ -235,6 +237,8 @@ mod tests {
             ("subscription { a ...F } fragment F on S { ... { b } }", vec!["a", "b"]),
             ("subscription { a @skip(if: true) }", vec![]),
             ("subscription { ...Unknown }", vec![]),
+            ("subscription { __typename }", vec!["__typename"]),
+            ("subscription { ... { a: __schema { description } } }", vec!["a"]),
         ] {
             let keys: Vec<_> = keys.into_iter().map(Name::new).collect();
             assert_eq!(root(query), Err(RootFields(keys)), "{query}");
