@@ -19,6 +19,7 @@ mod metrics;
 mod operation;
 mod prepared;
 mod selection;
+mod shares;
 mod subscribers;
 mod websocket;
 
@@ -77,6 +78,10 @@ pub struct HttpSettings {
     /// How many connections may be open at once, of any kind; more wait to be accepted
     #[arg(long, env = "ANALYTICS_CONNECTIONS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
+    /// How many of them one address may have open, where no proxy is trusted (--trust-forwarded-for); more are refused with
+    /// OVERLOADED. Half of --connections when left out
+    #[arg(long, env = "ANALYTICS_CONNECTIONS_EACH", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_each: Option<u32>,
     /// Milliseconds after which a query or mutation that is not done is answered UNAVAILABLE
     #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,
@@ -89,6 +94,12 @@ pub struct HttpSettings {
     /// How long those who subscribe are waited for. Not a setting: tests have less time.
     #[arg(skip)]
     pub patience: Patience,
+}
+
+impl HttpSettings {
+    fn connections_of_one_address(&self) -> u32 {
+        self.connections_each.unwrap_or_else(|| self.connections.div_ceil(2))
+    }
 }
 
 /// What is served. A process with neither recorder nor reports serves its health and metrics only.
@@ -146,8 +157,10 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) {
+    // Behind proxies the other end of a connection is no client, and all clients have the same.
+    let each = access.sees_clients().then(|| settings.connections_of_one_address());
     let (routes, tasks) = service(services, access, settings, stop.clone());
-    let doors = Doors::new(listener, settings.connections, settings.patience.silence);
+    let doors = Doors::new(listener, settings.connections, each, settings.patience);
     let connections = TaskTracker::new();
     doors.serve(routes, &connections, &stop).await;
     connections.close();

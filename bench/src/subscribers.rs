@@ -89,7 +89,7 @@ async fn measure(
     let url = dataset.url.replacen("postgres@", &format!("{USER}@"), 1);
     ensure!(url != dataset.url, "the address of the database has no user");
     // Refreshes are this program's.
-    let arguments = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *"];
+    let arguments = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *", "--connections-each", "30000"];
     let service = Service::start(server, Place::Postgres, &url, &arguments).await?;
     let board = Arc::new(Board::default());
     progress.step("connects");

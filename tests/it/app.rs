@@ -129,6 +129,7 @@ impl Default for Settings {
                 subscriber_connections_each: 20_000,
                 socket_operations: 100,
                 connections: 30_000,
+                connections_each: Some(30_000),
                 request_timeout_ms: 60_000,
                 // What tests ask twice is found out twice; tests/it/kept.rs has them on.
                 kept_answers_bytes: 0,

@@ -13,6 +13,7 @@ mod app;
 mod architecture;
 mod back_pressure;
 mod backup;
+mod bounds;
 mod cache;
 mod calendar;
 mod clocks;

@@ -116,6 +116,11 @@ impl Access {
         self.0.tokens.iter().enumerate().fold(None, |found, token| if token.1.is(&hash) { Some(token) } else { found })
     }
 
+    /// Returns whether a connection's other end is its client, as far as is known, and not a proxy before many clients.
+    pub(super) fn sees_clients(&self) -> bool {
+        self.0.proxies == 0
+    }
+
     /// What lets pages of the allowed origins ask over HTTP, if there are any.
     pub(super) fn cors(&self) -> Option<CorsLayer> {
         (!self.0.origins.is_empty()).then(|| origin::cors(&self.0.origins))

@@ -1,17 +1,28 @@
-//! Connections: only so many at once, none that is silent for long, and nobody hears from where.
+//! Connections: only so many at once, only a share of them of one address, none that is silent or takes nothing for
+//! long, and nobody hears from where.
+
+mod patient;
 
 use std::{
     error::Error,
-    io,
+    io::{self, Write},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo, serve::Listener};
+use axum::{
+    Router,
+    extract::ConnectInfo,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    serve::Listener,
+};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -21,52 +32,93 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 use tracing::debug;
 
-use super::access::Peer;
+use self::patient::PatientWriter;
+use super::{
+    access::{Network, Peer},
+    graphql::Refusal,
+    shares::{Share, Shares},
+    subscribers::Patience,
+};
+use crate::schema::Code;
+
+/// How many bytes the head of a request may have: its first line and its headers. As much is kept of what is read and of
+/// what waits to be written, beside the one piece that exceeds it.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How many bytes the system holds of what was never sent, so that it takes more only when the client has taken some.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 64 * 1024;
+/// What a connection is answered whose address has its share of them, whatever it asks.
+const REFUSED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json; charset=utf-8\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 151\r\n\r\n\
+    {\"errors\":[{\"message\":\"one address has as many connections as it may have (--connections-each)\",\
+    \"extensions\":{\"code\":\"OVERLOADED\",\"retryable\":true}}]}\n";
 
 /// Who comes in, how many of them, and how long they may be silent.
 pub(super) struct Doors {
     listener: TcpListener,
     room: Arc<Semaphore>,
-    silence_max: Duration,
+    each: Option<Shares>,
+    patience: Patience,
 }
 
 /// A connection, and its room.
 struct Connection {
-    stream: TcpStream,
+    stream: PatientWriter<TcpStream>,
     _room: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 impl Doors {
-    /// A connection that has sent no whole head of a request for `silence_max` is closed, a new one as one that has had
-    /// answers.
-    pub(super) fn new(listener: TcpListener, connections: u32, silence_max: Duration) -> Self {
+    /// A connection that has sent no whole head of a request for `patience.silence` is closed, a new one as one that has had
+    /// answers, and so is one that takes nothing for `patience.write`. Of `connections` one address may have `each`; where
+    /// that is left out, addresses are not told apart.
+    pub(super) fn new(listener: TcpListener, connections: u32, each: Option<u32>, patience: Patience) -> Self {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
-        Self { listener, room: Arc::new(Semaphore::new(connections)), silence_max }
+        Self { listener, room: Arc::new(Semaphore::new(connections)), each: each.map(Shares::new), patience }
     }
 
     /// Accepts connections while there is room for them, others wait in the system's queue; until `stop`. Each is served
     /// in a task among `tasks`, that ends with what is asked when `stop` comes.
     pub(super) async fn serve(mut self, routes: Router, tasks: &TaskTracker, stop: &CancellationToken) {
         while let Some((connection, peer)) = stop.run_until_cancelled(self.accept()).await {
-            tasks.spawn(talk(connection, peer, routes.clone(), self.silence_max, stop.clone()));
+            tasks.spawn(talk(connection, peer, routes.clone(), self.patience.silence, stop.clone()));
         }
     }
 
     async fn accept(&mut self) -> (Connection, Peer) {
         // It is never closed.
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, _room: room }, Peer(address.ip()))
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            let share = self.each.as_ref().map(|each| each.take(Network::of(address.ip())));
+            match share {
+                Some(None) => refuse(stream),
+                share => {
+                    // Without it a client that takes nothing is noticed later.
+                    #[cfg(target_os = "linux")]
+                    drop(SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
+                    let stream = PatientWriter::new(stream, self.patience.write);
+                    return (Connection { stream, _room: room, _share: share.flatten() }, Peer(address.ip()));
+                }
+            }
+        }
     }
+}
+
+/// Says why, if the system takes it at once: no connection that is refused is waited for.
+fn refuse(stream: TcpStream) {
+    drop(stream.into_std().and_then(|mut stream| stream.write(REFUSED)));
+    debug!("an address has its share of the connections, and one more is refused");
 }
 
 async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: Duration, stop: CancellationToken) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        routes.clone().call(request)
+        let mut routes = routes.clone();
+        async move { if is_head_too_large(&request) { Ok(too_large_head()) } else { routes.call(request).await } }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(silence_max);
+    http.timer(TokioTimer::new()).header_read_timeout(silence_max).max_buf_size(HEAD_BYTES_MAX);
     let mut talk = std::pin::pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
     let ended = tokio::select! {
         ended = talk.as_mut() => ended,
@@ -78,6 +130,21 @@ async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: D
     if let Err(error) = ended {
         debug!(error = &error as &dyn Error, "a connection has failed");
     }
+}
+
+/// The library reads a piece beyond its bound, and so the head may be longer.
+fn is_head_too_large(request: &Request<Incoming>) -> bool {
+    let query = request.uri().query().map_or(0, str::len);
+    let headers = request.headers().iter();
+    let size = headers.fold(request.uri().path().len() + query, |size, (name, value)| {
+        size + name.as_str().len() + value.len() + ": \r\n".len()
+    });
+    size > HEAD_BYTES_MAX
+}
+
+fn too_large_head() -> Response {
+    let message = format!("the request's first line and headers must be at most {HEAD_BYTES_MAX} bytes");
+    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::PayloadTooLarge, message).into_response()
 }
 
 impl AsyncRead for Connection {
@@ -109,5 +176,18 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(REFUSED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{body}");
     }
 }

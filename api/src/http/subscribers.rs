@@ -1,15 +1,15 @@
 //! What sockets and streams of events have in common: there is room for so many, and they are waited for so long.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{access::Network, graphql::Refusal};
+use super::{
+    access::Network,
+    graphql::Refusal,
+    shares::{Share, Shares},
+};
 use crate::{metrics, schema::Code};
 
 /// How long clients are waited for.
@@ -17,10 +17,12 @@ use crate::{metrics, schema::Code};
 pub struct Patience {
     /// A connection has as long to send the head of a request, the first as the next one.
     pub silence: Duration,
+    /// A connection whose client takes nothing of what waits to be written is closed after as long, over HTTP, in a stream
+    /// of events and on a socket alike.
+    pub write: Duration,
     /// A new socket has as long to say `connection_init`.
     pub init: Duration,
-    /// A socket is pinged as often; one that said nothing since the last ping is dropped, and so is one that takes as
-    /// long to take a message.
+    /// A socket is pinged as often; one that said nothing since the last ping is dropped.
     pub ping: Duration,
     /// A stream of events that has nothing to say says so as often.
     pub keep_alive: Duration,
@@ -34,6 +36,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             silence: Duration::from_secs(75),
+            write: Duration::from_secs(30),
             init: Duration::from_secs(10),
             ping: Duration::from_secs(30),
             keep_alive: Duration::from_secs(12),
@@ -48,8 +51,7 @@ impl Default for Patience {
 pub(super) struct Places {
     free: Arc<Semaphore>,
     count: u32,
-    each: u32,
-    taken: Taken,
+    each: Shares,
     /// Each place has its kind in its hands: so many there are.
     kinds: Arc<Kinds>,
 }
@@ -67,9 +69,6 @@ pub(super) enum Subscriber {
     EventStream,
 }
 
-/// How many places each client has, of those who have any.
-type Taken = Arc<Mutex<HashMap<Network, u32>>>;
-
 /// Free again when it is dropped.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
@@ -77,17 +76,11 @@ pub(super) struct Place {
     _kind: Arc<()>,
 }
 
-/// One of the places of a client.
-struct Share {
-    client: Network,
-    taken: Taken,
-}
-
 impl Places {
     /// `count` in all, `each` of one client.
     pub(super) fn new(count: u32, each: u32) -> Self {
         let free = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
-        Self { free, count, each, taken: Arc::default(), kinds: Arc::default() }
+        Self { free, count, each: Shares::new(each), kinds: Arc::default() }
     }
 
     /// A place for a client; for one that is not counted, only all are.
@@ -113,25 +106,10 @@ impl Places {
     }
 
     fn share(&self, client: Network) -> Result<Share, Refusal> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(client).or_default();
-        if *count >= self.each {
-            let message =
-                format!("{} sockets and streams are open from one address, and it may have no more", self.each);
-            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Overloaded, message));
-        }
-        *count += 1;
-        Ok(Share { client, taken: Arc::clone(&self.taken) })
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.client) {
-            Some(count) if *count > 1 => *count -= 1,
-            // Nobody is remembered who has none.
-            _ => drop(taken.remove(&self.client)),
-        }
+        self.each.take(client).ok_or_else(|| {
+            let each = self.each.each();
+            let message = format!("{each} sockets and streams are open from one address, and it may have no more");
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Overloaded, message)
+        })
     }
 }

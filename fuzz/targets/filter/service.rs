@@ -166,6 +166,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         subscriber_connections_each: 20_000,
         socket_operations: 100,
         connections: 30_000,
+        connections_each: Some(30_000),
         request_timeout_ms: BOUND_MS.into(),
         kept_answers_bytes: 1024 * 1024,
         // Nobody may record: the counts stay what they are. And nobody asks too often.

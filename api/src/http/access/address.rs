@@ -21,7 +21,7 @@ pub(in crate::http) struct Peer(pub(in crate::http) IpAddr);
 pub(in crate::http) struct Network(IpAddr);
 
 impl Network {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(in crate::http) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
                 let mask = u128::MAX << (Ipv6Addr::BITS - IPV6_CUSTOMER_BITS);

@@ -1,0 +1,73 @@
+//! How much of something each client has, where no client may have it all.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::access::Network;
+
+/// Counts what each client has, of those that have any. A cheap handle: clone it.
+#[derive(Clone)]
+pub(super) struct Shares {
+    each: u32,
+    taken: Arc<Mutex<HashMap<Network, u32>>>,
+}
+
+/// One of a client's; given back when it is dropped.
+pub(super) struct Share {
+    client: Network,
+    of: Shares,
+}
+
+impl Shares {
+    /// Each client may have `each` at once.
+    pub(super) fn new(each: u32) -> Self {
+        Self { each, taken: Arc::default() }
+    }
+
+    pub(super) fn each(&self) -> u32 {
+        self.each
+    }
+
+    /// Returns one more for the client; none if it has its share.
+    pub(super) fn take(&self, client: Network) -> Option<Share> {
+        let mut taken = self.lock();
+        let count = taken.entry(client).or_default();
+        if *count >= self.each {
+            return None;
+        }
+        *count += 1;
+        Some(Share { client, of: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Network, u32>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.of.lock();
+        match taken.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            // A client that has none is not remembered.
+            _ => drop(taken.remove(&self.client)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_client_has_a_share_and_none_is_remembered_without() {
+        let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|address| Network::of(address.parse().unwrap()));
+        let shares = Shares::new(2);
+        let of_a = [shares.take(a), shares.take(a)];
+        assert!(of_a.iter().all(Option::is_some) && shares.take(a).is_none() && shares.take(b).is_some());
+        drop(of_a);
+        assert!(shares.lock().is_empty() && shares.take(a).is_some());
+    }
+}
