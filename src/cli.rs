@@ -114,7 +114,8 @@ pub(crate) enum Command {
         #[arg(long = "as", value_enum, value_name = "KIND")]
         kind: Option<ReportKind>,
     },
-    /// Compare the report with its definition; exit with 1 and a list when they differ
+    /// Compare the report with its definition; exit with 1 and a list when they differ, with 3 when they could not be
+    /// compared
     Verify,
     /// Copy the database, as it is at one moment, into a new file, while servers go on (SQLite). A PostgreSQL database is
     /// backed up with PostgreSQL's own tools; this says how and exits with 2

@@ -112,7 +112,10 @@ async fn record_with_retries(recorder: &Recorder, request: Request) -> anyhow::R
                 tries += 1;
             }
             Err(RecordError::KeyReused) => {
-                bail!("it was imported before with other --include options; its counts were left as they are")
+                bail!(
+                    "it was imported before with other --include options, or by an older program that counted other lines; its counts \
+                     were left as they are"
+                )
             }
             Err(error) => return Err(error.into()),
         }
@@ -133,6 +136,6 @@ impl Imported {
 fn progress_bar(size_bytes: Option<u64>, file: &Path) -> ProgressBar {
     let Some(size) = size_bytes else { return ProgressBar::new_spinner() };
     let style = ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
-    let progress = ProgressBar::new(size).with_message(file.display().to_string());
+    let progress = ProgressBar::new(size).with_message(terminal::visible(&file.display().to_string()));
     style.map_or_else(|_wrong| progress.clone(), |style| progress.clone().with_style(style))
 }

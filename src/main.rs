@@ -32,9 +32,12 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const FAILURE: u8 = 1;
 /// What was asked for can't be done as it is configured.
 const BAD_CONFIGURATION: u8 = 2;
+/// `verify` could not compare the report with its definition: whether they differ is not known.
+const NOT_VERIFIED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let failure = if matches!(cli.command, Some(Command::Verify)) { NOT_VERIFIED } else { FAILURE };
     let ended = Runtime::new().context("can't start the threads").and_then(|runtime| {
         let ended = runtime.block_on(run_and_tell(cli));
         // A host's name that is looked up on a dead network would keep the process.
@@ -45,7 +48,12 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(&error);
-            ExitCode::from(if is_configuration(&error) { BAD_CONFIGURATION } else { FAILURE })
+            let is_known = error.downcast_ref::<maintenance::Differs>().is_some();
+            ExitCode::from(match is_configuration(&error) {
+                true => BAD_CONFIGURATION,
+                false if is_known => FAILURE,
+                false => failure,
+            })
         }
     }
 }

@@ -1,19 +1,21 @@
 //! The commands that do one thing to the database and exit.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use entity::{Database, DatabaseSettings};
 use indicatif::ProgressBar;
 use wolf::{Outcome, Refresher, ReportKind, ReportKindSetting, Turn};
 
 use crate::{
     cli::{MigrateCommand, RoleSettings},
-    database, roles, terminal,
+    database, roles,
+    serve::Signals,
+    terminal,
 };
 
 /// The report is not what its definition says.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} report rows differ from their definition; mend them with: analytics rebuild")]
-struct Differs(i64);
+pub(crate) struct Differs(i64);
 
 /// Creates or changes the tables, and the logins.
 pub(crate) async fn migrate(
@@ -73,11 +75,23 @@ pub(crate) async fn rebuild(settings: &DatabaseSettings, kind: Option<ReportKind
     Ok(database.close().await?)
 }
 
-/// The report against its definition.
+/// Compares the report with its definition, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Differs`]; every other error means that it is not known whether they differ.
 pub(crate) async fn verify(settings: &DatabaseSettings) -> anyhow::Result<()> {
-    let database = database::open(settings, false).await?;
-    let found = wolf::verify(&database).await?;
-    database.close().await?;
+    let mut signals = Signals::new()?;
+    let compared = async {
+        let database = database::open(settings, false).await?;
+        let found = wolf::verify(&database).await?;
+        // What was found out is known, however the connections end.
+        drop(database.close().await);
+        anyhow::Ok(found)
+    };
+    let found = tokio::select! {
+        found = compared => found?,
+        () = signals.next() => bail!("interrupted before the comparison was done"),
+    };
     for difference in &found.differences {
         terminal::print(&format!("{difference}\n"));
     }

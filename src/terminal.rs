@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use api::increments::is_bidirectional_control;
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
@@ -40,7 +41,20 @@ fn directives(asked: &str) -> String {
 pub(crate) fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     // Whoever closed standard output does not want it.
-    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
+    drop(output.write_all(visible(text).as_bytes()).and_then(|()| output.flush()));
+}
+
+/// Returns the text with its bidirectional control characters written out, such as `\u{202e}`. Names of pages and of files
+/// may have them, and terminals let them change the direction of all that follows.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut visible, character| {
+        if is_bidirectional_control(character) {
+            visible.extend(character.escape_unicode());
+        } else {
+            visible.push(character);
+        }
+        visible
+    })
 }
 
 /// Says why the command failed, each cause once: libraries' errors like to repeat their cause.
@@ -52,5 +66,16 @@ pub(crate) fn complain(error: &anyhow::Error) {
             said.push_str(&cause);
         }
     }
-    drop(writeln!(std::io::stderr().lock(), "analytics: {said}"));
+    drop(writeln!(std::io::stderr().lock(), "analytics: {}", visible(&said)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_the_direction_of_text_is_written_out() {
+        assert_eq!(visible("/a\u{202e}b\u{2066}: 7\n"), "/a\\u{202e}b\\u{2066}: 7\n");
+        assert_eq!(visible("/שלום\n"), "/שלום\n");
+    }
 }

@@ -8,6 +8,7 @@ mod store;
 
 pub use increment::{
     AHEAD_MAX, BackDating, IdempotencyKey, Increment, Invalid, PageName, Request, Title, Views, check_at,
+    is_allowed_in_names, is_bidirectional_control,
 };
 pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};
 pub use store::StoreError;

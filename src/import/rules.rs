@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use api::increments::is_allowed_in_names;
 use chrono::{DateTime, Utc};
 
 use super::log_line::LogLine;
@@ -52,7 +53,7 @@ pub(crate) enum LeftOut {
     Asset,
     /// A known bot, going by the user agent.
     Bot,
-    /// A path that can't be a page's name: empty, too long, or with control characters.
+    /// A path that can't be a page's name: empty, too long, or with characters that names may not have.
     PageName,
 }
 
@@ -88,7 +89,7 @@ impl Rules {
             Some(LeftOut::Asset)
         } else if !self.include_bots && line.user_agent.as_deref().is_some_and(is_known_bot) {
             Some(LeftOut::Bot)
-        } else if page.is_empty() || page.len() > PAGE_BYTES_MAX || page.contains(char::is_control) {
+        } else if page.is_empty() || page.len() > PAGE_BYTES_MAX || !page.chars().all(is_allowed_in_names) {
             Some(LeftOut::PageName)
         } else {
             None
@@ -234,7 +235,7 @@ mod tests {
     fn a_path_that_cannot_be_a_page_name_is_left_out() {
         let longest = format!("/{}", "a".repeat(PAGE_BYTES_MAX - 1));
         assert!(matches!(judged(&line(&longest)), Verdict::Counted { .. }));
-        for target in [&format!("{longest}a"), "/a\tb", "/a\u{7f}", "/\u{85}", "", "?q"] {
+        for target in [&format!("{longest}a"), "/a\tb", "/a\u{7f}", "/\u{85}", "/a\u{202e}b", "/\u{2066}", "", "?q"] {
             assert_eq!(judged(&line(target)), Verdict::LeftOut(LeftOut::PageName), "{target:?}");
         }
     }

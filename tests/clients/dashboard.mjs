@@ -25,7 +25,7 @@ page.setDefaultTimeout(limit * 1000);
 let isAway = false;
 const violations = await watch(page, url.host, () => isAway);
 
-const scenarios = { 'first-view': firstView, use, states, restart, token, weight, cut, 'half-hour-zone': halfHourZone };
+const scenarios = { 'first-view': firstView, use, states, restart, token, weight, cut, isolated, 'half-hour-zone': halfHourZone };
 try {
   if (!scenarios[scenario]) throw new Error(`no scenario ${scenario}; there are ${Object.keys(scenarios).join(', ')}`);
   await scenarios[scenario]();
@@ -54,7 +54,7 @@ async function firstView() {
   equal(await page.getByRole('heading', { name: 'Nothing has been counted yet' }).isVisible(), false);
 
   // Whoever may record may write anything into a name.
-  const name = '/"><img src=x onerror=alert(1)>&amp;\u202e';
+  const name = '/"><img src=x onerror=alert(1)>&amp;\u200f';
   const title = '<script>alert(2)</script><b onclick="alert(3)">';
   await record([{ page: name, title, views: 5 }]);
   await step('the hostile page', () => shows('6', 'views'));
@@ -66,6 +66,33 @@ async function firstView() {
   equal(await page.locator('#chip b').textContent(), name);
   equal(await page.locator('main img, main script, main [onclick], main [onerror]').count(), 0);
   equal(await page.evaluate(() => window.isTheSamePage), true);
+}
+
+/** Names of before bidirectional controls were refused: each is drawn so that nothing around it changes its direction. */
+async function isolated() {
+  const title = 'Title\u202e\u2066';
+  const name = '/name\u202e';
+  await open('/?period=ALL_TIME');
+  await step('the page with controls in its name', () => shows('7', 'views'));
+  const row = page.locator('#page-rows tr').first();
+  const isIsolated = async (box, text) => {
+    const innermost = page.locator(`${box} bdi`);
+    equal(await innermost.textContent(), text);
+    equal(await innermost.evaluate((element) => getComputedStyle(element).unicodeBidi), 'isolate');
+  };
+  await isIsolated('#page-rows b', title);
+  await isIsolated('#page-rows small', name);
+  await row.locator('a').click();
+  await step('its filter', async () => {
+    await page.locator('#chip b').waitFor();
+    await isIsolated('#chip', name);
+  });
+  await open(`/?period=ALL_TIME&page=${encodeURIComponent('/none\u202e')}`);
+  await step('the word that there is nothing of it', async () => {
+    await page.getByRole('heading', { name: 'No views, at any time' }).waitFor();
+    equal(await page.locator('#nothing-text').textContent(), 'Nothing was ever counted for “/none\u202e”.');
+    await isIsolated('#nothing-text', '/none\u202e');
+  });
 }
 
 /** A log of 2015 was imported, and views were recorded today. */

@@ -211,6 +211,21 @@ async fn a_token_is_asked_for_and_kept_in_the_tab_only() {
     scenario("token", &format!("http://{}", app.address)).end("token").await;
 }
 
+/// Increments with such names are refused, but a database of before may have them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_change_the_direction_of_text_are_drawn_isolated() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/name", "2026-03-01T00:00:00Z", 7)]).await;
+    for sql in [
+        "UPDATE pages SET name = '/name\u{202e}', title = 'Title\u{202e}\u{2066}'",
+        "UPDATE page_views SET name = '/name\u{202e}'",
+    ] {
+        app.database.wolf.execute_unprepared(sql).await.unwrap();
+    }
+    app.refresh().await;
+    scenario("isolated", &format!("http://{}", app.address)).end("isolated").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_light() {
     let app = TestApp::start(Rung::Sqlite).await;

@@ -120,6 +120,21 @@ async fn lines_that_can_not_be_read_are_counted_and_reported() {
     assert!(summary.contains("line 2") && summary.contains("line 4"), "{summary}");
 }
 
+/// What would change the direction of all that is printed after it is no name of a page, and a file's name is written out.
+#[tokio::test]
+async fn names_that_change_the_direction_of_text_are_left_out() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let line = |page: &str| format!("h - - [17/May/2015:10:05:03 +0000] \"GET {page} HTTP/1.1\" 200 1\n");
+    let log = [line("/a"), line("/a\u{202e}b"), line("/\u{2069}"), line("/a%E2%80%AEb")].concat();
+    std::fs::write(database.folder.path().join("a\u{202e}b.log"), log).unwrap();
+    let summary = process::succeed(&database, &["import", "a\u{202e}b.log"]);
+    assert!(summary.starts_with("a\\u{202e}b.log\n") && !summary.contains('\u{202e}'), "{summary}");
+    let line = summary.lines().find(|line| line.contains("unusable page name")).unwrap();
+    assert!(line.ends_with(" 2"), "{summary}");
+    let counted: Vec<_> = counts(&database.connect().await).await.into_keys().map(|(page, ..)| page).collect();
+    assert_eq!(counted, ["/a", "/a%E2%80%AEb"], "as browsers send it, it is a name like others");
+}
+
 /// By its keys a log is known to have been read by other rules, also where those rules counted nothing.
 #[tokio::test]
 async fn a_log_is_never_counted_by_two_rules() {

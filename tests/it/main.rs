@@ -67,6 +67,7 @@ mod test_command;
 mod times_of_day;
 mod tls;
 mod upgrades;
+mod verify;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {

@@ -50,6 +50,18 @@ on_all_databases! {
         assert_eq!(app.report_rows().await, model::report(&app.counts().await), "and it goes on from there");
     }
 
+    async fn verify_prints_what_changes_the_direction_of_text_as_its_code(app: TestApp) {
+        app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+        app.refresh().await;
+        // A name of before such names were refused.
+        app.database.wolf.execute_unprepared("UPDATE page_views SET name = '/\u{202e}a'").await.unwrap();
+        let output = process::run(&app.test_database, &["verify"]);
+        assert_eq!(output.status.code(), Some(1));
+        let list = String::from_utf8(output.stdout).unwrap();
+        assert!(list.contains("hour 2026-03-01 00:00 of /\\u{202e}a: 1 views expected, no row reported"), "{list}");
+        assert!(!list.contains('\u{202e}'), "{list}");
+    }
+
     async fn old_keys_and_old_history_are_pruned(app: TestApp) {
         let now = clock::process_now();
         const HOUR_MS: i64 = 3_600_000;

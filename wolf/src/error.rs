@@ -36,6 +36,12 @@ pub enum WolfError {
         /// How often the swap was tried.
         tries: u32,
     },
+    /// Another transaction holds the report such that nobody can read it.
+    #[error("the report could not be read within {waited_s} s: another transaction holds it")]
+    ReportLocked {
+        /// For how many seconds it was waited for.
+        waited_s: u64,
+    },
     /// SQLite has no materialized views.
     #[error("the report of an SQLite database is always a table: leave --report-kind at auto or table")]
     NoMaterializedView,
@@ -61,7 +67,9 @@ impl WolfError {
             },
             Self::Schedule(_) => "the schedule does not run",
             Self::RowsMissing { .. } => "the report lacks rows that it must have had; it has to be rebuilt",
-            Self::ReportHeld { .. } => "another transaction holds the report; the log of the Wolf says which",
+            Self::ReportHeld { .. } | Self::ReportLocked { .. } => {
+                "another transaction holds the report; the log of the Wolf says which"
+            }
             Self::NoMaterializedView => "an SQLite database has no materialized views",
         }
     }

@@ -1,15 +1,18 @@
 //! Compares the report with its definition.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::NaiveDate;
 use entity::{Database, snapshot::Snapshots};
 use sea_orm::{DbBackend, FromQueryResult, Statement};
+use tokio::time::timeout;
 
 use crate::error::{During, WolfError};
 
 /// How many differences are listed; all are counted.
 const DIFFERENCES_MAX: u32 = 100;
+/// How long a transaction that holds the report is waited for: a swap holds it for moments only.
+const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// One row that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
@@ -46,7 +49,7 @@ pub struct Verification {
 /// Hours that changed since the last refresh are believed; the sums over them are compared all the same.
 ///
 /// # Errors
-/// [`WolfError::Database`].
+/// [`WolfError::Database`] and [`WolfError::ReportLocked`].
 pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let backend = database.kind.backend();
     let month = match backend {
@@ -56,7 +59,10 @@ pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let sql = include_str!("verify/differences.sql")
         .replace("{month}", month)
         .replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let transaction = Snapshots::for_wolf(database).begin().await.during("begin the verification")?;
+    let snapshots = Snapshots::for_wolf(database);
+    let begun = timeout(SNAPSHOT_WAIT_MAX, snapshots.begin()).await;
+    let locked = |_elapsed| WolfError::ReportLocked { waited_s: SNAPSHOT_WAIT_MAX.as_secs() };
+    let transaction = begun.map_err(locked)?.during("begin the verification")?;
     let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
     let differences = differences.during("compare the report with its definition")?;
     transaction.rollback().await.during("end the verification")?;

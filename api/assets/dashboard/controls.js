@@ -1,6 +1,6 @@
 // What the visitor can choose. Every choice is an address: most of them are links.
 
-import { find, make, say } from './dom.js';
+import { find, isolated, make, say } from './dom.js';
 import { daysIn, span } from './format.js';
 import { PERIODS, granularitiesOf } from './periods.js';
 import { PAGES_FIRST, addressOf, filterFrom, zoneOf } from './state.js';
@@ -93,7 +93,7 @@ export class Controls {
     const kinds = { page: 'Page', prefix: 'Pages that begin with', contains: 'Pages with' };
     const href = addressOf({ ...view, filter: null, first: PAGES_FIRST });
     const remove = make('a', { href, 'aria-label': 'Show all pages' }, '×');
-    this.#replace(this.#chip, [make('span', {}, `${kinds[view.filter.kind]} `, make('b', {}, view.filter.text)), remove]);
+    this.#replace(this.#chip, [make('span', {}, `${kinds[view.filter.kind]} `, make('b', {}, isolated(view.filter.text))), remove]);
   }
 
   /**

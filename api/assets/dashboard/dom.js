@@ -29,12 +29,21 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
+ * A name that anybody may have written, such that its direction changes nothing around it.
+ * @param {string} name
+ */
+export function isolated(name) {
+  return make('bdi', {}, name);
+}
+
+/**
  * Sets an element's text, if it is another: what has not changed is not read out again.
  * @param {Element} element
- * @param {string} text
+ * @param {(Node | string)[]} parts
  */
-export function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+export function say(element, ...parts) {
+  const text = parts.map((part) => (typeof part === 'string' ? part : part.textContent)).join('');
+  if (element.textContent !== text) element.replaceChildren(...parts);
 }
 
 /**

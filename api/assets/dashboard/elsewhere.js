@@ -1,6 +1,6 @@
 // A view without views: says whether there are any elsewhere, and leads to the nearest.
 
-import { find, make, say } from './dom.js';
+import { find, isolated, make, say } from './dom.js';
 import { readToken } from './feed.js';
 import { counted, dayRange } from './format.js';
 import { ELSEWHERE } from './query.js';
@@ -58,7 +58,8 @@ export class Nothing {
   #tellNone(view) {
     if (view.filter) {
       const all = make('a', { href: addressOf({ ...view, filter: null }) }, 'Show all pages');
-      this.#tell('No views, at any time', `Nothing was ever counted for “${view.filter.text}”.`, [all]);
+      const text = ['Nothing was ever counted for “', isolated(view.filter.text), '”.'];
+      this.#tell('No views, at any time', text, [all]);
     } else {
       this.#tell('Nothing has been counted yet', 'Record the first view, with this command for instance:', []);
       this.#first.hidden = false;
@@ -89,12 +90,12 @@ export class Nothing {
 
   /**
    * @param {string} title
-   * @param {string} text
+   * @param {string | (Node | string)[]} text
    * @param {Node[]} offers
    */
   #tell(title, text, offers) {
     say(this.#title, title);
-    say(this.#text, text);
+    say(this.#text, ...[text].flat());
     this.#offers.replaceChildren(...offers);
     this.#first.hidden = true;
   }

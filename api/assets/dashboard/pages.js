@@ -1,6 +1,6 @@
 // The most viewed pages. A name leads to the same view of that page alone.
 
-import { find, make, say } from './dom.js';
+import { find, isolated, make, say } from './dom.js';
 import { counted, number, share } from './format.js';
 import { PAGES_FIRST, addressOf } from './state.js';
 
@@ -27,7 +27,8 @@ export function showPages({ pages, totals }, view) {
  */
 function row(node, most, view) {
   const isChosen = view.filter?.kind === 'page';
-  const name = node.title ? [make('b', {}, node.title), make('small', {}, node.page)] : [make('b', { class: 'path' }, node.page)];
+  const page = isolated(node.page);
+  const name = node.title ? [make('b', {}, isolated(node.title)), make('small', {}, page)] : [make('b', { class: 'path' }, page)];
   const href = addressOf({ ...view, filter: { kind: 'page', text: node.page }, first: PAGES_FIRST });
   const link = isChosen ? make('span', { class: 'page' }, ...name) : make('a', { class: 'page', href, title: node.page }, ...name);
   const bar = make('span', { class: 'bar' });

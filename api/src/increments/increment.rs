@@ -1,5 +1,7 @@
 //! What can be recorded, as types that can only be valid.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::Hour;
 use sha2::{Digest, Sha256};
@@ -36,13 +38,29 @@ impl Invalid {
     }
 }
 
-/// A page's name: 1 to 1,024 bytes, no control characters.
+/// Characters that change the direction of the text behind them (Unicode's UAX #9, 2.1 to 2.4): a name that has one makes
+/// whatever is printed after it read otherwise. Embeddings and overrides, then isolates.
+const BIDIRECTIONAL_CONTROLS: [RangeInclusive<char>; 2] = ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+
+/// Returns whether the character changes the direction of the text behind it.
+#[must_use]
+pub fn is_bidirectional_control(character: char) -> bool {
+    BIDIRECTIONAL_CONTROLS.iter().any(|range| range.contains(&character))
+}
+
+/// Returns whether a page's name or title may have the character.
+#[must_use]
+pub fn is_allowed_in_names(character: char) -> bool {
+    !character.is_control() && !is_bidirectional_control(character)
+}
+
+/// A page's name: 1 to 1,024 bytes, no control characters, none that changes the direction of text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageName(Box<str>);
 
 impl PageName {
     /// # Errors
-    /// [`Invalid`] when it is empty, too long or has a control character.
+    /// [`Invalid`] when it is empty, too long or has a character that names may not have.
     pub fn new(name: String) -> Result<Self, Invalid> {
         check_text("page", &name, PAGE_BYTES_MAX)?;
         Ok(Self(name.into_boxed_str()))
@@ -55,13 +73,13 @@ impl PageName {
     }
 }
 
-/// A page's title: 1 to 1,024 bytes, no control characters.
+/// A page's title: as a page's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Title(Box<str>);
 
 impl Title {
     /// # Errors
-    /// [`Invalid`] when it is empty, too long or has a control character.
+    /// [`Invalid`] when it is empty, too long or has a character that names may not have.
     pub fn new(title: String) -> Result<Self, Invalid> {
         check_text("title", &title, TITLE_BYTES_MAX)?;
         Ok(Self(title.into_boxed_str()))
@@ -80,6 +98,10 @@ fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), I
     }
     if text.chars().any(char::is_control) {
         return Err(Invalid::new(field, "must not have control characters"));
+    }
+    if let Some(control) = text.chars().find(|character| is_bidirectional_control(*character)) {
+        let problem = format!("must not have bidirectional control characters, such as {}", control.escape_unicode());
+        return Err(Invalid::new(field, problem));
     }
     Ok(())
 }
@@ -258,6 +280,20 @@ mod tests {
         assert_eq!(error.to_string(), "page must be 1 to 1024 bytes long, not 1026");
         for wrong in ["", "a\0", "a\nb", "\u{85}"] {
             assert!(PageName::new(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn names_and_titles_have_nothing_that_changes_the_direction_of_text() {
+        for control in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+            let text = format!("/a{control}b");
+            let expected =
+                format!("must not have bidirectional control characters, such as {}", control.escape_unicode());
+            assert_eq!(PageName::new(text.clone()).unwrap_err().to_string(), format!("page {expected}"));
+            assert_eq!(Title::new(text).unwrap_err().to_string(), format!("title {expected}"));
+        }
+        for right in ["/a\u{2029}", "/a\u{202f}", "/\u{2065}", "/\u{206a}", "/\u{200e}", "/שלום", "/مرحبا"] {
+            assert!(PageName::new(right.to_owned()).is_ok(), "{right:?}");
         }
     }
 

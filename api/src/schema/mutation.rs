@@ -44,7 +44,7 @@ pub(crate) struct RecordPageViewsInput {
 #[derive(Debug, Deserialize, InputObject)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PageViewIncrement {
-    /// The page's name, its path for instance: 1 to 1,024 bytes, no control characters.
+    /// The page's name, its path for instance: 1 to 1,024 bytes, no control characters, bidirectional ones included.
     page: String,
     /// How many: 1 to 1,000,000.
     #[graphql(default_with = "ONE_VIEW")]
@@ -52,7 +52,7 @@ pub(crate) struct PageViewIncrement {
     views: SafeInt,
     /// When the page was viewed; now when left out.
     at: Option<DateTime<Utc>>,
-    /// The page's title, shown from now on: 1 to 1,024 bytes, no control characters.
+    /// The page's title, shown from now on: 1 to 1,024 bytes, no control characters, bidirectional ones included.
     title: Option<String>,
 }
 

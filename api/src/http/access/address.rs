@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 use axum::http::{HeaderMap, HeaderName};
@@ -37,9 +37,19 @@ impl Network {
         let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let mut behind: Vec<_> = values.flat_map(|value| value.split(',')).collect();
         behind.reverse();
-        let said = usize::from(proxies).checked_sub(1).and_then(|index| behind.get(index)?.trim().parse().ok());
+        let said = usize::from(proxies).checked_sub(1).and_then(|index| address(behind.get(index)?.trim()));
         Self::of(said.unwrap_or(peer.0))
     }
+}
+
+/// Returns the address of `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`: the header has no standard, and some
+/// proxies add the port from which they were asked.
+fn address(text: &str) -> Option<IpAddr> {
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
+        .or_else(|| in_brackets().map(IpAddr::from))
 }
 
 impl fmt::Debug for Peer {
@@ -75,10 +85,21 @@ mod tests {
         assert!(client(0, &["192.0.2.1"]) == network("10.0.0.1"), "nobody is trusted");
         assert!(client(1, &["192.0.2.9, 192.0.2.1"]) == network("192.0.2.1"), "the first is the client's own word");
         assert!(client(2, &["192.0.2.9, 192.0.2.1", "192.0.2.2"]) == network("192.0.2.1"));
-        for forwarded in [&[][..], &["unknown"], &["192.0.2.1, "]] {
+        for forwarded in [&[][..], &["unknown"], &["192.0.2.1, "], &["192.0.2.1:"], &["192.0.2.1:x"], &["[192.0.2.1]"]]
+        {
             assert!(client(1, forwarded) == network("10.0.0.1"), "{forwarded:?}");
         }
         assert!(client(2, &["192.0.2.1"]) == network("10.0.0.1"), "a proxy was passed by");
+    }
+
+    #[test]
+    fn an_address_is_read_with_its_port_and_without() {
+        for forwarded in ["192.0.2.1:54321", "192.0.2.9:1, 192.0.2.1:2", "[::ffff:192.0.2.1]:80"] {
+            assert!(client(1, &[forwarded]) == network("192.0.2.1"), "{forwarded}");
+        }
+        for forwarded in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443", "192.0.2.1:80, [2001:db8::1]:443 "] {
+            assert!(client(1, &[forwarded]) == network("2001:db8::1"), "{forwarded}");
+        }
     }
 
     #[test]
