@@ -25,7 +25,7 @@ mod websocket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::header, routing::get};
+use axum::{Router, http::header, middleware, routing::get};
 use clap::Args;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -240,5 +240,6 @@ fn graphql_router(app: App) -> Router {
     if let Some(cors) = app.access.cors() {
         graphql = graphql.layer(cors);
     }
-    Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql).with_state(app)
+    let routes = Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql);
+    routes.layer(middleware::from_fn_with_state(app.clone(), access::check_host)).with_state(app)
 }

@@ -7,12 +7,12 @@ import { fail, log } from './common.mjs';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const POLL_MS = 25;
 
-/** Chromium is $CHROMIUM, else /usr/bin/chromium. */
-export async function launch(limit) {
+/** Chromium is $CHROMIUM, else /usr/bin/chromium; `more` are arguments of its own. */
+export async function launch(limit, more = []) {
   const launching = chromium.launch({
     executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
     timeout: limit * 1000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server', ...more],
   });
   return launching.catch((error) => fail(`Chromium does not start: ${error.message}`));
 }

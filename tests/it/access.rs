@@ -1,5 +1,6 @@
 //! Who may do what, over every way in; and that nothing of who asked is told to a log.
 
+mod hosts;
 mod limits;
 
 use std::time::Duration;
@@ -314,6 +315,7 @@ fn a_server_without_tokens_listens_to_this_machine_only() {
         (&["--tokens-file", "nowhere"], "nowhere"),
         (&["--anonymous", "everything"], "increments"),
         (&["--allow-origin", "*"], "an origin is"),
+        (&["--host", "http://stats.example.org"], "a host is a name"),
     ] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics"));
         let output = command.args(arguments).current_dir(&folder).env_remove("DATABASE_URL").output().unwrap();

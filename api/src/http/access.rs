@@ -4,6 +4,7 @@
 //! has permitted it (`Operation::permitted`), and increments are recorded with what `Caller::recording` gives.
 
 mod address;
+mod host;
 mod origin;
 mod rate;
 mod scopes;
@@ -13,20 +14,23 @@ mod token;
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::{ConnectInfo, FromRequestParts, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
 use tower_http::cors::CorsLayer;
 
 pub(super) use self::address::{Network, Peer};
 use self::rate::{RateLimit, Who};
 pub use self::{
+    host::{Host, NoHost},
     origin::{NoOrigin, Origin},
     scopes::{NoScopes, Scope, Scopes},
     settings::{AccessError, AccessSettings, TokenText},
     token::{Token, TokenError},
 };
-use super::{App, graphql::Refusal};
+use super::{App, body, graphql::Refusal};
 use crate::{increments::BackDating, metrics, schema::Code};
 
 /// What a token is sent as.
@@ -44,6 +48,8 @@ struct Rules {
     /// Whoever reaches this server may do everything: nobody but this machine can.
     is_open: bool,
     origins: Vec<Origin>,
+    /// The names that are answered for besides addresses and localhost; all are where not everything is open.
+    hosts: Option<Vec<Host>>,
     proxies: u8,
     rate: Option<RateLimit>,
 }
@@ -70,6 +76,8 @@ pub(super) enum Denied {
     NoScope(Scope),
     #[error("too many requests, try again in {0} s")]
     TooOften(u64),
+    #[error("everything is open here, so only addresses, localhost and the names that --host gives are answered for")]
+    WrongHost,
 }
 
 impl Access {
@@ -81,12 +89,14 @@ impl Access {
         if is_open && !listen.ip().to_canonical().is_loopback() {
             return Err(AccessError::OpenToAll(listen));
         }
+        let anonymous = if is_open { Scopes::ALL } else { settings.anonymous.iter().copied().collect() };
         let rate = (!is_open).then(|| NonZeroU32::new(settings.rate_limit)).flatten();
         Ok(Self(Arc::new(Rules {
             tokens,
-            anonymous: if is_open { Scopes::ALL } else { settings.anonymous.iter().copied().collect() },
+            anonymous,
             is_open,
             origins: settings.allow_origin.clone(),
+            hosts: (anonymous == Scopes::ALL).then(|| settings.host.clone()),
             proxies: settings.trust_forwarded_for,
             rate: rate.map(|per_second| RateLimit::new(per_second, settings.rate_burst)),
         })))
@@ -129,6 +139,17 @@ impl Access {
     /// Whether the request comes from no page, or from one that may open a socket.
     pub(super) fn allows_socket(&self, headers: &HeaderMap) -> bool {
         origin::may_open_socket(headers, &self.0.origins)
+    }
+}
+
+/// Hands on what is for a host that this server answers for.
+pub(super) async fn check_host(State(app): State<App>, request: Request, next: Next) -> Response {
+    match &app.access.0.hosts {
+        Some(hosts) if !host::is_for(&request, hosts) => {
+            body::discard(request.into_body()).await;
+            Refusal::from(Denied::WrongHost).into_response()
+        }
+        _ => next.run(request).await,
     }
 }
 
@@ -193,7 +214,7 @@ impl Denied {
     pub(super) fn code(self) -> Code {
         match self {
             Self::NoToken | Self::NotBearer | Self::WrongToken => Code::Unauthenticated,
-            Self::NoScope(_) => Code::Forbidden,
+            Self::NoScope(_) | Self::WrongHost => Code::Forbidden,
             Self::TooOften(_) => Code::Overloaded,
         }
     }
@@ -208,6 +229,7 @@ impl From<Denied> for Refusal {
             Denied::NotBearer => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_request\"")),
             Denied::WrongToken => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\"")),
             Denied::NoScope(_) => (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\"")),
+            Denied::WrongHost => (StatusCode::MISDIRECTED_REQUEST, None),
             Denied::TooOften(seconds) => {
                 (StatusCode::TOO_MANY_REQUESTS, Some((header::RETRY_AFTER, HeaderValue::from(seconds))))
             }

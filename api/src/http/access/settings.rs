@@ -5,6 +5,7 @@ use std::{fmt, fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 use clap::Args;
 
 use super::{
+    host::Host,
     origin::Origin,
     scopes::Scope,
     token::{Token, TokenError},
@@ -34,6 +35,10 @@ pub struct AccessSettings {
     /// Origins whose pages may ask too, such as `https://example.org`; repeat it, or separate several by ','
     #[arg(long, env = "ANALYTICS_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
+    /// Names that this server answers for where everything is open to everybody, besides addresses and localhost, such as
+    /// stats.example.org: a page of any other name could be led here by its DNS. Repeat it, or separate several by ','
+    #[arg(long, env = "ANALYTICS_HOST", value_delimiter = ',', value_name = "NAME")]
+    pub host: Vec<Host>,
     /// How many proxies in front add to the header x-forwarded-for; clients' addresses are taken from there
     #[arg(long, env = "ANALYTICS_TRUST_FORWARDED_FOR", default_value_t = 0, value_name = "PROXIES")]
     pub trust_forwarded_for: u8,
@@ -137,6 +142,7 @@ impl Default for AccessSettings {
             tokens_file: None,
             anonymous: Vec::new(),
             allow_origin: Vec::new(),
+            host: Vec::new(),
             trust_forwarded_for: 0,
             rate_limit: RATE_LIMIT,
             rate_burst: RATE_BURST,
