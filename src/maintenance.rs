@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use entity::{Database, DatabaseSettings};
 use indicatif::ProgressBar;
-use wolf::{Outcome, Refresher, ReportKind, ReportKindSetting, Turn};
+use wolf::{LockMode, Outcome, Refresher, ReportKind, ReportKindSetting};
 
 use crate::{
     cli::{MigrateCommand, RoleSettings},
@@ -47,7 +47,7 @@ pub(crate) async fn migrate(
 pub(crate) async fn refresh(settings: &DatabaseSettings, kind: ReportKindSetting) -> anyhow::Result<()> {
     let database = database::open(settings, false).await?;
     let refresher = kind.refresher(&database).await?;
-    match refresher.refresh(Turn::Wait, None).await? {
+    match refresher.refresh(LockMode::Wait, None).await? {
         Outcome::Refreshed(done) => terminal::print(&format!(
             "refreshed {} stale hours, {} report rows changed, in {} ms\n",
             done.hours,

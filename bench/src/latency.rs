@@ -18,7 +18,7 @@ use api::{
 use entity::Hour;
 use hdrhistogram::Histogram;
 use tokio::{task::JoinSet, time::sleep};
-use wolf::Turn;
+use wolf::LockMode;
 
 use crate::{
     cli::RefreshSettings,
@@ -98,7 +98,7 @@ async fn measure(
     }
     let refreshes = refreshes?;
     // What the writers added last is not in the report yet.
-    dataset.refresher.refresh(Turn::Wait, None).await.context("the refresh failed")?;
+    dataset.refresher.refresh(LockMode::Wait, None).await.context("the refresh failed")?;
     dataset.check().await?;
     print(rows, &refreshes, &[("writers", writers), ("readers", readers)], progress);
     Ok(())
@@ -125,7 +125,7 @@ async fn go_through_stages(
         sleep(PAUSE).await;
         load.stages.next();
         let begun = Instant::now();
-        dataset.refresher.refresh(Turn::Wait, None).await.context("the refresh failed")?;
+        dataset.refresher.refresh(LockMode::Wait, None).await.context("the refresh failed")?;
         refreshes.push(begun.elapsed());
         load.stages.next();
         sleep(PAUSE).await;

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use entity::Purpose;
 use sea_orm::ConnectionTrait;
 use sqlx::PgConnection;
-use wolf::{Outcome, Turn};
+use wolf::{LockMode, Outcome};
 
 use crate::{
     dataset::Dataset,
@@ -97,7 +97,7 @@ impl Sample {
         have_counted(dataset).await?;
         let before = Counters::read(&mut dataset.admin).await?;
         let begun = Instant::now();
-        let outcome = dataset.refresher.refresh(Turn::Wait, None).await;
+        let outcome = dataset.refresher.refresh(LockMode::Wait, None).await;
         let duration = begun.elapsed();
         let wal_bytes = Counters::read(&mut dataset.admin).await?.wal_bytes - before.wal_bytes;
         let Outcome::Refreshed(done) = outcome.context("the refresh failed")? else {

@@ -51,7 +51,7 @@ pub(crate) async fn run(settings: &ReportSettings) -> anyhow::Result<()> {
     let mut dataset = Dataset::create(&mut server, settings.rows, &progress).await?;
     progress.step("makes the report a table");
     dataset.convert_to_table().await?;
-    dataset.refresher.refresh(wolf::Turn::Wait, None).await?;
+    dataset.refresher.refresh(wolf::LockMode::Wait, None).await?;
     dataset.settle(&progress).await?;
     progress.print(HEAD);
     let questions = questions();

@@ -68,7 +68,7 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
         progress.part(name);
         let mut dataset = Dataset::create(&mut server, u64::from(PAGES) * 24, &progress).await?;
         dataset.convert_to_table().await?;
-        dataset.refresher.refresh(wolf::Turn::Wait, None).await?;
+        dataset.refresher.refresh(wolf::LockMode::Wait, None).await?;
         let row = measure(&server, &mut dataset, name, query, settings, &progress).await?;
         progress.print(&row);
         dataset.drop(&server).await?;
@@ -125,7 +125,7 @@ async fn refresh(
     subscribers: u32,
     latency: &mut Histogram<u64>,
 ) -> anyhow::Result<()> {
-    let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::Turn::Wait, None).await? else {
+    let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::LockMode::Wait, None).await? else {
         bail!("somebody else refreshes")
     };
     // Read from the clock right before the commit: what is counted begins no later than the commit.

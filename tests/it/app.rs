@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use wolf::{Outcome, Refreshed, Refresher, ReportKind, Turn};
+use wolf::{LockMode, Outcome, Refreshed, Refresher, ReportKind};
 
 use crate::{
     cluster::{self, Cluster},
@@ -219,7 +219,7 @@ impl TestApp {
 
     /// Refreshes, and waits until this process has heard of it: so much later its queries show it.
     pub(crate) async fn refresh(&self) -> Refreshed {
-        let Outcome::Refreshed(done) = self.refresher.refresh(Turn::Wait, None).await.unwrap() else {
+        let Outcome::Refreshed(done) = self.refresher.refresh(LockMode::Wait, None).await.unwrap() else {
             panic!("who waits does not stand by")
         };
         self.heard("of the refresh", |known| known.refresh_id >= done.id).await;

@@ -17,7 +17,7 @@ use entity::{clock, refresh_clock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use wolf::{Maintenance, Refresher, Turn};
+use wolf::{LockMode, Maintenance, Refresher};
 
 use crate::{
     app::{Rung, TestApp, TestDatabase, eventually, increment},
@@ -317,7 +317,7 @@ on_all_databases! {
         let begun = Instant::now();
         for _ in 0..=ROUNDS {
             app.refresh().await;
-            other_refresher.refresh(Turn::Wait, None).await.unwrap();
+            other_refresher.refresh(LockMode::Wait, None).await.unwrap();
             [&app.database, &other].into_iter().for_each(|database| database.clock.pass(minutes(60)));
         }
         let rounds_ms = i64::try_from(minutes(60 * ROUNDS).as_millis()).unwrap();
@@ -325,7 +325,7 @@ on_all_databases! {
         let passed_ms = elapsed_ms().await;
         assert!((rounds_ms..=rounds_ms + really_ms).contains(&passed_ms), "{passed_ms} of {rounds_ms}");
         // One that has just come knows of no time before.
-        Refresher::new(&app.test_database.connect().await).refresh(Turn::Wait, None).await.unwrap();
+        Refresher::new(&app.test_database.connect().await).refresh(LockMode::Wait, None).await.unwrap();
         assert_eq!(elapsed_ms().await, passed_ms);
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement, Transac
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
-use wolf::{Outcome, Refresher, Turn};
+use wolf::{LockMode, Outcome, Refresher};
 
 use crate::{
     app::{Rung, TestDatabase, counts, eventually, report_rows},
@@ -76,7 +76,7 @@ async fn report(server: &Server, page: &str) -> Result<Value, String> {
 
 /// The report of `direct` is what is counted.
 async fn assert_exact(direct: &Database) {
-    assert!(matches!(Refresher::new(direct).refresh(Turn::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
+    assert!(matches!(Refresher::new(direct).refresh(LockMode::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
     assert_eq!(report_rows(direct).await, model::report(&counts(direct).await));
 }
 
@@ -178,9 +178,9 @@ async fn a_refresh_whose_commit_is_lost_on_a_dead_link_is_made_up_for() {
         } else {
             proxy.freeze_next_commit();
         }
-        assert!(refresher.refresh(Turn::Wait, None).await.is_err(), "its first commit was lost");
+        assert!(refresher.refresh(LockMode::Wait, None).await.is_err(), "its first commit was lost");
         assert!(if round % 2 == 0 { proxy.has_frozen_before_commit() } else { proxy.has_frozen_commit() });
-        assert!(matches!(refresher.refresh(Turn::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
+        assert!(matches!(refresher.refresh(LockMode::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
         assert_eq!(open_transactions(&direct).await, 0, "nothing is left of it");
         assert_exact(&direct).await;
     }
@@ -246,7 +246,9 @@ async fn slow_statements_that_live_are_waited_for() {
     let refreshing = Refresher::new(&connections);
     let mut tasks = JoinSet::new();
     direct.wolf.execute_unprepared("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)").await.unwrap();
-    tasks.spawn(async move { refreshing.refresh(Turn::Wait, None).await.map(drop).map_err(|error| error.to_string()) });
+    tasks.spawn(
+        async move { refreshing.refresh(LockMode::Wait, None).await.map(drop).map_err(|error| error.to_string()) },
+    );
     let (readers, wolf) = (connections.readers.clone(), connections.wolf.clone());
     let slow = "SELECT pg_sleep(2)";
     tasks.spawn(async move { readers.execute_unprepared(slow).await.map(drop).map_err(|error| error.to_string()) });

@@ -113,7 +113,7 @@ on_all_databases! {
         let refreshing = async |refresher: &wolf::Refresher| {
             for round in 0..8 {
                 app.record(times.iter().skip(round).map(|at| ("/a", at.as_str(), 1))).await;
-                refresher.refresh(wolf::Turn::Wait, None).await.unwrap();
+                refresher.refresh(wolf::LockMode::Wait, None).await.unwrap();
                 refreshed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             }
         };

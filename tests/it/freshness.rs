@@ -188,7 +188,7 @@ async fn a_listener_that_lost_its_connection_catches_up() {
             .unwrap();
         let mut done = None;
         eventually("a refresh on a new connection", async || {
-            done = app.refresher.refresh(wolf::Turn::Wait, None).await.ok();
+            done = app.refresher.refresh(wolf::LockMode::Wait, None).await.ok();
             done.is_some()
         })
         .await;

@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use serde_json::json;
-use wolf::{Maintenance, ReportKind, Turn};
+use wolf::{LockMode, Maintenance, ReportKind};
 
 use crate::{
     app::{Rung, TestApp},
@@ -74,7 +74,7 @@ impl Case {
                 self.app.refresh().await;
             }
             Step::Crash(micros) => {
-                let refresh = self.app.refresher.refresh(Turn::Wait, None);
+                let refresh = self.app.refresher.refresh(LockMode::Wait, None);
                 if let Ok(ended) = tokio::time::timeout(Duration::from_micros(*micros), refresh).await {
                     ended.unwrap();
                 }

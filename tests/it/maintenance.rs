@@ -11,7 +11,7 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, 
 use serde_json::json;
 use sqlx::Executor;
 use tokio::task::JoinSet;
-use wolf::{Maintenance, Outcome, Refresher, ReportKind, Turn};
+use wolf::{LockMode, Maintenance, Outcome, Refresher, ReportKind};
 
 use crate::{
     app::{Rung, TestApp, TestDatabase, counts, eventually, report_rows},
@@ -173,7 +173,7 @@ async fn a_view_that_has_become_slow_turns_into_a_table_by_itself() {
         row.try_get_by_index::<String>(0).unwrap()
     };
     assert_eq!(kind().await, "m");
-    refresher.refresh(Turn::Wait, None).await.unwrap();
+    refresher.refresh(LockMode::Wait, None).await.unwrap();
     assert_eq!(kind().await, "r");
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
@@ -199,14 +199,14 @@ async fn statistics_that_can_not_be_made_fail_no_refresh_and_are_made_after_the_
     connection.wolf.execute_unprepared(fill).await.unwrap();
     other.execute("BEGIN; LOCK TABLE pages IN SHARE UPDATE EXCLUSIVE MODE").await.unwrap();
 
-    let Outcome::Refreshed(done) = refresher.refresh(Turn::Wait, None).await.unwrap() else { panic!("it waits") };
+    let Outcome::Refreshed(done) = refresher.refresh(LockMode::Wait, None).await.unwrap() else { panic!("it waits") };
     assert!(done.rows_changed >= 50_000, "{} rows", done.rows_changed);
     let newest = report_refresh::newest(&connection.readers).await.unwrap().unwrap();
     assert_eq!((newest.id, newest.error), (done.id, None));
     assert!(!analyzed().await);
 
     other.execute("ROLLBACK").await.unwrap();
-    refresher.refresh(Turn::Wait, None).await.unwrap();
+    refresher.refresh(LockMode::Wait, None).await.unwrap();
     assert!(analyzed().await);
 }
 
@@ -325,7 +325,7 @@ async fn a_merge_reads_what_is_stale_and_no_more() {
         let (counts, report) = (reads(&before, "page_views").await, reads(&before, "page_views_report").await);
         before.close().await.unwrap();
         let wolf = app.test_database.connect().await;
-        let refreshed = Refresher::new(&wolf).refresh(Turn::Wait, None).await.unwrap();
+        let refreshed = Refresher::new(&wolf).refresh(LockMode::Wait, None).await.unwrap();
         assert!(matches!(refreshed, Outcome::Refreshed(done) if done.rows_changed == 3 * changed + 3));
         wolf.close().await.unwrap();
         eventually("the reads to be told", async || reads(&app.database, "page_views").await != counts).await;

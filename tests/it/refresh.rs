@@ -6,7 +6,7 @@ use entity::{page_views_report as report, report_refresh, snapshot::Snapshots};
 use futures_util::future::poll_immediate;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sqlx::Executor;
-use wolf::{Outcome, Refresher, ReportKind, Turn};
+use wolf::{LockMode, Outcome, Refresher, ReportKind};
 
 use crate::{
     app::{Rung, TestApp},
@@ -67,7 +67,7 @@ on_all_databases! {
         let few = app.refresher.clone().merging_at_most(7);
         for views in [1, 5] {
             record(views).await;
-            let Outcome::Refreshed(done) = few.refresh(Turn::Wait, None).await.unwrap() else { panic!("it waits") };
+            let Outcome::Refreshed(done) = few.refresh(LockMode::Wait, None).await.unwrap() else { panic!("it waits") };
             assert_eq!(done.hours, 3);
             assert_eq!(app.report_rows().await, model::report(&app.counts().await));
             assert_eq!(app.marks().await, 0);
@@ -118,7 +118,7 @@ on_all_databases! {
             ("DROP INDEX page_views_report_key", "CREATE UNIQUE INDEX page_views_report_key ON page_views_report (grain, date, hour, name)")
         } else { (hide, show) };
         app.database.wolf.execute_unprepared(hide).await.unwrap();
-        assert!(app.refresher.refresh(Turn::Wait, None).await.is_err());
+        assert!(app.refresher.refresh(LockMode::Wait, None).await.is_err());
         let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
         let message = newest.error.unwrap();
         assert!(message.contains("refused"), "{message}");
@@ -167,7 +167,7 @@ async fn a_table_that_lacks_rows_is_not_added_to() {
         .unwrap();
     app.record([("/a", "2026-03-01T00:00:00Z", 2), ("/b", "2026-03-01T00:00:00Z", 4)]).await;
     let before = app.report_rows().await;
-    assert!(app.refresher.refresh(Turn::Wait, None).await.is_err());
+    assert!(app.refresher.refresh(LockMode::Wait, None).await.is_err());
     assert_eq!(app.report_rows().await, before, "none of it is done");
     let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
     assert_eq!(newest.error.as_deref(), Some("the report lacks rows that it must have had; it has to be rebuilt"));
@@ -234,10 +234,10 @@ async fn while_one_refreshes_the_others_stand_by() {
     let mut other = cluster::connect(&app.test_database.url).await;
     other.execute("BEGIN").await.unwrap();
     other.execute("SELECT pg_advisory_xact_lock(x'776f6c66'::bigint)").await.unwrap();
-    assert_eq!(app.refresher.refresh(Turn::Try, None).await.unwrap(), Outcome::Standby);
+    assert_eq!(app.refresher.refresh(LockMode::Try, None).await.unwrap(), Outcome::Standby);
     assert!(app.report_rows().await.is_empty());
     other.execute("COMMIT").await.unwrap();
-    assert!(matches!(app.refresher.refresh(Turn::Try, None).await.unwrap(), Outcome::Refreshed(_)));
+    assert!(matches!(app.refresher.refresh(LockMode::Try, None).await.unwrap(), Outcome::Refreshed(_)));
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
@@ -263,7 +263,8 @@ async fn refreshes_of_two_processes_do_not_disturb_each_other() {
     for round in 0..10_i64 {
         let times: Vec<_> = (0..24).map(|hour| format!("2026-03-01T{hour:02}:00:00Z")).collect();
         app.record(times.iter().map(|at| ("/a", at.as_str(), 1 + round))).await;
-        let (first, second) = tokio::join!(others[0].refresh(Turn::Wait, None), others[1].refresh(Turn::Wait, None));
+        let (first, second) =
+            tokio::join!(others[0].refresh(LockMode::Wait, None), others[1].refresh(LockMode::Wait, None));
         first.unwrap();
         second.unwrap();
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));

@@ -9,7 +9,7 @@ use crate::{
     process::{self, Server},
 };
 use serde_json::json;
-use wolf::{Refresher, Turn};
+use wolf::{LockMode, Refresher};
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views pages } } }";
@@ -179,7 +179,7 @@ async fn the_services_work_with_their_logins() {
         if kind == "materialized-view" {
             // It is a table still; and what a transaction leaves unfinished is marked again.
             let wolf = wolf.connect().await;
-            Refresher::new(&wolf).merging_at_most(1).refresh(Turn::Wait, None).await.unwrap();
+            Refresher::new(&wolf).merging_at_most(1).refresh(LockMode::Wait, None).await.unwrap();
             reported(2 * number).await;
         }
         process::succeed(&wolf, &["rebuild", "--as", kind]);
@@ -238,7 +238,7 @@ async fn a_conversion_that_fails_fails_no_refresh_and_is_tried_again_after_the_n
         if may_create {
             admin.execute("GRANT CREATE ON SCHEMA public TO follow_up_wolf").await.unwrap();
         }
-        refresher.refresh(Turn::Wait, None).await.unwrap();
+        refresher.refresh(LockMode::Wait, None).await.unwrap();
         let errors = "SELECT count(*) FROM report_refreshes WHERE error IS NOT NULL";
         assert_eq!(sqlx::query_scalar::<_, i64>(errors).fetch_one(&mut admin).await.unwrap(), 0);
         assert_eq!(sqlx::query_scalar::<_, String>(kind).fetch_one(&mut admin).await.unwrap(), expected);

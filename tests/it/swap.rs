@@ -17,7 +17,7 @@ use serde_json::json;
 use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wolf::{Refresher, ReportKind, Turn, WolfError};
+use wolf::{LockMode, Refresher, ReportKind, WolfError};
 
 use crate::{
     app::{Rung, TestApp, TestDatabase, eventually},
@@ -229,7 +229,7 @@ async fn a_report_that_is_held_at_the_start_is_converted_after_a_later_refresh()
     drop(server);
     // It is slow, but there is no limit.
     let refresher = Refresher::new(&connection).converting_views_slower_than(TimeDelta::zero());
-    refresher.refresh(Turn::Wait, None).await.unwrap();
+    refresher.refresh(LockMode::Wait, None).await.unwrap();
     assert_eq!(kind(&database).await, "r");
 }
 

@@ -1,18 +1,18 @@
-//! All that is different on a PostgreSQL with the extension Citus: tables are distributed by the page's name, so that
-//! what belongs to a page lies on one node. Everything else stays on the coordinator.
+//! The differences of a PostgreSQL with the extension Citus: tables are distributed by the page's name, so that all rows
+//! of a page are on one node. Other tables stay on the coordinator.
 //!
-//! The other statements keep to what Citus allows wherever they run: only columns, `excluded` and immutable functions
-//! in `DO UPDATE`, `name` in every conflict target, times as bound values. A materialized view can't be distributed,
-//! so the report is a table here; and it is merged into by one statement, which the nodes work on by themselves.
+//! All other statements keep to what Citus allows: only columns, `excluded` and immutable functions in `DO UPDATE`,
+//! `name` in every conflict target, times as bound values. A materialized view can't be distributed, so the report is a
+//! table, and one statement, which each node executes on its rows, merges into it.
 
 use chrono::NaiveDate;
 use entity::{Hour, Transaction};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-/// The tables that are distributed, with the one whose placement all others follow first.
+/// The distributed tables. The others are placed as the first one is.
 const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];
 
-/// Whether the database has the extension.
+/// Returns whether the database has the extension.
 pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
     const SQL: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
     if db.get_database_backend() != DbBackend::Postgres {
@@ -22,7 +22,7 @@ pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbE
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }
 
-/// Distributes all tables that are not yet. The extension has to be there.
+/// Distributes all tables that are not distributed yet. Fails without the extension.
 pub(crate) async fn distribute<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     for table in DISTRIBUTED {
         db.execute_unprepared(&statement(table)).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn distribute<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> 
     Ok(())
 }
 
-/// Distributes one table if it is not yet. Nothing happens without the extension.
+/// Distributes one table if it is not distributed yet. Does nothing without the extension.
 pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) -> Result<(), DbErr> {
     if is_installed(db).await? {
         db.execute_unprepared(&statement(table)).await?;
@@ -38,9 +38,9 @@ pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) ->
     Ok(())
 }
 
-/// Adds what the counts of `hours` have grown by to the report. Returns how many rows changed.
+/// Adds the changes of the counts of `hours` to the report. Returns the number of changed rows.
 pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
-    // A plan that does not know how many hours there are may scan what it should look up.
+    // A generic plan does not know the number of hours, and may scan where it should look up.
     transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
     let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();
     let of_day: Vec<i16> = hours.iter().map(|hour| hour.of_day()).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour]) -> Result<u
     Ok(transaction.execute_raw(statement).await?.rows_affected())
 }
 
-/// What is in the table already is moved to where it belongs.
+/// The statement that distributes `table` and moves its rows to their nodes.
 fn statement(table: &str) -> String {
     let placement = match DISTRIBUTED[0] {
         first if first == table => String::new(),

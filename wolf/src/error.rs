@@ -1,37 +1,37 @@
-//! What can go wrong with a refresh.
+//! The Wolf's errors.
 
 use entity::failure::Failure;
 use sea_orm::DbErr;
 
 use crate::schedule::ScheduleError;
 
-/// Why the Wolf could not do its work.
+/// An error of a refresh, a rebuild, maintenance or the schedule.
 #[derive(Debug, thiserror::Error)]
 pub enum WolfError {
-    /// A statement failed; the transaction that it was part of left nothing behind.
+    /// A statement failed, and its transaction was rolled back.
     #[error("can't {operation}")]
     Database {
-        /// What the Wolf was doing.
+        /// The operation that the statement was part of; completes the sentence "can't ...".
         operation: &'static str,
-        /// What the database says.
+        /// The error of the database.
         #[source]
         source: DbErr,
     },
     /// The schedule does not run.
     #[error("can't run the schedule")]
     Schedule(#[source] ScheduleError),
-    /// The report has hours of pages and not their days or months, so nothing can be added to them.
+    /// The report lacks days or months of pages of which it has hours, so nothing can be added to them.
     #[error("the report lacks {rows} rows that it must have had, run: analytics rebuild")]
     RowsMissing {
-        /// How many.
+        /// The number of missing rows.
         rows: u64,
     },
-    /// Readers were never without a transaction that holds the report, so its new one could not be swapped in.
+    /// At every try some transaction held a lock on the report, so the new one could not be swapped in.
     #[error(
         "the new report could not be swapped in, tried {tries} times: the old one is held by {holders}; it stays as it is"
     )]
     ReportHeld {
-        /// The transactions that hold it, in words.
+        /// A description of the transactions that hold the lock.
         holders: String,
         /// How often the swap was tried.
         tries: u32,
@@ -48,13 +48,13 @@ pub enum WolfError {
 }
 
 impl WolfError {
-    /// Whether the database could not be reached: soon it may be.
+    /// Returns whether the database could not be reached.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Database { source, .. } if Failure::of(source) == Failure::Unavailable)
     }
 
-    /// The same in words for everybody: no SQL, no address, no secret.
+    /// Returns the error in words that clients may see: without SQL, addresses or secrets.
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
@@ -75,14 +75,14 @@ impl WolfError {
     }
 }
 
-/// Names the operation that a statement was part of.
-pub(crate) trait During<T> {
+/// Adds the operation that a statement was part of to its error.
+pub(crate) trait Context<T> {
     /// `operation` completes the sentence "can't ...".
-    fn during(self, operation: &'static str) -> Result<T, WolfError>;
+    fn context(self, operation: &'static str) -> Result<T, WolfError>;
 }
 
-impl<T> During<T> for Result<T, DbErr> {
-    fn during(self, operation: &'static str) -> Result<T, WolfError> {
+impl<T> Context<T> for Result<T, DbErr> {
+    fn context(self, operation: &'static str) -> Result<T, WolfError> {
         self.map_err(|source| WolfError::Database { operation, source })
     }
 }

@@ -1,54 +1,54 @@
-//! The Wolf: brings `page_views_report` up to date with what has been recorded.
+//! The Wolf: the background worker that brings `page_views_report` up to date with the recorded increments.
 //!
-//! A schedule only rings; one loop works ([`run`]); one refresh at a time across all processes
-//! ([`Refresher`]). What is stale, what a refresh did and how fresh the report is all stand in the
-//! database, so that a Wolf that dies takes nothing with it.
+//! A cron schedule wakes one loop ([`run`]), and a lock in the database lets one process refresh at a time
+//! ([`Refresher`]). The stale hours, the log of refreshes and the report's freshness are all rows of the database, so
+//! a Wolf that is killed loses nothing.
+//!
+//! * `worker`, `schedule`: when a refresh begins
+//! * `refresh`: one refresh, from the announcement of its `asOf` to the row that records its end
+//! * `merge`: how a refresh adds the changes of stale hours to a report that is a table
+//! * `rebuild`: the report built anew and swapped in, and conversions between its kinds
+//! * `maintenance`: what is deleted when it is old
+//! * `verify`: compares the report with its definition
 
-mod announcement;
-mod backlog;
 mod citus;
 mod clock_steps;
 mod error;
-mod follow_ups;
-mod history;
 mod maintenance;
-mod marks;
 mod merge;
 mod metrics;
-mod old_hours;
 mod rebuild;
 mod refresh;
+mod refresher;
 mod report_kind;
 mod schedule;
 mod settings;
-mod swap;
-mod turn;
 mod verify;
 mod worker;
 
 pub use error::WolfError;
 pub use maintenance::Maintenance;
 pub use metrics::{HISTOGRAMS, StaleHours};
-pub use refresh::{Outcome, Refreshed, Refresher};
+pub use refresh::{LockMode, Refreshed};
+pub use refresher::{Outcome, Refresher};
 pub use report_kind::ReportKind;
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{ReportKindSetting, WolfSettings};
-pub use turn::Turn;
 pub use verify::{Difference, Verification, verify};
 pub use worker::run;
 
 use entity::Database;
-use error::During;
+use error::Context;
 
-/// Distributes the tables by page over the nodes of a Citus cluster, with the report as a table. Nothing happens on a
-/// database without the extension, or when it has been done.
+/// Distributes the tables of a Citus cluster by page over its nodes, and makes the report a table. Does nothing on a
+/// database without the extension or with tables that are distributed already.
 ///
 /// # Errors
 /// [`WolfError::Database`].
 pub async fn distribute(database: &Database) -> Result<(), WolfError> {
-    if citus::is_installed(&database.wolf).await.during("look for the extension Citus")? {
+    if citus::is_installed(&database.wolf).await.context("look for the extension Citus")? {
         Refresher::new(database).ensure_kind(ReportKind::Table).await?;
-        citus::distribute(&database.wolf).await.during("distribute the tables")?;
+        citus::distribute(&database.wolf).await.context("distribute the tables")?;
     }
     Ok(())
 }

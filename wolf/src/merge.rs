@@ -1,10 +1,10 @@
-//! The merge: a report that is a table gets the deltas of its stale hours added, and nothing else is touched.
+//! The merge: adds the changes of stale hours to a report that is a table, and touches no other row.
 //!
-//! What the counts have grown by is read hour by hour, summed for days, months and the site here, and added by as few
-//! statements as there are different sums.
+//! The changes of the counts are read hour by hour, summed for days, months and the site in memory, and added by one
+//! statement for each different sum.
 
-mod additions;
-mod pace;
+mod batch_size;
+mod deltas;
 mod postgres;
 mod sqlite;
 
@@ -12,43 +12,43 @@ use entity::{Hour, Transaction};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use crate::citus;
-use additions::{Addition, Growth, additions};
+use deltas::{BucketDelta, HourDelta, bucket_deltas};
 use postgres::Postgres;
 use sqlite::Sqlite;
 
-/// What one merge did.
+/// The result of one merge.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
-    /// How many report rows changed.
+    /// The number of report rows that changed.
     pub(crate) rows_changed: u64,
-    /// How many rows the report lacks: it has these pages' hours, and not their days or months.
+    /// The number of rows that the report lacks: days or months of pages of which it has hours.
     pub(crate) rows_missing: u64,
-    /// The hours in which more counts have changed than were to be read; and those that were not reached.
+    /// The hours that have more changed counts than could be read, and those that were not reached.
     pub(crate) unfinished: Vec<Hour>,
 }
 
-/// What adding did.
+/// The result of one addition.
 #[derive(Copy, Clone, Debug, Default)]
 struct Added {
     rows_changed: u64,
     rows_missing: u64,
 }
 
-/// The statements of a merge, of one database.
-trait Statements {
-    /// By how much at most `counts_max` of the hour's counts differ from the report.
-    async fn growth(&mut self, hour: Hour, counts_max: usize) -> Result<Growth, DbErr>;
+/// The statements of a merge on one kind of database.
+trait MergeStatements {
+    /// Reads the differences between the hour's counts and the report, of at most `counts_max` counts.
+    async fn hour_delta(&mut self, hour: Hour, counts_max: usize) -> Result<HourDelta, DbErr>;
 
-    /// Adds to the rows that there are, and makes those that there are not.
-    async fn add(&mut self, addition: Addition) -> Result<Added, DbErr>;
+    /// Adds to existing rows, and inserts missing ones.
+    async fn add(&mut self, bucket_delta: BucketDelta) -> Result<Added, DbErr>;
 }
 
-/// Adds what the counts of `hours` have grown by to the report, at every grain, of each page and of the site; of at
-/// most `counts_max` counts.
+/// Adds the changes of the counts of `hours` to the report, at every grain, for each page and the site; of at most
+/// `counts_max` counts.
 ///
-/// Each hour's deltas are taken between the counts and the report as one statement sees them both, so they are
-/// right whatever marks there are, and a second merge of the same hours changes nothing. The sums of the pages and of
-/// the site add up after each merge, even if it leaves hours unfinished.
+/// One statement compares an hour's counts with the report, so the deltas are right whatever marks there are, and a
+/// second merge of the same hours changes nothing. The sums of the pages and of the site add up after each merge, even
+/// if it leaves hours unfinished.
 pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour], counts_max: usize) -> Result<Merged, DbErr> {
     if transaction.get_database_backend() == DbBackend::Sqlite {
         return merge_by(&mut Sqlite(transaction), hours, counts_max).await;
@@ -63,28 +63,28 @@ pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour], counts_max:
     Ok(merged)
 }
 
-async fn merge_by(statements: &mut impl Statements, hours: &[Hour], counts_max: usize) -> Result<Merged, DbErr> {
+async fn merge_by(statements: &mut impl MergeStatements, hours: &[Hour], counts_max: usize) -> Result<Merged, DbErr> {
     let mut merged = Merged::default();
-    let mut growths = Vec::new();
+    let mut hour_deltas = Vec::new();
     let mut left = counts_max;
     for (index, hour) in hours.iter().enumerate() {
-        let growth = statements.growth(*hour, left).await?;
-        left = left.saturating_sub(growth.counts());
-        growths.push(growth);
+        let hour_delta = statements.hour_delta(*hour, left).await?;
+        left = left.saturating_sub(hour_delta.counts());
+        hour_deltas.push(hour_delta);
         if left == 0 {
             merged.unfinished = hours[index..].to_vec();
             break;
         }
     }
-    for addition in additions(growths) {
-        let added = statements.add(addition).await?;
+    for bucket_delta in bucket_deltas(hour_deltas) {
+        let added = statements.add(bucket_delta).await?;
         merged.rows_changed += added.rows_changed;
         merged.rows_missing += added.rows_missing;
     }
     Ok(merged)
 }
 
-/// Puts the current titles of the pages `names` on their month rows. Returns how many report rows changed.
+/// Copies the current titles of the pages `names` to their month rows. Returns the number of changed rows.
 pub(crate) async fn retitle(transaction: &Transaction, names: &[String]) -> Result<u64, DbErr> {
     let backend = transaction.get_database_backend();
     let (named, names): (_, Value) = match backend {

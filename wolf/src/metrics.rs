@@ -1,4 +1,4 @@
-//! What is measured of refreshes. A process that has installed no recorder measures nothing.
+//! Metrics of refreshes, by the `metrics` facade: without an installed recorder nothing is measured.
 
 use std::{
     error::Error,
@@ -17,31 +17,31 @@ const REFRESH_DURATION: &str = "analytics_refresh_duration_seconds";
 const ROWS_CHANGED: &str = "analytics_report_rows_changed_total";
 const STALE_HOURS: &str = "analytics_stale_hour_backlog";
 
-/// Each histogram with the upper bounds of its buckets: a refresh that finds nothing takes milliseconds, one of a large
-/// view minutes.
+/// Each histogram with the upper bounds of its buckets, in seconds: a refresh without stale hours takes milliseconds, one
+/// of a large view minutes.
 pub const HISTOGRAMS: [(&str, &[f64]); 1] = [(
     REFRESH_DURATION,
     &[0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0],
 )];
 
-/// How long the database is waited for.
+/// How long to wait for the database.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// However often somebody asks, the database is not asked again sooner.
+/// The shortest time between two queries, however often the metrics are read.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What refreshes do.
+/// The metrics of refreshes.
 #[derive(Clone, Debug)]
-pub(crate) struct Refreshes {
+pub(crate) struct RefreshMetrics {
     succeeded: Histogram,
     failed: Histogram,
     rows_changed: Counter,
 }
 
-impl Refreshes {
+impl RefreshMetrics {
     pub(crate) fn new() -> Self {
         describe_histogram!(
             REFRESH_DURATION,
-            "Time of a refresh. To stand by while another process refreshes is none."
+            "Time of a refresh. Standing by while another process refreshes does not count."
         );
         describe_counter!(ROWS_CHANGED, "Rows of the report that refreshes changed.");
         Self {
@@ -61,7 +61,7 @@ impl Refreshes {
     }
 }
 
-/// Counts the stale hours for the metrics.
+/// The gauge of stale hours.
 #[derive(Debug)]
 pub struct StaleHours {
     db: Connections,
@@ -70,7 +70,7 @@ pub struct StaleHours {
 }
 
 impl StaleHours {
-    /// Those of `database`. They are counted by a query, which waits for no refresh.
+    /// Creates the gauge for `database`. The query that counts them waits for no refresh.
     #[must_use]
     pub fn new(database: &Database) -> Self {
         describe_gauge!(
@@ -80,7 +80,7 @@ impl StaleHours {
         Self { db: database.readers.clone(), gauge: gauge!(STALE_HOURS), counted_at: Mutex::default() }
     }
 
-    /// Tells the metrics how many there are, at most once a second and within two.
+    /// Counts the stale hours and sets the gauge, at most once a second and within two seconds.
     pub async fn observe(&self) {
         let mut counted_at = self.counted_at.lock().await;
         if counted_at.is_some_and(|counted_at| counted_at.elapsed() < PAUSE) {

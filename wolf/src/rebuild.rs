@@ -1,31 +1,111 @@
-//! The report built anew beside the old one. [`crate::swap`] swaps it in, in the transaction that built it.
+//! Rebuilds and conversions: a new report is built beside the old one and swapped in by [`swap`], in one transaction.
 //!
-//! Until then readers go on with the old one. SQLite, where readers have their own snapshot anyway, empties and fills
-//! the one table; while it does, its only writer's place is taken.
+//! Readers go on with the old report until the swap. On SQLite, where readers have snapshots of their own, the one table
+//! is emptied and filled; its only writer waits meanwhile.
+
+mod swap;
 
 use chrono::NaiveDate;
-use entity::{Hour, Transaction, kept_day, page_view};
+use entity::{DatabaseKind, Hour, Transaction, kept_day, page_view};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait},
 };
 
-use crate::{citus, report_kind::ReportKind};
+use self::swap::Swap;
+pub(crate) use self::swap::{TRIES_MAX as SWAP_TRIES_MAX, blocking_transactions};
+use crate::{
+    citus,
+    error::{Context, WolfError},
+    refresh::{
+        Announcer, ContentChange, RefreshLock, RefreshRecord, Refreshed, StaleWork, delete_all_marks, finish,
+        record_content_change, record_success,
+    },
+    report_kind::ReportKind,
+};
 
-/// Where a new table's rows come from.
-pub(crate) enum Source<'a> {
-    /// The report as it is: for a conversion.
+/// Where the rows of a new table come from.
+enum Source<'a> {
+    /// The present report, for a conversion.
     Report,
-    /// The counts; told how many months of how many are done.
+    /// The counts. The function is called with the number of months done and the number of all.
     Counts(&'a (dyn Fn(u64, u64) + Sync)),
 }
 
-/// Builds the report as a relation of the kind `to`: as `page_views_report_next` on PostgreSQL. Returns how many rows it
-/// has got.
+/// Builds the report anew from all counts, of the kind `wanted` or of its present kind, and swaps it in.
+pub(crate) async fn rebuild(
+    lock: &RefreshLock,
+    announcer: &Announcer,
+    wanted: Option<ReportKind>,
+    swap_tries_max: u32,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    record: &mut RefreshRecord<'_>,
+) -> Result<Refreshed, WolfError> {
+    let transaction = lock.begin().await.context("begin the rebuild")?;
+    record.announced = Some(announcer.announce(transaction).await.context("announce the rebuild")?);
+    let transaction = lock.begin().await.context("begin the rebuild")?;
+    record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the rebuild's start")?;
+    transaction.commit().await.context("record the rebuild's start")?;
+    let transaction = lock.begin().await.context("begin the rebuild")?;
+    let work = StaleWork::find(&transaction).await.context("look for stale hours")?;
+    // As in every refresh, the counts are read by later statements than the marks are deleted by.
+    delete_all_marks(&transaction).await.context("delete the stale marks")?;
+    let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
+    let wanted = wanted.unwrap_or(before);
+    if lock.kind == DatabaseKind::Sqlite {
+        let rows = build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
+        return finish(transaction, record, &work, ContentChange::Changed, rows).await;
+    }
+    swap::hold_off_vacuums(&transaction).await?;
+    let rows = build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
+    let mut swap = Swap::new(&transaction, before, swap_tries_max);
+    let done = loop {
+        swap.begin_try().await?;
+        let done = record_success(&transaction, record, &work, ContentChange::Changed, rows).await?;
+        if swap.succeeds().await? {
+            break done;
+        }
+    };
+    transaction.commit().await.context("commit the rebuild")?;
+    Ok(done)
+}
+
+/// Converts the report to the kind `wanted`, with its present content. Returns the kind that it had, or `None` if it was
+/// of this kind already.
+pub(crate) async fn convert(
+    lock: &RefreshLock,
+    wanted: ReportKind,
+    swap_tries_max: u32,
+) -> Result<Option<ReportKind>, WolfError> {
+    let transaction = lock.begin().await.context("begin the report's conversion")?;
+    let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
+    if before == wanted {
+        return Ok(None);
+    }
+    swap::hold_off_vacuums(&transaction).await?;
+    build(&transaction, wanted, Source::Report).await.context("convert the report")?;
+    let mut swap = Swap::new(&transaction, before, swap_tries_max);
+    loop {
+        swap.begin_try().await?;
+        if wanted == ReportKind::MaterializedView {
+            // A view is computed from the counts, which may be newer than the report was.
+            let changed = record_content_change(&transaction, &lock.clock, None, None).await;
+            changed.context("record the report's conversion")?;
+        }
+        if swap.succeeds().await? {
+            break;
+        }
+    }
+    transaction.commit().await.context("commit the report's conversion")?;
+    Ok(Some(before))
+}
+
+/// Builds the report as a relation of the kind `to`, named `page_views_report_next` on PostgreSQL. Returns its number of
+/// rows.
 ///
-/// A table's months are each read by one statement. What is recorded between two of them leaves its marks, and the
-/// next refresh takes the difference to what was read.
-pub(crate) async fn build(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
+/// The counts of each month are read by one statement. Increments recorded between two of these leave their marks, and
+/// the next refresh merges them.
+async fn build(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
     match (transaction.get_database_backend(), source) {
         (DbBackend::Sqlite, Source::Report) => Ok(0),
         (DbBackend::Sqlite, Source::Counts(progress)) => {
@@ -77,7 +157,7 @@ async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u
     Ok(rows)
 }
 
-/// The first hours of all months from the first to the last one that has counts.
+/// Returns the first hours of all months from the first to the last one that has counts.
 async fn months<C: ConnectionTrait>(db: &C) -> Result<Vec<Hour>, DbErr> {
     type Bounds = Option<(Option<NaiveDate>, Option<NaiveDate>)>;
     let bounds = |date: Expr| (date.clone().min(), date.max());

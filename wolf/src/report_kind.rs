@@ -1,18 +1,18 @@
-//! What kind of relation the report is. On PostgreSQL the catalogue's `relkind` is the only thing that says so.
+//! The report's kind of relation. On PostgreSQL only the catalogue's `relkind` records it.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 /// The kind of relation that `page_views_report` is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ReportKind {
-    /// The database computes all of it anew: nothing to go wrong, and a cost that grows with all there is.
+    /// A materialized view: the database computes all rows at each refresh, at a cost that grows with all counts.
     MaterializedView,
-    /// The Wolf adds what changed.
+    /// A table: a refresh adds the changes of stale hours.
     Table,
 }
 
 impl ReportKind {
-    /// The report's kind now.
+    /// Reads the report's present kind.
     pub(crate) async fn read<C: ConnectionTrait>(db: &C) -> Result<Self, DbErr> {
         const SQL: &str = "SELECT relkind = 'm' FROM pg_class WHERE oid = to_regclass('page_views_report')";
         if db.get_database_backend() != DbBackend::Postgres {
@@ -23,7 +23,7 @@ impl ReportKind {
         Ok(if row.try_get_by_index(0)? { Self::MaterializedView } else { Self::Table })
     }
 
-    /// The words by which SQL drops such a relation.
+    /// Returns the SQL keywords for such a relation, as in `DROP …`.
     pub(crate) fn sql(self) -> &'static str {
         match self {
             Self::MaterializedView => "MATERIALIZED VIEW",

@@ -1,10 +1,10 @@
-//! When to refresh. The only file that knows the cron crates.
+//! The cron schedule of refreshes. The only module that uses the cron crates.
 //!
-//! The scheduler starts a new run at every tick, however long the last one takes, so it is given
-//! nothing to do but ring: [`crate::worker`] does the work.
+//! The scheduler starts a job at every tick, however long the last one takes. So its job only notifies the worker, which
+//! refreshes ([`crate::worker`]).
 //!
-//! It goes by the wall clock. When that goes back, the scheduler waits until its old time returns; so the worker also has
-//! an alarm of its own, and has the scheduler begin again.
+//! The scheduler goes by the wall clock: when that is set back, it waits until its old time returns. So the worker has a
+//! timer of its own and restarts the job.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
-/// How late the scheduler rings at most: it looks twice a second.
+/// How late the scheduler starts a job at most: it checks twice a second.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// A cron expression of six fields, in UTC.
@@ -37,7 +37,7 @@ pub enum ScheduleError {
          for instance '*/10 * * * * *' (every ten seconds) or '0 */5 * * * *' (every five minutes): {0}"
     )]
     Expression(CronError),
-    /// The expression can be read, but no instant matches it.
+    /// No instant matches the expression.
     #[error("the schedule never comes due: {0}")]
     Never(CronError),
     /// The scheduler does not run.
@@ -45,7 +45,7 @@ pub enum ScheduleError {
     Scheduler(#[source] JobSchedulerError),
 }
 
-/// The next two times that a schedule comes due.
+/// The next two ticks of a schedule.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ticks {
     /// The next one.
@@ -78,37 +78,37 @@ impl Schedule {
         Ok(Ticks { next, after_next })
     }
 
-    /// How long after `now` the scheduler has rung at the latest, if the clock goes on evenly. None when the schedule does
-    /// not come due any more.
-    pub(crate) fn rings_within(&self, now: DateTime<Utc>) -> Option<Duration> {
+    /// Returns the time from `now` within which the scheduler wakes the worker, if the clock goes on evenly. Returns `None`
+    /// if the schedule has no further tick.
+    pub(crate) fn next_wake_within(&self, now: DateTime<Utc>) -> Option<Duration> {
         let next = self.ticks_after(now).ok()?.next;
         Some((next - now).to_std().unwrap_or_default() + LATE_MAX)
     }
 
-    /// Rings `bell` at every tick, until `stop`. Begins again when `clock_went_back`.
-    pub(crate) async fn ring(
+    /// Notifies `wake` at every tick, until `stop`. Restarts the job when `clock_went_back` is notified.
+    pub(crate) async fn notify_on_ticks(
         &self,
-        bell: Arc<Notify>,
+        wake: Arc<Notify>,
         clock_went_back: &Notify,
         stop: CancellationToken,
     ) -> Result<(), ScheduleError> {
         let mut scheduler = JobScheduler::new().await.map_err(ScheduleError::Scheduler)?;
-        let mut job = scheduler.add(self.job(&bell)?).await.map_err(ScheduleError::Scheduler)?;
+        let mut job = scheduler.add(self.job(&wake)?).await.map_err(ScheduleError::Scheduler)?;
         scheduler.start().await.map_err(ScheduleError::Scheduler)?;
         loop {
             tokio::select! { () = stop.cancelled() => break, () = clock_went_back.notified() => {} }
-            // A new job finds its next tick by what the clock shows now. (A new scheduler would leave tasks of the old one.)
+            // A new job computes its next tick from the present time. (A new scheduler would leak tasks of the old one.)
             scheduler.remove(&job).await.map_err(ScheduleError::Scheduler)?;
-            job = scheduler.add(self.job(&bell)?).await.map_err(ScheduleError::Scheduler)?;
+            job = scheduler.add(self.job(&wake)?).await.map_err(ScheduleError::Scheduler)?;
         }
         scheduler.shutdown().await.map_err(ScheduleError::Scheduler)
     }
 
-    fn job(&self, bell: &Arc<Notify>) -> Result<Job, ScheduleError> {
-        let bell = Arc::clone(bell);
+    fn job(&self, wake: &Arc<Notify>) -> Result<Job, ScheduleError> {
+        let wake = Arc::clone(wake);
         let job = Job::new_async(self.expression.as_str(), move |_, _| {
-            let bell = Arc::clone(&bell);
-            Box::pin(async move { bell.notify_one() })
+            let wake = Arc::clone(&wake);
+            Box::pin(async move { wake.notify_one() })
         });
         job.map_err(ScheduleError::Scheduler)
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_two_ticks_follow_the_expression() {
+    fn next_two_ticks_follow_the_expression() {
         let schedule: Schedule = "*/10 * * * * *".parse().unwrap();
         let ticks = schedule.ticks_after("2026-11-22T20:00:03.725Z".parse().unwrap()).unwrap();
         assert_eq!(ticks.next, "2026-11-22T20:00:10Z".parse::<DateTime<Utc>>().unwrap());
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn the_alarm_comes_a_second_after_the_tick() {
+    fn worker_is_woken_at_most_a_second_after_the_tick() {
         let schedule: Schedule = "0 0 * * * *".parse().unwrap();
-        let within = schedule.rings_within("2026-11-22T20:59:58.250Z".parse().unwrap());
+        let within = schedule.next_wake_within("2026-11-22T20:59:58.250Z".parse().unwrap());
         assert_eq!(within, Some(Duration::from_millis(1_750) + LATE_MAX));
     }
 
     #[test]
-    fn a_wrong_expression_is_refused_with_an_example() {
+    fn wrong_expression_is_refused_with_an_example() {
         for wrong in ["", "* * * * *", "every minute", "61 * * * * *", "* * * 32 * *"] {
             let error = wrong.parse::<Schedule>().unwrap_err().to_string();
             assert!(error.contains("'*/10 * * * * *'"), "{wrong}: {error}");

@@ -1,10 +1,10 @@
-//! What can be set about the Wolf.
+//! The Wolf's settings.
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 use entity::Database;
 
-use crate::{error::WolfError, refresh::Refresher, report_kind::ReportKind, schedule::Schedule};
+use crate::{error::WolfError, refresher::Refresher, report_kind::ReportKind, schedule::Schedule};
 
 /// When the report is refreshed, what kind of relation it is, and what is dropped when it is old.
 #[derive(Args, Clone, Debug)]
@@ -47,8 +47,8 @@ enum Choice {
 }
 
 impl ReportKindSetting {
-    /// A refresher that keeps to this setting. A report that is pinned to the other kind is converted now, or after a refresh
-    /// if a transaction is in the way.
+    /// Creates a refresher with this setting. A report pinned to the other kind is converted now, or after a later refresh if
+    /// a transaction would block that.
     ///
     /// # Errors
     /// As [`Refresher::ensure_kind`].

@@ -1,4 +1,4 @@
-//! Compares the report with its definition.
+//! Compares the report with its definition, row by row.
 
 use std::{fmt, time::Duration};
 
@@ -7,46 +7,46 @@ use entity::{Database, snapshot::Snapshots};
 use sea_orm::{DbBackend, FromQueryResult, Statement};
 use tokio::time::timeout;
 
-use crate::error::{During, WolfError};
+use crate::error::{Context, WolfError};
 
-/// How many differences are listed; all are counted.
+/// The most differences that are listed; all are counted.
 const DIFFERENCES_MAX: u32 = 100;
 /// How long a transaction that holds the report is waited for: a swap holds it for moments only.
 const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// One row that is not what it should be.
+/// A row that differs from its definition.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 pub struct Difference {
     /// `hour`, `day` or `month`.
     pub grain: String,
-    /// The page, or the site's empty name.
+    /// The page's name, empty for the whole site.
     pub name: String,
     /// The bucket's first day.
     pub date: NaiveDate,
     /// The bucket's hour of the day.
     pub hour: i16,
-    /// What the counts add up to; none when there should be no such row.
+    /// The sum of the counts; `None` if there should be no such row.
     pub expected_views: Option<i64>,
-    /// What the report has; none when it has no such row.
+    /// The report's views; `None` if it has no such row.
     pub reported_views: Option<i64>,
     /// The page's title, on month rows.
     pub expected_title: Option<String>,
-    /// The title that the report has.
+    /// The report's title.
     pub reported_title: Option<String>,
     differences: i64,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// How many rows differ.
+    /// The number of rows that differ.
     pub count: i64,
     /// The first 100 of them, by grain and time.
     pub differences: Vec<Difference>,
 }
 
 /// Compares the report of `database` with its definition, in one snapshot, while recording and refreshes go on.
-/// Hours that changed since the last refresh are believed; the sums over them are compared all the same.
+/// Hours that changed since the last refresh are taken as reported; the sums over them are compared.
 ///
 /// # Errors
 /// [`WolfError::Database`] and [`WolfError::ReportLocked`].
@@ -62,10 +62,10 @@ pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let snapshots = Snapshots::for_wolf(database);
     let begun = timeout(SNAPSHOT_WAIT_MAX, snapshots.begin()).await;
     let locked = |_elapsed| WolfError::ReportLocked { waited_s: SNAPSHOT_WAIT_MAX.as_secs() };
-    let transaction = begun.map_err(locked)?.during("begin the verification")?;
+    let transaction = begun.map_err(locked)?.context("begin the verification")?;
     let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
-    let differences = differences.during("compare the report with its definition")?;
-    transaction.rollback().await.during("end the verification")?;
+    let differences = differences.context("compare the report with its definition")?;
+    transaction.rollback().await.context("end the verification")?;
     Ok(Verification { count: differences.first().map_or(0, |first| first.differences), differences })
 }
 

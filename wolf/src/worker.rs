@@ -1,4 +1,4 @@
-//! The one loop that refreshes.
+//! The worker: one loop that refreshes whenever the schedule wakes it.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -14,19 +14,19 @@ use crate::{
     clock_steps::ClockWatch,
     error::WolfError,
     maintenance::Maintenance,
-    refresh::{Outcome, Refresher},
+    refresh::LockMode,
+    refresher::{Outcome, Refresher},
     schedule::Schedule,
-    turn::Turn,
 };
 
 /// The pause after a refresh for which the database could not be reached.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Refreshes at once and then whenever `schedule` comes due, with maintenance in between, until `stop`; what has begun
+/// Refreshes at once and then at every tick of `schedule`, with maintenance in between, until `stop`. A refresh under way
 /// ends before this returns. A refresh that fails is logged, and the next tick tries again.
 ///
-/// Whatever the clock does, the next refresh begins no later than the schedule's next tick was away, and a second, after
-/// the last one has begun.
+/// Whatever the wall clock does: if the next tick was N seconds away when a refresh began, the next one begins after at
+/// most N + 1 seconds.
 ///
 /// # Errors
 /// [`WolfError::Schedule`] when the scheduler does not run.
@@ -36,55 +36,55 @@ pub async fn run(
     schedule: Schedule,
     stop: CancellationToken,
 ) -> Result<(), WolfError> {
-    let bell = Arc::new(Notify::new());
+    let wake = Arc::new(Notify::new());
     let clock_went_back = Notify::new();
-    // Nobody has to wait for the first tick to see what was recorded before the start.
-    bell.notify_one();
-    let ringing = schedule.ring(Arc::clone(&bell), &clock_went_back, stop.child_token());
-    let refreshing = refresh_when_rung(&refresher, maintenance, &schedule, &bell, &clock_went_back, &stop);
+    // Increments recorded before the start do not wait for the first tick.
+    wake.notify_one();
+    let ticking = schedule.notify_on_ticks(Arc::clone(&wake), &clock_went_back, stop.child_token());
+    let refreshing = refresh_when_woken(&refresher, maintenance, &schedule, &wake, &clock_went_back, &stop);
     let mut refreshing = std::pin::pin!(refreshing);
     tokio::select! {
-        rung = ringing => rung.map_err(WolfError::Schedule)?,
+        ticked = ticking => ticked.map_err(WolfError::Schedule)?,
         () = &mut refreshing => return Ok(()),
     }
     refreshing.await;
     Ok(())
 }
 
-async fn refresh_when_rung(
+async fn refresh_when_woken(
     refresher: &Refresher,
     mut maintenance: Maintenance,
     schedule: &Schedule,
-    bell: &Notify,
+    wake: &Notify,
     clock_went_back: &Notify,
     stop: &CancellationToken,
 ) {
     let clock = refresher.clock();
     let mut watch = ClockWatch::new(clock.now(), clock.monotonic());
-    let (mut alarm, mut retry) = (None, None);
+    let (mut deadline, mut retry) = (None, None);
     loop {
-        let rung_by_alarm = async {
-            match alarm.into_iter().chain(retry).min() {
+        let timer = async {
+            match deadline.into_iter().chain(retry).min() {
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! { biased; () = stop.cancelled() => return, () = bell.notified() => {}, () = rung_by_alarm => {} }
+        tokio::select! { biased; () = stop.cancelled() => return, () = wake.notified() => {}, () = timer => {} }
         let now = clock.now();
         retry = None;
-        alarm = schedule.rings_within(now).and_then(|within| Instant::now().checked_add(within));
-        if let Some(back) = watch.look(now, clock.monotonic()) {
+        deadline = schedule.next_wake_within(now).and_then(|within| Instant::now().checked_add(within));
+        if let Some(back) = watch.check(now, clock.monotonic()) {
             clock_went_back.notify_one();
-            // On SQLite this clock is the database's, of which the refresh tells.
-            if refresher.kind() != DatabaseKind::Sqlite {
+            // On SQLite this clock is the database's, and the refresh logs it.
+            if refresher.database_kind() != DatabaseKind::Sqlite {
                 warn!(
                     clock.back_ms = back.num_milliseconds(),
                     "this machine's clock went back; the schedule goes by it as it is now"
                 );
             }
         }
-        // Outside of select!: nothing cancels a refresh that has begun.
-        match refresher.refresh(Turn::Try, Some(schedule)).await {
+        // Outside of select!, so that nothing cancels a refresh under way.
+        match refresher.refresh(LockMode::Try, Some(schedule)).await {
             Ok(Outcome::Refreshed(done)) if done.rows_changed == 0 => debug!(refresh.id = done.id, "nothing was stale"),
             Ok(Outcome::Refreshed(done)) => info!(
                 refresh.id = done.id,
@@ -99,7 +99,7 @@ async fn refresh_when_rung(
             }
             Err(error) => {
                 warn!(error = &error as &dyn Error, "refresh failed, the next tick tries again");
-                // The next tick may be far away, and whatever was in the way gone in a moment.
+                // The next tick may be far away, and the database reachable in a moment.
                 retry = error.is_unavailable().then(|| Instant::now() + RETRY_PAUSE);
             }
         }

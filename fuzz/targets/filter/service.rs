@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use wolf::{Refresher, Turn};
+use wolf::{Refresher, LockMode};
 
 use super::model::Counts;
 
@@ -154,7 +154,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         title: None,
     });
     recorder.record(Request::new(increments.collect(), None)).await.unwrap();
-    Refresher::new(&database).refresh(Turn::Wait, None).await.unwrap();
+    Refresher::new(&database).refresh(LockMode::Wait, None).await.unwrap();
     let (feed, tail) = FreshnessFeed::new(&database);
     tasks.spawn(tail.run(CancellationToken::new()));
     let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });

@@ -25,7 +25,7 @@ use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wolf::{Maintenance, Refresher, Schedule, Turn};
+use wolf::{LockMode, Maintenance, Refresher, Schedule};
 
 use crate::{
     app::{Rung, TestDatabase, increment},
@@ -108,7 +108,7 @@ impl Process {
 
     async fn refresh(&self) {
         let schedule: Schedule = "*/10 * * * * *".parse().unwrap();
-        self.refresher.refresh(Turn::Wait, Some(&schedule)).await.unwrap();
+        self.refresher.refresh(LockMode::Wait, Some(&schedule)).await.unwrap();
     }
 
     /// What a reader finds, in one snapshot. None before the first refresh.

@@ -10,7 +10,7 @@ use api::increments::{Recorded, Request};
 use sqlx::{Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use wolf::{Outcome, Refreshed, Turn};
+use wolf::{LockMode, Outcome, Refreshed};
 
 use super::HOUR_MS;
 use crate::{
@@ -64,7 +64,7 @@ impl Ground {
         let refresher = self.app.refresher.clone();
         let mut refreshing = JoinSet::new();
         refreshing.spawn(async move {
-            match refresher.refresh(Turn::Wait, None).await.unwrap() {
+            match refresher.refresh(LockMode::Wait, None).await.unwrap() {
                 Outcome::Refreshed(done) => done,
                 Outcome::Standby => panic!("who waits does not stand by"),
             }

@@ -1,37 +1,38 @@
-//! Whose turn it is to change the report: one transaction's at a time, across all processes.
+//! The refresh lock: one transaction at a time, across all processes, may change the report.
 //!
-//! The lock dies with the transaction and so with the process. On SQLite it is the database's own write lock.
+//! The lock is held by a transaction and released at its end, so also when its process dies. It is an advisory lock on
+//! PostgreSQL, and the database's own write lock on SQLite.
 
 use entity::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
-/// "wolf" in ASCII.
+/// The key of the advisory lock: "wolf" in ASCII.
 const POSTGRES_LOCK: i64 = 0x776f_6c66;
 
-/// What to do while another process refreshes.
+/// What a refresh does while another process holds the refresh lock.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Leave it to that process.
+pub enum LockMode {
+    /// Gives up at once: the other process does the work.
     Try,
-    /// Wait until it is done. (On SQLite everybody waits: that is how its lock works.)
+    /// Waits for the lock. SQLite has no other mode.
     Wait,
 }
 
-/// Begins the transactions that may change the report.
+/// Begins the transactions that change the report.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns {
+pub(crate) struct RefreshLock {
     pub(crate) db: Connections,
     pub(crate) kind: DatabaseKind,
     pub(crate) clock: Clock,
 }
 
-impl Turns {
+impl RefreshLock {
     pub(crate) fn new(database: &Database) -> Self {
         Self { db: database.wolf.clone(), kind: database.kind, clock: database.clock.clone() }
     }
 
-    /// A transaction, as soon as it is its turn.
-    pub(crate) async fn wait(&self) -> Result<Transaction, DbErr> {
+    /// Begins a transaction and waits until it holds the lock.
+    pub(crate) async fn begin(&self) -> Result<Transaction, DbErr> {
         let transaction = self.db.begin(Purpose::Change).await?;
         if self.kind == DatabaseKind::Postgres {
             transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
@@ -39,10 +40,10 @@ impl Turns {
         Ok(transaction)
     }
 
-    /// A transaction, if it is its turn now or `turn` says to wait.
-    pub(crate) async fn take(&self, turn: Turn) -> Result<Option<Transaction>, DbErr> {
-        if turn == Turn::Wait || self.kind == DatabaseKind::Sqlite {
-            return self.wait().await.map(Some);
+    /// Begins a transaction that holds the lock. Returns `None` if another one holds it and `mode` is [`LockMode::Try`].
+    pub(crate) async fn begin_in(&self, mode: LockMode) -> Result<Option<Transaction>, DbErr> {
+        if mode == LockMode::Wait || self.kind == DatabaseKind::Sqlite {
+            return self.begin().await.map(Some);
         }
         let transaction = self.db.begin(Purpose::Change).await?;
         let sql = format!("SELECT pg_try_advisory_xact_lock({POSTGRES_LOCK})");

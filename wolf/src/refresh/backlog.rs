@@ -1,4 +1,4 @@
-//! In which order and in which portions stale hours are merged.
+//! The order and the portions in which a refresh merges stale hours.
 
 use std::{
     collections::BTreeSet,
@@ -7,11 +7,11 @@ use std::{
 
 use entity::Hour;
 
-/// How long a transaction should take: what a writer of the same rows may have to wait for, and a crash can undo.
+/// The time that one transaction should take: so long may a writer of the same rows have to wait.
 const TRANSACTION_TARGET: Duration = Duration::from_millis(250);
-/// How many hours the first transaction takes: what a refresh usually finds.
+/// The hours of the first transaction: as many as a refresh usually finds.
 const HOURS_FIRST: usize = 4;
-/// How many hours a transaction takes at most; at least it takes one.
+/// The most hours of one transaction; the least is one.
 const HOURS_MAX: usize = 256;
 
 /// The hours that were stale when a refresh began and are still to be merged, newest first.
@@ -21,53 +21,53 @@ pub(crate) struct Backlog {
     portion: usize,
     counts_max: usize,
     portion_begun: Instant,
-    /// Those of the portion that is being merged.
-    taken: Vec<Hour>,
+    /// The backlog's hours in the portion that is being merged.
+    in_portion: Vec<Hour>,
 }
 
 impl Backlog {
-    /// A portion has at most `counts_max` changed counts, at first.
+    /// Creates the backlog of `hours`. A portion merges at most `counts_max` changed counts at first.
     pub(crate) fn new(hours: impl IntoIterator<Item = Hour>, counts_max: usize) -> Self {
         Self {
             hours: hours.into_iter().collect(),
             portion: HOURS_FIRST,
             counts_max,
             portion_begun: Instant::now(),
-            taken: Vec::new(),
+            in_portion: Vec::new(),
         }
     }
 
-    /// Whether everything that was stale at the beginning is merged.
+    /// Returns whether every hour that was stale at the beginning is merged.
     pub(crate) fn is_empty(&self) -> bool {
         self.hours.is_empty()
     }
 
-    /// The hours of the next transaction: the newest of the backlog, and of the hours that are marked now (`marked`)
-    /// those that became stale since and are newer, so that a long backlog does not keep the present waiting.
+    /// Returns the hours of the next transaction: the newest hours of the backlog, and before them the hours in `marked`
+    /// that are newer and became stale since, so that a long backlog does not delay current hours.
     pub(crate) fn next_portion(&mut self, marked: impl IntoIterator<Item = Hour>) -> Vec<Hour> {
         self.portion_begun = Instant::now();
         let newest = self.hours.last().copied();
         let fresh = marked.into_iter().filter(|hour| Some(*hour) > newest && !self.hours.contains(hour));
         let mut portion: Vec<_> = fresh.take(self.portion).collect();
-        self.taken = std::iter::from_fn(|| self.hours.pop_last()).take(self.portion).collect();
-        portion.extend(&self.taken);
+        self.in_portion = std::iter::from_fn(|| self.hours.pop_last()).take(self.portion).collect();
+        portion.extend(&self.in_portion);
         portion
     }
 
-    /// How many changed counts the portion may merge.
+    /// The most changed counts that the portion may merge.
     pub(crate) fn counts_max(&self) -> usize {
         self.counts_max
     }
 
-    /// Some hours of the portion have more changed counts than it may merge. They are next again, with twice as many:
-    /// so there is an end to it, however many counts change meanwhile.
+    /// Puts back `hours`, which have more changed counts than the portion may merge, and doubles that bound, so that
+    /// the refresh ends however many counts change meanwhile.
     pub(crate) fn unfinished(&mut self, hours: &[Hour]) {
-        self.hours.extend(self.taken.iter().filter(|hour| hours.contains(hour)));
+        self.hours.extend(self.in_portion.iter().filter(|hour| hours.contains(hour)));
         self.portion = self.portion.div_euclid(2).max(1);
         self.counts_max = self.counts_max.saturating_mul(2);
     }
 
-    /// Doubles or halves the next portion, by how long the last one took.
+    /// Doubles or halves the next portion by the time that the last one took.
     pub(crate) fn portion_done(&mut self) {
         self.adapt(self.portion_begun.elapsed());
     }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_hours_come_first_and_all_come_once() {
+    fn newest_hours_come_first_and_each_comes_once() {
         let mut backlog = Backlog::new((0..11).map(hour), COUNTS);
         let mut merged = Vec::new();
         while !backlog.is_empty() {
@@ -106,27 +106,27 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_stale_meanwhile_goes_before_the_backlog_but_never_stops_it() {
+    fn newer_stale_hours_go_before_the_backlog_and_never_stop_it() {
         let mut backlog = Backlog::new((0..11).map(hour), COUNTS);
         assert_eq!(backlog.next_portion([hour(20)])[..2], [hour(20), hour(10)]);
-        // The present is marked again and again.
+        // Current hours are marked again and again.
         let mut portions = 1;
         while !backlog.is_empty() {
             assert_eq!(backlog.next_portion([hour(21), hour(20)])[..2], [hour(21), hour(20)]);
             portions += 1;
         }
         assert_eq!(portions, 3);
-        // What is older than the backlog waits for the next refresh.
+        // An hour older than the backlog waits for the next refresh.
         let mut backlog = Backlog::new([hour(5)], COUNTS);
         assert_eq!(backlog.next_portion([hour(3), hour(5)]), [hour(5)]);
     }
 
     #[test]
-    fn what_was_too_much_comes_again_and_fits_in_the_end() {
+    fn unfinished_hours_come_again_until_they_fit() {
         let mut backlog = Backlog::new([hour(1), hour(2), hour(3)], COUNTS);
         let portion = backlog.next_portion([hour(9)]);
         assert_eq!(portion, [hour(9), hour(3), hour(2), hour(1)]);
-        // The new hour is not among what was stale at the beginning: its mark is left for the next refresh.
+        // The newer hour was not stale at the beginning: its mark is left for the next refresh.
         backlog.unfinished(&[hour(9), hour(2), hour(1)]);
         assert_eq!(backlog.next_portion([]), [hour(2), hour(1)]);
         let mut tries = 0;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn portions_follow_the_time_they_take() {
+    fn portion_size_follows_the_time_of_the_last_portion() {
         let mut backlog = Backlog::new([], COUNTS);
         for _ in 0..20 {
             backlog.adapt(Duration::ZERO);

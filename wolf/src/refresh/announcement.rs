@@ -1,6 +1,5 @@
-//! What a refresh announces before it looks: the time that it will promise, and how much time has passed.
-//!
-//! `entity::clock` says why. The announcement is committed before the look begins.
+//! The announcement of a refresh: the `asOf` that it will have, and how much time has passed, committed before the
+//! refresh reads any count. The module `entity::clock` says why.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,45 +17,45 @@ use tracing::{info, warn};
 
 use crate::clock_steps::went_back;
 
-/// How far ahead of the time that has passed the database's clock has to be to have jumped.
+/// A database clock that is this far ahead of the elapsed time has jumped.
 const JUMP_MIN: TimeDelta = TimeDelta::hours(1);
-/// How long the database's clock has to go on evenly after it has jumped, until what it says is old may be dropped.
+/// The time without a further jump after which rows that are old by the database's clock may be deleted again.
 const TRUSTED_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// What a refresh has announced.
+/// A committed announcement.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Announcement {
-    /// What the refresh promises: later than all that was promised before.
+    /// The `asOf` of the refresh: later than that of every refresh before.
     pub(crate) as_of: DateTime<Utc>,
     /// The time of the database's clock, in whole milliseconds. It is `as_of`, unless a clock went back.
     pub(crate) looked_at: DateTime<Utc>,
-    /// How much time has passed, since times began in this database.
+    /// The time elapsed since this database was created, in milliseconds.
     pub(crate) elapsed_ms: i64,
 }
 
-/// Announces refreshes. Clones remember together.
+/// Announces refreshes. Clones share the last reading.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {
     clock: Clock,
-    seen: Arc<Mutex<Option<Seen>>>,
+    last: Arc<Mutex<Option<Reading>>>,
 }
 
-/// `elapsed_ms` was at least this, at a moment of the monotonic clock.
+/// The least that `elapsed_ms` was at an instant of the monotonic clock.
 #[derive(Copy, Clone, Debug)]
-struct Seen {
+struct Reading {
     elapsed_ms: i64,
     at: Instant,
 }
 
 impl Announcer {
     pub(crate) fn new(clock: &Clock) -> Self {
-        Self { clock: clock.clone(), seen: Arc::default() }
+        Self { clock: clock.clone(), last: Arc::default() }
     }
 
-    /// Announces a refresh, in a transaction that has its turn, and commits it.
+    /// Announces a refresh in a transaction that holds the refresh lock, and commits it.
     pub(crate) async fn announce(&self, transaction: Transaction) -> Result<Announcement, DbErr> {
         let last = refresh_clock::read(&transaction).await?;
-        // Before the database's clock is read: no more has passed than lies between the two times that it showed.
+        // Before the database's clock is read: so no more has elapsed than between its two readings.
         let elapsed_ms = self.elapsed_ms(last.elapsed_ms);
         let now = self.clock.database_now(&transaction).await?;
         let passed = TimeDelta::milliseconds(elapsed_ms - last.elapsed_ms);
@@ -71,8 +70,8 @@ impl Announcer {
         };
         row.update(&transaction).await?;
         transaction.commit().await?;
-        // After the commit: whoever claims a key before it claims it at an earlier time than this.
-        *self.lock() = Some(Seen { elapsed_ms, at: self.clock.monotonic() });
+        // After the commit: an idempotency key that is claimed before it has an earlier time.
+        *self.lock() = Some(Reading { elapsed_ms, at: self.clock.monotonic() });
         if let Some(back) = last.read_at.and_then(|read_at| went_back(read_at, passed, now)) {
             warn!(
                 clock.back_ms = back.num_milliseconds(),
@@ -89,21 +88,21 @@ impl Announcer {
         Ok(Announcement { as_of, looked_at: clock::as_of(now), elapsed_ms })
     }
 
-    /// What has passed by now: what the database says, or what it said when this process saw it last, and the time since.
-    /// However many processes refresh, this never runs faster than real time.
+    /// Returns the elapsed time: the one that the database has, or the one that this process read last and the time since,
+    /// whichever is greater. However many processes refresh, this never runs faster than real time.
     fn elapsed_ms(&self, last: i64) -> i64 {
-        let Some(Seen { elapsed_ms, at }) = *self.lock() else { return last };
+        let Some(Reading { elapsed_ms, at }) = *self.lock() else { return last };
         let since = self.clock.monotonic().saturating_duration_since(at).as_millis();
         last.max(elapsed_ms.saturating_add(i64::try_from(since).unwrap_or(i64::MAX)))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Reading>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether the database's clock can be trusted with what is old: a clock that is far ahead for a moment must not drop what
-/// does not come back.
+/// Returns whether rows that are old by the database's clock may be deleted. A clock that is far ahead for a moment must
+/// not delete rows for ever.
 pub(crate) fn is_trusted(clock: &refresh_clock::Model) -> bool {
     clock.jumped_at_ms.is_none_or(|jumped_at_ms| clock.elapsed_ms - jumped_at_ms >= TRUSTED_AFTER.num_milliseconds())
 }

@@ -1,4 +1,4 @@
-//! The marks that recording leaves: which hours and which titles are stale.
+//! Stale marks: the rows by which a recorded increment marks its hour, and a new title its page, as stale.
 
 use chrono::NaiveDate;
 use entity::{Hour, Transaction, stale_hour, stale_title};
@@ -6,7 +6,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 
-/// The stale hours, newest first; at most `limit` of them, if there is one.
+/// Returns the stale hours, newest first, at most `limit` of them.
 pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) -> Result<Vec<Hour>, DbErr> {
     let hours: Vec<(NaiveDate, i16)> = stale_hour::Entity::find()
         .select_only()
@@ -21,27 +21,27 @@ pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) 
     Ok(hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect())
 }
 
-/// The newest mark of a title, if there is one.
+/// Returns the id of the newest mark of a stale title.
 pub(crate) async fn newest_stale_title<C: ConnectionTrait>(db: &C) -> Result<Option<i64>, DbErr> {
     let newest = stale_title::Entity::find().order_by_desc(stale_title::Column::Id).one(db).await?;
     Ok(newest.map(|mark| mark.id))
 }
 
-/// Takes the marks of `hours`: those that this statement sees. What is recorded later leaves new ones.
-/// Returns how many there were.
-pub(crate) async fn take_hours(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
+/// Deletes the marks of `hours` that this statement sees; later increments leave new ones. Returns how many it
+/// deleted.
+pub(crate) async fn delete_hours(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
     let sql = match transaction.get_database_backend() {
         DbBackend::Postgres => {
-            "DELETE FROM stale_hours USING unnest($1::date[], $2::smallint[]) AS taken (date, hour)
-             WHERE stale_hours.date = taken.date AND stale_hours.hour = taken.hour"
+            "DELETE FROM stale_hours USING unnest($1::date[], $2::smallint[]) AS merged (date, hour)
+             WHERE stale_hours.date = merged.date AND stale_hours.hour = merged.hour"
         }
         _ => "DELETE FROM stale_hours WHERE (date, hour) IN (SELECT value->>0, value->>1 FROM json_each(?1))",
     };
     Ok(transaction.execute_raw(bound(transaction, sql, hours)).await?.rows_affected())
 }
 
-/// Leaves new marks of `hours`, of which the marks were taken and not everything was done.
-pub(crate) async fn leave_hours(transaction: &Transaction, hours: &[Hour]) -> Result<(), DbErr> {
+/// Marks `hours` as stale again: their marks were deleted and not all of their changes merged.
+pub(crate) async fn restore_hours(transaction: &Transaction, hours: &[Hour]) -> Result<(), DbErr> {
     let sql = match transaction.get_database_backend() {
         DbBackend::Postgres => {
             "INSERT INTO stale_hours (date, hour) SELECT date, hour FROM unnest($1::date[], $2::smallint[]) AS unfinished (date, hour)"
@@ -51,8 +51,8 @@ pub(crate) async fn leave_hours(transaction: &Transaction, hours: &[Hour]) -> Re
     transaction.execute_raw(bound(transaction, sql, hours)).await.map(drop)
 }
 
-/// Takes at most `limit` marks of titles, none newer than `newest`, and returns the pages' names, one for each mark.
-pub(crate) async fn take_titles(
+/// Deletes at most `limit` marks of titles, none newer than `newest`. Returns the pages' names, one for each mark.
+pub(crate) async fn delete_titles(
     transaction: &Transaction,
     newest: Option<i64>,
     limit: usize,
@@ -68,15 +68,15 @@ pub(crate) async fn take_titles(
     Ok(marks.into_iter().map(|mark| mark.name).collect())
 }
 
-/// Takes every mark that this transaction sees.
-pub(crate) async fn take_all(transaction: &Transaction) -> Result<(), DbErr> {
+/// Deletes every mark that this transaction sees.
+pub(crate) async fn delete_all(transaction: &Transaction) -> Result<(), DbErr> {
     stale_hour::Entity::delete_many().exec(transaction).await?;
     stale_title::Entity::delete_many().exec(transaction).await?;
     Ok(())
 }
 
-/// A statement whose only values are hours: two arrays on PostgreSQL, so that the planner knows how many
-/// there are; one JSON text on SQLite.
+/// Builds a statement whose only values are hours: two arrays on PostgreSQL, so that the planner knows their number,
+/// and one JSON text on SQLite.
 fn bound<C: ConnectionTrait>(db: &C, sql: &'static str, hours: &[Hour]) -> Statement {
     let backend = db.get_database_backend();
     let values: Vec<Value> = match backend {

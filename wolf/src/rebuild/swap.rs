@@ -1,8 +1,8 @@
-//! Swaps a new report in for the old one such that no reader stands in line for it (PostgreSQL).
+//! Swaps a new report in for the old one without making readers wait for long (PostgreSQL).
 //!
-//! The swap needs a lock that excludes readers. A request for it that waits behind one reader makes all later readers wait
-//! behind the request. So it waits for [`LOCK_WAIT_MAX`] only, is taken back to a savepoint then, and is tried again after
-//! a pause; what has been built stays meanwhile, in the same transaction.
+//! The swap needs a lock that excludes readers, and while a request for it waits behind one reader, all later readers
+//! wait behind the request. So a try waits for [`LOCK_WAIT_MAX`] only, then returns to a savepoint, and is repeated after
+//! a pause. The new report stays in the transaction meanwhile.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::{
-    error::{During, WolfError},
+    error::{Context, WolfError},
     report_kind::ReportKind,
 };
 
-/// How long a swap may make readers wait: 50 milliseconds, of which it takes some itself.
+/// How long a try waits for the lock. Readers may wait 50 milliseconds, and the swap itself takes some of them.
 const LOCK_WAIT_MAX: Duration = Duration::from_millis(40);
-/// Between two tries.
+/// The time between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often a swap is tried unless the refresher says otherwise.
+/// How often a swap is tried, by default.
 pub(crate) const TRIES_MAX: u32 = 30;
-/// How long the wait for a vacuum of the report may take. An automatic one gives way after a second (`deadlock_timeout`).
+/// How long to wait for a vacuum of the report. An automatic one gives way after a second (`deadlock_timeout`).
 const VACUUM_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How many transactions that are in the way are named.
+/// The most blocking transactions that an error names.
 const HOLDERS_MAX: u32 = 5;
 
 /// A swap that is tried until it succeeds, within one transaction.
@@ -36,21 +36,21 @@ pub(crate) struct Swap<'a, C> {
 }
 
 impl<'a, C: ConnectionTrait> Swap<'a, C> {
-    /// Of the report, which is a relation of the kind `from`, for `page_views_report_next`.
+    /// Prepares to replace the report, a relation of the kind `from`, by `page_views_report_next`.
     pub(crate) fn new(db: &'a C, from: ReportKind, tries_max: u32) -> Self {
         Self { db, from, tries_max, tries: 0 }
     }
 
-    /// Begins a try. What the transaction does between this and [`Swap::succeeds`] is undone if the try fails.
+    /// Begins a try. Statements between this and [`Swap::succeeds`] are undone if the try fails.
     pub(crate) async fn begin_try(&mut self) -> Result<(), WolfError> {
         if self.tries > 0 {
             sleep(PAUSE).await;
         }
         self.tries += 1;
-        self.db.execute_unprepared("SAVEPOINT swap").await.during("begin the report's swap").map(drop)
+        self.db.execute_unprepared("SAVEPOINT swap").await.context("begin the report's swap").map(drop)
     }
 
-    /// Returns whether the swap is done; it takes effect by the transaction's commit, which has to follow at once.
+    /// Returns whether the swap is done. The transaction has to be committed at once then.
     ///
     /// # Errors
     /// [`WolfError::ReportHeld`] after the last try.
@@ -58,7 +58,7 @@ impl<'a, C: ConnectionTrait> Swap<'a, C> {
         const RENAME: &str = "ALTER TABLE page_views_report_next RENAME TO page_views_report;
              ALTER INDEX page_views_report_next_key RENAME TO page_views_report_key;
              ALTER INDEX page_views_report_next_by_name RENAME TO page_views_report_by_name;";
-        if exclude_readers(self.db, self.from, RENAME).await.during("swap the report")? {
+        if exclude_readers(self.db, self.from, RENAME).await.context("swap the report")? {
             if self.tries > 1 {
                 info!(swap.tries = self.tries, "the new report is swapped in");
             }
@@ -75,40 +75,44 @@ impl<'a, C: ConnectionTrait> Swap<'a, C> {
     }
 }
 
-/// Keeps vacuums away from the report until the transaction ends: they would be in the way of the swap. Readers and
+/// Keeps vacuums away from the report until the transaction ends, because they would block the swap. Readers and
 /// writers go on.
 pub(crate) async fn hold_off_vacuums<C: ConnectionTrait>(db: &C) -> Result<(), WolfError> {
-    // It takes the lock that vacuums take. The setting goes with the relation, or is rolled back.
+    // The statement takes the lock that vacuums take. The setting is dropped with the relation, or rolled back.
     let sql = format!(
         "SAVEPOINT swap; SET LOCAL lock_timeout = {};
          ALTER TABLE page_views_report SET (autovacuum_enabled = off);
          SET LOCAL lock_timeout TO DEFAULT; RELEASE SAVEPOINT swap",
         VACUUM_WAIT_MAX.as_millis()
     );
-    if locks(db, &sql).await.during("hold off vacuums of the report")? {
+    if lock_in_time(db, &sql).await.context("hold off vacuums of the report")? {
         return Ok(());
     }
     Err(WolfError::ReportHeld { holders: holders(db).await?, tries: 1 })
 }
 
-/// Returns which transactions a swap would have to wait for now, in words; none if it would not have to wait.
-pub(crate) async fn in_the_way<C: ConnectionTrait>(db: &C, from: ReportKind) -> Result<Option<String>, WolfError> {
-    db.execute_unprepared("SAVEPOINT swap").await.during("try to lock the report")?;
-    if !exclude_readers(db, from, "").await.during("try to lock the report")? {
+/// Describes the transactions that would block a swap now. Returns `None` if there are none.
+pub(crate) async fn blocking_transactions<C: ConnectionTrait>(
+    db: &C,
+    from: ReportKind,
+) -> Result<Option<String>, WolfError> {
+    db.execute_unprepared("SAVEPOINT swap").await.context("try to lock the report")?;
+    if !exclude_readers(db, from, "").await.context("try to lock the report")? {
         return holders(db).await.map(Some);
     }
-    db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await.during("give the report free again")?;
+    db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await.context("release the report")?;
     Ok(None)
 }
 
-/// Drops the report and goes on with `then`, or returns to the savepoint if that would take longer than readers may wait.
+/// Drops the report and executes `then`, or returns to the savepoint if the lock is not free in time. Returns whether
+/// it did.
 async fn exclude_readers<C: ConnectionTrait>(db: &C, from: ReportKind, then: &str) -> Result<bool, DbErr> {
     let (kind, wait_ms) = (from.sql(), LOCK_WAIT_MAX.as_millis());
-    locks(db, &format!("SET LOCAL lock_timeout = {wait_ms}; DROP {kind} page_views_report; {then}")).await
+    lock_in_time(db, &format!("SET LOCAL lock_timeout = {wait_ms}; DROP {kind} page_views_report; {then}")).await
 }
 
-/// Executes `sql`, or returns to the savepoint if a lock was not to be had within the time for it.
-async fn locks<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
+/// Executes `sql`, or returns to the savepoint if a lock was not free within `lock_timeout`. Returns whether it did.
+async fn lock_in_time<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
     match db.execute_unprepared(sql).await {
         Ok(_) => Ok(true),
         Err(error) if Failure::is_lock_timeout(&error) => {
@@ -122,14 +126,14 @@ async fn locks<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
 /// A transaction that holds a lock on the report.
 #[derive(Debug, FromQueryResult)]
 struct Holder {
-    /// None of a prepared transaction.
+    /// `None` for a prepared transaction.
     pid: Option<i32>,
     application_name: Option<String>,
-    /// None where this login may not see it.
+    /// Seconds since its begin; `None` if this login may not see it.
     open_s: Option<i64>,
 }
 
-/// The transactions that hold the report now, in words, longest first.
+/// Describes the transactions that hold a lock on the report now, oldest first.
 async fn holders<C: ConnectionTrait>(db: &C) -> Result<String, WolfError> {
     let sql = format!(
         "SELECT locks.pid, nullif(application_name, '') AS application_name,
@@ -144,12 +148,12 @@ async fn holders<C: ConnectionTrait>(db: &C) -> Result<String, WolfError> {
     );
     let found = Holder::find_by_statement(Statement::from_string(DbBackend::Postgres, sql)).all(db).await;
     let found: Vec<_> =
-        found.during("find out which transactions hold the report")?.iter().map(Holder::words).collect();
+        found.context("find the transactions that hold the report")?.iter().map(Holder::describe).collect();
     Ok(if found.is_empty() { "transactions that have ended since".to_owned() } else { found.join("; ") })
 }
 
 impl Holder {
-    fn words(&self) -> String {
+    fn describe(&self) -> String {
         let Some(pid) = self.pid else { return "a prepared transaction (pg_prepared_xacts)".to_owned() };
         let application = self.application_name.as_ref().map(|name| format!(", {name:?}"));
         let open = self.open_s.map(|open_s| format!(", whose transaction is open for {open_s} s"));

@@ -1,8 +1,8 @@
-//! What the Wolf writes about itself: rows of `report_refreshes`, each with a NOTIFY in the same transaction.
+//! The log of refreshes: rows of `report_refreshes`, each written with a NOTIFY in the same transaction.
 //!
-//! Rows are only ever inserted; the row that says "under way" is replaced by the one that says how it went on or ended.
-//! So the greatest id is always the newest word. Each row carries the content's version, and every transaction that
-//! changes the report writes a row with a greater one.
+//! Rows are never updated: the row of a refresh under way is replaced by a new one that records its progress or its
+//! end. So the row with the greatest id is always the newest. Each row has the version of the report's content, and
+//! every transaction that changes the report writes a row with a greater version.
 
 use std::time::Instant;
 
@@ -10,45 +10,46 @@ use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use entity::{REFRESH_CHANNEL, clock::Clock, report_refresh};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement};
 
-use crate::{announcement::Announcement, schedule::Schedule, turn::Turns};
+use super::{announcement::Announcement, lock::RefreshLock};
+use crate::schedule::Schedule;
 
-/// What all rows of one refresh share.
+/// One refresh, as its rows record it.
 #[derive(Clone, Debug)]
-pub(crate) struct Run<'a> {
+pub(crate) struct RefreshRecord<'a> {
     clock: Clock,
     /// When it began, by the database's clock.
     started_at: DateTime<Utc>,
     /// When it began, by the monotonic clock.
     begun: Instant,
-    /// What it has announced, once it has.
+    /// The announcement of its `asOf`, once it is committed.
     pub(crate) announced: Option<Announcement>,
-    /// Says when the next refresh is due; known to those who have one.
+    /// When the next refresh is due; `None` for a refresh by hand.
     schedule: Option<&'a Schedule>,
-    /// The row that says it is under way.
+    /// The id of the row that records it as under way.
     under_way_id: Option<i64>,
 }
 
-/// How a refresh ended.
+/// The end of a refresh.
 #[derive(Clone, Debug)]
-pub(crate) enum End {
-    /// The report has everything recorded up to what was announced.
+pub(crate) enum RefreshEnd {
+    /// The report has every increment recorded up to the announced time.
     Succeeded { hours: usize, rows_changed: u64 },
-    /// It failed, in words for everybody.
+    /// It failed; the error is one that clients may see.
     Failed { error: &'static str },
 }
 
 /// Whether the transaction that writes a row has changed the report.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// All of it is as it was.
-    Same,
-    /// Some of it may be another.
+pub(crate) enum ContentChange {
+    /// No row has changed.
+    Unchanged,
+    /// Some rows may have changed.
     Changed,
 }
 
-impl Content {
+impl ContentChange {
     pub(crate) fn of(rows_changed: u64) -> Self {
-        if rows_changed == 0 { Self::Same } else { Self::Changed }
+        if rows_changed == 0 { Self::Unchanged } else { Self::Changed }
     }
 
     fn version_after(self, newest: Option<&report_refresh::Model>) -> i64 {
@@ -56,26 +57,30 @@ impl Content {
     }
 }
 
-impl<'a> Run<'a> {
-    /// One that begins now.
-    pub(crate) async fn new(turns: &Turns, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
-        let (clock, begun) = (turns.clock.clone(), turns.clock.monotonic());
-        let started_at = clock.database_now(&turns.db).await?;
+impl<'a> RefreshRecord<'a> {
+    /// Creates the record of a refresh that begins now.
+    pub(crate) async fn new(lock: &RefreshLock, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
+        let (clock, begun) = (lock.clock.clone(), lock.clock.monotonic());
+        let started_at = clock.database_now(&lock.db).await?;
         Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_id: None })
     }
 
-    /// Says that the refresh is under way, and when the next one is due, again and again while it is.
-    pub(crate) async fn goes_on<C: ConnectionTrait>(&mut self, db: &C, content: Content) -> Result<(), DbErr> {
+    /// Records that the refresh is under way, and when the next one is due.
+    pub(crate) async fn record_progress<C: ConnectionTrait>(
+        &mut self,
+        db: &C,
+        content: ContentChange,
+    ) -> Result<(), DbErr> {
         self.under_way_id = Some(self.replace_under_way(db, content, Default::default()).await?.id);
         Ok(())
     }
 
-    /// Says how the refresh ended, and when.
-    pub(crate) async fn ends<C: ConnectionTrait>(
+    /// Records how and when the refresh ended.
+    pub(crate) async fn record_end<C: ConnectionTrait>(
         &self,
         db: &C,
-        content: Content,
-        end: End,
+        content: ContentChange,
+        end: RefreshEnd,
     ) -> Result<report_refresh::Model, DbErr> {
         let duration = self.clock.monotonic().saturating_duration_since(self.begun);
         let ended = report_refresh::ActiveModel {
@@ -84,8 +89,8 @@ impl<'a> Run<'a> {
             ..Default::default()
         };
         let row = match end {
-            End::Succeeded { hours, rows_changed } => {
-                // Another process may have looked later and ended sooner: what it promised stays promised.
+            RefreshEnd::Succeeded { hours, rows_changed } => {
+                // Another process may have announced a later time and ended sooner: `asOf` never falls.
                 let promised = report_refresh::newest_successful(db).await?;
                 let promised = promised.and_then(|row| Some((row.as_of?, row.looked_at()?)));
                 let announced = self.announced.map(|announced| (announced.as_of, announced.looked_at));
@@ -98,16 +103,17 @@ impl<'a> Run<'a> {
                     ..ended
                 }
             }
-            End::Failed { error } => report_refresh::ActiveModel { error: Set(Some(error.to_owned())), ..ended },
+            RefreshEnd::Failed { error } => report_refresh::ActiveModel { error: Set(Some(error.to_owned())), ..ended },
         };
         self.replace_under_way(db, content, row).await
     }
 
-    /// Inserts before it deletes: the row that goes may be the one that knows the content's version.
+    /// Replaces the row of the refresh under way. Inserts before it deletes, because the deleted row may be the only
+    /// one that has the content's version.
     async fn replace_under_way<C: ConnectionTrait>(
         &self,
         db: &C,
-        content: Content,
+        content: ContentChange,
         row: report_refresh::ActiveModel,
     ) -> Result<report_refresh::Model, DbErr> {
         let row = self.insert(db, content, row).await?;
@@ -120,14 +126,14 @@ impl<'a> Run<'a> {
     async fn insert<C: ConnectionTrait>(
         &self,
         db: &C,
-        content: Content,
+        content: ContentChange,
         row: report_refresh::ActiveModel,
     ) -> Result<report_refresh::Model, DbErr> {
         let newest = report_refresh::newest(db).await?;
-        // A refresh by hand has no schedule of its own; it does not change what the schedule has announced.
+        // A refresh by hand has no schedule and leaves the dates that the scheduled one recorded.
         let dates = match self.schedule {
-            Some(schedule) => Dates::of(schedule, self.clock.now(), self.clock.database_now(db).await?),
-            None => newest.as_ref().map_or_else(Dates::default, Dates::of_row),
+            Some(schedule) => ScheduleDates::of(schedule, self.clock.now(), self.clock.database_now(db).await?),
+            None => newest.as_ref().map_or_else(ScheduleDates::default, ScheduleDates::of_row),
         };
         let row = report_refresh::ActiveModel {
             started_at: Set(self.started_at),
@@ -143,19 +149,20 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a schedule says, by the database's clock: that of the machine that refreshes may show something else.
+/// When a refresh was scheduled, when the next one is due and from when on it is overdue, by the database's clock:
+/// the clock of the machine that refreshes may differ.
 #[derive(Copy, Clone, Debug, Default)]
-struct Dates {
+struct ScheduleDates {
     scheduled_at: Option<DateTime<Utc>>,
     next_refresh_at: Option<DateTime<Utc>>,
     overdue_at: Option<DateTime<Utc>>,
 }
 
-impl Dates {
-    /// What `schedule` says when this machine's clock shows `now`, and the database's `database_now`.
+impl ScheduleDates {
+    /// The dates of `schedule` at `now` of this machine's clock, which is `database_now` of the database's clock.
     fn of(schedule: &Schedule, now: DateTime<Utc>, database_now: DateTime<Utc>) -> Self {
         let Ok(ticks) = schedule.ticks_after(now) else { return Self::default() };
-        // Ticks are whole seconds. Clocks that are less than half a second apart show the same one.
+        // Ticks are whole seconds. Rounding hides a difference between the clocks of less than half a second.
         let next = (database_now + (ticks.next - now)).round_subsecs(0);
         Self {
             scheduled_at: Some(database_now),
@@ -164,16 +171,17 @@ impl Dates {
         }
     }
 
-    /// What `row` says.
+    /// The dates that `row` records.
     fn of_row(row: &report_refresh::Model) -> Self {
         let scheduled_at = row.overdue_at.and(row.scheduled_at.or(Some(row.started_at)));
         Self { scheduled_at, next_refresh_at: row.next_refresh_at, overdue_at: row.overdue_at }
     }
 }
 
-/// Says that the report was changed by something else than a refresh; `hours_since` is the first day of which it has
-/// hours from now on. What was promised stays promised. `replaces` is the row that said so last; returns this one's id.
-pub(crate) async fn content_changed<C: ConnectionTrait>(
+/// Records that something else than a refresh has changed the report. `hours_since` is the first day of which the report
+/// has hourly rows from now on. `asOf` stays as it is. `replaces` is the id of the row that this one replaces. Returns
+/// the new row's id.
+pub(crate) async fn record_content_change<C: ConnectionTrait>(
     db: &C,
     clock: &Clock,
     hours_since: Option<NaiveDate>,
@@ -182,13 +190,13 @@ pub(crate) async fn content_changed<C: ConnectionTrait>(
     let newest = report_refresh::newest_and_successful(db).await?;
     let mut row = report_refresh::ActiveModel {
         started_at: Set(clock.database_now(db).await?),
-        content_version: Set(Content::Changed.version_after(newest.row.as_ref())),
+        content_version: Set(ContentChange::Changed.version_after(newest.row.as_ref())),
         hours_since: Set(hours_since.max(newest.row.and_then(|row| row.hours_since))),
         ..Default::default()
     };
-    // Before the first success this stands for a refresh under way: there are things to come, and no promise.
+    // Before the first successful refresh the row is like that of a refresh under way: without `asOf`.
     if let Some(successful) = newest.successful {
-        let dates = Dates::of_row(&successful);
+        let dates = ScheduleDates::of_row(&successful);
         row.as_of = Set(successful.as_of);
         row.looked_at = Set(successful.looked_at);
         row.started_at = Set(successful.started_at);

@@ -1,4 +1,4 @@
-//! Old hourly rows are dropped, from the counts and from the report; the sums of their days and months stay.
+//! Deletes old hourly rows from the counts and from the report. The sums of their days and months stay.
 
 use chrono::NaiveDate;
 use entity::{Hour, Transaction, page_view};
@@ -8,17 +8,20 @@ use sea_orm::{
 };
 use serde_json::json;
 
-use crate::{history, refresh::refresh_view, report_kind::ReportKind, turn::Turns};
+use crate::{
+    refresh::{RefreshLock, record_content_change, refresh_view},
+    report_kind::ReportKind,
+};
 
-/// How many hours one call drops at most.
+/// The most hours that one call deletes.
 const HOURS_MAX: u64 = 500;
 
-/// Drops hourly rows of the days before `first_kept`, oldest first, a bounded number at a time. Returns how many hours
-/// it looked at.
+/// Deletes hourly rows of the days before `first_kept`, oldest first and at most [`HOURS_MAX`] hours. Returns how many
+/// hours it looked at.
 ///
-/// A table's hours go each in a transaction of its own. A materialized view is refreshed in the transaction that drops
-/// what it shows, so that at no moment it shows hours that are not counted any more.
-pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<u64, DbErr> {
+/// Each hour of a table is deleted in a transaction of its own. A materialized view is refreshed in the transaction that
+/// deletes the counts, so that it never shows hours without counts.
+pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Result<u64, DbErr> {
     let hours: Vec<(NaiveDate, i16)> = page_view::Entity::find()
         .select_only()
         .columns([page_view::Column::Date, page_view::Column::Hour])
@@ -28,15 +31,15 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
         .order_by_asc(page_view::Column::Hour)
         .limit(HOURS_MAX)
         .into_tuple()
-        .all(&turns.db)
+        .all(&lock.db)
         .await?;
     let hours: Vec<Hour> = hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect();
     let mut left = hours.as_slice();
-    let mut said = None;
+    let mut recorded = None;
     while !left.is_empty() {
-        let transaction = turns.wait().await?;
-        // In the same transaction: readers have to know before the first row is gone.
-        said = Some(history::content_changed(&transaction, &turns.clock, Some(first_kept), said).await?);
+        let transaction = lock.begin().await?;
+        // In the same transaction: readers have to learn of it before the first row is gone.
+        recorded = Some(record_content_change(&transaction, &lock.clock, Some(first_kept), recorded).await?);
         match ReportKind::read(&transaction).await? {
             ReportKind::Table => {
                 drop_from_report(&transaction, left[0], &drop_from_counts(&transaction, left[0]).await?).await?;
@@ -55,17 +58,17 @@ pub(crate) async fn drop_before(turns: &Turns, first_kept: NaiveDate) -> Result<
     Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
 }
 
-/// A page's dropped row.
+/// A deleted row of one page.
 #[derive(Debug, FromQueryResult)]
 struct Dropped {
     name: String,
     views: i64,
 }
 
-/// Moves one hour's counts into the sums of its day, and returns them.
+/// Moves one hour's counts into the sums of its day. Returns the deleted rows.
 ///
-/// Only rows whose count is in the report go: one that grew since stays until a refresh has merged it. A writer that
-/// comes in between makes a new row, which is merged like any other.
+/// Only rows whose count is in the report are deleted: a count that grew since stays until a refresh has merged it. An
+/// increment recorded meanwhile inserts a new row, which is merged like any other.
 async fn drop_from_counts(transaction: &Transaction, hour: Hour) -> Result<Vec<Dropped>, DbErr> {
     const DROP: &str = "
         DELETE FROM page_views WHERE date = $1 AND hour = $2 AND EXISTS (
@@ -84,7 +87,7 @@ async fn drop_from_counts(transaction: &Transaction, hour: Hour) -> Result<Vec<D
     Ok(dropped)
 }
 
-/// Takes the rows that were dropped out of a report that is a table.
+/// Deletes the same rows from a report that is a table.
 async fn drop_from_report(transaction: &Transaction, hour: Hour, dropped: &[Dropped]) -> Result<(), DbErr> {
     const OF_PAGES: &str = "
         DELETE FROM page_views_report WHERE grain = 'hour' AND date = $1 AND hour = $2
@@ -103,7 +106,8 @@ async fn run(transaction: &Transaction, sql: &str, hour: Hour, dropped: Option<&
     transaction.execute_raw(statement(transaction, sql, hour, dropped)).await.map(drop)
 }
 
-/// `$1` is the hour's date, `$2` the hour of the day, `{dropped}` the rows (name, views), as one bound JSON text.
+/// Builds a statement in which `$1` is the hour's date, `$2` the hour of the day, and `{dropped}` a table of the deleted
+/// rows (name, views), bound as one JSON text.
 fn statement(transaction: &Transaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Statement {
     let backend = transaction.get_database_backend();
     let rows = match backend {

@@ -1,37 +1,43 @@
-//! What follows a refresh that has been committed: the planner's statistics, and the conversion of a report that has
-//! outgrown its kind. A failure here is not the refresh's.
+//! Work after a committed refresh: the planner's statistics, and the conversion of a report that has outgrown its kind.
+//! A failure here does not fail the refresh.
 
 use std::{
     error::Error,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use chrono::TimeDelta;
 use entity::DatabaseKind;
 use sea_orm::ConnectionTrait;
 use tracing::{debug, info, warn};
 
+use super::Refresher;
 use crate::{
-    error::{During, WolfError},
-    refresh::{Refreshed, Refresher},
+    error::{Context, WolfError},
+    rebuild::blocking_transactions,
+    refresh::Refreshed,
     report_kind::ReportKind,
-    swap,
 };
 
-/// After a refresh that changed as many rows the planner's statistics are made anew.
+/// A refresh that changed at least so many rows is followed by new statistics for the planner.
 const ANALYZE_ROWS_MIN: i64 = 50_000;
-/// After a conversion has built a report that could not be swapped in, for how long none is tried.
+/// The time until the next conversion after one whose report could not be swapped in.
 const CONVERSION_PAUSE: Duration = Duration::from_secs(60);
 const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
 
-/// Work that a refresh has shown to be due. It stays due until it has been done.
-#[derive(Debug, Default)]
-pub(crate) struct FollowUps {
-    statistics: AtomicBool,
-    conversion: Mutex<Conversion>,
+/// The work that is due, until it is done. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FollowUps {
+    /// A materialized view whose refresh takes longer is converted into a table.
+    pub(super) view_limit: Option<TimeDelta>,
+    /// The kind that the report has to be.
+    pub(super) pinned: Option<ReportKind>,
+    statistics_due: Arc<AtomicBool>,
+    conversion: Arc<Mutex<Conversion>>,
 }
 
 /// A conversion of the report.
@@ -39,8 +45,8 @@ pub(crate) struct FollowUps {
 struct Conversion {
     due: bool,
     not_before: Option<Instant>,
-    /// It was logged that a transaction is in the way.
-    is_put_off: bool,
+    /// The log says already that a transaction blocks it.
+    is_logged: bool,
 }
 
 impl FollowUps {
@@ -55,10 +61,11 @@ impl FollowUps {
 }
 
 impl Refresher {
-    /// Does what this refresh or an earlier one has shown to be due.
-    pub(crate) async fn follow_up(&self, kind: ReportKind, done: Refreshed) {
+    /// Does the work that is due after this refresh or an earlier one.
+    pub(super) async fn follow_up(&self, kind: ReportKind, done: Refreshed) {
         self.make_statistics(done).await;
-        let outgrown = self.view_limit.filter(|limit| kind == ReportKind::MaterializedView && done.duration > *limit);
+        let limit = self.follow_ups.view_limit;
+        let outgrown = limit.filter(|limit| kind == ReportKind::MaterializedView && done.duration > *limit);
         if let Some(limit) = outgrown
             && !std::mem::replace(&mut self.follow_ups.conversion().due, true)
         {
@@ -68,7 +75,7 @@ impl Refresher {
                 "the materialized view has outgrown its limit, turning it into a table"
             );
         }
-        let wanted = self.pinned.unwrap_or(ReportKind::Table);
+        let wanted = self.follow_ups.pinned.unwrap_or(ReportKind::Table);
         if kind != wanted
             && self.follow_ups.conversion_is_due()
             && let Err(error) = self.convert_if_free(wanted).await
@@ -78,7 +85,7 @@ impl Refresher {
     }
 
     async fn make_statistics(&self, done: Refreshed) {
-        let due = &self.follow_ups.statistics;
+        let due = &self.follow_ups.statistics_due;
         if done.rows_changed >= ANALYZE_ROWS_MIN {
             due.store(true, Ordering::Relaxed);
         }
@@ -86,27 +93,27 @@ impl Refresher {
             return;
         }
         let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
-        match self.turns.db.execute_unprepared(sql).await.during("make the planner's statistics") {
+        match self.lock.db.execute_unprepared(sql).await.context("make the planner's statistics") {
             Ok(_) => due.store(false, Ordering::Relaxed),
             Err(error) => warn!(error = &error as &dyn Error, "{FAILED}"),
         }
     }
 
-    /// Makes the report a relation of the kind `wanted`, unless a transaction is in the way of the swap now, so that nothing
-    /// is built in vain: then it is put off until after a later refresh.
+    /// Converts the report to the kind `wanted`, or postpones that until after a later refresh if a transaction would block
+    /// the swap now, so that nothing is built in vain.
     pub(crate) async fn convert_if_free(&self, wanted: ReportKind) -> Result<(), WolfError> {
         self.check_kind(wanted)?;
-        if self.turns.kind == DatabaseKind::Sqlite {
+        if self.lock.kind == DatabaseKind::Sqlite {
             return Ok(());
         }
-        let transaction = self.turns.wait().await.during("begin the report's conversion")?;
-        let kind = ReportKind::read(&transaction).await.during("read the report's kind")?;
-        let in_the_way = if kind == wanted { None } else { swap::in_the_way(&transaction, kind).await? };
-        transaction.rollback().await.during("give the report free again")?;
-        if let Some(holders) = in_the_way {
+        let transaction = self.lock.begin().await.context("begin the report's conversion")?;
+        let kind = ReportKind::read(&transaction).await.context("read the report's kind")?;
+        let blocking = if kind == wanted { None } else { blocking_transactions(&transaction, kind).await? };
+        transaction.rollback().await.context("release the report")?;
+        if let Some(holders) = blocking {
             let mut conversion = self.follow_ups.conversion();
             conversion.due = true;
-            match std::mem::replace(&mut conversion.is_put_off, true) {
+            match std::mem::replace(&mut conversion.is_logged, true) {
                 false => warn!(holders, "the report's conversion is put off, until nothing holds the report"),
                 true => debug!(holders, "the report's conversion is still put off"),
             }
@@ -116,7 +123,7 @@ impl Refresher {
             Ok(_) => *self.follow_ups.conversion() = Conversion::default(),
             Err(error @ WolfError::ReportHeld { .. }) => {
                 let not_before = Some(Instant::now() + CONVERSION_PAUSE);
-                *self.follow_ups.conversion() = Conversion { due: true, not_before, is_put_off: false };
+                *self.follow_ups.conversion() = Conversion { due: true, not_before, is_logged: false };
                 warn!(error = &error as &dyn Error, "the report's conversion is put off");
             }
             Err(error) => return Err(error),
