@@ -1,5 +1,5 @@
 # The program alone, in an image without a shell. docker build -t analytics .
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1-slim-trixie AS build
 WORKDIR /source
 
 # The dependencies, in a layer that changes with them only: ours are empty here.
@@ -20,12 +20,11 @@ RUN find src api entity migration wolf -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --package analytics \
     && mkdir /data
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM gcr.io/distroless/cc-debian13:nonroot
 COPY --from=build /source/target/release/analytics /usr/local/bin/analytics
-# For an SQLite file, which is the default.
+# For an SQLite file, which is the default. Who wants to keep it mounts a volume here.
 COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /data
-VOLUME /data
 ENV ANALYTICS_LISTEN=0.0.0.0:8000
 EXPOSE 8000
 # nonroot

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use api::{
-    http::{HttpSettings, access::Scopes},
+    http::{HttpSettings, access::Scopes, listen_address},
     increments::RecorderSettings,
     reports::ReportSettings,
 };
@@ -42,7 +42,7 @@ pub(crate) struct LogSettings {
     pub(crate) otlp_endpoint: Option<Endpoint>,
 }
 
-#[derive(Copy, Clone, Debug, ValueEnum)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
     Json,
@@ -57,6 +57,17 @@ pub(crate) enum Service {
     Reports,
     /// Refreshes the report
     Wolf,
+}
+
+impl Service {
+    /// Its name in `--services`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Increments => "increments",
+            Self::Reports => "reports",
+            Self::Wolf => "wolf",
+        }
+    }
 }
 
 /// What a serving process needs.
@@ -167,7 +178,7 @@ pub(crate) struct RoleSettings {
 #[derive(Args, Copy, Clone, Debug)]
 pub(crate) struct HealthcheckSettings {
     /// The address that the server listens on
-    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000")]
+    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Ask only whether it lives
     #[arg(long)]

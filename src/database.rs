@@ -14,6 +14,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::cli::Service;
+
 /// How often it is looked whether the database file is still the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -87,10 +89,12 @@ pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
 }
 
 /// Asks whether the database has the tables that this program needs, and still allows this program: a newer one may have
-/// migrated it meanwhile; and whether it can be written to if the process `writes`.
-pub(crate) fn readiness(database: &Database, writes: bool) -> Readiness {
+/// migrated it meanwhile; and whether it can be written to if one of the process's `services` writes.
+pub(crate) fn readiness(database: &Database, services: &[Service]) -> Readiness {
     let database = database.clone();
-    Readiness::new(move || {
+    let writes = services.iter().any(|service| *service != Service::Reports);
+    let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+    Readiness::new(&names, move || {
         let database = database.clone();
         Box::pin(async move {
             let status = migration::status(&database.readers).await.map_err(|error| unusable(&error))?;

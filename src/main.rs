@@ -38,6 +38,7 @@ const NOT_VERIFIED: u8 = 3;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = if matches!(cli.command, Some(Command::Verify)) { NOT_VERIFIED } else { FAILURE };
+    let log_format = cli.log.log_format;
     let ended = Runtime::new().context("can't start the threads").and_then(|runtime| {
         let ended = runtime.block_on(run_and_tell(cli));
         // A host's name that is looked up on a dead network would keep the process.
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(&error);
+            terminal::complain(&error, log_format);
             let is_known = error.downcast_ref::<maintenance::Differs>().is_some();
             ExitCode::from(match is_configuration(&error) {
                 true => BAD_CONFIGURATION,
@@ -70,7 +71,7 @@ async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(settings) => serve::serve(&cli.database, *settings).await,
+        Command::Serve(settings) => serve::serve(&cli.database, *settings, cli.log.log_format).await,
         Command::Migrate { command, roles } => {
             maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up), &roles).await
         }

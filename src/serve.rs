@@ -1,6 +1,6 @@
 //! The services of one process: started together, stopped in order.
 
-use std::{convert::Infallible, error::Error, time::Duration};
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::{
@@ -12,7 +12,7 @@ use api::{
 use entity::{Database, DatabaseKind, DatabaseSettings};
 use futures_util::future::select_all;
 use tokio::{
-    net::TcpListener,
+    net::TcpSocket,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{sleep, timeout},
@@ -22,18 +22,25 @@ use tracing::{info, warn};
 use wolf::{Maintenance, StaleHours};
 
 use crate::{
-    cli::{ServeSettings, Service},
+    cli::{LogFormat, ServeSettings, Service},
     database,
     metrics::Metrics,
     terminal,
 };
+
+/// How many connections may wait to be accepted; the system may allow less.
+const BACKLOG: u32 = 4_096;
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// Stopping goes from the outside in: first HTTP, so that nothing more comes; then the recorder, which commits and
 /// answers what came; then the Wolf, whose running refresh ends; then the database. It is cut short by a second signal,
 /// and when it takes too long.
-pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    settings: &DatabaseSettings,
+    serve: ServeSettings,
+    log_format: LogFormat,
+) -> anyhow::Result<()> {
     // Every client is an open file; what the system allows is often less than what it would allow if asked.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(error = &error as &dyn Error, "can't raise the limit of open files");
@@ -43,6 +50,9 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
     let listen = serve.http.listen;
     let access = if answers_graphql { Access::new(&serve.http.access, listen)? } else { Access::nobody() };
     let mut signals = Signals::new()?;
+    // Before the database, so that nothing is made or changed where the address can't be had. Connections are refused until
+    // there is somebody to serve them.
+    let socket = bind(listen).with_context(|| format!("can't listen on {listen}"))?;
     let metrics = Metrics::collect()?;
     let database = database::open(settings, serve.migrate).await?;
     let wolf = match runs(Service::Wolf) {
@@ -52,11 +62,10 @@ pub(crate) async fn serve(settings: &DatabaseSettings, serve: ServeSettings) -> 
         )),
         false => None,
     };
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
-    terminal::print(&welcome(&listener.local_addr()?.to_string(), &database.url.to_string(), &serve.services));
+    let listener = socket.listen(BACKLOG).with_context(|| format!("can't listen on {listen}"))?;
+    tell(log_format, listener.local_addr()?, &database.url.to_string(), &serve.services);
 
-    let writes = runs(Service::Increments) || runs(Service::Wolf);
-    let readiness = database::readiness(&database, writes);
+    let readiness = database::readiness(&database, &serve.services);
     let exposition = Some(metrics.exposition(&database, wolf.is_some().then(|| StaleHours::new(&database))));
     let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &serve.recorder)).unzip();
     let (feed, tail) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
@@ -170,7 +179,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -223,9 +232,30 @@ async fn first_to_end(parts: &mut [Part]) -> anyhow::Error {
     select_all(ends).await.0
 }
 
-fn welcome(address: &str, database: &str, services: &[Service]) -> String {
+/// Takes the address, without listening on it yet.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // What a process that has ended left of its connections does not stand in the way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Says where the process serves: to people, or to who reads its log as JSON.
+fn tell(log_format: LogFormat, listen: SocketAddr, database: &str, services: &[Service]) {
+    // On all addresses: that is none which anybody could open.
+    let host = if listen.ip().is_unspecified() { format!("localhost:{}", listen.port()) } else { listen.to_string() };
+    if log_format == LogFormat::Json {
+        let names: Vec<_> = services.iter().map(|service| service.name()).collect();
+        info!(%listen, url = %format_args!("http://{host}/"), services = names.join(", "), database, "serving");
+    } else {
+        terminal::print(&welcome(&host, database, services));
+    }
+}
+
+fn welcome(host: &str, database: &str, services: &[Service]) -> String {
     let mut text = format!("Analytics Service on {database}\n\n");
-    let mut line = |name: &str, rest: &str| text.push_str(&format!("  {name:8} http://{address}{rest}\n"));
+    let mut line = |name: &str, rest: &str| text.push_str(&format!("  {name:8} http://{host}{rest}\n"));
     if services.contains(&Service::Reports) {
         line("open", "/");
     }

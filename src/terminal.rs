@@ -1,8 +1,12 @@
 //! What people see: results on standard output, logs and complaints on standard error.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Write},
+};
 
 use api::increments::is_bidirectional_control;
+use tracing::{Level, error};
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
@@ -19,7 +23,7 @@ const SILENT_LIBRARIES: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
 /// Starts logging, and exporting spans, if that is set up. A directive that can't be read is said and left out.
 pub(crate) fn log(settings: &LogSettings, export: Option<&Export>) {
-    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     let lines = match settings.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -39,7 +43,7 @@ fn directives(asked: &str) -> String {
 
 /// Prints text that ends with its own line end, if it has one.
 pub(crate) fn print(text: &str) {
-    let mut output = std::io::stdout().lock();
+    let mut output = io::stdout().lock();
     // Whoever closed standard output does not want it.
     drop(output.write_all(visible(text).as_bytes()).and_then(|()| output.flush()));
 }
@@ -58,7 +62,7 @@ pub(crate) fn visible(text: &str) -> String {
 }
 
 /// Says why the command failed, each cause once: libraries' errors like to repeat their cause.
-pub(crate) fn complain(error: &anyhow::Error) {
+pub(crate) fn complain(error: &anyhow::Error, format: LogFormat) {
     let mut said = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if !said.contains(&cause) {
@@ -66,7 +70,21 @@ pub(crate) fn complain(error: &anyhow::Error) {
             said.push_str(&cause);
         }
     }
-    drop(writeln!(std::io::stderr().lock(), "analytics: {}", visible(&said)));
+    if error.chain().any(is_denied) {
+        said.push_str(&format!("; the process runs as user {}", rustix::process::geteuid().as_raw()));
+    }
+    let said = visible(&said);
+    // Who reads the log as JSON reads nothing else there.
+    if format == LogFormat::Json && tracing::enabled!(Level::ERROR) {
+        error!("{said}");
+    } else {
+        drop(writeln!(io::stderr().lock(), "analytics: {said}"));
+    }
+}
+
+/// Whether the system lets another user do what failed, but not this one.
+fn is_denied(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]

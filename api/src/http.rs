@@ -14,6 +14,7 @@ mod graphiql;
 mod graphql;
 mod health;
 mod kept;
+mod listen;
 mod listener;
 mod metrics;
 mod operation;
@@ -42,6 +43,7 @@ use self::{
 };
 pub use self::{
     health::{NotReady, Readiness},
+    listen::{ListenError, listen_address},
     metrics::Exposition,
     subscribers::Patience,
 };
@@ -57,8 +59,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// What can be set about HTTP.
 #[derive(Args, Clone, Debug)]
 pub struct HttpSettings {
-    /// The address to listen on
-    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000")]
+    /// The address to listen on. A name may stand in its place: it is looked up once, at the start
+    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: SocketAddr,
     /// How many bytes a request's body may have
     #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]

@@ -11,11 +11,20 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection},
 };
 
-use crate::failure::Failure;
+use crate::{
+    database::file_access::{self, FileRefused},
+    failure::Failure,
+};
 
 /// Why a database was not copied.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// The system does not let the file be used.
+    #[error("can't open the database")]
+    Refused(#[source] FileRefused),
+    /// There is none.
+    #[error("there is no database {}", .0.display())]
+    Missing(PathBuf),
     /// The file can't be opened or is none of SQLite's.
     #[error("can't open the database {}", file.display())]
     Open {
@@ -41,7 +50,11 @@ pub enum BackupError {
 /// # Errors
 /// [`BackupError`]; then `target` has no copy.
 pub async fn copy_sqlite(source: &Path, target: &Path, expect: &(dyn Fn(u64) + Sync)) -> Result<(), BackupError> {
-    let open = |error| BackupError::Open { file: source.to_owned(), source: error };
+    let open = |error| match file_access::refusal(source) {
+        Some(refusal) => BackupError::Refused(refusal),
+        None if !source.exists() => BackupError::Missing(source.to_owned()),
+        None => BackupError::Open { file: source.to_owned(), source: error },
+    };
     let options = SqliteConnectOptions::new().filename(source);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(open)?;
     let bytes = async {

@@ -1,5 +1,6 @@
 //! The connection to the database: which of the two it is, and one pool for each kind of work.
 
+pub(crate) mod file_access;
 pub mod pooling;
 mod postgres;
 mod sqlite;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
 
+pub use file_access::FileRefused;
 pub use sqlite_file::FileChanged;
 use sqlite_file::SqliteFile;
 pub use url::{DatabaseUrl, Place};
@@ -159,6 +161,14 @@ pub enum DatabaseError {
         /// The address without its password.
         url: String,
     },
+    /// The system does not let this process use an SQLite file.
+    #[error("can't open the database {url}")]
+    Refused {
+        /// The address.
+        url: String,
+        /// What the system refuses.
+        source: FileRefused,
+    },
     /// The database could not be reached or opened.
     #[error("can't open the database {url}")]
     Connect {
@@ -198,8 +208,8 @@ impl Database {
     /// Opens the database; an SQLite file is created when it is missing.
     ///
     /// # Errors
-    /// [`DatabaseError::Connect`] when it can't be reached within the timeout; those of the settings and of a pooler that
-    /// can't be used.
+    /// [`DatabaseError::Connect`] when it can't be reached within the timeout, [`DatabaseError::Refused`] when the system
+    /// does not let an SQLite file be used; those of the settings and of a pooler that can't be used.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
         let notify_url = settings.notify_url()?;
@@ -208,7 +218,11 @@ impl Database {
         let Pools { kind, readers, writers, wolf } = match url.place()? {
             Place::Postgres(options) => postgres::connect(*options, &url, settings, &hurry).await?,
             Place::Sqlite(file) => {
-                let opened = sqlite::connect(&file, settings).await.map_err(|source| url.unreachable(source))?;
+                let opened = sqlite::connect(&file, settings).await;
+                let opened = opened.map_err(|error| match file_access::refusal(&file) {
+                    Some(source) => DatabaseError::Refused { url: url.to_string(), source },
+                    None => url.unreachable(error),
+                })?;
                 sqlite_file = Some(Arc::new(opened.1));
                 opened.0
             }

@@ -288,7 +288,7 @@ pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &Freshn
     Services {
         recorder: Some(recorder.clone()),
         reports: Some(Reports { reader: reader.clone(), feed: feed.clone() }),
-        readiness: Readiness::new(|| Box::pin(async { Ok(()) })),
+        readiness: Readiness::new(&["increments", "reports"], || Box::pin(async { Ok(()) })),
         exposition: None,
     }
 }

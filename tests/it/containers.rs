@@ -4,7 +4,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::TcpStream,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -22,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::{
     app::eventually,
     cluster::{self, Cluster},
+    name_server::NameServer,
     process::Server,
 };
 
@@ -34,8 +37,12 @@ const CLIENTS_PAUSE: Duration = Duration::from_millis(20);
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
 
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(name)).unwrap()
+}
+
 fn compose() -> Value {
-    serde_saphyr::from_str(&fs::read_to_string(Path::new(ROOT).join("docker-compose.yml")).unwrap()).unwrap()
+    serde_saphyr::from_str(&read("docker-compose.yml")).unwrap()
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -75,6 +82,7 @@ impl Ground {
         let again = Command::new(format!("{ROOT}/deploy/make-secrets")).arg(secrets.path().join("all")).output();
         assert!(!again.unwrap().status.success(), "secrets are not overwritten");
         let said = String::from_utf8(made.stdout).unwrap();
+        assert!(said.contains(&format!("in {}.", secrets.path().join("all").display())), "{said}");
         let tokens =
             ["record:", "read:"].map(|name| said.split_once(name).unwrap().1.split_whitespace().next().unwrap());
         let tokens = tokens.map(str::to_owned);
@@ -92,6 +100,11 @@ impl Ground {
         let name = ground.compose["services"]["postgres"]["environment"]["POSTGRES_DB"].as_str().unwrap();
         connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
         ground
+    }
+
+    /// As at every start.
+    fn migrate(&self) {
+        assert!(self.command("migrate").stdout(Stdio::null()).status().unwrap().success());
     }
 
     fn secret(&self, name: &str) -> String {
@@ -128,19 +141,33 @@ impl Ground {
         value
     }
 
-    fn start(&self, name: &str) -> Server {
-        let server = Server::of(self.command(name));
+    async fn start(&self, name: &str) -> Server {
+        self.start_at(name, &self.environment(name)["ANALYTICS_LISTEN"]).await
+    }
+
+    /// Starts a service and waits until it is healthy.
+    async fn start_at(&self, name: &str, address: &str) -> Server {
+        let command = || {
+            let mut command = self.command(name);
+            command.env("ANALYTICS_LISTEN", address);
+            command
+        };
+        let child = command().spawn().unwrap();
+        let server = Server { child, address: address.to_owned(), client: reqwest::Client::new() };
         // What the container is asked is what the service's healthcheck says, in the container's environment.
         let test = texts(&self.compose["services"][name]["healthcheck"]["test"]);
         assert_eq!(test[..2], ["CMD", "analytics"]);
-        let asked = self.command(name).status_of(&test[2..]);
-        assert!(asked, "{name} is not healthy");
+        eventually(&format!("{name} to be healthy"), async || command().status_of(&test[2..])).await;
         server
     }
 
     fn proxy(&self) -> Proxy {
+        self.proxy_by(&format!("{ROOT}/deploy/haproxy.cfg"), self.environment("proxy"))
+    }
+
+    fn proxy_by(&self, file: &str, environment: BTreeMap<String, String>) -> Proxy {
         let mut command = Command::new("haproxy");
-        command.args(["-db", "-f"]).arg(format!("{ROOT}/deploy/haproxy.cfg")).envs(self.environment("proxy"));
+        command.args(["-db", "-f", file]).envs(environment);
         let addresses = ["RECORD", "REPORT"].map(|_| format!("127.0.0.1:{}", cluster::free_port()));
         let [record, report] = &addresses;
         command.env("RECORD", record).env("REPORT", report).stdout(Stdio::null());
@@ -173,7 +200,7 @@ impl StatusOf for Command {
     fn status_of(self, arguments: &[String]) -> bool {
         let mut other = Command::new(self.get_program());
         other.env_clear().envs(self.get_envs().filter_map(|(name, value)| Some((name, value?)))).args(arguments);
-        other.stdout(Stdio::null()).status().unwrap().success()
+        other.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
     }
 }
 
@@ -196,14 +223,14 @@ fn one_view(page: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_commands_of_the_compose_file_work() {
     let ground = Ground::new().await;
-    let workers = ground.environment("workers");
-    let script = Command::new(format!("{ROOT}/deploy/add-citus-workers")).envs(workers).status().unwrap();
-    assert!(script.success(), "without Citus there is nothing to do");
     for _ in 0..2 {
-        assert!(ground.command("migrate").stdout(Stdio::null()).status().unwrap().success(), "at every start");
+        ground.migrate();
     }
     let names = ["increments", "increments-2", "reports", "reports-2", "wolf", "wolf-2"];
-    let mut servers: BTreeMap<_, _> = names.iter().map(|name| (*name, ground.start(name))).collect();
+    let mut servers = BTreeMap::new();
+    for name in names {
+        servers.insert(name, ground.start(name).await);
+    }
     let proxy = ground.proxy();
     let [record_at, report_at] = &proxy.addresses;
     let [record, read] = &ground.tokens;
@@ -239,7 +266,7 @@ async fn the_commands_of_the_compose_file_work() {
         let mut old = servers.remove(name).unwrap();
         old.signal("TERM");
         assert_eq!(old.child.wait().unwrap().code(), Some(0), "{name}");
-        servers.insert(name, ground.start(name));
+        servers.insert(name, ground.start(name).await);
         eventually("the proxy to find it again", async || recorded.load(Ordering::Relaxed) > before + 100).await;
     }
     stop.store(true, Ordering::Relaxed);
@@ -265,6 +292,126 @@ async fn the_commands_of_the_compose_file_work() {
     .await;
     let port = ground.ports["wolf-2"];
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
+
+/// Addresses that a container engine may give to any of the services.
+const ADDRESSES: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(127, 0, 77, 1), Ipv4Addr::new(127, 0, 77, 2), Ipv4Addr::new(127, 0, 77, 3)];
+
+/// What the proxy's health check found last of a server, in haproxy's words.
+fn last_check(control: &Path, backend: &str, server: &str) -> String {
+    let mut connection = UnixStream::connect(control).unwrap();
+    connection.write_all(b"show stat\n").unwrap();
+    let mut table = String::new();
+    connection.read_to_string(&mut table).unwrap();
+    let rows: Vec<Vec<_>> = table.lines().map(|line| line.split(',').collect()).collect();
+    let column = rows[0].iter().position(|name| *name == "check_status").unwrap();
+    let row = rows.iter().find(|row| row[..2] == [backend, server]).unwrap();
+    row[column].to_owned()
+}
+
+/// The proxy starts while half of the servers are missing. Two services swap their addresses, as after a restart of both:
+/// not one increment goes to the other one, and it is found where it is now; so is a server that comes later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proxy_follows_a_service_to_another_address() {
+    let ground = Ground::new().await;
+    ground.migrate();
+    let (port, names) = (cluster::free_port(), NameServer::start().await);
+    let at = |place: usize| format!("{}:{port}", ADDRESSES[place]);
+    let control = ground.secrets.path().join("control");
+    let file = ground.secrets.path().join("haproxy.cfg");
+    // The name server is another one than this machine's, and the test may look.
+    let own = read("deploy/haproxy.cfg");
+    let adapted = own.replace("parse-resolv-conf", &format!("nameserver test {}", names.address));
+    let adapted = adapted.replace("\nglobal\n", &format!("\nglobal\n    stats socket {}\n", control.display()));
+    assert!(adapted.contains("nameserver") && adapted.contains("stats socket"));
+    fs::write(&file, adapted).unwrap();
+    let given = environment(&ground.compose["services"]["proxy"]).into_iter();
+    let mut proxy_environment: BTreeMap<_, _> =
+        given.map(|(key, value)| (key, value.replace(":8000", &format!(".invalid:{port}")))).collect();
+    // This machine's name server knows none of them, and is not waited for.
+    proxy_environment.insert("RES_OPTIONS".to_owned(), "timeout:1 attempts:1".to_owned());
+
+    names.set(&[("increments.invalid", ADDRESSES[0]), ("reports.invalid", ADDRESSES[1])]);
+    let servers = [ground.start_at("increments", &at(0)).await, ground.start_at("reports", &at(1)).await];
+    let proxy = ground.proxy_by(file.to_str().unwrap(), proxy_environment);
+    let [record_at, report_at] = &proxy.addresses;
+    let [record, read] = &ground.tokens;
+    let records = async || {
+        let answer = ask(record_at, Some(record), RECORD, one_view("/")).await;
+        // What a service answers that is not the one that was meant: a client would not try it again.
+        assert!(!answer.as_ref().is_err_and(|error| error.contains("GRAPHQL_VALIDATION_FAILED")), "{answer:?}");
+        answer.is_ok()
+    };
+    let reads = async || ask(report_at, Some(read), "{ version }", json!({})).await.is_ok();
+    eventually("the proxy to find the two that are there", async || records().await && reads().await).await;
+
+    drop(servers);
+    eventually("the proxy to miss them", async || !records().await && !reads().await).await;
+    let is_silent = async |server: &str| last_check(&control, server, &format!("{server}-1")) == "L4CON";
+    eventually("the proxy to find nobody there", async || is_silent("increments").await && is_silent("reports").await)
+        .await;
+    let servers = [ground.start_at("reports", &at(0)).await, ground.start_at("increments", &at(1)).await];
+    // The names still lead to the old addresses.
+    let is_other = async |server: &str| !is_silent(server).await;
+    eventually("the proxy to have asked who is there", async || {
+        is_other("increments").await && is_other("reports").await
+    })
+    .await;
+    assert!(!records().await && !reads().await);
+    names.set(&[("increments.invalid", ADDRESSES[1]), ("reports.invalid", ADDRESSES[0])]);
+    eventually("the proxy to follow", async || records().await && reads().await).await;
+
+    names.set(&[
+        ("increments.invalid", ADDRESSES[1]),
+        ("increments-2.invalid", ADDRESSES[2]),
+        ("reports.invalid", ADDRESSES[0]),
+    ]);
+    let _second = ground.start_at("increments-2", &at(2)).await;
+    let [_reports, first] = servers;
+    drop(first);
+    eventually("the proxy to find the second", async || records().await).await;
+}
+
+#[test]
+fn secrets_are_made_beside_the_compose_file_and_their_folder_is_named_plainly() {
+    let clone = tempfile::tempdir().unwrap();
+    let clone = clone.path().canonicalize().unwrap();
+    fs::create_dir_all(clone.join("deploy")).unwrap();
+    fs::copy(format!("{ROOT}/deploy/make-secrets"), clone.join("deploy/make-secrets")).unwrap();
+    let run = || Command::new("deploy/make-secrets").current_dir(&clone).output().unwrap();
+    let named = clone.join("secrets").display().to_string();
+    let (made, again) = (run(), run());
+    assert!(String::from_utf8(made.stdout).unwrap().contains(&format!("Made, in {named}.")));
+    assert!(String::from_utf8(again.stderr).unwrap().contains(&format!("{named} exists already")));
+}
+
+/// A machine with fewer cores than a limit names refuses the container. What is written into a container, or into a volume
+/// without a name, is lost or left behind.
+#[test]
+fn no_service_asks_for_cores_or_writes_where_nothing_is_kept() {
+    for (name, service) in compose()["services"].as_object().unwrap() {
+        assert_eq!(service["cpus"], Value::Null, "{name}");
+        assert_eq!(service["read_only"], true, "{name}");
+    }
+    assert!(!read("Dockerfile").lines().any(|line| line.starts_with("VOLUME")));
+}
+
+/// README's command for digests knows every image, and each tag is one that its makers keep: no frozen version, no
+/// Debian that is not built for any more.
+#[test]
+fn readme_names_every_image() {
+    let (dockerfile, readme) = (read("Dockerfile"), read("README.md"));
+    let bases = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    let mut images: BTreeSet<_> = bases.map(str::to_owned).collect();
+    for service in compose()["services"].as_object().unwrap().values() {
+        images.insert(service["image"].as_str().unwrap().to_owned());
+    }
+    assert!(images.remove("analytics"), "that is our own");
+    let (_, rest) = readme.split_once("for image in ").unwrap();
+    let listed: BTreeSet<_> = rest.split(';').next().unwrap().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(images, listed);
+    assert!(!images.iter().any(|image| image.contains("bookworm") || image.contains("debian12")), "{images:?}");
 }
 
 /// What would only be noticed inside a container.
@@ -304,8 +451,7 @@ fn what_the_compose_file_names_is_there() {
 /// A manifest that the image's first layer lacks would fail its build.
 #[test]
 fn the_dockerfile_knows_all_crates() {
-    let read = |name: &str| fs::read_to_string(Path::new(ROOT).join(name)).unwrap();
-    let (dockerfile, ignored) = (read("Dockerfile"), read(".dockerignore"));
+    let (dockerfile, copied) = (read("Dockerfile"), read(".dockerignore"));
     let output =
         Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version=1", "--offline"]).output();
     let metadata: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
@@ -317,6 +463,38 @@ fn the_dockerfile_knows_all_crates() {
         }
         assert!(dockerfile.contains(&format!("COPY {folder}/Cargo.toml {folder}/\n")), "{folder}");
         assert!(dockerfile.contains(&format!(" {folder}/src ")), "{folder}");
-        assert!(!ignored.lines().any(|line| line.trim_end_matches('/') == folder), "{folder} is not copied");
+        assert!(copied.contains(&format!("\n!{folder}\n")) || folder == "bench", "{folder} is not copied");
+    }
+}
+
+/// Only what the program is made of gets into the build: a change of anything else builds nothing anew.
+#[test]
+fn what_the_program_is_not_made_of_stays_out_of_the_build() {
+    let text = read(".dockerignore");
+    let patterns: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let matches = |pattern: &str, file: &str| match pattern.strip_prefix("**/*") {
+        Some(ending) => file.ends_with(ending),
+        None => pattern == "*" || file == pattern || file.starts_with(&format!("{pattern}/")),
+    };
+    // The last pattern that matches decides.
+    let is_copied = |file: &str| {
+        let last = patterns.iter().rfind(|pattern| matches(pattern.trim_start_matches('!'), file));
+        last.is_none_or(|pattern| pattern.starts_with('!'))
+    };
+    let mut folders = vec![Path::new(ROOT).to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.strip_prefix(ROOT).unwrap().display().to_string();
+            if path.is_dir() {
+                if ![".git", "target", "node_modules"].iter().any(|name| path.ends_with(name)) {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let is_needed = ["Cargo.toml", "Cargo.lock", "bench/Cargo.toml"].contains(&file.as_str())
+                || ["src", "api", "entity", "migration", "wolf"].contains(&file.split('/').next().unwrap());
+            assert_eq!(is_copied(&file), is_needed && !file.ends_with(".md"), "{file}");
+        }
     }
 }

@@ -16,9 +16,13 @@ async fn each_line_is_json_and_has_no_password() {
     database.url = database.url.replace("postgres://postgres@", &format!("postgres://postgres:{PASSWORD}@"));
     assert!(database.url.contains(PASSWORD));
     let log = database.folder.path().join("log");
-    let mut command = analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "trace"]);
+    let address = format!("127.0.0.1:{}", crate::cluster::free_port());
+    let mut command = analytics(&database, &["serve", "--listen", &address, "--migrate", "--log", "trace"]);
     command.args(["--log-format", "json"]).stderr(std::fs::File::create(&log).unwrap());
-    let mut server = Server::of(command);
+    let child = command.spawn().unwrap();
+    let mut server = Server { child, address, client: reqwest::Client::new() };
+    let url = server.url("/health/live");
+    crate::app::eventually("the process to serve", async || server.client.get(&url).send().await.is_ok()).await;
     let record = r#"mutation { recordPageViews(input: { increments: [{ page: "/a" }] }) { views } }"#;
     assert_eq!(server.data(record, Value::Null).await.unwrap(), json!({ "recordPageViews": { "views": 1 } }));
     // The database loses its connections: that is told, too.

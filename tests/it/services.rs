@@ -48,7 +48,8 @@ async fn a_process_does_what_it_is_told_and_no_more() {
             let runs = |service| services.contains(service);
             let server = start(&database, services, &["--refresh-cron", "* * * * * *"]);
             let what = format!("{rung:?} {services}");
-            assert_eq!(ready(&server).await, (200, "ready\n".to_owned()), "{what}");
+            let named = format!("ready: {}\n", services.replace(',', ", "));
+            assert_eq!(ready(&server).await, (200, named), "{what}: a proxy may ask which process it is");
             assert_eq!(status(&server, "/").await, if runs("reports") { 200 } else { 404 }, "{what}");
             if services == "wolf" {
                 for path in ["/graphql", "/graphiql", "/schema.graphql"] {
@@ -233,7 +234,7 @@ async fn a_container_can_ask_for_its_health() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8(said).unwrap())
     };
-    assert_eq!(ask(&[]), (0, "ready\n".to_owned()));
+    assert_eq!(ask(&[]), (0, "ready: wolf\n".to_owned()));
     assert_eq!(ask(&["--live"]), (0, "live\n".to_owned()));
 
     connection.migrate(migration::down).await.unwrap();

@@ -52,6 +52,8 @@ pub enum NotReady {
 /// Finds out whether a process can do its work. A cheap handle: clone it.
 #[derive(Clone)]
 pub struct Readiness {
+    /// What is answered while the process is ready.
+    answer: Arc<str>,
     check: Arc<Check>,
     last: Arc<Mutex<Option<Found>>>,
     stopping: CancellationToken,
@@ -63,10 +65,15 @@ type Found = (Instant, Result<(), NotReady>);
 type Check = dyn Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync;
 
 impl Readiness {
-    /// `check` asks the database.
+    /// `check` asks the database. The answer names the `services` of the process, so that a proxy whose address leads to
+    /// another process by now can tell.
     #[must_use]
-    pub fn new(check: impl Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync + 'static) -> Self {
-        Self { check: Arc::new(check), last: Arc::default(), stopping: CancellationToken::new() }
+    pub fn new(
+        services: &[&str],
+        check: impl Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync + 'static,
+    ) -> Self {
+        let answer = format!("ready: {}\n", services.join(", ")).into();
+        Self { answer, check: Arc::new(check), last: Arc::default(), stopping: CancellationToken::new() }
     }
 
     /// From now on the process is not ready, while it still answers whoever has not heard of it.
@@ -109,7 +116,7 @@ pub(super) async fn live() -> &'static str {
 /// to write.
 pub(super) async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
     match readiness.find_out().await {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(()) => (StatusCode::OK, readiness.answer.to_string()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }

@@ -51,12 +51,7 @@ impl SqliteFile {
         anchor.execute("SELECT count(*) FROM sqlite_schema").await?;
         // SQLite names the log after the file that a symbolic link points to.
         let file = fs::canonicalize(path)?;
-        let beside = |suffix: &str| {
-            let mut name = file.clone().into_os_string();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let names = [path.to_owned(), beside("-wal"), beside("-shm")];
+        let names = [path.to_owned(), beside(&file, "-wal"), beside(&file, "-shm")];
         let opened = names.into_iter().filter_map(|name| Some((name.clone(), file_id(&name).ok()??))).collect();
         Ok(Self { path: path.to_owned(), opened, anchor: Mutex::new(Some(anchor)) })
     }
@@ -98,6 +93,13 @@ impl SqliteFile {
             None => Ok(()),
         }
     }
+}
+
+/// The name of a file that SQLite has beside the database's own.
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// None when there is no file of that name.

@@ -177,7 +177,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     let services = Services {
         recorder: Some(recorder),
         reports: Some(Reports { reader, feed }),
-        readiness: Readiness::new(|| Box::pin(async { Ok(()) })),
+        readiness: Readiness::new(&["increments", "reports"], || Box::pin(async { Ok(()) })),
         exposition: None,
     };
     (fuzzing::service(services, access, &settings), tasks)

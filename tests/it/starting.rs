@@ -1,0 +1,224 @@
+//! What a process says that can't start, and where one serves that can: in words that name what is in the way, and
+//! before anything is made.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    app::{Rung, TestDatabase, eventually},
+    cluster,
+    process::{Server, analytics},
+};
+
+/// A user who owns nothing here.
+const NOBODY: u32 = 65534;
+
+/// A folder that others may read.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn entries(folder: &Path) -> usize {
+    folder.read_dir().unwrap().count()
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_analytics"));
+    command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").stdin(Stdio::null()).output().unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_a_database_is_made() {
+    let (taken, folder) = (TcpListener::bind("127.0.0.1:0").unwrap(), folder());
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(folder.path(), &["serve", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains(&format!("can't listen on {address}: Address already in use")));
+    assert_eq!(entries(folder.path()), 0, "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_an_address_to_listen_on() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start_at(&database, "localhost:0", &[]);
+    assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
+    let health =
+        run(database.folder.path(), &["healthcheck", "--listen", &server.address.replace("127.0.0.1", "localhost")]);
+    assert!(health.status.success(), "{}", complaint(&health));
+
+    for wrong in [":8000", "8000", "localhost"] {
+        let output = run(database.folder.path(), &["serve", "--listen", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let complaint = complaint(&output);
+        assert!(complaint.contains("--listen") && complaint.contains("127.0.0.1:8000"), "{wrong}: {complaint}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_listens_on_all_addresses_is_found_at_localhost() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    for all in ["0.0.0.0:0", "[::]:0"] {
+        let server = Server::start_at(&database, all, &["--services", "wolf"]);
+        assert!(server.address.starts_with("localhost:"), "{}", server.address);
+        assert_eq!(server.client.get(server.url("/health/live")).send().await.unwrap().status(), 200);
+    }
+}
+
+#[test]
+fn a_database_that_can_not_be_there_is_told_with_its_folder() {
+    let folder = folder();
+    let root = folder.path().canonicalize().unwrap();
+    fs::write(root.join("file"), "").unwrap();
+    fs::create_dir(root.join("folder")).unwrap();
+    let (missing, file) = (root.join("missing"), root.join("file"));
+    for (url, words) in [
+        ("sqlite://missing/analytics.db", [missing.to_str().unwrap(), "No such file or directory"]),
+        ("sqlite://file/analytics.db", [file.to_str().unwrap(), "Not a directory"]),
+        ("sqlite://folder", [root.join("folder").to_str().unwrap(), "is a folder"]),
+    ] {
+        for command in ["serve", "migrate", "verify", "backup"] {
+            let mut arguments = vec![command, "--database-url", url];
+            match command {
+                "serve" => arguments.extend(["--listen", "127.0.0.1:0"]),
+                "backup" => arguments.push("copy.db"),
+                _ => {}
+            }
+            let output = run(&root, &arguments);
+            let complaint = complaint(&output);
+            assert!([Some(1), Some(2)].contains(&output.status.code()), "{arguments:?}: {complaint}");
+            let is_told = words.iter().all(|word| complaint.contains(word)) && !complaint.contains("code:");
+            assert!(is_told, "{arguments:?}: {complaint}");
+        }
+    }
+    let output = run(&root, &["backup", "copy.db"]);
+    assert!(complaint(&output).contains("there is no database analytics.db"), "{}", complaint(&output));
+    assert_eq!(entries(&root), 2, "nothing was made");
+}
+
+/// The program, run as a user who may not write everywhere.
+struct Stranger {
+    program: TempDir,
+    user: u32,
+}
+
+impl Stranger {
+    fn new() -> Self {
+        let program = folder();
+        let (built, copy) = (env!("CARGO_BIN_EXE_analytics"), program.path().join("analytics"));
+        // The folder of what is built may be closed to others.
+        fs::hard_link(built, &copy).or_else(|_elsewhere| fs::copy(built, &copy).map(drop)).unwrap();
+        let id = Command::new("id").arg("-u").output().unwrap();
+        let own = String::from_utf8(id.stdout).unwrap().trim().parse().unwrap();
+        Self { program, user: if own == 0 { NOBODY } else { own } }
+    }
+
+    fn run(&self, folder: &Path, arguments: &[&str]) -> String {
+        let program = self.program.path().join("analytics");
+        let mut command = if cluster::is_root() {
+            let mut command = Command::new("setpriv");
+            let user = self.user.to_string();
+            command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        let output = command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").output().unwrap();
+        let complaint = complaint(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(&format!("the process runs as user {}", self.user)), "{arguments:?}: {complaint}");
+        complaint
+    }
+}
+
+fn close(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_a_user_may_not_write_is_named_and_so_is_the_user() {
+    let (stranger, folder) = (Stranger::new(), folder());
+    let root = folder.path().canonicalize().unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+
+    // A folder in which no file can be made, as a container is given by who runs it.
+    close(&root, 0o555);
+    let told = stranger.run(&root, &serve);
+    assert!(told.contains(&format!("can't make files in the folder {}: Permission denied", root.display())), "{told}");
+
+    // The file may be written; the files that SQLite needs beside it can't be made.
+    close(&root, 0o755);
+    let database = root.join("analytics.db");
+    assert!(run(&root, &["migrate"]).status.success());
+    if cluster::is_root() {
+        chown(&database, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    close(&root, 0o555);
+    let told = stranger.run(&root, &serve);
+    assert!(told.contains(&format!("can't make files in the folder {}: Permission denied", root.display())), "{told}");
+
+    // Nor the file itself.
+    close(&database, 0o000);
+    for arguments in [&serve[..], &["verify"]] {
+        let told = stranger.run(&root, arguments);
+        assert!(told.contains(&format!("can't read and write the file {}", database.display())), "{told}");
+    }
+
+    // Files of settings.
+    close(&root, 0o755);
+    let secret = root.join("secret");
+    fs::write(&secret, "").unwrap();
+    close(&secret, 0o000);
+    for setting in ["--tokens-file", "--database-password-file"] {
+        let url = if setting == "--tokens-file" { "sqlite://analytics.db" } else { "postgres://me@127.0.0.1:1/db" };
+        let told = stranger.run(&root, &["serve", "--listen", "127.0.0.1:0", "--database-url", url, setting, "secret"]);
+        assert!(told.contains("secret: Permission denied"), "{told}");
+    }
+}
+
+/// Each line of what the process writes, to either output, is one JSON object; returns them.
+fn read_json(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_json_log_is_json_from_its_first_line_to_its_last() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let address = format!("127.0.0.1:{}", cluster::free_port());
+    let (log, output) = (database.folder.path().join("log"), database.folder.path().join("output"));
+    let mut command = analytics(&database, &["serve", "--listen", &address, "--log-format", "json"]);
+    command.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).stdout(fs::File::create(&output).unwrap());
+    let child = command.spawn().unwrap();
+    let mut server = Server { child, address: address.clone(), client: reqwest::Client::new() };
+    eventually("the process to serve", async || server.client.get(server.url("/health/live")).send().await.is_ok())
+        .await;
+
+    // Its last line is why it can't: in JSON, too.
+    let second = analytics(&database, &["serve", "--listen", &address, "--log-format", "json"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let told = read_json(&complaint(&second));
+    let last = told.last().unwrap();
+    assert_eq!((&last["level"], second.stdout.len()), (&"ERROR".into(), 0));
+    assert!(last["message"].as_str().unwrap().contains(&format!("can't listen on {address}")), "{last}");
+
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(output).unwrap(), "", "everything is in the log");
+    let told = read_json(&fs::read_to_string(log).unwrap());
+    let serving = told.iter().find(|line| line["message"] == "serving").unwrap();
+    assert_eq!(serving["url"], format!("http://{address}/"));
+    assert_eq!(serving["services"], "increments, reports, wolf");
+}
