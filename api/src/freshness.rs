@@ -1,12 +1,12 @@
-//! How fresh the report is, and the feed that tells everybody when that changes.
+//! Freshness: how current the report is, and the feed that publishes every change of it.
 
 mod age;
 mod feed;
 mod listener;
+mod notifications;
 mod status;
-mod tail;
 
 pub(crate) use feed::Changes;
 pub use feed::FreshnessFeed;
+pub use listener::FreshnessListener;
 pub use status::{Freshness, RefreshStatus};
-pub use tail::FreshnessTail;

@@ -1,11 +1,11 @@
-//! How long ago something was, whatever clocks do since.
+//! Ages that no step of a clock changes.
 
 use std::{fmt, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How long ago something was when it was read, by the database's clock. It goes on by this process's monotonic clock: no
-/// clocks of two machines are compared, and none that jumps has a part in it afterwards.
+/// The age of an instant: when it was read by the database's clock, and since then by this process's monotonic clock. So
+/// clocks of two machines are never compared, and a clock that jumps later has no effect.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Age {
     when_read: TimeDelta,
@@ -13,35 +13,35 @@ pub(super) struct Age {
 }
 
 impl Age {
-    /// Of what was at `at`, read when the database's clock showed `database_now`. What a clock that went back shows as still
-    /// to come is not younger than nothing.
+    /// Creates the age of `at`, read when the database's clock showed `database_now`. It is never negative, even if that
+    /// clock went back.
     pub(super) fn new(at: DateTime<Utc>, database_now: DateTime<Utc>, read_at: Instant) -> Self {
         Self { when_read: (database_now - at).max(TimeDelta::zero()), read_at }
     }
 
-    /// How old it is at `now`.
+    /// Returns the age at `now`.
     pub(super) fn at(self, now: Instant) -> TimeDelta {
         let since = now.saturating_duration_since(self.read_at);
         self.when_read + TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX - self.when_read)
     }
 
-    /// Of two readings of the same, the one that makes it older.
+    /// Returns the greater of two ages of the same instant.
     fn elder(self, other: Self) -> Self {
         let now = self.read_at.max(other.read_at);
         if self.at(now) < other.at(now) { other } else { self }
     }
 }
 
-/// The ages of what was read. They are no part of what it says: two readings that say the same are equal.
+/// The ages of a freshness. They are left out of comparisons: two readings of the same rows are equal.
 #[derive(Copy, Clone, Default)]
 pub(super) struct Ages {
-    /// Of the look that the report stands for.
+    /// The age of `looked_at`.
     pub(super) look: Option<Age>,
-    /// Of what the schedule said last.
+    /// The age of the schedule's last dates.
     pub(super) schedule: Option<Age>,
 }
 
-/// Of two readings of the same, the one that makes it older, if there are two.
+/// Returns the greater of two ages of the same instant, or the one that there is.
 pub(super) fn elder(one: Option<Age>, other: Option<Age>) -> Option<Age> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.elder(other)),
@@ -58,7 +58,7 @@ impl PartialEq for Ages {
 impl Eq for Ages {}
 
 impl fmt::Debug for Ages {
-    /// Always the same: entity tags are made of it.
+    /// Formats all ages alike, because entity tags are made of this text.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("..")
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_grows_with_the_monotonic_clock_and_no_reading_makes_it_less() {
+    fn age_grows_with_the_monotonic_clock_and_no_reading_lowers_it() {
         let (at, begun) = (DateTime::UNIX_EPOCH, Instant::now());
         let after = |seconds| begun + Duration::from_secs(seconds);
         let age = Age::new(at, at + TimeDelta::seconds(10), begun);
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(again.at(after(6)), TimeDelta::seconds(1));
         assert_eq!(again.elder(age).at(after(6)), TimeDelta::seconds(16));
         assert_eq!(age.elder(again).at(after(6)), TimeDelta::seconds(16));
-        // A machine that slept: its monotonic clock stood still.
+        // The monotonic clock of a suspended machine stands still.
         let slept = Age::new(at, at + TimeDelta::hours(8), after(5));
         assert_eq!(elder(Some(age), Some(slept)).unwrap().at(after(5)), TimeDelta::hours(8));
         assert_eq!(elder(None, Some(slept)).unwrap().at(after(5)), TimeDelta::hours(8));

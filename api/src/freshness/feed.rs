@@ -1,4 +1,4 @@
-//! The feed that tells every subscriber when the freshness changes.
+//! The freshness feed: one watch channel from the listener to every query and subscriber of this process.
 
 use std::time::{Duration, Instant};
 
@@ -7,150 +7,148 @@ use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
 use tokio::sync::watch;
 
-use super::{Freshness, FreshnessTail, RefreshStatus};
+use super::{Freshness, FreshnessListener, RefreshStatus};
 use crate::metrics;
 
-/// How often the database is asked where no notification is heard: on SQLite, on a standby, behind some poolers.
+/// The period of polling without notifications: on SQLite, on a standby, behind some poolers.
 pub(super) const POLL: Duration = Duration::from_millis(250);
-/// How often it is asked where notifications are heard: what a lost one costs at most.
-const POLL_WHILE_HEARING: Duration = Duration::from_secs(5);
-/// What is known goes for as many polls; then, when none has succeeded, whoever asks asks the database.
+/// The period of polling with notifications: the longest delay by a lost one.
+const POLL_WHILE_LISTENING: Duration = Duration::from_secs(5);
+/// Missed polls after which the latest freshness counts as stale and queries read the database.
 const POLLS_MISSED_MAX: u32 = 4;
 
-/// What is published: a change of either is news.
+/// A freshness and its status when it was published.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct News {
+pub(crate) struct FreshnessUpdate {
     pub(crate) freshness: Freshness,
     pub(super) status: RefreshStatus,
 }
 
-/// What everybody looks at.
+/// The value of the watch channel.
 #[derive(Debug, Default)]
-pub(super) struct Board {
-    pub(super) news: Option<News>,
-    /// When the database last confirmed them.
+pub(super) struct FeedState {
+    pub(super) latest: Option<FreshnessUpdate>,
+    /// When the latest freshness was last confirmed by the database.
     read_at: Option<Instant>,
-    /// Notifications of refreshes are heard.
-    hears: bool,
-    /// The newest row that one of them has announced. A standby has it a little later.
+    /// Whether notifications of refreshes arrive.
+    is_listening: bool,
+    /// The id of the newest row that a notification has announced. A standby has the row a little later.
     announced: i64,
-    /// There will be no more.
+    /// Whether the listener has ended, so that there are no further updates.
     pub(super) ended: bool,
 }
 
-impl Board {
-    /// How long what is known may go without being asked for again.
+impl FeedState {
+    /// Returns the time until the next poll.
     pub(super) fn poll(&self) -> Duration {
-        let newest = self.news.as_ref().map_or(0, |news| news.freshness.newest.id);
-        if self.hears && newest >= self.announced { POLL_WHILE_HEARING } else { POLL }
+        let newest = self.latest.as_ref().map_or(0, |update| update.freshness.newest.id);
+        if self.is_listening && newest >= self.announced { POLL_WHILE_LISTENING } else { POLL }
     }
 }
 
-/// Hands the newest freshness to everybody who subscribes. A cheap handle: clone it.
+/// Publishes the latest freshness to all subscribers. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct FreshnessFeed {
     pub(super) db: Connections,
     clock: Clock,
-    pub(super) board: watch::Sender<Board>,
+    pub(super) state: watch::Sender<FeedState>,
 }
 
 impl FreshnessFeed {
-    /// A feed of `database`, and what has to run for it to have news.
+    /// Creates a feed of `database`, and the listener that has to run for it.
     #[must_use]
-    pub fn new(database: &Database) -> (Self, FreshnessTail) {
+    pub fn new(database: &Database) -> (Self, FreshnessListener) {
         metrics::describe_freshness();
         let feed =
-            Self { db: database.readers.clone(), clock: database.clock.clone(), board: watch::Sender::default() };
-        (feed.clone(), FreshnessTail { feed, notify_url: database.notify_url.clone() })
+            Self { db: database.readers.clone(), clock: database.clock.clone(), state: watch::Sender::default() };
+        (feed.clone(), FreshnessListener { feed, notify_url: database.notify_url.clone() })
     }
 
-    /// The freshness now, from the database; everybody learns of it.
+    /// Reads the freshness from the database and publishes it.
     ///
     /// # Errors
     /// When the database can't be asked.
     pub async fn read(&self) -> Result<Freshness, DbErr> {
-        // Before it is read: what is confirmed is no newer.
+        // Before the query: the database confirms the state of this instant at the earliest.
         let read_at = Instant::now();
         let freshness = Freshness::read(&self.db, &self.clock).await?;
         Ok(self.publish(freshness, Some(read_at)))
     }
 
-    /// The newest freshness that has been heard of, unless that was too long ago to go by: then the database has to be
-    /// asked. A refresh is heard of as soon as PostgreSQL notifies; where it does not, and where a notification was lost, by
-    /// the next poll.
+    /// Returns the latest published freshness, or `None` if the database confirmed it too long ago. A refresh is published
+    /// as soon as PostgreSQL notifies, and by the next poll without notifications or after a lost one.
     #[must_use]
     pub fn known(&self) -> Option<Freshness> {
-        let board = self.board.borrow();
-        let recent = board.read_at.is_some_and(|read_at| read_at.elapsed() < board.poll() * POLLS_MISSED_MAX);
-        board.news.as_ref().filter(|_| recent).map(|news| news.freshness.clone())
+        let state = self.state.borrow();
+        let recent = state.read_at.is_some_and(|read_at| read_at.elapsed() < state.poll() * POLLS_MISSED_MAX);
+        state.latest.as_ref().filter(|_| recent).map(|update| update.freshness.clone())
     }
 
-    /// Tells the metrics how old the report is.
+    /// Sets the metrics of the report's age.
     pub(crate) fn observe(&self) {
-        metrics::observe_freshness(self.board.borrow().news.as_ref().map(|news| &news.freshness));
+        metrics::observe_freshness(self.state.borrow().latest.as_ref().map(|update| &update.freshness));
     }
 
-    /// The current value, then one on every change. Who is slow skips to the newest.
+    /// Subscribes to changes that clients see: the current value first. A slow subscriber skips to the latest.
     pub fn subscribe(&self) -> impl Stream<Item = Freshness> + use<> {
-        let news = stream::unfold(self.changes(), |mut changes| async {
-            let news = changes.next().await?;
-            Some((news, changes))
+        let update = stream::unfold(self.changes(), |mut changes| async {
+            let update = changes.next().await?;
+            Some((update, changes))
         });
-        // While a refresh goes on, it says so again and again.
+        // A refresh under way publishes rows that differ in nothing that clients see.
         let mut last = None;
-        news.filter_map(move |news| {
-            let told = (news.freshness.what_is_told(), news.status);
-            let changed = last.as_ref() != Some(&told);
-            last = Some(told);
-            std::future::ready(changed.then_some(news.freshness))
+        update.filter_map(move |update| {
+            let visible = (update.freshness.client_visible(), update.status);
+            let changed = last.as_ref() != Some(&visible);
+            last = Some(visible);
+            std::future::ready(changed.then_some(update.freshness))
         })
     }
 
-    /// What is told from now on, beginning with the current value.
+    /// Subscribes to every update: the current one first.
     pub(crate) fn changes(&self) -> Changes {
-        let mut board = self.board.subscribe();
-        // The current value is news to a new subscriber, unless there is none yet.
-        board.mark_changed();
-        Changes(board)
+        let mut state = self.state.subscribe();
+        // The current value is new to this subscriber.
+        state.mark_changed();
+        Changes(state)
     }
 
-    /// Takes note of what somebody has read, and tells everybody if it is newer than what was known. Returns it with the ages
-    /// that are known.
-    pub(crate) fn learn(&self, freshness: Freshness) -> Freshness {
+    /// Publishes a freshness that was just read, if it is newer than the latest. Returns it with the greater ages of both.
+    pub(crate) fn update(&self, freshness: Freshness) -> Freshness {
         self.publish(freshness, Some(Instant::now()))
     }
 
-    /// Takes note of whether notifications are heard from now on. What was read before goes no more.
-    pub(super) fn set_hears(&self, hears: bool) {
-        self.board.send_if_modified(|board| {
-            (board.hears, board.announced, board.read_at) = (hears, 0, None);
+    /// Sets whether notifications arrive from now on. The latest freshness counts as stale until it is read again.
+    pub(super) fn set_listening(&self, is_listening: bool) {
+        self.state.send_if_modified(|state| {
+            (state.is_listening, state.announced, state.read_at) = (is_listening, 0, None);
             false
         });
     }
 
-    /// Takes note of a row that was announced: what was read before is older.
-    pub(super) fn announce(&self, id: i64) {
-        self.board.send_if_modified(|board| {
-            board.announced = board.announced.max(id);
+    /// Sets the id of a row that a notification has announced: the latest freshness may be older.
+    pub(super) fn set_announced(&self, id: i64) {
+        self.state.send_if_modified(|state| {
+            state.announced = state.announced.max(id);
             false
         });
     }
 
     pub(super) fn publish(&self, mut freshness: Freshness, read_at: Option<Instant>) -> Freshness {
-        self.board.send_if_modified(|board| {
-            board.read_at = read_at.max(board.read_at);
-            if let Some(known) = &mut board.news {
+        self.state.send_if_modified(|state| {
+            state.read_at = read_at.max(state.read_at);
+            if let Some(known) = &mut state.latest {
                 freshness = freshness.clone().no_younger_than(&known.freshness);
                 known.freshness = known.freshness.clone().no_younger_than(&freshness);
             }
             let status = freshness.status(Instant::now());
-            let newer = board.news.as_ref().is_none_or(|News { freshness: old, status: old_status }| {
+            let newer = state.latest.as_ref().is_none_or(|FreshnessUpdate { freshness: old, status: old_status }| {
                 let same = old.newest.id == freshness.newest.id;
                 old.newest.id < freshness.newest.id
                     || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
             });
             if newer {
-                board.news = Some(News { freshness: freshness.clone(), status });
+                state.latest = Some(FreshnessUpdate { freshness: freshness.clone(), status });
             }
             newer
         });
@@ -158,21 +156,21 @@ impl FreshnessFeed {
     }
 }
 
-/// The news as they come; who is slow skips to the newest.
+/// A subscription to updates. A slow subscriber skips to the latest.
 #[derive(Debug)]
-pub(crate) struct Changes(watch::Receiver<Board>);
+pub(crate) struct Changes(watch::Receiver<FeedState>);
 
 impl Changes {
-    /// The next news; nothing when there will be no more.
-    pub(crate) async fn next(&mut self) -> Option<News> {
+    /// Waits for the next update. Returns `None` after the listener has ended.
+    pub(crate) async fn next(&mut self) -> Option<FreshnessUpdate> {
         loop {
             self.0.changed().await.ok()?;
-            let board = self.0.borrow_and_update();
-            if board.ended {
+            let state = self.0.borrow_and_update();
+            if state.ended {
                 return None;
             }
-            if let Some(news) = &board.news {
-                return Some(news.clone());
+            if let Some(update) = &state.latest {
+                return Some(update.clone());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is known of the report's refreshes: `report_refreshes` read and judged.
+//! The freshness of the report: read from `report_refreshes`, and its status at a given time.
 
 use std::time::{Duration, Instant};
 
@@ -8,47 +8,47 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::age::{Age, Ages, elder};
 
-/// What is known of the report's refreshes at one moment.
+/// The freshness of the report, as read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Freshness {
-    /// The refresh whose content the report has; 0 before the first.
+    /// The id of the refresh whose content the report has; 0 before the first.
     pub refresh_id: i64,
-    /// Every increment with `recordedAt` at or before this is in the report. It never falls, so after a clock went back it is
-    /// ahead of the clock.
+    /// Every increment with `recordedAt` at or before this is in the report. It never falls, so it is ahead of a clock that
+    /// went back.
     pub as_of: Option<DateTime<Utc>>,
-    /// The time of the database's clock at which the report was what `as_of` promises: the same as `as_of`, unless a clock
-    /// went back. What is told of the wall clock (staleness, completeness, comparison) goes by this.
+    /// The time of the database's clock at which the report was current: the same as `as_of`, unless a clock went back.
+    /// Staleness, completeness and comparisons go by this.
     pub looked_at: Option<DateTime<Utc>>,
     /// When that refresh ended.
     pub refreshed_at: Option<DateTime<Utc>>,
-    /// How many report rows it changed.
+    /// The number of report rows that it changed.
     pub rows_changed: Option<i64>,
     /// How long it took.
     pub duration: Option<TimeDelta>,
     /// When the next refresh is due.
     pub next_refresh_at: Option<DateTime<Utc>>,
-    /// The first day of which the report has hours; of older ones it has days and months only.
+    /// The first day of which the report has hourly rows; older days have daily and monthly rows only.
     pub hours_since: Option<NaiveDate>,
-    /// Grows whenever the report changes, within a refresh too: where it is the same, so is all of the report.
+    /// The version of the report's content. It grows whenever a row changes, within a refresh too.
     pub content_version: i64,
-    /// The newest word there is, of a refresh that may be under way or have failed.
-    pub(super) newest: Newest,
+    /// The newest row, of a refresh that may be under way or have failed.
+    pub(super) newest: NewestRow,
     pub(super) ages: Ages,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Newest {
+pub(super) struct NewestRow {
     pub(super) id: i64,
     under_way: bool,
     error: Option<String>,
-    /// What the schedule said last.
+    /// The last dates of the schedule.
     schedule: Option<Schedule>,
 }
 
 /// When a report becomes overdue, by the database's clock.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 struct Schedule {
-    /// When it was said.
+    /// When this was recorded.
     said_at: DateTime<Utc>,
     overdue_at: DateTime<Utc>,
 }
@@ -62,17 +62,17 @@ pub enum RefreshStatus {
     Refreshing,
     /// The last refresh failed.
     Failed,
-    /// Nobody refreshes: the next refresh is late by more than one interval, or there never was one.
+    /// The next refresh is late by more than one interval, or there never was a refresh.
     Overdue,
 }
 
 impl Freshness {
-    /// Reads it.
+    /// Reads the freshness, and the ages by the database's clock.
     ///
     /// # Errors
     /// When the database can't be asked.
     pub async fn read<C: ConnectionTrait>(db: &C, clock: &Clock) -> Result<Self, DbErr> {
-        // Read apart, the promise could be newer than the content that the newest row stands for.
+        // By one statement: read by two, `as_of` could be newer than the content version.
         let read = report_refresh::newest_and_successful(db).await?;
         let (database_now, read_at) = (read.database_now.unwrap_or_else(|| clock.now()), Instant::now());
         let (Some(newest), content) = (read.row, read.successful) else { return Ok(Self::default()) };
@@ -86,7 +86,7 @@ impl Freshness {
             next_refresh_at: newest.next_refresh_at,
             hours_since: newest.hours_since,
             content_version: newest.content_version,
-            newest: Newest { id: newest.id, under_way: newest.finished_at.is_none(), error: newest.error, schedule },
+            newest: NewestRow { id: newest.id, under_way: newest.finished_at.is_none(), error: newest.error, schedule },
             ages: Ages { look: None, schedule: schedule.map(|schedule| age(schedule.said_at)) },
             ..Self::default()
         };
@@ -103,7 +103,7 @@ impl Freshness {
         Ok(freshness)
     }
 
-    /// Its status at `now`: a Wolf that died is reported by those who outlive it.
+    /// Returns the status at `now`. A Wolf that was killed is reported as overdue by the processes that remain.
     #[must_use]
     pub fn status(&self, now: Instant) -> RefreshStatus {
         if self.newest.id == 0 || self.until_overdue(now) == Some(Duration::ZERO) {
@@ -117,40 +117,40 @@ impl Freshness {
         }
     }
 
-    /// Whether no refresh is under way: what is known will hold for some time.
+    /// Returns whether there was a refresh and none is under way.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.newest.id != 0 && !self.newest.under_way
     }
 
-    /// Why the last refresh failed, if it did.
+    /// Returns the error of the last refresh, if it failed.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         self.newest.error.as_deref()
     }
 
-    /// What clients see of it: the same, it is no news.
-    pub(super) fn what_is_told(&self) -> Self {
-        let newest = Newest { id: 0, schedule: None, ..self.newest.clone() };
+    /// Returns a copy with only the fields that clients see: two equal copies are no change to a subscriber.
+    pub(super) fn client_visible(&self) -> Self {
+        let newest = NewestRow { id: 0, schedule: None, ..self.newest.clone() };
         Self { content_version: 0, newest, ..self.clone() }
     }
 
-    /// How long ago `looked_at` was, at `now`.
+    /// Returns the age of `looked_at` at `now`.
     #[must_use]
     pub fn staleness(&self, now: Instant) -> Option<TimeDelta> {
         self.ages.look.map(|age| age.at(now))
     }
 
-    /// How long it is from `now` until nobody has refreshed for too long; nothing when that was so before, and none where no
-    /// schedule has ever run.
+    /// Returns the time from `now` until the report is overdue: zero if it is already, `None` if no schedule has ever run.
     pub(super) fn until_overdue(&self, now: Instant) -> Option<Duration> {
         let holds = self.newest.schedule.map(|schedule| schedule.overdue_at - schedule.said_at)?;
-        // A millisecond late rather than early.
+        // Rather a millisecond late than early.
         let left = holds + TimeDelta::milliseconds(1) - self.ages.schedule?.at(now);
         Some(left.to_std().unwrap_or_default())
     }
 
-    /// Takes over the ages that are known of the same, where they are greater: a clock that went back makes nothing younger.
+    /// Takes the greater ages of this and `known`, where they are of the same instants: a clock that went back makes nothing
+    /// younger.
     pub(super) fn no_younger_than(mut self, known: &Self) -> Self {
         if self.as_of == known.as_of {
             self.ages.look = elder(self.ages.look, known.ages.look);
@@ -164,12 +164,12 @@ impl Freshness {
 
 #[cfg(test)]
 impl Freshness {
-    /// One that becomes overdue `overdue_after` after `said`.
+    /// Creates a freshness that becomes overdue `overdue_after` after `said`.
     pub(crate) fn of_test(id: i64, under_way: bool, said: Instant, overdue_after: Option<TimeDelta>) -> Self {
         let said_at = DateTime::UNIX_EPOCH;
         let schedule = overdue_after.map(|after| Schedule { said_at, overdue_at: said_at + after });
         let ages = Ages { look: None, schedule: Some(Age::new(said_at, said_at, said)) };
-        let newest = Newest { id, under_way, error: None, schedule };
+        let newest = NewestRow { id, under_way, error: None, schedule };
         Self { refresh_id: id, newest, ages, ..Self::default() }
     }
 }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_follows_the_newest_word_and_the_time_that_passes() {
+    fn status_follows_the_newest_row_and_the_elapsed_time() {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(Freshness::default().status(now), RefreshStatus::Overdue, "there never was a refresh");
@@ -189,13 +189,13 @@ mod tests {
         assert_eq!(freshness.status(after(21)), RefreshStatus::Overdue);
         freshness.newest.under_way = true;
         assert_eq!(freshness.status(now), RefreshStatus::Refreshing);
-        freshness.newest = Newest { under_way: false, error: Some("no".to_owned()), ..freshness.newest };
+        freshness.newest = NewestRow { under_way: false, error: Some("no".to_owned()), ..freshness.newest };
         assert_eq!(freshness.status(now), RefreshStatus::Failed);
         assert_eq!(Freshness::of_test(1, false, now, None).status(after(1_000_000)), RefreshStatus::Fresh);
     }
 
     #[test]
-    fn a_clock_that_goes_back_makes_nothing_fresher() {
+    fn clock_that_goes_back_makes_nothing_fresher() {
         let (now, at) = (Instant::now(), DateTime::UNIX_EPOCH);
         let read = |database_now: i64, seconds| {
             let age = Age::new(at, at + TimeDelta::seconds(database_now), now + Duration::from_secs(seconds));
@@ -208,8 +208,8 @@ mod tests {
         let known = after.no_younger_than(&before);
         assert_eq!(known.staleness(now + Duration::from_secs(5)), Some(TimeDelta::seconds(15)));
         assert_eq!(known.status(now + Duration::from_secs(11)), RefreshStatus::Overdue);
-        assert_eq!(known, before, "how old it is, is no part of what it says");
-        // Another refresh is what it is.
+        assert_eq!(known, before, "ages are left out of comparisons");
+        // The ages of another refresh are its own.
         let next = Freshness { as_of: Some(at), ..read(0, 6) };
         assert_eq!(next.no_younger_than(&known).staleness(now + Duration::from_secs(6)), Some(TimeDelta::zero()));
     }

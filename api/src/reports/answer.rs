@@ -169,7 +169,7 @@ impl Answer {
         let snapshot = Arc::new(Snapshot::take(snapshots).await?);
         if snapshot.freshness.content_version != self.0.freshness.content_version {
             // Whoever begins again begins with this.
-            feed.learn(snapshot.freshness.clone());
+            feed.update(snapshot.freshness.clone());
             return Err(ReportError::Moved);
         }
         *shared = Arc::downgrade(&snapshot);

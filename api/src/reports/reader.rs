@@ -85,7 +85,7 @@ impl ReportReader {
     pub async fn own_answer(&self) -> Result<Answer, ReportError> {
         let mut snapshot = self.snapshot().await?;
         // Whoever asks after somebody has seen this must not be shown something older.
-        snapshot.freshness = self.feed.learn(snapshot.freshness);
+        snapshot.freshness = self.feed.update(snapshot.freshness);
         Ok(Answer::of_snapshot(snapshot))
     }
 
