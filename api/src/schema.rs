@@ -9,12 +9,19 @@ mod query;
 mod report;
 mod scalars;
 mod subscription;
+mod values;
+
+use std::sync::Arc;
 
 use async_graphql::{
     EmptyMutation, EmptySubscription, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
-    SubscriptionType,
+    SubscriptionType, Value,
 };
-use futures_util::stream::BoxStream;
+use chrono::{DateTime, Utc};
+use futures_util::{
+    future,
+    stream::{self, BoxStream},
+};
 
 use crate::{http::Reports, increments::Recorder};
 pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
@@ -26,6 +33,7 @@ pub(crate) use mutation::{
 pub(crate) use query::VERSION_FIELD;
 use query::{NoReports, Query};
 use subscription::Subscription;
+use values::InputTypes;
 
 /// How deeply a query may be nested. `GraphiQL`'s introspection of types takes 15 levels.
 const DEPTH_MAX: usize = 16;
@@ -34,9 +42,25 @@ const COMPLEXITY_MAX: usize = 20_000;
 /// How many directives a query may have on one field.
 const DIRECTIVES_MAX: usize = 16;
 
+/// The schema's description. The library has no words of ours for it.
+const DESCRIPTION: &str =
+    "Page views that are counted, and the report of them: which pages were viewed how often, and when.";
+/// What the library answers instead.
+const LIBRARY_DESCRIPTION: &str = "A GraphQL Schema defines the capabilities of a GraphQL server. It exposes all available \
+    types and directives on the server, as well as the entry points for query, mutation, and subscription operations.";
+/// The description of `DateTime`.
+const DATE_TIME: &str = "A moment, written as RFC 3339 has it, with an offset from UTC, such as `2026-11-20T10:00:00Z`. Answers have \
+    the offset `+00:00`, and up to nine digits of a second's fraction.";
+
 /// The schema of what a process does: no mutation where nothing is recorded, no report where none is read.
 #[derive(Clone)]
-pub(crate) enum AnalyticsSchema {
+pub(crate) struct AnalyticsSchema {
+    executor: Executor,
+    inputs: Arc<InputTypes>,
+}
+
+#[derive(Clone)]
+enum Executor {
     Whole(Schema<Query, Mutation, Subscription>),
     Increments(Schema<NoReports, Mutation, EmptySubscription>),
     Reports(Schema<Query, EmptyMutation, Subscription>),
@@ -45,45 +69,64 @@ pub(crate) enum AnalyticsSchema {
 impl AnalyticsSchema {
     /// With the handles that its resolvers use; nothing where there are none.
     pub(crate) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
-        Some(match (recorder, reports) {
+        let executor = match (recorder, reports) {
             (Some(recorder), Some(Reports { reader, feed })) => {
-                let schema = limited(Schema::build(Query, Mutation, Subscription));
-                Self::Whole(schema.data(recorder).data(reader).data(feed).finish())
+                let schema = described(limited(Schema::build(Query, Mutation, Subscription)));
+                Executor::Whole(schema.data(recorder).data(reader).data(feed).finish())
             }
             (Some(recorder), None) => {
-                let schema = limited(Schema::build(NoReports, Mutation, EmptySubscription));
-                Self::Increments(schema.data(recorder).finish())
+                let schema = described(limited(Schema::build(NoReports, Mutation, EmptySubscription)));
+                Executor::Increments(schema.data(recorder).finish())
             }
             (None, Some(Reports { reader, feed })) => {
-                let schema = limited(Schema::build(Query, EmptyMutation, Subscription));
-                Self::Reports(schema.data(reader).data(feed).finish())
+                let schema = described(limited(Schema::build(Query, EmptyMutation, Subscription)));
+                Executor::Reports(schema.data(reader).data(feed).finish())
             }
             (None, None) => return None,
-        })
+        };
+        let inputs = Arc::new(InputTypes::of(&executor.exported()));
+        Some(Self { executor, inputs })
     }
 
     /// In the schema definition language.
     pub(crate) fn sdl(&self) -> String {
-        match self {
-            Self::Whole(schema) => written(schema),
-            Self::Increments(schema) => written(schema),
-            Self::Reports(schema) => written(schema),
-        }
+        with_description(&self.executor.exported())
     }
 
-    async fn execute(&self, request: Request) -> Response {
-        match self {
-            Self::Whole(schema) => schema.execute(request).await,
-            Self::Increments(schema) => schema.execute(request).await,
-            Self::Reports(schema) => schema.execute(request).await,
+    async fn execute(&self, mut request: Request) -> Response {
+        if let Err(wrong) = self.inputs.check(&mut request) {
+            return Response::from_errors(vec![wrong]);
         }
+        let is_introspection = request.query.contains("__schema");
+        let mut response = match &self.executor {
+            Executor::Whole(schema) => schema.execute(request).await,
+            Executor::Increments(schema) => schema.execute(request).await,
+            Executor::Reports(schema) => schema.execute(request).await,
+        };
+        if is_introspection {
+            describe(&mut response.data);
+        }
+        response
     }
 
-    fn execute_stream(&self, request: Request) -> BoxStream<'static, Response> {
+    fn execute_stream(&self, mut request: Request) -> BoxStream<'static, Response> {
+        if let Err(wrong) = self.inputs.check(&mut request) {
+            return Box::pin(stream::once(future::ready(Response::from_errors(vec![wrong]))));
+        }
+        match &self.executor {
+            Executor::Whole(schema) => Box::pin(schema.execute_stream(request)),
+            Executor::Increments(schema) => Box::pin(schema.execute_stream(request)),
+            Executor::Reports(schema) => Box::pin(schema.execute_stream(request)),
+        }
+    }
+}
+
+impl Executor {
+    fn exported(&self) -> String {
         match self {
-            Self::Whole(schema) => Box::pin(schema.execute_stream(request)),
-            Self::Increments(schema) => Box::pin(schema.execute_stream(request)),
-            Self::Reports(schema) => Box::pin(schema.execute_stream(request)),
+            Self::Whole(schema) => exported(schema),
+            Self::Increments(schema) => exported(schema),
+            Self::Reports(schema) => exported(schema),
         }
     }
 }
@@ -91,17 +134,39 @@ impl AnalyticsSchema {
 /// The whole schema in the schema definition language, as `schema.graphql` holds it.
 #[must_use]
 pub fn sdl() -> String {
-    written(&limited(Schema::build(Query, Mutation, Subscription)).finish())
+    with_description(&exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish()))
 }
 
-fn written<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
+fn exported<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
     schema: &Schema<Q, M, S>,
 ) -> String {
-    schema.sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions())
+    schema.sdl_with_options(SDLExportOptions::new().prefer_single_line_descriptions().include_specified_by())
 }
 
 fn limited<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
     builder: SchemaBuilder<Q, M, S>,
 ) -> SchemaBuilder<Q, M, S> {
     builder.limit_depth(DEPTH_MAX).limit_complexity(COMPLEXITY_MAX).limit_directives(DIRECTIVES_MAX)
+}
+
+/// Gives the library's own types our words.
+fn described<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
+    builder: SchemaBuilder<Q, M, S>,
+) -> SchemaBuilder<Q, M, S> {
+    builder.override_output_type_description::<DateTime<Utc>>(DATE_TIME)
+}
+
+/// The description is a comment: Rust's `graphql_client` can't read a schema that has it as the specification allows.
+fn with_description(exported: &str) -> String {
+    format!("# {DESCRIPTION}\n\n{exported}")
+}
+
+/// Puts the schema's description where the library has put its own words.
+fn describe(answer: &mut Value) {
+    match answer {
+        Value::String(text) if text == LIBRARY_DESCRIPTION => DESCRIPTION.clone_into(text),
+        Value::List(items) => items.iter_mut().for_each(describe),
+        Value::Object(fields) => fields.values_mut().for_each(describe),
+        _ => {}
+    }
 }

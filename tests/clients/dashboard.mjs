@@ -25,7 +25,7 @@ page.setDefaultTimeout(limit * 1000);
 let isAway = false;
 const violations = await watch(page, url.host, () => isAway);
 
-const scenarios = { 'first-view': firstView, use, states, restart, token, weight, cut, isolated, 'half-hour-zone': halfHourZone };
+const scenarios = { 'first-view': firstView, use, states, restart, token, weight, cut, isolated, 'half-hour-zone': halfHourZone, 'unknown-zone': unknownZone };
 try {
   if (!scenarios[scenario]) throw new Error(`no scenario ${scenario}; there are ${Object.keys(scenarios).join(', ')}`);
   await scenarios[scenario]();
@@ -402,6 +402,24 @@ async function halfHourZone() {
     await until(async () => (await lastRow()) === named(Number(hours), { month: 'long', year: 'numeric' }));
     equal(await page.locator('#series-rows tr').count(), 1);
   });
+}
+
+/** A browser that does not know where it is. */
+async function unknownZone() {
+  await page.addInitScript(() => {
+    const { resolvedOptions } = Intl.DateTimeFormat.prototype;
+    Intl.DateTimeFormat.prototype.resolvedOptions = function () {
+      return { ...resolvedOptions.call(this), timeZone: 'Etc/Unknown' };
+    };
+  });
+  for (const address of ['/', '/?zone=Etc/Unknown']) {
+    await open(address);
+    await step(`the report at ${address} in UTC`, async () => {
+      await shows('1', 'view');
+      await page.getByText(/^[^:]*, UTC$/).waitFor();
+      equal(await page.locator('option[value=""]', { hasText: 'yours' }).textContent(), 'UTC (yours)');
+    });
+  }
 }
 
 /**

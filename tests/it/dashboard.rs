@@ -91,6 +91,14 @@ async fn days_have_their_local_dates_in_zones_off_by_part_of_an_hour() {
     scenario("half-hour-zone", &format!("http://{}", app.address)).end("half-hour-zone").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_knows_no_zone_gets_utc() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
+    app.refresh().await;
+    scenario("unknown-zone", &format!("http://{}", app.address)).end("unknown-zone").await;
+}
+
 /// The pictures of README: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pictures_can_be_made() {

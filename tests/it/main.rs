@@ -70,6 +70,7 @@ mod times_of_day;
 mod tls;
 mod upgrades;
 mod verify;
+mod wrong_values;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.
 macro_rules! on_all_databases {

@@ -3,11 +3,20 @@
 
 const HOUR_MS = 3_600_000;
 
-/** The visitor's own time zone. */
-export const ownZone = new Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
+/** What a browser calls the zone of a machine that does not tell its own; no server knows it. */
+const UNKNOWN_ZONE = 'Etc/Unknown';
+
+/** The visitor's own time zone, UTC where the browser does not know it. */
+export const ownZone = knownZone(new Intl.DateTimeFormat().resolvedOptions().timeZone);
+
+/** @param {string | undefined} zone */
+function knownZone(zone) {
+  return zone && isZone(zone) ? zone : 'UTC';
+}
 
 /** @param {string} zone */
 export function isZone(zone) {
+  if (zone === UNKNOWN_ZONE) return false;
   try {
     new Intl.DateTimeFormat('en', { timeZone: zone });
     return true;

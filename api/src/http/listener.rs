@@ -4,6 +4,7 @@
 mod patient;
 
 use std::{
+    convert::Infallible,
     error::Error,
     io::{self, Write},
     pin::Pin,
@@ -19,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     serve::Listener,
 };
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
@@ -115,10 +116,21 @@ async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: D
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut routes = routes.clone();
-        async move { if is_head_too_large(&request) { Ok(too_large_head()) } else { routes.call(request).await } }
+        async move {
+            if is_head_too_large(&request) {
+                return Ok(too_large_head());
+            }
+            let spelling = request.headers().contains_key(header::UPGRADE).then(|| request.extensions().clone());
+            let mut response = routes.call(request).await?;
+            // The spelling of the client's own headers is among them: Python's gql looks for `Sec-WebSocket-Protocol` in
+            // the answer just so, as if case mattered.
+            response.extensions_mut().extend(spelling.unwrap_or_default());
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(silence_max).max_buf_size(HEAD_BYTES_MAX);
+    http.preserve_header_case(true);
     let mut talk = std::pin::pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
     let ended = tokio::select! {
         ended = talk.as_mut() => ended,

@@ -56,10 +56,10 @@ pub struct Bucket {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntervalError {
     /// The range is turned around.
-    #[error("interval.range.end must not be before interval.range.start")]
+    #[error("filter.interval.range.end must not be before filter.interval.range.start")]
     Reversed,
     /// Dates of other years are not comparable as texts, which is how SQLite keeps them.
-    #[error("interval.range.{bound} must lie in the years {first} to {last}")]
+    #[error("filter.interval.range.{bound} must lie in the years {first} to {last}")]
     Year {
         /// `start` or `end`.
         bound: &'static str,

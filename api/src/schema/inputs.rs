@@ -125,7 +125,8 @@ impl ReportFilter {
     pub(super) fn parse(self) -> async_graphql::Result<ParsedFilter> {
         let zone = self.time_zone.as_deref().unwrap_or("UTC");
         let zone: Tz = zone.parse().map_err(|_unknown| {
-            let message = format!("timeZone must be an IANA name such as Europe/Berlin, not \"{}\"", shortened(zone));
+            let message =
+                format!("filter.timeZone must be an IANA name such as Europe/Berlin, not \"{}\"", shortened(zone));
             error(Code::BadUserInput, message)
         })?;
         let interval = match self.interval {
@@ -145,16 +146,20 @@ impl PageFilter {
         match self {
             Self::Names(names) => {
                 if names.len() > NAMES_MAX {
-                    let message = format!("pages.names must be at most {NAMES_MAX} names, not {}", names.len());
+                    let message = format!("filter.pages.names must be at most {NAMES_MAX} names, not {}", names.len());
                     return Err(error(Code::BadUserInput, message));
                 }
                 for (index, name) in names.iter().enumerate() {
-                    check_text(&format!("pages.names[{index}]"), name)?;
+                    check_text(&format!("filter.pages.names[{index}]"), name)?;
                 }
                 Ok(reports::PageFilter::Names(names))
             }
-            Self::Prefix(prefix) => check_text("pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix)),
-            Self::Contains(part) => check_text("pages.contains", &part).map(|()| reports::PageFilter::Contains(part)),
+            Self::Prefix(prefix) => {
+                check_text("filter.pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix))
+            }
+            Self::Contains(part) => {
+                check_text("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
+            }
         }
     }
 }

@@ -52,7 +52,8 @@ pub(crate) struct PageViewIncrement {
     views: SafeInt,
     /// When the page was viewed; now when left out.
     at: Option<DateTime<Utc>>,
-    /// The page's title, shown from now on: 1 to 1,024 bytes, no control characters, bidirectional ones included.
+    /// The page's title, shown from now on: at most 1,024 bytes, no control characters, bidirectional ones included. An
+    /// empty one, and one of spaces only, is the same as none: the page keeps the title that it has.
     title: Option<String>,
 }
 
@@ -76,7 +77,7 @@ impl Mutation {
     async fn record_page_views(
         &self,
         context: &Context<'_>,
-        input: RecordPageViewsInput,
+        #[graphql(desc = "What to record, all of it or nothing.")] input: RecordPageViewsInput,
     ) -> async_graphql::Result<RecordPageViewsPayload> {
         record(context.data::<Recorder>()?, input, *context.data::<BackDating>()?).await
     }
@@ -125,7 +126,7 @@ impl PageViewIncrement {
             views: Views::new(self.views.0)?,
             at: self.at.map(|at| check_at(at, now, back_dating)).transpose()?,
             hour: Hour::containing(self.at.unwrap_or(now)),
-            title: self.title.map(Title::new).transpose()?,
+            title: self.title.filter(|title| !title.trim().is_empty()).map(Title::new).transpose()?,
         })
     }
 }

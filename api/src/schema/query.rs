@@ -19,7 +19,11 @@ pub(crate) struct NoReports;
 #[Object]
 impl Query {
     /// The page views that the filter chooses, as of the last refresh. All reports of one answer show the same moment.
-    async fn report(&self, context: &Context<'_>, filter: Option<ReportFilter>) -> async_graphql::Result<Report> {
+    async fn report(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
+    ) -> async_graphql::Result<Report> {
         let filter = filter.unwrap_or_default().parse()?;
         Report::new(execution::answer(context).await?.clone(), filter).await
     }

@@ -162,7 +162,10 @@ impl Report {
     }
 
     /// The sums; with `compareTo` those of another period too.
-    async fn totals(&self, compare_to: Option<Comparison>) -> async_graphql::Result<Totals> {
+    async fn totals(
+        &self,
+        #[graphql(desc = "The period to compare with; none when left out.")] compare_to: Option<Comparison>,
+    ) -> async_graphql::Result<Totals> {
         let compared = match compare_to {
             Some(comparison) => self.compared(comparison).await?,
             None => None,
@@ -172,7 +175,10 @@ impl Report {
     }
 
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000.
-    async fn series(&self, granularity: Granularity) -> async_graphql::Result<Vec<SeriesPoint>> {
+    async fn series(
+        &self,
+        #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
+    ) -> async_graphql::Result<Vec<SeriesPoint>> {
         let series = self.answer.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
         let series = answered(series.await)?;
         let looked_at = self.answer.freshness().looked_at;
@@ -187,9 +193,15 @@ impl Report {
         Ok(series.iter().map(point).collect())
     }
 
-    /// Most viewed first, and among equals by name; `first` is at most 1,000, 10 when left out.
+    /// Most viewed first, and among equals by name.
     #[graphql(complexity = "usize::try_from(first.unwrap_or(PAGES_DEFAULT)).unwrap_or_default() * child_complexity")]
-    async fn pages(&self, first: Option<i32>, after: Option<String>) -> async_graphql::Result<PageConnection> {
+    async fn pages(
+        &self,
+        #[graphql(desc = "How many pages: 0 to 1,000, 10 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor of the page to go on behind; from the first when left out.")] after: Option<
+            String,
+        >,
+    ) -> async_graphql::Result<PageConnection> {
         let first = first.unwrap_or(PAGES_DEFAULT);
         if !(0..=PAGES_MAX).contains(&first) {
             return Err(error(Code::BadUserInput, format!("pages.first must be 0 to {PAGES_MAX}, not {first}")));

@@ -26,7 +26,7 @@ impl TryFrom<i64> for SafeInt {
 }
 
 /// A whole number that JavaScript holds exactly: between -(2^53 - 1) and 2^53 - 1.
-#[Scalar(name = "SafeInt")]
+#[Scalar(name = "SafeInt", specified_by_url = "https://datatracker.ietf.org/doc/html/rfc7493#section-2.2")]
 impl ScalarType for SafeInt {
     fn parse(value: Value) -> InputValueResult<Self> {
         let number = match &value {

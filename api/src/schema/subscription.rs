@@ -24,7 +24,7 @@ impl Subscription {
     async fn report(
         &self,
         context: &Context<'_>,
-        filter: Option<ReportFilter>,
+        #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Report>> + use<>> {
         let filter = filter.unwrap_or_default().parse()?;
         let answers = context.data::<ReportReader>()?.follow();
