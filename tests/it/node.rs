@@ -1,6 +1,6 @@
-//! Real clients: npm packages and Chromium, driven by the scripts in tests/clients.
+//! Real clients: packages of npm and of Python, and Chromium, driven by the scripts in tests/clients.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use serde_json::Value;
 use tokio::{
@@ -17,19 +17,24 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients"));
+        let python = folder.join("venv/bin/python");
+        let (program, packages) = match name.ends_with(".py") {
+            true => (python.as_path(), "venv"),
+            false => (Path::new("node"), "node_modules"),
+        };
         assert!(
-            std::path::Path::new(folder).join("node_modules").exists(),
+            folder.join(packages).exists(),
             "the clients' packages are not installed: run tests/run, which installs them"
         );
-        let mut command = Command::new("node");
+        let mut command = Command::new(program);
         command.arg(name).args(arguments).current_dir(folder);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("node is not installed");
+            .expect("node or python is not installed");
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { input: child.stdin.take(), child, output }
     }

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 /// What any machine has, as far as the script needs it.
 const BASICS: [&str; 9] = ["bash", "sh", "env", "dirname", "sort", "cmp", "mkdir", "cp", "cat"];
 /// What the script looks for, and may have to install.
-const TOOLS: [&str; 10] =
-    ["cargo", "postgres", "initdb", "npm", "haproxy", "pgbouncer", "cc", "pkg-config", "curl", "chromium"];
+const TOOLS: [&str; 11] =
+    ["cargo", "postgres", "initdb", "npm", "python3", "haproxy", "pgbouncer", "cc", "pkg-config", "curl", "chromium"];
 /// A user that is not root.
 const NOBODY: &str = "65534";
 
@@ -26,7 +26,7 @@ impl Machine {
         let root = machine.0.path();
         // The script may run as a user who does not own this.
         fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
-        for folder in ["bin", "tests/clients/node_modules"] {
+        for folder in ["bin", "tests/clients/node_modules", "tests/clients/venv"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         for script in ["tests/run", "tests/packages.sh"] {
@@ -39,6 +39,8 @@ impl Machine {
         // The clients are installed.
         machine.write("tests/clients/package-lock.json", "{}");
         machine.write("tests/clients/node_modules/.installed-lock.json", "{}");
+        machine.write("tests/clients/requirements.txt", "gql");
+        machine.write("tests/clients/venv/.installed-requirements.txt", "gql");
         for program in BASICS {
             let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(program));
             let found = found.iter().find(|file| file.exists()).unwrap();
@@ -89,7 +91,8 @@ fn a_user_who_may_not_install_is_told_which_packages_are_missing() {
     let output = machine.run(&[]);
     let complaint = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{complaint}");
-    let packages = "postgresql nodejs npm chromium haproxy pgbouncer build-essential pkg-config curl";
+    let packages =
+        "postgresql nodejs npm python3 python3-venv chromium haproxy pgbouncer build-essential pkg-config curl";
     assert!(complaint.contains(&format!("missing: {packages}")), "{complaint}");
     assert!(complaint.contains("no sudo") && complaint.contains(&format!("apt-get install {packages}")), "{complaint}");
     assert!(!complaint.contains("not found"), "{complaint}");

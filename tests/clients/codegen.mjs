@@ -1,0 +1,69 @@
+// Makes TypeScript of operations with graphql-codegen, from what a server's introspection tells, and lets TypeScript judge
+// programs that use it.
+//
+//   node codegen.mjs URL [--limit SECONDS]
+//
+// Prints {"generated": [...], "right": [...], "wrong": [...]}: what TypeScript says of what was made, of a program that takes
+// the answers for what they are, and of one that does not.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { codegen } from '@graphql-codegen/core';
+import * as operationsPlugin from '@graphql-codegen/typescript-operations';
+import { buildClientSchema, getIntrospectionQuery, parse, printSchema } from 'graphql';
+import typescript from 'typescript';
+import { failAfter, print, readArguments } from './common.mjs';
+import { MUTATION, QUERY, SUBSCRIPTION } from './errand.mjs';
+
+const SCALARS = { SafeInt: 'number', DateTime: 'string', LocalDateTime: 'string' };
+const RIGHT = `
+import type { LiveSubscription, RecordMutation, RecordMutationVariables, ReportQuery, ReportQueryVariables } from './generated';
+export const views = ({ report }: ReportQuery | LiveSubscription): number => report.totals.views;
+export const title = ({ report }: ReportQuery): string | undefined => report.pages.nodes[0]?.title ?? undefined;
+export const recordedAt = ({ recordPageViews }: RecordMutation): string => recordPageViews.recordedAt;
+export const input: RecordMutationVariables = { input: { increments: [{ page: '/a', title: null }], idempotencyKey: 'a' } };
+export const filters: ReportQueryVariables[] = [{}, { filter: { pages: { names: ['/a'] }, interval: { period: 'TODAY' } } }];
+`;
+const WRONG = `
+import type { RecordMutationVariables, ReportQuery, ReportQueryVariables } from './generated';
+export const views = ({ report }: ReportQuery): string => report.totals.views;
+export const input: RecordMutationVariables = { input: { increments: [{ views: 1 }] } };
+export const filter: ReportQueryVariables = { filter: { pages: { names: ['/a'], prefix: '/' } } };
+`;
+
+const { url, limit } = readArguments('codegen.mjs URL', {});
+failAfter(limit, () => 'the generator');
+
+const headers = { 'content-type': 'application/json' };
+const body = JSON.stringify({ query: getIntrospectionQuery({ specifiedByUrl: true, oneOf: true, schemaDescription: true }) });
+const answer = await (await fetch(new URL('/graphql', url), { method: 'POST', headers, body })).json();
+const schema = buildClientSchema(answer.data);
+const config = { scalars: SCALARS, enumsAsTypes: true, strictScalars: true, skipTypename: true };
+const generated = await codegen({
+  filename: 'generated.ts',
+  schema: parse(printSchema(schema)),
+  schemaAst: schema,
+  documents: [{ document: parse([MUTATION, QUERY, SUBSCRIPTION].join('\n')) }],
+  config,
+  plugins: [{ operations: {} }],
+  pluginMap: { operations: operationsPlugin },
+});
+const folder = mkdtempSync(join(tmpdir(), 'codegen-'));
+process.on('exit', () => rmSync(folder, { recursive: true }));
+const files = Object.entries({ generated, right: RIGHT, wrong: WRONG }).map(([name, text]) => {
+  const file = join(folder, `${name}.ts`);
+  writeFileSync(file, text);
+  return file;
+});
+const { ScriptTarget, ModuleKind, ModuleResolutionKind } = typescript;
+const program = typescript.createProgram(files, {
+  strict: true, noEmit: true, types: [],
+  target: ScriptTarget.ES2022, module: ModuleKind.ESNext, moduleResolution: ModuleResolutionKind.Bundler,
+});
+const diagnostics = typescript.getPreEmitDiagnostics(program);
+const complaints = (name) => diagnostics.filter(({ file }) => basename(file?.fileName ?? '') === `${name}.ts`).map(({ file, start, messageText }) => {
+  const { line } = file.getLineAndCharacterOfPosition(start);
+  return `${line}: ${typescript.flattenDiagnosticMessageText(messageText, ' ')}`;
+});
+await print({ generated: complaints('generated'), right: complaints('right'), wrong: complaints('wrong') });
+process.exit(0);

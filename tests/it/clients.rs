@@ -1,0 +1,215 @@
+//! GraphQL clients and compilers that applications use, against a server: each runs the errand of `tests/clients/errand.mjs`, or
+//! compiles operations against the schema that the server tells.
+
+use graphql_client::{GraphQLQuery, Response};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Rung, TestDatabase},
+    node::Script,
+    process::Server,
+    sockets::Socket,
+};
+
+const WRONG_TIME: &str = "input.increments[0].at must be an RFC 3339 time with an offset from UTC, such as \
+                          2026-11-20T10:00:00Z, not \"2026-11-20 10:00\"";
+
+/// A server that refreshes every second.
+async fn server() -> (TestDatabase, Server) {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+    (database, server)
+}
+
+async fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
+    let url = server.url("");
+    Script::start(script, &[&[url.as_str()], arguments].concat()).end(script).await
+}
+
+/// The errand's line: recorded, followed, asked for, and told of a mistake.
+fn assert_errand(told: &Value, page: &str, title: &str) {
+    let recorded = &told["recorded"];
+    let counts = [&recorded["increments"], &recorded["views"], &recorded["duplicate"]];
+    assert_eq!(counts, [&json!(1), &json!(3), &json!(false)], "{told}");
+    let report = json!({
+        "totals": { "views": 3, "pages": 1 },
+        "pages": { "nodes": [{ "page": page, "title": title, "views": 3 }] },
+    });
+    assert_eq!([&told["live"], &told["report"]], [&report, &report], "{told}");
+    assert_eq!(told["errors"], json!([{ "message": WRONG_TIME, "code": "BAD_USER_INPUT" }]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apollo_client_runs_the_errand() {
+    let (_database, server) = server().await;
+    let told = run(&server, "apollo.mjs", &[]).await;
+    assert_errand(&told[0], "/apollo", "apollo");
+}
+
+/// It takes the first refusal for all, and sends whole queries from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apollo_client_falls_back_from_persisted_queries() {
+    for method in ["POST", "GET"] {
+        let (_database, server) = server().await;
+        let told = run(&server, "apollo.mjs", &["--persisted", &method.to_lowercase()]).await;
+        assert_errand(&told[0], "/apollo", "apollo");
+        let sent: Vec<_> = told[1]["sent"].as_array().unwrap().iter().map(|sent| sent.as_str().unwrap()).collect();
+        assert_eq!(sent[0], format!("{method} hash"), "{sent:?}");
+        assert_eq!(sent[1..], ["POST query"; 4], "{sent:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn urql_runs_the_errand() {
+    for arguments in [&[][..], &["--events"]] {
+        let (_database, server) = server().await;
+        let told = run(&server, "urql.mjs", arguments).await;
+        assert_errand(&told[0], "/urql", "urql");
+    }
+}
+
+/// With its defaults: it offers both subprotocols, and looks for the server's choice in a header of one spelling.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pythons_gql_runs_the_errand() {
+    let (_database, server) = server().await;
+    for sockets in ["websockets", "aiohttp"] {
+        let told = run(&server, "errand.py", &["--sockets", sockets]).await;
+        assert_errand(&told[0], &format!("/gql-{sockets}"), "gql");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_compiler_compiles_what_the_server_answers() {
+    let (_database, server) = server().await;
+    let told = run(&server, "relay.mjs", &[]).await;
+    let operations: Vec<_> = told.iter().filter_map(|line| line["operation"].as_str()).collect();
+    assert_eq!(operations, ["projectMutation", "projectQuery", "projectSubscription"]);
+    for line in &told[..3] {
+        assert!(line["answer"]["data"].is_object() && line["answer"].get("errors").is_none(), "{line}");
+    }
+    let refused = told[3]["refused"].as_str().unwrap();
+    assert!(refused.contains("`Freshness` has no field `nothing`"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn graphql_codegens_types_are_those_of_the_answers() {
+    let (_database, server) = server().await;
+    let told = run(&server, "codegen.mjs", &[]).await;
+    assert_eq!([&told[0]["generated"], &told[0]["right"]], [&json!([]), &json!([])], "{told:?}");
+    let wrong: Vec<_> = told[0]["wrong"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!(wrong.len(), 3, "an answer's number, a missing page, two filters of which one may be: {wrong:#?}");
+}
+
+/// `schema.graphql` and introspection are the same schema, and nothing in it is without a word of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_schema_is_told_alike_in_both_ways_and_described_in_all_its_parts() {
+    let (_database, server) = server().await;
+    let told = &run(&server, "schema.mjs", &[]).await[0];
+    for wrong in ["differences", "undescribed", "unspecified"] {
+        assert_eq!(told[wrong], json!([]), "{wrong}");
+    }
+    let urls: Vec<_> = told["urls"].as_object().unwrap().keys().collect();
+    assert_eq!(urls, ["DateTime", "LocalDateTime", "SafeInt"]);
+    // Words of ours, where the library has some of its own.
+    for (name, words) in
+        [("schema", "the report of them"), ("DateTime", "such as `2026-11-20T10:00:00Z`"), ("SafeInt", "JavaScript")]
+    {
+        let description = told["descriptions"][name].as_str().unwrap();
+        assert!(description.contains(words), "{name}: {description}");
+    }
+}
+
+/// Operations that Rust's `graphql_client` has compiled against `schema.graphql`.
+#[allow(unreachable_pub, reason = "the macro's code")]
+mod compiled {
+    use graphql_client::GraphQLQuery;
+
+    type DateTime = chrono::DateTime<chrono::Utc>;
+    type SafeInt = i64;
+
+    #[derive(Debug, GraphQLQuery)]
+    #[graphql(
+        schema_path = "schema.graphql",
+        query_path = "tests/it/clients/errand.graphql",
+        response_derives = "Debug",
+        variables_derives = "Clone"
+    )]
+    pub(super) struct Record;
+
+    #[derive(Debug, GraphQLQuery)]
+    #[graphql(
+        schema_path = "schema.graphql",
+        query_path = "tests/it/clients/errand.graphql",
+        response_derives = "Debug",
+        variables_derives = "Clone"
+    )]
+    pub(super) struct Report;
+
+    #[derive(Debug, GraphQLQuery)]
+    #[graphql(
+        schema_path = "schema.graphql",
+        query_path = "tests/it/clients/errand.graphql",
+        response_derives = "Debug",
+        variables_derives = "Clone"
+    )]
+    pub(super) struct Live;
+}
+
+async fn ask<Q: GraphQLQuery>(server: &Server, variables: Q::Variables) -> Response<Q::ResponseData> {
+    let request = server.client.post(server.url("/graphql")).json(&Q::build_query(variables));
+    request.send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rusts_graphql_client_runs_the_errand() {
+    use compiled::{Live, Record, Report, live, record, report};
+    let (_database, server) = server().await;
+    let input = record::RecordPageViewsInput {
+        increments: vec![record::PageViewIncrement {
+            page: "/rust".to_owned(),
+            views: 3,
+            at: Some("2026-11-20T10:00:00Z".parse().unwrap()),
+            title: Some("Rust".to_owned()),
+        }],
+        idempotency_key: Some("rust".to_owned()),
+    };
+    for is_again in [false, true] {
+        let recorded = ask::<Record>(&server, record::Variables { input: input.clone() }).await.data.unwrap();
+        let recorded = recorded.record_page_views;
+        assert_eq!((recorded.increments, recorded.views, recorded.duplicate), (1, 3, is_again));
+    }
+
+    let filter = live::ReportFilter {
+        pages: Some(live::PageFilter::Names(vec!["/rust".to_owned()])),
+        interval: Some(live::IntervalInput::Period(live::Period::ALL_TIME)),
+        time_zone: None,
+    };
+    let mut socket = Socket::acknowledged(&server.address).await;
+    let payload = Live::build_query(live::Variables { filter: Some(filter) });
+    socket.say(&json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
+    loop {
+        let mut message = socket.hear().await;
+        let told: Response<live::ResponseData> = serde_json::from_value(message["payload"].take()).unwrap();
+        if told.data.unwrap().report.totals.views == 3 {
+            break;
+        }
+    }
+
+    let filter = report::ReportFilter {
+        pages: Some(report::PageFilter::Prefix("/r".to_owned())),
+        interval: Some(report::IntervalInput::Range(report::TimeRange {
+            start: "2026-11-20T00:00:00Z".parse().unwrap(),
+            end: "2026-11-21T00:00:00Z".parse().unwrap(),
+        })),
+        time_zone: Some("Europe/Berlin".to_owned()),
+    };
+    let report = ask::<Report>(&server, report::Variables { filter: Some(filter) }).await.data.unwrap().report;
+    assert_eq!((report.totals.views, report.totals.pages), (3, 1));
+    let [page] = report.pages.nodes.as_slice() else { panic!("{report:?}") };
+    assert_eq!((page.page.as_str(), page.title.as_deref(), page.views), ("/rust", Some("Rust"), 3));
+
+    let input = record::RecordPageViewsInput { increments: Vec::new(), idempotency_key: None };
+    let refused = ask::<Record>(&server, record::Variables { input }).await.errors.unwrap();
+    assert_eq!(refused[0].message, "input.increments must be 1 to 10000 increments, not 0");
+    assert_eq!(refused[0].extensions.as_ref().unwrap()["code"], "BAD_USER_INPUT");
+}
