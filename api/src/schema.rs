@@ -170,3 +170,38 @@ fn describe(answer: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Variables;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Whether a wrong value is found, in whatever part of the schema a process serves.
+    #[test]
+    fn values_are_checked_in_every_services_schema() {
+        let whole = exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish());
+        let increments = exported(&described(limited(Schema::build(NoReports, Mutation, EmptySubscription))).finish());
+        let reports = exported(&described(limited(Schema::build(Query, EmptyMutation, Subscription))).finish());
+        let record = "mutation ($value: RecordPageViewsInput!) { recordPageViews(input: $value) { views } }";
+        let report = "query ($value: ReportFilter) { report(filter: $value) { totals { views } } }";
+        let live = "subscription ($value: ReportFilter) { report(filter: $value) { totals { views } } }";
+        for (sdl, query, is_served) in [
+            (&whole, record, true),
+            (&whole, report, true),
+            (&whole, live, true),
+            (&increments, record, true),
+            (&increments, report, false),
+            (&reports, record, false),
+            (&reports, report, true),
+            (&reports, live, true),
+        ] {
+            let variables = Variables::from_json(json!({ "value": 1 }));
+            let mut request = Request::new(query).variables(variables.clone());
+            // What is not served, the library refuses.
+            assert_eq!(InputTypes::of(sdl).check(&mut request).is_err(), is_served, "{query}");
+            assert_eq!(request.variables, variables, "they are kept");
+        }
+    }
+}
