@@ -272,27 +272,32 @@ async fn the_pages_types_are_those_of_the_schema() {
     wrong.end("tsc, see `cd tests/clients && node_modules/.bin/tsc -p dashboard.tsconfig.json`:").await;
 }
 
-/// The programs of README's section for those who build their own dashboard, in its order.
-fn programs_of_readme() -> Vec<String> {
+/// The programs of README's section for those who build their own dashboard, in its order, with their languages.
+fn programs_of_readme() -> Vec<(&'static str, &'static str)> {
     let readme = include_str!("../../README.md");
     let (_, section) = readme.split_once("\n## Build your own dashboard\n").expect("the section is there");
     let section = section.split("\n## ").next().unwrap();
-    section.split("```js\n").skip(1).map(|text| text.split("```").next().unwrap().to_owned()).collect()
+    let blocks = section.split("```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    blocks.filter(|(language, _)| ["js", "python"].contains(language)).collect()
 }
 
 /// Each program shows the report, and the next one after a refresh.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_clients_that_readme_shows_work() {
     let programs = programs_of_readme();
-    assert_eq!(programs.len(), 3, "graphql-ws, urql and Apollo");
+    assert_eq!(programs.len(), 4, "graphql-ws, urql, Apollo and gql");
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     let mut views = 0;
-    for program in programs {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients"));
+    for (language, program) in programs {
         assert!(program.contains("ws://127.0.0.1:8000/"), "{program}");
         let program = program.replace("127.0.0.1:8000", &server.address);
-        let mut command = Command::new("node");
-        command.args(["--input-type=module", "-"]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients"));
+        let mut command = match language {
+            "js" => Command::new("node"),
+            _ => Command::new(folder.join("venv/bin/python")),
+        };
+        command.args((language == "js").then_some("--input-type=module")).arg("-").current_dir(folder);
         let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         client.stdin.take().unwrap().write_all(program.as_bytes()).await.unwrap();
         let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();

@@ -239,6 +239,27 @@ async fn there_is_room_for_so_many_sockets_and_streams() {
     eventually("the stream's place to be free", async || Socket::open(&app.address).await.is_ok()).await;
 }
 
+/// Python's gql, for one, looks for the subprotocol under the name that it has sent, as if case mattered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_is_answered_with_headers_spelled_as_the_client_spells_them() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    for name in ["Sec-WebSocket-Protocol", "SEC-websocket-PROTOCOL"] {
+        let mut stream = TcpStream::connect(&app.address).await.unwrap();
+        let head = format!(
+            "GET /graphql HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{name}: graphql-ws, graphql-transport-ws\r\n\r\n",
+            app.address
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains(&format!("\r\n{name}: graphql-transport-ws\r\n")), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_start_is_an_error_and_frees_its_id() {
     let app = TestApp::start(Rung::Sqlite).await;
