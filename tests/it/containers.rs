@@ -391,6 +391,7 @@ fn secrets_are_made_beside_the_compose_file_and_their_folder_is_named_plainly() 
 #[test]
 fn no_service_asks_for_cores_or_writes_where_nothing_is_kept() {
     for (name, service) in compose()["services"].as_object().unwrap() {
+        assert!(texts(&service["profiles"]).iter().all(|profile| profile == "scaled"), "{name}: Citus does not work");
         assert_eq!(service["cpus"], Value::Null, "{name}");
         assert_eq!(service["read_only"], true, "{name}");
     }
@@ -412,6 +413,17 @@ fn readme_names_every_image() {
     let listed: BTreeSet<_> = rest.split(';').next().unwrap().split_whitespace().map(str::to_owned).collect();
     assert_eq!(images, listed);
     assert!(!images.iter().any(|image| image.contains("bookworm") || image.contains("debian12")), "{images:?}");
+}
+
+/// What no test can try: README says it.
+#[test]
+fn readme_names_what_is_needed_and_what_does_not_work() {
+    let readme = read("README.md");
+    for words in
+        ["apt-get install gcc libc6-dev", "**Citus does not work yet**", "podman build --format docker", "65532"]
+    {
+        assert!(readme.contains(words), "{words}");
+    }
 }
 
 /// What would only be noticed inside a container.
