@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use api::{
     http::{HttpSettings, access::Scopes, listen_address},
-    increments::RecorderSettings,
+    increments::{ClientName, RecorderSettings},
     reports::ReportSettings,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -142,6 +142,10 @@ pub(crate) enum Command {
         /// What it may do
         #[arg(long, default_value = "reports")]
         scopes: Scopes,
+        /// The name of the client that it is for: idempotency keys belong to it, so that a token in place of this one is the
+        /// same client. Without a name the token is a client of its own
+        #[arg(long, value_name = "NAME")]
+        client: Option<ClientName>,
     },
     /// Ask a server on this machine whether it is ready; exit with 1 when it is not. For containers
     Healthcheck(HealthcheckSettings),

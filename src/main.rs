@@ -80,7 +80,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Verify => maintenance::verify(&cli.database).await,
         Command::Backup { file } => backup::back_up(&cli.database, &file).await,
         Command::Import(settings) => import::import(&cli.database, &settings).await,
-        Command::Token { scopes } => token::make(scopes),
+        Command::Token { scopes, client } => token::make(scopes, client),
         Command::Healthcheck(settings) => healthcheck::ask(settings).await,
         Command::Schema => {
             terminal::print(&api::schema::sdl());

@@ -1,14 +1,16 @@
 //! Recording: increments come in, and are acknowledged when they are durable.
 
 mod batch;
+mod client;
 mod increment;
 mod known_pages;
 mod recorder;
 mod store;
 
+pub use client::{Client, ClientName, NoClientName};
 pub use increment::{
-    AHEAD_MAX, BackDating, IdempotencyKey, Increment, Invalid, PageName, Request, Title, Views, check_at,
-    is_allowed_in_names, is_bidirectional_control,
+    AHEAD_MAX, BackDating, IdempotencyKey, Increment, Invalid, PageName, RecordingLimits, Request, Title, Views,
+    check_at, is_allowed_in_names, is_bidirectional_control,
 };
 pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};
 pub use store::StoreError;

@@ -162,7 +162,10 @@ impl Operations {
             ERRORS,
             "Errors that were answered, by their code. What many subscribers are told at once counts once."
         );
-        describe_counter!(RATE_LIMITED, "Requests and operations of tokens and addresses that sent too many.");
+        describe_counter!(
+            RATE_LIMITED,
+            "Requests, operations and mutations of tokens and addresses that sent too many, or too many increments."
+        );
         describe_gauge!(SUBSCRIBERS, "Sockets and event streams that are open.");
         for code in Code::ALL {
             errors(code).increment(0);

@@ -9,6 +9,10 @@ pub struct Model {
     /// A client's key as sent, or `import:` with the file's hash and the chunk's number.
     #[sea_orm(primary_key, auto_increment = false)]
     pub key: String,
+    /// The client that it belongs to: a name, a token's hash, or `(anonymous)`; empty for an import's key, and for those that
+    /// any client claimed before keys belonged to clients.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub client: String,
     /// SHA-256 of the increments as sent, 32 bytes: the same key with other increments is refused.
     pub fingerprint: Vec<u8>,
     /// When the request was counted.

@@ -1,5 +1,6 @@
 //! Who may do what, over every way in; and that nothing of who asked is told to a log.
 
+mod anonymous;
 mod hosts;
 mod limits;
 
@@ -34,7 +35,7 @@ const INTROSPECT: &str = "query { ...Root } fragment Root on Query { __schema { 
 
 /// A token that is its scopes' name, or another secret.
 pub(crate) fn token(secret: &str, scopes: &str) -> TokenText {
-    TokenText::from(Token::of_secret(secret, scopes.parse().unwrap()).to_string())
+    TokenText::from(Token::of_secret(secret, scopes.parse().unwrap(), None).to_string())
 }
 
 /// Three tokens whose secrets are what they may do.
@@ -329,9 +330,10 @@ fn a_server_without_tokens_listens_to_this_machine_only() {
 
 /// The secret that `analytics token` prints, and the line for the server.
 fn new_token(database: &TestDatabase, scopes: &str) -> (String, String) {
-    let printed = succeed(database, &["token", "--scopes", scopes]);
+    let printed = succeed(database, &["token", "--scopes", scopes, "--client", "shop"]);
     let values: Vec<_> = printed.lines().map(|line| line.split_once(": ").unwrap().1.to_owned()).collect();
     let [secret, line] = <[String; 2]>::try_from(values).unwrap();
+    assert!(line.ends_with(" shop"), "{line}");
     (secret, line)
 }
 
@@ -400,7 +402,7 @@ async fn nothing_of_who_asks_is_told_to_the_log() {
     assert!(log.contains("DEBUG") && log.contains("stopped"), "it was talkative");
     let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
     let lines = [reports_line, old_line, new_line];
-    let hashes = lines.iter().map(|line| line.split_once("sha256:").unwrap().1.to_owned());
+    let hashes = lines.iter().map(|line| line.split_once("sha256:").unwrap().1.replace(" shop", ""));
     let secrets = [&reports, &old, &new].into_iter().flat_map(|secret| [secret.clone(), hex(secret)]);
     let addresses = ["127.0.0.77", "203.0.113.77"].map(str::to_owned);
     for told in hashes.chain(secrets).chain(addresses) {

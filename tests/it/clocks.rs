@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::increments::{IdempotencyKey, Request};
+use api::increments::{Client, IdempotencyKey, Request};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{clock, refresh_clock};
 use serde_json::{Value, json};
@@ -282,7 +282,7 @@ fn minutes(minutes: u64) -> Duration {
 on_all_databases! {
     async fn a_key_counts_once_for_24_hours_that_have_passed(app: TestApp) {
         let is_duplicate = async || {
-            let key = IdempotencyKey::of_client("key".to_owned()).unwrap();
+            let key = IdempotencyKey::of_client("key".to_owned(), Client::anonymous()).unwrap();
             let increments = vec![increment("/a", "2026-03-01T00:00:00Z".parse().unwrap(), 1)];
             app.recorder.record(Request::new(increments, Some(key))).await.unwrap().duplicate
         };

@@ -210,7 +210,7 @@ async fn a_wolf_that_is_killed_is_missed_and_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_asked_for_and_kept_in_the_tab_only() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
-        let token = Token::of_secret("right", "reports".parse().unwrap());
+        let token = Token::of_secret("right", "reports".parse().unwrap(), None);
         settings.http.access.token = vec![TokenText::from(token.to_string())];
     })
     .await;

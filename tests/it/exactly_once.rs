@@ -1,6 +1,6 @@
 //! Idempotency keys: whatever happens to a request and to its answer, what it holds is counted once.
 
-use api::increments::{Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
+use api::increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
 use chrono::{DateTime, Utc};
 use entity::Database;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -26,7 +26,7 @@ pub(crate) const SETTINGS: RecorderSettings =
 /// One view under a key.
 fn keyed(page: &str, key: &str) -> Request {
     let increments = vec![increment(page, "2026-03-01T00:00:00Z".parse().unwrap(), 1)];
-    Request::new(increments, Some(IdempotencyKey::of_client(key.to_owned()).unwrap()))
+    Request::new(increments, Some(IdempotencyKey::of_client(key.to_owned(), Client::anonymous()).unwrap()))
 }
 
 fn run(committer: Committer) -> JoinSet<()> {

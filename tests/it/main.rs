@@ -16,6 +16,7 @@ mod backup;
 mod bounds;
 mod cache;
 mod calendar;
+mod client_keys;
 mod clients;
 mod clocks;
 mod cluster;

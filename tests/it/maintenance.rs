@@ -68,6 +68,7 @@ on_all_databases! {
         for (key, claimed_hours, kept) in [("old", 0, false), ("new", 2, false), ("import:old", 0, true)] {
             let row = idempotency_key::ActiveModel {
                 key: Set(key.to_owned()),
+                client: Set("shop".to_owned()),
                 fingerprint: Set(vec![0; 32]),
                 recorded_at: Set(now),
                 kept: Set(kept),

@@ -16,11 +16,11 @@ use crate::{
 
 /// The last migration that the older program had.
 const LAST_OLD: &str = "m20261124_000002_key_by_time";
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ed8c838");
+pub(crate) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ed8c838");
 /// All that had been counted: by then in the report of a table, and in all.
 const VIEWS: (i64, i64) = (112, 216);
 /// What the older program had recorded, each under its key.
-const RECORDED: [(&str, &str); 3] = [
+pub(crate) const RECORDED: [(&str, &str); 3] = [
     (
         "first",
         r#"[{"page": "/", "title": "Start", "views": 40}, {"page": "/docs", "title": "Documents – everything", "views": 7},

@@ -11,7 +11,14 @@ mod scopes;
 mod settings;
 mod token;
 
-use std::{net::SocketAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State},
@@ -31,7 +38,11 @@ pub use self::{
     token::{Token, TokenError},
 };
 use super::{App, body, graphql::Refusal};
-use crate::{increments::BackDating, metrics, schema::Code};
+use crate::{
+    increments::{Client, RecordingLimits},
+    metrics,
+    schema::{Code, RecordingTerms, error},
+};
 
 /// What a token is sent as.
 const BEARER: &str = "Bearer";
@@ -48,10 +59,15 @@ struct Rules {
     /// Whoever reaches this server may do everything: nobody but this machine can.
     is_open: bool,
     origins: Vec<Origin>,
-    /// The names that are answered for besides addresses and localhost; all are where not everything is open.
+    /// The names of this server, besides addresses and localhost; none where requests for any name are answered.
     hosts: Option<Vec<Host>>,
     proxies: u8,
+    /// Bounds requests, and the increments of requests without a token.
     rate: Option<RateLimit>,
+    /// Bounds the increments of tokens.
+    token_increments: Option<RateLimit>,
+    /// Bounds a request without a token; none where everything is open.
+    limits_without_token: Option<RecordingLimits>,
 }
 
 /// Whoever sent a request, as far as it matters.
@@ -61,6 +77,7 @@ pub(super) struct Caller {
     network: Network,
     who: Who,
     scopes: Scopes,
+    client: Client,
 }
 
 /// Why a caller gets nothing.
@@ -90,7 +107,10 @@ impl Access {
             return Err(AccessError::OpenToAll(listen));
         }
         let anonymous = if is_open { Scopes::ALL } else { settings.anonymous.iter().copied().collect() };
-        let rate = (!is_open).then(|| NonZeroU32::new(settings.rate_limit)).flatten();
+        let rate = |per_second, burst| {
+            let per_second = NonZeroU32::new(per_second).filter(|_| !is_open)?;
+            Some(RateLimit::new(per_second, burst))
+        };
         Ok(Self(Arc::new(Rules {
             tokens,
             anonymous,
@@ -98,7 +118,10 @@ impl Access {
             origins: settings.allow_origin.clone(),
             hosts: (anonymous == Scopes::ALL).then(|| settings.host.clone()),
             proxies: settings.trust_forwarded_for,
-            rate: rate.map(|per_second| RateLimit::new(per_second, settings.rate_burst)),
+            rate: rate(settings.rate_limit, settings.rate_burst),
+            token_increments: rate(settings.rate_limit_increments, settings.rate_burst_increments),
+            limits_without_token: (!is_open)
+                .then(|| RecordingLimits::anonymous(settings.anonymous_increments, settings.anonymous_views)),
         })))
     }
 
@@ -111,7 +134,13 @@ impl Access {
     /// The caller at `peer`. The error says that it has shown something, and not what is needed.
     fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Denied> {
         let network = Network::of_client(peer, headers, self.0.proxies);
-        let anonymous = Caller { access: self.clone(), network, who: Who::Address(network), scopes: self.0.anonymous };
+        let anonymous = Caller {
+            access: self.clone(),
+            network,
+            who: Who::Address(network),
+            scopes: self.0.anonymous,
+            client: Client::anonymous(),
+        };
         let said = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
         match anonymous.with(said) {
             Ok(caller) => caller.hurries().map(|()| caller),
@@ -142,7 +171,7 @@ impl Access {
     }
 }
 
-/// Hands on what is for a host that this server answers for.
+/// Refuses a request for another host, where the hosts of this server are known.
 pub(super) async fn check_host(State(app): State<App>, request: Request, next: Next) -> Response {
     match &app.access.0.hosts {
         Some(hosts) if !host::is_for(&request, hosts) => {
@@ -162,7 +191,7 @@ impl Caller {
             return Err(Denied::NotBearer);
         }
         let (place, token) = self.access.find(secret.trim()).ok_or(Denied::WrongToken)?;
-        Ok(Self { who: Who::Token(place), scopes: token.scopes, ..self.clone() })
+        Ok(Self { who: Who::Token(place), scopes: token.scopes, client: token.client.clone(), ..self.clone() })
     }
 
     /// Counts one thing that is asked for; the error says that there were too many.
@@ -171,6 +200,26 @@ impl Caller {
         rate.check(self.who).map_err(|seconds| {
             metrics::rate_limited().increment(1);
             Denied::TooOften(seconds)
+        })
+    }
+
+    /// Counts the increments of a mutation: a token's by themselves, others as requests. The operation was counted as one of
+    /// these already, so its first mutation has one increment less to count.
+    fn count_increments(&self, increments: u32, is_first: bool) -> async_graphql::Result<()> {
+        let rules = &self.access.0;
+        let (rate, setting, more) = match self.who {
+            Who::Token(_) => (&rules.token_increments, "--rate-burst-increments", increments),
+            Who::Address(_) => (&rules.rate, "--rate-burst", increments.saturating_sub(u32::from(is_first))),
+        };
+        let Some(rate) = rate else { return Ok(()) };
+        if increments > rate.burst() {
+            let message =
+                format!("input.increments must be at most {}, which is {setting}, not {increments}", rate.burst());
+            return Err(error(Code::BadUserInput, message));
+        }
+        rate.check_many(self.who, more).map_err(|seconds| {
+            metrics::rate_limited().increment(1);
+            error(Code::Overloaded, format!("too many increments, try again in {seconds} s"))
         })
     }
 
@@ -188,10 +237,17 @@ impl Caller {
     }
 
     /// What is needed to record increments.
-    pub(super) fn recording(&self) -> Result<BackDating, Denied> {
+    pub(super) fn recording(&self) -> Result<RecordingTerms, Denied> {
         self.may(Scope::Increments)?;
-        let is_known = self.access.0.is_open || matches!(self.who, Who::Token(_));
-        Ok(if is_known { BackDating::Any } else { BackDating::Anonymous })
+        let without_token = matches!(self.who, Who::Address(_)).then_some(self.access.0.limits_without_token);
+        let (caller, is_first) = (self.clone(), AtomicBool::new(true));
+        Ok(RecordingTerms {
+            client: self.client.clone(),
+            limits: without_token.flatten().unwrap_or(RecordingLimits::WIDEST),
+            count: Arc::new(move |increments| {
+                caller.count_increments(increments, is_first.swap(false, Ordering::Relaxed))
+            }),
+        })
     }
 
     /// What its sockets and streams are counted by; nothing where they are not.

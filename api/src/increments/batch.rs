@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use entity::Hour;
 
-use super::increment::{Increment, Title};
+use super::increment::{Request, Title};
 
 /// Rows in the order of their keys, each key once: two processes that lock the same rows do so in the same order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Batch<'a> {
-    /// Each page, with the title that was sent last, if any was.
+    /// Each page, with the title that was sent last by a request that replaces titles.
     pub(super) pages: Vec<(&'a str, Option<&'a Title>)>,
+    /// The pages without such a title, with the one that was sent first by a request that replaces none.
+    pub(super) first_titles: Vec<(&'a str, &'a Title)>,
     /// Page, hour, views.
     pub(super) counts: Vec<(&'a str, Hour, i64)>,
     /// Each hour once.
@@ -18,16 +20,23 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(increments: impl IntoIterator<Item = &'a Increment>) -> Self {
+    pub(super) fn new(requests: impl IntoIterator<Item = &'a Request>) -> Self {
         // Summed before they are sorted: of a large batch most increments are of a few pages.
-        let (mut sums, mut titles) = (HashMap::new(), HashMap::new());
-        for increment in increments {
-            let page = increment.page.as_str();
-            *sums.entry((page, increment.hour)).or_default() += increment.views.get();
-            if let Some(title) = &increment.title {
-                titles.insert(page, title);
+        let (mut sums, mut titles, mut first_titles) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for request in requests {
+            for increment in &request.increments {
+                let page = increment.page.as_str();
+                *sums.entry((page, increment.hour)).or_default() += increment.views.get();
+                match &increment.title {
+                    Some(title) if request.replaces_titles => drop(titles.insert(page, title)),
+                    Some(title) => drop(first_titles.entry(page).or_insert(title)),
+                    None => {}
+                }
             }
         }
+        let mut first_titles: Vec<_> =
+            first_titles.into_iter().filter(|(page, _)| !titles.contains_key(page)).collect();
+        first_titles.sort_unstable_by_key(|(page, _)| *page);
         let mut counts: Vec<_> = sums.into_iter().map(|((page, hour), views)| (page, hour, views)).collect();
         counts.sort_unstable();
         let mut pages: Vec<_> = counts.iter().map(|(page, ..)| (*page, titles.get(page).copied())).collect();
@@ -35,7 +44,7 @@ impl<'a> Batch<'a> {
         let mut hours: Vec<_> = counts.iter().map(|(_, hour, _)| *hour).collect();
         hours.sort_unstable();
         hours.dedup();
-        Self { pages, counts, hours }
+        Self { pages, first_titles, counts, hours }
     }
 }
 
@@ -44,7 +53,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::increments::{PageName, Views};
+    use crate::increments::{Increment, PageName, Views};
 
     #[test]
     fn increments_are_summed_by_page_and_hour_and_sorted() {
@@ -62,10 +71,24 @@ mod tests {
             increment("/b", 0, 2, Some("new")),
             increment("/b", 1, 7, None),
         ];
-        let batch = Batch::new(&increments);
+        let requests = [Request::new(increments.to_vec(), None)];
+        let batch = Batch::new(&requests);
         assert_eq!(batch.counts, [("/a", first.plus(1), 1), ("/b", first, 2), ("/b", first.plus(1), 12)]);
         assert_eq!(batch.hours, [first, first.plus(1)]);
         let pages: Vec<_> = batch.pages.iter().map(|(page, title)| (*page, title.map(Title::as_str))).collect();
         assert_eq!(pages, [("/a", None), ("/b", Some("new"))]);
+
+        // Two that replace no title come first and last, so one is in the way of a page with a title either way.
+        let stranger = [increment("/b", 0, 1, Some("first")), increment("/c", 0, 1, Some("second"))];
+        let stranger = Request::new(stranger.to_vec(), None).without_replacing_titles();
+        let later = [increment("/c", 0, 1, Some("third"))];
+        let later = Request::new(later.to_vec(), None).without_replacing_titles();
+        let [known] = requests;
+        let batch = [stranger, known, later];
+        let batch = Batch::new(&batch);
+        let titles: Vec<_> = batch.pages.iter().map(|(page, title)| (*page, title.map(Title::as_str))).collect();
+        assert_eq!(titles, [("/a", None), ("/b", Some("new")), ("/c", None)]);
+        let titles: Vec<_> = batch.first_titles.iter().map(|(page, title)| (*page, title.as_str())).collect();
+        assert_eq!(titles, [("/c", "second")]);
     }
 }

@@ -6,6 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::Hour;
 use sha2::{Digest, Sha256};
 
+use super::{INCREMENTS_PER_REQUEST_MAX, client::Client};
+
 /// A page's name is at most this long.
 const PAGE_BYTES_MAX: usize = 1_024;
 /// A title is at most this long.
@@ -38,8 +40,8 @@ impl Invalid {
     }
 }
 
-/// Characters that change the direction of the text behind them (Unicode's UAX #9, 2.1 to 2.4): a name that has one makes
-/// whatever is printed after it read otherwise. Embeddings and overrides, then isolates.
+/// The characters that change the direction of the text behind them (Unicode's UAX #9, 2.1 to 2.4): embeddings and
+/// overrides, then isolates. A name that has one changes how all is read that is printed after it.
 const BIDIRECTIONAL_CONTROLS: [RangeInclusive<char>; 2] = ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
 /// Returns whether the character changes the direction of the text behind it.
@@ -127,6 +129,58 @@ impl Views {
     }
 }
 
+/// The limits of a request that records.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct RecordingLimits {
+    /// How many increments it may have.
+    pub increments_max: usize,
+    /// How many views each of them may count.
+    pub views_max: i64,
+    /// How long ago they may have happened.
+    pub back_dating: BackDating,
+    /// Whether its titles replace those that pages have; if not, they are for pages that have none.
+    pub replaces_titles: bool,
+}
+
+impl RecordingLimits {
+    /// Holds for requests with a token, and where everything is open.
+    pub const WIDEST: Self = Self {
+        increments_max: INCREMENTS_PER_REQUEST_MAX,
+        views_max: VIEWS_MAX,
+        back_dating: BackDating::Any,
+        replaces_titles: true,
+    };
+
+    /// Returns the limits of requests without a token.
+    #[must_use]
+    pub fn anonymous(increments_max: u32, views_max: u32) -> Self {
+        Self {
+            increments_max: usize::try_from(increments_max).unwrap_or(usize::MAX),
+            views_max: views_max.into(),
+            back_dating: BackDating::Anonymous,
+            replaces_titles: false,
+        }
+    }
+
+    /// Returns the words that an error has behind a limit that holds without a token only.
+    #[must_use]
+    pub fn remark(&self) -> &'static str {
+        if *self == Self::WIDEST { "" } else { " without a token" }
+    }
+
+    /// Checks how many views an increment counts.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is out of range.
+    pub fn check_views(&self, views: i64) -> Result<Views, Invalid> {
+        if (1..=self.views_max).contains(&views) {
+            return Views::new(views);
+        }
+        let problem = format!("must be 1 to {}{}, not {views}", self.views_max, self.remark());
+        Err(Invalid::new("views", problem))
+    }
+}
+
 /// How long ago views may have happened that somebody records.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum BackDating {
@@ -170,19 +224,25 @@ pub struct Increment {
     pub title: Option<Title>,
 }
 
-/// The name under which a request counts once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The name under which a request of a client counts once.
+#[derive(Clone, Debug)]
 pub struct IdempotencyKey {
     pub(super) text: String,
+    pub(super) client: Client,
     pub(super) kept: bool,
 }
 
 impl IdempotencyKey {
+    /// Returns the two texts that tell the key from others: its own and that of its client.
+    pub(super) fn id(&self) -> (&str, &str) {
+        (&self.text, self.client.id())
+    }
+
     /// A client's key: forgotten after 24 hours.
     ///
     /// # Errors
     /// [`Invalid`] when it is empty, longer than 128 characters, has a control character or looks like an import's.
-    pub fn of_client(key: String) -> Result<Self, Invalid> {
+    pub fn of_client(key: String, client: Client) -> Result<Self, Invalid> {
         const FIELD: &str = "idempotencyKey";
         let characters = key.chars().count();
         if key.is_empty() || characters > KEY_CHARACTERS_MAX {
@@ -195,7 +255,7 @@ impl IdempotencyKey {
         if key.starts_with(IMPORT_PREFIX) {
             return Err(Invalid::new(FIELD, format!("must not begin with {IMPORT_PREFIX}")));
         }
-        Ok(Self { text: key, kept: false })
+        Ok(Self { text: key, client, kept: false })
     }
 
     /// An import's key, made of the file's content and the chunk's place in it: kept as long as its counts.
@@ -204,7 +264,7 @@ impl IdempotencyKey {
     /// [`Invalid`] when it does not begin with `import:`.
     pub fn of_import(key: String) -> Result<Self, Invalid> {
         if key.starts_with(IMPORT_PREFIX) {
-            return Ok(Self { text: key, kept: true });
+            return Ok(Self { text: key, client: Client::import(), kept: true });
         }
         Err(Invalid::new("key", format!("must begin with {IMPORT_PREFIX}")))
     }
@@ -218,6 +278,7 @@ pub(super) type Fingerprint = [u8; 32];
 pub struct Request {
     pub(super) increments: Vec<Increment>,
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+    pub(super) replaces_titles: bool,
 }
 
 impl Request {
@@ -225,7 +286,13 @@ impl Request {
     #[must_use]
     pub fn new(increments: Vec<Increment>, key: Option<IdempotencyKey>) -> Self {
         let key = key.map(|key| (key, fingerprint(&increments)));
-        Self { increments, key }
+        Self { increments, key, replaces_titles: true }
+    }
+
+    /// Returns the same request, with titles for those pages only that have none.
+    #[must_use]
+    pub fn without_replacing_titles(self) -> Self {
+        Self { replaces_titles: false, ..self }
     }
 
     /// How many increments there are.
@@ -312,6 +379,16 @@ mod tests {
     }
 
     #[test]
+    fn somebody_without_a_token_has_limits_of_their_own() {
+        let limits = RecordingLimits::anonymous(100, 2);
+        assert_eq!(limits.check_views(2).unwrap().get(), 2);
+        assert_eq!(limits.check_views(3).unwrap_err().to_string(), "views must be 1 to 2 without a token, not 3");
+        let refused = RecordingLimits::WIDEST.check_views(1_000_001).unwrap_err();
+        assert_eq!(refused.to_string(), "views must be 1 to 1000000, not 1000001");
+        assert!(limits.check_views(0).is_err() && RecordingLimits::WIDEST.check_views(0).is_err());
+    }
+
+    #[test]
     fn a_fingerprint_is_of_what_was_sent() {
         let first = fingerprint(&[increment("/a", None, 0)]);
         assert_eq!(first, fingerprint(&[increment("/a", None, 7)]), "an hour later, without `at`");
@@ -322,8 +399,9 @@ mod tests {
 
     #[test]
     fn clients_and_imports_have_keys_of_their_own() {
-        assert!(IdempotencyKey::of_client("import:1".to_owned()).is_err());
-        assert!(IdempotencyKey::of_client("k".repeat(129)).is_err());
-        assert!(IdempotencyKey::of_client("é".repeat(128)).is_ok());
+        let of_client = |key: String| IdempotencyKey::of_client(key, Client::anonymous());
+        assert!(of_client("import:1".to_owned()).is_err());
+        assert!(of_client("k".repeat(129)).is_err());
+        assert!(of_client("é".repeat(128)).is_ok());
     }
 }

@@ -107,23 +107,29 @@ pub(super) struct Kept(PgConnection, Instant);
 
 /// The statements of a transaction. Every slice is sorted by key and has each key once.
 trait Statements: Send {
-    /// Writes the keys that are new and returns them; waits for a transaction that is writing one of them.
+    /// Writes the keys that are new and returns their ids; waits for a transaction that is writing one of them. A key is not
+    /// new either if its client claimed it under a former id, for the same increments.
     fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<HashSet<String>, sqlx::Error>> + Send;
-    /// What was counted under each of `keys`.
+    ) -> impl Future<Output = Result<Vec<(String, String)>, sqlx::Error>> + Send;
+    /// Returns the fingerprints that were counted under these ids of keys.
     fn fingerprints(
         &mut self,
-        keys: &[&str],
-    ) -> impl Future<Output = Result<HashMap<String, Vec<u8>>, sqlx::Error>> + Send;
+        ids: &[(&str, &str)],
+    ) -> impl Future<Output = Result<Vec<(String, String, Vec<u8>)>, sqlx::Error>> + Send;
     /// Writes the pages that are new or have another title, and returns them, with whether they have a title.
     fn write_pages(
         &mut self,
         pages: &[(&str, Option<&Title>)],
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<(String, bool)>, sqlx::Error>> + Send;
+    /// Writes the titles of pages that have none, and returns those pages.
+    fn write_first_titles(
+        &mut self,
+        titles: &[(&str, &Title)],
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
     /// Marks the titles of these pages stale.
     fn mark_titles(&mut self, names: &[String]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Adds to the counts.
@@ -204,7 +210,7 @@ async fn commit_postgres(
         Ok((row.try_get(0)?, row.try_get(1)?))
     });
     let (now, announced_at) = times.map_err(StoreError::of_commit)?;
-    known.learn(written.pages);
+    known.learn(&written.pages, &written.first_titles);
     Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
 }
 
@@ -225,7 +231,7 @@ async fn commit_sqlite(
     transaction.commit().await?;
     // Nothing is acknowledged that went into a file which has lost its name.
     database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
-    known.learn(written.pages);
+    known.learn(&written.pages, &written.first_titles);
     Ok(Committed { recorded_at: clock::recorded_at(clock.now(), announced_at), counted: written.counted })
 }
 
@@ -233,6 +239,7 @@ async fn commit_sqlite(
 struct Written<'a> {
     counted: Counted,
     pages: Vec<(&'a str, Option<&'a Title>)>,
+    first_titles: Vec<(&'a str, &'a Title)>,
 }
 
 async fn write<'a, S: Statements>(
@@ -243,15 +250,19 @@ async fn write<'a, S: Statements>(
 ) -> Result<Written<'a>, sqlx::Error> {
     let outcomes = claim(statements, requests, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
-    let counted: Vec<_> = counted.map(|(request, _)| &request.increments).collect();
-    let increments = counted.iter().map(|increments| increments.len()).sum();
-    let batch = Batch::new(counted.into_iter().flatten());
-    let mut pages = batch.pages;
-    known.retain_unknown(&mut pages);
+    let counted: Vec<_> = counted.map(|(request, _)| *request).collect();
+    let increments = counted.iter().map(|request| request.increments.len()).sum();
+    let batch = Batch::new(counted);
+    let (mut pages, mut first_titles) = (batch.pages, batch.first_titles);
+    known.retain_unknown(&mut pages, &mut first_titles);
     if !pages.is_empty() {
         let written = statements.write_pages(&pages, now).await?;
         // A page that is new is marked too, needlessly: its first month row will have the title.
-        let retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
+        let mut retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
+        if !first_titles.is_empty() {
+            // Their rows are locked already, in the order of all pages.
+            retitled.extend(statements.write_first_titles(&first_titles).await?);
+        }
         if !retitled.is_empty() {
             statements.mark_titles(&retitled).await?;
         }
@@ -261,7 +272,7 @@ async fn write<'a, S: Statements>(
         statements.mark_hours(&batch.hours).await?;
     }
     let views = batch.counts.iter().map(|(_, _, views)| views).sum();
-    Ok(Written { counted: Counted { outcomes, increments, views }, pages })
+    Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })
 }
 
 /// Which requests count. Keys come first: until a key is claimed nobody knows whether its counts may be written.
@@ -274,30 +285,43 @@ async fn claim<S: Statements>(
     let mut first = HashMap::new();
     for (index, request) in requests.iter().enumerate() {
         if let Some((key, fingerprint)) = &request.key {
-            first.entry(key).or_insert((index, *fingerprint));
+            first.entry(key.id()).or_insert((index, key, *fingerprint));
         }
     }
     if first.is_empty() {
         return Ok(vec![Outcome::Counted; requests.len()]);
     }
-    let mut keys: Vec<_> = first.iter().map(|(key, (_, fingerprint))| (*key, *fingerprint)).collect();
-    keys.sort_unstable();
+    let mut keys: Vec<_> = first.values().map(|(_, key, fingerprint)| (*key, *fingerprint)).collect();
+    keys.sort_unstable_by_key(|(key, _)| key.id());
     let claimed = statements.claim_keys(&keys, now).await?;
-    let seen: Vec<_> = keys.iter().map(|(key, _)| key.text.as_str()).filter(|key| !claimed.contains(*key)).collect();
-    let seen = if seen.is_empty() { HashMap::new() } else { statements.fingerprints(&seen).await? };
+    let claimed: HashSet<_> = claimed.iter().map(|(text, client)| (text.as_str(), client.as_str())).collect();
+    let unclaimed = keys.iter().map(|(key, _)| key).filter(|key| !claimed.contains(&key.id()));
+    let ids: Vec<_> = unclaimed.flat_map(|key| [key.id()].into_iter().chain(former_ids(key))).collect();
+    let seen = if ids.is_empty() { Vec::new() } else { statements.fingerprints(&ids).await? };
+    let seen: HashMap<_, _> = seen
+        .iter()
+        .map(|(text, client, fingerprint)| ((text.as_str(), client.as_str()), fingerprint.as_slice()))
+        .collect();
     let outcome = |(index, request): (usize, &&Request)| {
         let Some((key, fingerprint)) = &request.key else { return Ok(Outcome::Counted) };
-        let (first_index, first_fingerprint) = first[key];
-        let counted = match seen.get(&key.text) {
-            Some(fingerprint) => fingerprint.as_slice(),
+        let (first_index, first_key, first_fingerprint) = &first[&key.id()];
+        let former = || former_ids(first_key).any(|id| seen.get(&id).is_some_and(|former| former == first_fingerprint));
+        let counted = match seen.get(&key.id()) {
+            _ if claimed.contains(&key.id()) && index == *first_index => return Ok(Outcome::Counted),
+            _ if claimed.contains(&key.id()) => first_fingerprint.as_slice(),
+            Some(counted) => *counted,
+            None if former() => first_fingerprint.as_slice(),
             // Neither new nor there: it was pruned in between, and the same again will find it new.
-            None if !claimed.contains(&key.text) => return Err(sqlx::Error::RowNotFound),
-            None if index == first_index => return Ok(Outcome::Counted),
-            None => first_fingerprint.as_slice(),
+            None => return Err(sqlx::Error::RowNotFound),
         };
         Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
     };
     requests.iter().enumerate().map(outcome).collect()
+}
+
+/// Returns the ids under which a key may be stored that its client claimed before it had its id.
+fn former_ids(key: &IdempotencyKey) -> impl Iterator<Item = (&str, &str)> {
+    key.client.former_ids().into_iter().map(|client| (key.text.as_str(), client))
 }
 
 impl StoreError {

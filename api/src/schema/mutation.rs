@@ -1,5 +1,7 @@
 //! `recordPageViews`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::{Hour, clock};
@@ -10,8 +12,7 @@ use super::{
     scalars::SafeInt,
 };
 use crate::increments::{
-    BackDating, INCREMENTS_PER_REQUEST_MAX, IdempotencyKey, Increment, Invalid, PageName, Recorder, Request, Title,
-    Views, check_at,
+    Client, IdempotencyKey, Increment, Invalid, PageName, Recorder, RecordingLimits, Request, Title, check_at,
 };
 
 /// The names of the mutation and of its types in the schema.
@@ -30,13 +31,23 @@ fn one_view() -> SafeInt {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Mutation;
 
+/// The terms on which a caller records.
+#[derive(Clone)]
+pub(crate) struct RecordingTerms {
+    /// The client that idempotency keys belong to.
+    pub(crate) client: Client,
+    pub(crate) limits: RecordingLimits,
+    /// Counts a request's increments against a limit; the error says that there are too many.
+    pub(crate) count: Arc<dyn Fn(u32) -> async_graphql::Result<()> + Send + Sync>,
+}
+
 /// Increments that are recorded together or not at all.
 #[derive(Debug, Deserialize, InputObject)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RecordPageViewsInput {
-    /// At most 10,000.
+    /// At most 10,000; fewer without a token.
     increments: Vec<PageViewIncrement>,
-    /// Counts once however often it is sent, for 24 hours. At most 128 characters.
+    /// Counts once however often its client sends it, for 24 hours. At most 128 characters.
     idempotency_key: Option<String>,
 }
 
@@ -46,14 +57,15 @@ pub(crate) struct RecordPageViewsInput {
 pub(crate) struct PageViewIncrement {
     /// The page's name, its path for instance: 1 to 1,024 bytes, no control characters, bidirectional ones included.
     page: String,
-    /// How many: 1 to 1,000,000.
+    /// How many: 1 to 1,000,000; fewer without a token.
     #[graphql(default_with = "ONE_VIEW")]
     #[serde(default = "one_view")]
     views: SafeInt,
     /// When the page was viewed; now when left out.
     at: Option<DateTime<Utc>>,
     /// The page's title, shown from now on: at most 1,024 bytes, no control characters, bidirectional ones included. An
-    /// empty one, and one of spaces only, is the same as none: the page keeps the title that it has.
+    /// empty one, and one of spaces only, is the same as none: the page keeps the title that it has. Without a token the
+    /// title is for a page that has none.
     title: Option<String>,
 }
 
@@ -79,18 +91,19 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "What to record, all of it or nothing.")] input: RecordPageViewsInput,
     ) -> async_graphql::Result<RecordPageViewsPayload> {
-        record(context.data::<Recorder>()?, input, *context.data::<BackDating>()?).await
+        record(context.data::<Recorder>()?, input, context.data::<RecordingTerms>()?.clone()).await
     }
 }
 
-/// Checks `input` and records it, for somebody who may record with `back_dating`.
+/// Checks `input` and records it on these `terms`.
 pub(crate) async fn record(
     recorder: &Recorder,
     input: RecordPageViewsInput,
-    back_dating: BackDating,
+    terms: RecordingTerms,
 ) -> async_graphql::Result<RecordPageViewsPayload> {
-    let request = input.parse(clock::process_now(), back_dating)?;
+    let request = input.parse(clock::process_now(), terms.limits, terms.client)?;
     let (increments, views) = (request.len(), request.views());
+    (terms.count)(u32::try_from(increments).unwrap_or(u32::MAX))?;
     let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
     Ok(RecordPageViewsPayload {
         // At most 10,000.
@@ -103,28 +116,31 @@ pub(crate) async fn record(
 
 impl RecordPageViewsInput {
     /// All or nothing: the first wrong field refuses the request.
-    fn parse(self, now: DateTime<Utc>, back_dating: BackDating) -> async_graphql::Result<Request> {
+    fn parse(self, now: DateTime<Utc>, limits: RecordingLimits, client: Client) -> async_graphql::Result<Request> {
         let size = self.increments.len();
-        if size == 0 || size > INCREMENTS_PER_REQUEST_MAX {
-            let message = format!("input.increments must be 1 to {INCREMENTS_PER_REQUEST_MAX} increments, not {size}");
+        let size_max = limits.increments_max;
+        if size == 0 || size > size_max {
+            let remark = limits.remark();
+            let message = format!("input.increments must be 1 to {size_max} increments{remark}, not {size}");
             return Err(error(Code::BadUserInput, message));
         }
-        let key = self.idempotency_key.map(IdempotencyKey::of_client).transpose();
+        let key = self.idempotency_key.map(|key| IdempotencyKey::of_client(key, client)).transpose();
         let key = key.map_err(|invalid| errors::of_invalid(&invalid, "input."))?;
         let increments = self.increments.into_iter().enumerate().map(|(index, increment)| {
-            let parsed = increment.parse(now, back_dating);
+            let parsed = increment.parse(now, &limits);
             parsed.map_err(|invalid| errors::of_invalid(&invalid, &format!("input.increments[{index}].")))
         });
-        Ok(Request::new(increments.collect::<Result<_, _>>()?, key))
+        let request = Request::new(increments.collect::<Result<_, _>>()?, key);
+        Ok(if limits.replaces_titles { request } else { request.without_replacing_titles() })
     }
 }
 
 impl PageViewIncrement {
-    fn parse(self, now: DateTime<Utc>, back_dating: BackDating) -> Result<Increment, Invalid> {
+    fn parse(self, now: DateTime<Utc>, limits: &RecordingLimits) -> Result<Increment, Invalid> {
         Ok(Increment {
             page: PageName::new(self.page)?,
-            views: Views::new(self.views.0)?,
-            at: self.at.map(|at| check_at(at, now, back_dating)).transpose()?,
+            views: limits.check_views(self.views.0)?,
+            at: self.at.map(|at| check_at(at, now, limits.back_dating)).transpose()?,
             hour: Hour::containing(self.at.unwrap_or(now)),
             title: self.title.filter(|title| !title.trim().is_empty()).map(Title::new).transpose()?,
         })

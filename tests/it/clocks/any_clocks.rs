@@ -11,7 +11,7 @@ use std::{
 
 use api::{
     freshness::Freshness,
-    increments::{Committer, IdempotencyKey, Recorded, Recorder, Request},
+    increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, Request},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Database, Grain, idempotency_key, page_views_report as report, snapshot::Snapshots};
@@ -199,7 +199,7 @@ impl<'a> World<'a> {
 
     async fn retry(&mut self, process: usize, key: u8) {
         let page = format!("/key/{key}");
-        let sent = IdempotencyKey::of_client(format!("key {key}")).unwrap();
+        let sent = IdempotencyKey::of_client(format!("key {key}"), Client::anonymous()).unwrap();
         let recorded = self.processes[process].record(&page, Some(sent)).await;
         self.recorded.push((page, recorded.recorded_at));
         let known = self.keys.get(&key).copied();

@@ -1,7 +1,8 @@
-//! The hosts that a server answers for which is open to all.
+//! The hosts for which a server answers where everything is open to everybody.
 //!
-//! A page of any origin may have its own name resolved to this server's address (DNS rebinding). To its browser this server
-//! is then the page's own origin, and nothing but the request's host tells.
+//! The owner of a name can have it resolved to this server's address (DNS rebinding). A browser then takes the server for
+//! the origin of the pages that it has loaded under that name, and lets them read its answers. The request's host is all
+//! that tells such a page from the server's own.
 
 use std::{net::Ipv6Addr, str::FromStr};
 
@@ -19,7 +20,7 @@ const NAME_BYTES_MAX: usize = 253;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(String);
 
-/// The text is no host's name.
+/// Reports that a text is no host's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a host is a name such as stats.example.org, without http:// and without a port")]
 pub struct NoHost;
@@ -37,8 +38,8 @@ impl FromStr for Host {
     }
 }
 
-/// Returns whether the request is for an address, for this machine, or for one of `hosts`: nobody else's name leads to
-/// those. A request of HTTP/1.0 may name no host; no browser sends one.
+/// Returns whether the request is for an address, for this machine, or for one of `hosts`. A request of HTTP/1.0 may name
+/// no host: browsers send none of those.
 pub(super) fn is_for(request: &Request, hosts: &[Host]) -> bool {
     let named = named(request.uri(), request.headers());
     match named.as_deref() {
@@ -48,7 +49,7 @@ pub(super) fn is_for(request: &Request, hosts: &[Host]) -> bool {
     }
 }
 
-/// Returns every host that the request names, in its target and in its header; nothing if one can't be read.
+/// Returns every host that the request names, in its target and in its headers; none if one of them is no text.
 fn named<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<Vec<&'a str>> {
     let header = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
     target.authority().map(|authority| Some(authority.as_str())).into_iter().chain(header).collect()
@@ -69,7 +70,7 @@ fn is_known(authority: &str, hosts: &[Host]) -> bool {
     name.parse::<std::net::Ipv4Addr>().is_ok() || is_local() || hosts.iter().any(|host| host.0 == name)
 }
 
-/// RFC 3986 allows a port without digits.
+/// Returns whether the text can be a port, which may have no digits (RFC 3986, 3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -27,7 +27,10 @@ pub(in crate::http) enum Who {
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// So many a second, and so many at once after a pause; of each who asks.
-pub(super) struct RateLimit<C: Clock = MonotonicClock>(RateLimiter<Who, Recent, C, NoOpMiddleware<C::Instant>>);
+pub(super) struct RateLimit<C: Clock = MonotonicClock> {
+    limiter: RateLimiter<Who, Recent, C, NoOpMiddleware<C::Instant>>,
+    burst: NonZeroU32,
+}
 
 impl RateLimit {
     pub(super) fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
@@ -38,13 +41,32 @@ impl RateLimit {
 impl<C: Clock> RateLimit<C> {
     fn with_clock(per_second: NonZeroU32, burst: NonZeroU32, clock: C) -> Self {
         let quota = Quota::per_second(per_second).allow_burst(burst);
-        Self(RateLimiter::new(quota, Recent::new(), clock))
+        Self { limiter: RateLimiter::new(quota, Recent::new(), clock), burst }
     }
 
-    /// The error is after how many seconds it is worth to ask again.
+    /// Returns how many may come at once after a pause.
+    pub(super) fn burst(&self) -> u32 {
+        self.burst.get()
+    }
+
+    /// Counts one request.
+    ///
+    /// # Errors
+    /// The number of seconds after which it is worth to ask again.
     pub(super) fn check(&self, who: Who) -> Result<(), u64> {
-        self.0.check_key(&who).map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.0.clock().now());
+        self.check_many(who, 1)
+    }
+
+    /// Counts `count` at once, or none of them; at most as many as the burst.
+    ///
+    /// # Errors
+    /// The number of seconds after which it is worth to ask again.
+    pub(super) fn check_many(&self, who: Who, count: u32) -> Result<(), u64> {
+        let Some(count) = NonZeroU32::new(count.min(self.burst.get())) else { return Ok(()) };
+        // It is never more than the burst, which is what the outer error would say.
+        let Ok(checked) = self.limiter.check_key_n(&who, count) else { return Ok(()) };
+        checked.map_err(|not_until| {
+            let wait = not_until.wait_time_from(self.limiter.clock().now());
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
         })
     }
@@ -102,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    fn many_at_once_count_as_many_or_not_at_all() {
+        let clock = FakeRelativeClock::default();
+        let limit = RateLimit::with_clock(count(2), count(10), clock.clone());
+        assert_eq!((limit.check_many(at(1), 6), limit.check_many(at(1), 6)), (Ok(()), Err(1)));
+        assert_eq!((limit.check_many(at(1), 4), limit.check(at(1))), (Ok(()), Err(1)));
+        assert_eq!(limit.check_many(at(1), 10), Err(5), "of which none was counted");
+        assert_eq!(limit.check_many(at(1), 0), Ok(()));
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(limit.check_many(at(1), 10), Ok(()));
+    }
+
+    #[test]
     fn slow_limits_say_how_long_to_wait() {
         let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
         assert_eq!((limit.check(at(1)), limit.check(at(1))), (Ok(()), Err(1)));
@@ -114,6 +148,6 @@ mod tests {
             assert_eq!(limit.check(at(address)), Ok(()));
             assert_eq!(limit.check(Who::Token(0)).is_ok(), address == 0);
         }
-        assert_eq!(limit.0.into_state_store().0.into_inner().unwrap().len(), REMEMBERED_MAX.get());
+        assert_eq!(limit.limiter.into_state_store().0.into_inner().unwrap().len(), REMEMBERED_MAX.get());
     }
 }

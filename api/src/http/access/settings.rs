@@ -17,12 +17,20 @@ const TOKENS_MAX: usize = 1_000;
 const RATE_LIMIT: u32 = 500;
 /// See the settings.
 const RATE_BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+/// See the settings.
+const RATE_LIMIT_INCREMENTS: u32 = 50_000;
+/// See the settings: ten whole requests, and half of what may wait to be recorded (`--queue-increments`).
+const RATE_BURST_INCREMENTS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+/// See the settings: what a page that was offline has gathered.
+const ANONYMOUS_INCREMENTS: u32 = 100;
+/// See the settings: one, so that the rate of increments bounds that of views. Two views of a page are two increments.
+const ANONYMOUS_VIEWS: u32 = 1;
 
 /// Who may do what, and how often.
 #[derive(Args, Clone, Debug)]
 pub struct AccessSettings {
-    /// A token as 'SCOPES sha256:HEX', which `analytics token` prints; scopes are increments, reports or both. Repeat
-    /// it, or separate several by ';'
+    /// A token as 'SCOPES sha256:HEX CLIENT', which `analytics token` prints; scopes are increments, reports or both, and the
+    /// client's name may be left out. Repeat it, or separate several by ';'
     #[arg(long, env = "ANALYTICS_TOKEN", value_delimiter = ';', value_name = "TOKEN", hide_env_values = true)]
     pub token: Vec<TokenText>,
     /// A file with a token in each line, read at start; empty lines and those that begin with # are left out
@@ -32,6 +40,12 @@ pub struct AccessSettings {
     /// and without tokens everything, on a loopback address only
     #[arg(long, env = "ANALYTICS_ANONYMOUS", value_delimiter = ',', value_name = "SCOPES", value_enum)]
     pub anonymous: Vec<Scope>,
+    /// How many increments a request may have that is sent without a token, where not everything is open
+    #[arg(long, env = "ANALYTICS_ANONYMOUS_INCREMENTS", default_value_t = ANONYMOUS_INCREMENTS, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub anonymous_increments: u32,
+    /// How many views each of them may count
+    #[arg(long, env = "ANALYTICS_ANONYMOUS_VIEWS", default_value_t = ANONYMOUS_VIEWS, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub anonymous_views: u32,
     /// Origins whose pages may ask too, such as `https://example.org`; repeat it, or separate several by ','
     #[arg(long, env = "ANALYTICS_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
@@ -42,13 +56,19 @@ pub struct AccessSettings {
     /// How many proxies in front add to the header x-forwarded-for; clients' addresses are taken from there
     #[arg(long, env = "ANALYTICS_TRUST_FORWARDED_FOR", default_value_t = 0, value_name = "PROXIES")]
     pub trust_forwarded_for: u8,
-    /// Requests, and operations on sockets, that each token may send in a second, and each address without one; 0 is no
-    /// limit. Not where everything is open, on a loopback address without tokens
+    /// Requests, and operations on sockets, that each token may send in a second, and each address without one, whose
+    /// increments count one by one; 0 is no limit. Not where everything is open, on a loopback address without tokens
     #[arg(long, env = "ANALYTICS_RATE_LIMIT", default_value_t = RATE_LIMIT)]
     pub rate_limit: u32,
     /// How many of them may come at once after a pause
     #[arg(long, env = "ANALYTICS_RATE_BURST", default_value_t = RATE_BURST)]
     pub rate_burst: NonZeroU32,
+    /// Increments that each token may record in a second; 0 is no limit
+    #[arg(long, env = "ANALYTICS_RATE_LIMIT_INCREMENTS", default_value_t = RATE_LIMIT_INCREMENTS)]
+    pub rate_limit_increments: u32,
+    /// How many of them may come at once after a pause; a request that has more is refused
+    #[arg(long, env = "ANALYTICS_RATE_BURST_INCREMENTS", default_value_t = RATE_BURST_INCREMENTS)]
+    pub rate_burst_increments: NonZeroU32,
 }
 
 /// What is meant to be a token's scopes and hash. It may be a token itself by mistake: nothing shows it.
@@ -141,11 +161,15 @@ impl Default for AccessSettings {
             token: Vec::new(),
             tokens_file: None,
             anonymous: Vec::new(),
+            anonymous_increments: ANONYMOUS_INCREMENTS,
+            anonymous_views: ANONYMOUS_VIEWS,
             allow_origin: Vec::new(),
             host: Vec::new(),
             trust_forwarded_for: 0,
             rate_limit: RATE_LIMIT,
             rate_burst: RATE_BURST,
+            rate_limit_increments: RATE_LIMIT_INCREMENTS,
+            rate_burst_increments: RATE_BURST_INCREMENTS,
         }
     }
 }

@@ -4,7 +4,7 @@ const ANYWHERE: &str = "0.0.0.0:8000";
 const LOOPBACK: &str = "127.0.0.1:8000";
 
 fn token(secret: &str, scopes: &str) -> TokenText {
-    TokenText::from(Token::of_secret(secret, scopes.parse().unwrap()).to_string())
+    TokenText::from(Token::of_secret(secret, scopes.parse().unwrap(), None).to_string())
 }
 
 fn access(listen: &str, change: impl FnOnce(&mut AccessSettings)) -> Result<Access, AccessError> {
@@ -17,6 +17,10 @@ fn caller(access: &Access, authorization: Option<&'static str>) -> Result<Caller
     let mut headers = HeaderMap::new();
     headers.extend(authorization.map(|text| (header::AUTHORIZATION, HeaderValue::from_static(text))));
     access.caller(Peer("192.0.2.1".parse().unwrap()), &headers)
+}
+
+fn limits(caller: &Caller) -> Result<RecordingLimits, Denied> {
+    caller.recording().map(|terms| terms.limits)
 }
 
 #[test]
@@ -37,7 +41,8 @@ fn on_loopback_without_tokens_everything_is_open_whatever_is_shown() {
     let access = access(LOOPBACK, |settings| settings.rate_limit = 1).unwrap();
     for shown in [None, Some("Bearer x"), Some("Basic eDp5")] {
         let caller = caller(&access, shown).unwrap();
-        assert_eq!(caller.recording(), Ok(BackDating::Any));
+        assert_eq!(limits(&caller), Ok(RecordingLimits::WIDEST));
+        assert!((caller.recording().ok().unwrap().count)(1_000_000).is_ok(), "nor are increments");
         assert_eq!(caller.may(Scope::Reports), Ok(()));
         assert!(caller.counted_by().is_none());
         assert!((0..10_000).all(|_| caller.hurries().is_ok()), "it is not limited");
@@ -52,12 +57,12 @@ fn a_token_gives_its_scopes_and_no_others() {
     .unwrap();
     let may = |shown| {
         let caller = caller(&access, Some(shown)).unwrap();
-        (caller.recording(), caller.may(Scope::Reports), caller.may_anything())
+        (limits(&caller), caller.may(Scope::Reports), caller.may_anything())
     };
     let no = |scope| Err(Denied::NoScope(scope));
-    assert_eq!(may("Bearer r"), (no(Scope::Increments).map(|()| BackDating::Any), Ok(()), Ok(())));
-    assert_eq!(may("bearer  i"), (Ok(BackDating::Any), no(Scope::Reports), Ok(())));
-    assert_eq!(may("Bearer both"), (Ok(BackDating::Any), Ok(()), Ok(())));
+    assert_eq!(may("Bearer r"), (no(Scope::Increments).map(|()| RecordingLimits::WIDEST), Ok(()), Ok(())));
+    assert_eq!(may("bearer  i"), (Ok(RecordingLimits::WIDEST), no(Scope::Reports), Ok(())));
+    assert_eq!(may("Bearer both"), (Ok(RecordingLimits::WIDEST), Ok(()), Ok(())));
     for (shown, denied) in [
         ("Bearer x", Denied::WrongToken),
         ("Bearer ", Denied::WrongToken),
@@ -81,10 +86,10 @@ fn who_is_anonymous_has_what_is_open_and_dates_nothing_back() {
     })
     .unwrap();
     let anonymous = caller(&access, None).unwrap();
-    assert_eq!(anonymous.recording(), Ok(BackDating::Anonymous));
+    assert_eq!(limits(&anonymous), Ok(RecordingLimits::anonymous(100, 1)));
     assert_eq!(anonymous.may(Scope::Reports), Err(Denied::NoToken));
     assert_eq!(caller(&access, Some("Bearer x")).err(), Some(Denied::WrongToken), "wrong is not anonymous");
-    assert_eq!(caller(&access, Some("Bearer r")).unwrap().recording(), Err(Denied::NoScope(Scope::Increments)));
+    assert_eq!(limits(&caller(&access, Some("Bearer r")).unwrap()), Err(Denied::NoScope(Scope::Increments)));
 }
 
 #[test]
@@ -104,13 +109,42 @@ fn tokens_and_addresses_are_limited_each_on_its_own_and_guessing_too() {
 }
 
 #[test]
+fn increments_are_counted_one_by_one() {
+    let access = access(ANYWHERE, |settings| {
+        settings.anonymous = vec![Scope::Increments];
+        settings.token = vec![token("a", "increments"), token("b", "increments")];
+        (settings.rate_limit, settings.rate_burst) = (1, NonZeroU32::new(100).unwrap());
+        (settings.rate_limit_increments, settings.rate_burst_increments) = (1, NonZeroU32::new(200).unwrap());
+    })
+    .unwrap();
+    let recording = |shown| caller(&access, shown).unwrap().recording().ok().unwrap();
+    let refused = |counted: async_graphql::Result<()>| counted.err().map(|refused| refused.message).unwrap_or_default();
+    let wait = "too many increments, try again in ";
+    let anonymous = recording(None);
+    let message = "input.increments must be at most 100, which is --rate-burst, not 101";
+    assert_eq!(refused((anonymous.count)(101)), message);
+    assert_eq!(refused((recording(None).count)(60)), "", "two operations, the second with its increments");
+    assert!(refused((anonymous.count)(60)).starts_with(wait), "39 are left");
+    assert_eq!(refused((anonymous.count)(39)), "");
+    assert!((0..39).any(|_| caller(&access, None).is_err()), "they are counted as requests are");
+
+    let known = recording(Some("Bearer a"));
+    let message = "input.increments must be at most 200, which is --rate-burst-increments, not 201";
+    assert_eq!(refused((known.count)(201)), message);
+    assert_eq!(refused((known.count)(200)), "");
+    assert!(refused((known.count)(200)).starts_with(wait));
+    assert!((0..50).all(|_| caller(&access, Some("Bearer a")).is_ok()), "requests are counted by themselves");
+    assert_eq!(refused((recording(Some("Bearer b")).count)(200)), "", "another token is another client");
+}
+
+#[test]
 fn a_file_of_tokens_is_read_line_by_line() {
     let folder = std::env::temp_dir().join(format!("analytics-tokens-{}", std::process::id()));
     let read = |text: &str| {
         std::fs::write(&folder, text).unwrap();
         access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone()))
     };
-    let line = Token::of_secret("a", Scopes::ALL).to_string();
+    let line = Token::of_secret("a", Scopes::ALL, "shop".parse().ok()).to_string();
     let known = read(&format!("# of the dashboard\n\n  {line}\r\n")).unwrap();
     assert!(caller(&known, Some("Bearer a")).is_ok());
     assert!(matches!(read(&format!("{line}\nsecret\n")), Err(AccessError::Line { number: 2, .. })));

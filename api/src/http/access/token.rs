@@ -6,26 +6,32 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::scopes::{NoScopes, Scopes};
+use crate::increments::{Client, ClientName, NoClientName};
 
 /// What stands before a hash, so that another kind can be told apart one day.
 const KIND: &str = "sha256:";
 /// A hash has as many bytes.
 const HASH_BYTES: usize = 32;
+/// The idempotency keys of a token without a name are stored with so many bytes of its hash.
+const FINGERPRINT_BYTES: usize = 16;
 
-/// A token's scopes and its hash. Its text is `SCOPES sha256:HEX`, such as `increments,reports sha256:9f86…`.
+/// A token's scopes, its hash and perhaps its client's name. Its text is `SCOPES sha256:HEX NAME`, such as
+/// `increments,reports sha256:9f86… shop`, or the same without a name.
 ///
 /// Tokens are drawn at random, 256 bits long: there is nothing that salt or a slow hash could protect.
 #[derive(Clone)]
 pub struct Token {
     pub(super) scopes: Scopes,
+    pub(super) client: Client,
     hash: [u8; HASH_BYTES],
+    name: Option<ClientName>,
 }
 
 /// Why a text is no token's. It does not repeat the text, which may be a token that was put there by mistake.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It has not two words.
-    #[error("a token is 'SCOPES sha256:HEX', as `analytics token` prints it")]
+    /// The text has not two or three words.
+    #[error("a token is 'SCOPES sha256:HEX' or 'SCOPES sha256:HEX CLIENT', as `analytics token` prints it")]
     Form,
     /// The first word is wrong.
     #[error(transparent)]
@@ -33,13 +39,24 @@ pub enum TokenError {
     /// The second word is wrong.
     #[error("the hash must be sha256: and 64 hexadecimal digits")]
     Hash,
+    /// The third word is wrong.
+    #[error(transparent)]
+    Name(#[from] NoClientName),
 }
 
 impl Token {
-    /// The token whose secret is `secret`.
+    /// The token whose secret is `secret`, of the client of this name if it has one.
     #[must_use]
-    pub fn of_secret(secret: &str, scopes: Scopes) -> Self {
-        Self { scopes, hash: hash(secret) }
+    pub fn of_secret(secret: &str, scopes: Scopes, name: Option<ClientName>) -> Self {
+        Self::new(scopes, hash(secret), name)
+    }
+
+    fn new(scopes: Scopes, hash: [u8; HASH_BYTES], name: Option<ClientName>) -> Self {
+        let fingerprint = hash.iter().take(FINGERPRINT_BYTES).fold(KIND.to_owned(), |mut fingerprint, byte| {
+            fingerprint.push_str(&format!("{byte:02x}"));
+            fingerprint
+        });
+        Self { scopes, client: Client::of_token(&fingerprint, name.as_ref()), hash, name }
     }
 
     /// Takes as long whether it is or not.
@@ -57,11 +74,11 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
         let mut words = text.split_whitespace();
-        let (Some(scopes), Some(hash), None) = (words.next(), words.next(), words.next()) else {
+        let (Some(scopes), Some(hash), name, None) = (words.next(), words.next(), words.next(), words.next()) else {
             return Err(TokenError::Form);
         };
         let hash = hash.strip_prefix(KIND).and_then(bytes).ok_or(TokenError::Hash)?;
-        Ok(Self { scopes: scopes.parse()?, hash })
+        Ok(Self::new(scopes.parse()?, hash, name.map(str::parse).transpose()?))
     }
 }
 
@@ -81,7 +98,8 @@ fn bytes(hex: &str) -> Option<[u8; HASH_BYTES]> {
 impl fmt::Display for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {KIND}", self.scopes)?;
-        self.hash.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.hash.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
+        self.name.iter().try_for_each(|name| write!(formatter, " {name}"))
     }
 }
 
@@ -105,7 +123,10 @@ mod tests {
         assert_eq!(token.scopes, Scopes::ALL);
         assert_eq!(token.to_string(), line);
         assert!(token.is(&hash("test")) && !token.is(&hash("Test")) && !token.is(&hash("")));
-        assert_eq!(Token::of_secret("test", Scopes::ALL).to_string(), line);
+        assert_eq!(Token::of_secret("test", Scopes::ALL, None).to_string(), line);
+        let named = format!("{line} shop");
+        assert_eq!(Token::of_secret("test", Scopes::ALL, "shop".parse().ok()).to_string(), named);
+        assert_eq!(named.parse::<Token>().unwrap().to_string(), named);
         let capitals = format!("reports  {}", OF_TEST.to_uppercase().replace("SHA256", "sha256"));
         assert!(capitals.parse::<Token>().unwrap().is(&hash("test")));
     }
@@ -121,7 +142,8 @@ mod tests {
             &format!("secret {OF_TEST}"),
             &format!("reports,{OF_TEST}"),
             &format!("reports {OF_TEST}0"),
-            &format!("reports {OF_TEST} secret"),
+            &format!("reports {OF_TEST} secret secret"),
+            &format!("reports {OF_TEST} (secret)"),
             &format!("reports {}ü", &OF_TEST[..OF_TEST.len() - 2]),
             &format!("reports {}+f", &OF_TEST[..OF_TEST.len() - 2]),
         ] {
@@ -131,8 +153,24 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_its_name_or_its_token() {
+        let client = |line: &str| line.parse::<Token>().unwrap().client;
+        let other = OF_TEST.replace("9f86", "9f87");
+        let named = |hash: &str| client(&format!("increments {hash} shop"));
+        let nameless = |hash: &str| client(&format!("increments {hash}"));
+        assert_eq!(nameless(OF_TEST), nameless(OF_TEST));
+        assert_ne!(nameless(OF_TEST), nameless(&other));
+        assert_ne!(named(OF_TEST), nameless(OF_TEST));
+        assert_eq!(
+            named(OF_TEST),
+            Client::of_token("sha256:9f86d081884c7d659a2feaa0c55ad015", "shop".parse().ok().as_ref())
+        );
+        assert_ne!(named(OF_TEST), named(&other), "each knows what its own token has sent without a name");
+    }
+
+    #[test]
     fn debugging_shows_no_hash() {
-        let text = format!("{:?}", Token::of_secret("test", Scopes::ALL));
+        let text = format!("{:?}", Token::of_secret("test", Scopes::ALL, None));
         assert!(!text.contains("9f86") && !text.contains("159"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! The statements for PostgreSQL: arrays, so that one text serves every size of batch.
-
-use std::collections::{HashMap, HashSet};
+//!
+//! A statement that joins what was sent with a table is planned each time: a plan that was made while the table was small
+//! would read all of it for ever.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::Hour;
@@ -18,29 +19,40 @@ impl Statements for PgConnection {
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
-    ) -> Result<HashSet<String>, sqlx::Error> {
-        let claimed: Vec<String> = sqlx::query_scalar(
-            "INSERT INTO idempotency_keys (key, fingerprint, recorded_at, kept, claimed_ms)
-             SELECT key, fingerprint, $4, kept, (SELECT elapsed_ms FROM refresh_clock) FROM unnest($1::text[], $2::bytea[], $3::boolean[]) AS sent (key, fingerprint, kept)
-             ON CONFLICT (key) DO NOTHING
-             RETURNING key",
+    ) -> Result<Vec<(String, String)>, sqlx::Error> {
+        sqlx::query_as(
+            "INSERT INTO idempotency_keys (key, client, fingerprint, recorded_at, kept, claimed_ms)
+             SELECT key, client, fingerprint, $6, kept, (SELECT elapsed_ms FROM refresh_clock)
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::boolean[]) AS sent (key, client, former, fingerprint, kept)
+             WHERE NOT EXISTS (
+                 SELECT FROM idempotency_keys AS earlier
+                 WHERE earlier.key = sent.key AND earlier.client IN ('', sent.former) AND earlier.client <> sent.client
+                   AND earlier.fingerprint = sent.fingerprint
+             )
+             ON CONFLICT (key, client) DO NOTHING
+             RETURNING key, client",
         )
+        .persistent(false)
         .bind(keys.iter().map(|(key, _)| key.text.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(key, _)| key.client.id()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(key, _)| key.client.former_id()).collect::<Vec<_>>())
         .bind(keys.iter().map(|(_, fingerprint)| fingerprint.as_slice()).collect::<Vec<_>>())
         .bind(keys.iter().map(|(key, _)| key.kept).collect::<Vec<_>>())
         .bind(now)
         .fetch_all(&mut *self)
-        .await?;
-        Ok(claimed.into_iter().collect())
+        .await
     }
 
-    async fn fingerprints(&mut self, keys: &[&str]) -> Result<HashMap<String, Vec<u8>>, sqlx::Error> {
-        let rows: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT key, fingerprint FROM idempotency_keys WHERE key = ANY($1)")
-                .bind(keys)
-                .fetch_all(&mut *self)
-                .await?;
-        Ok(rows.into_iter().collect())
+    async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
+        sqlx::query_as(
+            "SELECT key, client, fingerprint FROM idempotency_keys
+             WHERE (key, client) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+        )
+        .persistent(false)
+        .bind(ids.iter().map(|(key, _)| *key).collect::<Vec<_>>())
+        .bind(ids.iter().map(|(_, client)| *client).collect::<Vec<_>>())
+        .fetch_all(&mut *self)
+        .await
     }
 
     async fn write_pages(
@@ -58,6 +70,19 @@ impl Statements for PgConnection {
         .bind(pages.iter().map(|(name, _)| *name).collect::<Vec<_>>())
         .bind(pages.iter().map(|(_, title)| title.map(Title::as_str)).collect::<Vec<_>>())
         .bind(now)
+        .fetch_all(&mut *self)
+        .await
+    }
+
+    async fn write_first_titles(&mut self, titles: &[(&str, &Title)]) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            "UPDATE pages SET title = sent.title FROM unnest($1::text[], $2::text[]) AS sent (name, title)
+             WHERE pages.name = sent.name AND pages.title IS NULL
+             RETURNING pages.name",
+        )
+        .persistent(false)
+        .bind(titles.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+        .bind(titles.iter().map(|(_, title)| title.as_str()).collect::<Vec<_>>())
         .fetch_all(&mut *self)
         .await
     }

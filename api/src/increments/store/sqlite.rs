@@ -1,7 +1,5 @@
 //! The statements for SQLite: one JSON text each, so that one statement serves every size of batch.
 
-use std::collections::{HashMap, HashSet};
-
 use chrono::{DateTime, Utc};
 use entity::Hour;
 use serde_json::json;
@@ -19,31 +17,40 @@ impl Statements for SqliteConnection {
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
-    ) -> Result<HashSet<String>, sqlx::Error> {
-        let rows: Vec<_> =
-            keys.iter().map(|(key, fingerprint)| json!([key.text, hex(fingerprint), i32::from(key.kept)])).collect();
-        let claimed: Vec<String> = sqlx::query_scalar(
-            "INSERT INTO idempotency_keys (key, fingerprint, recorded_at, kept, claimed_ms)
-             SELECT value->>0, unhex(value->>1), ?2, value->>2, (SELECT elapsed_ms FROM refresh_clock) FROM json_each(?1)
-             WHERE true -- tells the parser that ON begins the conflict clause
-             ON CONFLICT (key) DO NOTHING
-             RETURNING key",
+    ) -> Result<Vec<(String, String)>, sqlx::Error> {
+        let row = |(key, fingerprint): &(&IdempotencyKey, Fingerprint)| {
+            json!([key.text, key.client.id(), key.client.former_id(), hex(fingerprint), i32::from(key.kept)])
+        };
+        sqlx::query_as(
+            "WITH sent AS (
+                 SELECT value->>0 AS key, value->>1 AS client, value->>2 AS former, unhex(value->>3) AS fingerprint,
+                        value->>4 AS kept
+                 FROM json_each(?1)
+             )
+             INSERT INTO idempotency_keys (key, client, fingerprint, recorded_at, kept, claimed_ms)
+             SELECT key, client, fingerprint, ?2, kept, (SELECT elapsed_ms FROM refresh_clock) FROM sent
+             WHERE NOT EXISTS (
+                 SELECT 1 FROM idempotency_keys AS earlier
+                 WHERE earlier.key = sent.key AND earlier.client IN ('', sent.former) AND earlier.client <> sent.client
+                   AND earlier.fingerprint = sent.fingerprint
+             )
+             ON CONFLICT (key, client) DO NOTHING
+             RETURNING key, client",
         )
-        .bind(json!(rows).to_string())
+        .bind(json!(keys.iter().map(row).collect::<Vec<_>>()).to_string())
         .bind(now)
         .fetch_all(&mut *self)
-        .await?;
-        Ok(claimed.into_iter().collect())
+        .await
     }
 
-    async fn fingerprints(&mut self, keys: &[&str]) -> Result<HashMap<String, Vec<u8>>, sqlx::Error> {
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT key, fingerprint FROM idempotency_keys WHERE key IN (SELECT value FROM json_each(?1))",
+    async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
+        sqlx::query_as(
+            "SELECT key, client, fingerprint FROM idempotency_keys
+             WHERE (key, client) IN (SELECT value->>0, value->>1 FROM json_each(?1))",
         )
-        .bind(json!(keys).to_string())
+        .bind(json!(ids).to_string())
         .fetch_all(&mut *self)
-        .await?;
-        Ok(rows.into_iter().collect())
+        .await
     }
 
     async fn write_pages(
@@ -62,6 +69,19 @@ impl Statements for SqliteConnection {
         )
         .bind(json!(rows).to_string())
         .bind(now)
+        .fetch_all(&mut *self)
+        .await
+    }
+
+    async fn write_first_titles(&mut self, titles: &[(&str, &Title)]) -> Result<Vec<String>, sqlx::Error> {
+        let rows: Vec<_> = titles.iter().map(|(name, title)| (name, title.as_str())).collect();
+        sqlx::query_scalar(
+            "UPDATE pages SET title = sent.title
+             FROM (SELECT value->>0 AS name, value->>1 AS title FROM json_each(?1)) AS sent
+             WHERE pages.name = sent.name AND pages.title IS NULL
+             RETURNING name",
+        )
+        .bind(json!(rows).to_string())
         .fetch_all(&mut *self)
         .await
     }
