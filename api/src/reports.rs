@@ -1,22 +1,21 @@
-//! Reading: intervals and buckets in the caller's time zone, covered by rows of the report; what was found out is kept
-//! as long as the report stays the same.
+//! Reports: intervals and buckets in the client's time zone, covered by rows of `page_views_report`, with results cached
+//! by the version of its content.
 
-mod answer;
 mod cache;
 mod calendar;
 mod cover;
 mod interval;
 mod period;
 mod queries;
-mod question;
 mod reader;
+mod report_query;
 mod snapshot;
+mod view;
 
-pub use answer::Answer;
 pub use cache::CacheFigures;
 pub use calendar::Calendar;
 pub use interval::{Bucket, Granularity, Interval, IntervalError};
 pub use period::{Compared, Comparison, Counted, IntervalChoice, Period, Range};
-pub use queries::{After, PageFilter, PageRow};
+pub use queries::{PageCursor, PageFilter, PageRow};
 pub use reader::{ReportError, ReportReader, ReportSettings};
-pub use snapshot::Snapshot;
+pub use view::ReportView;

@@ -160,11 +160,11 @@ async fn read(reader: ReportReader, last_hour: Hour, load: Arc<Load>) -> anyhow:
     let mut latencies = Latencies::new()?;
     while load.goes_on() {
         let begun = load.begin();
-        let snapshot = reader.snapshot().await?;
-        snapshot.views(interval, &PageFilter::All).await?;
+        let view = reader.uncached_view().await?;
+        view.views(interval, &Arc::new(PageFilter::All)).await?;
         latencies.end(begun, &load)?;
-        // The snapshot's transaction ends here, as it does after an answer.
-        drop(snapshot);
+        // The transaction of the view ends here, as it does after a response.
+        drop(view);
         load.pause().await;
     }
     Ok(latencies)

@@ -122,7 +122,7 @@ on_all_databases! {
         let taken = all_readers(&app).await;
         let interval = IntervalChoice::Period(Period::Last7Days).interval(utc(), clock::process_now(), None);
         let all = Arc::new(PageFilter::All);
-        let (first, second) = (app.reader.answer().await.unwrap(), app.reader.answer().await.unwrap());
+        let (first, second) = (app.reader.view().await.unwrap(), app.reader.view().await.unwrap());
         let mut leaving = Box::pin(first.views(interval, &all));
         assert!(futures_util::poll!(leaving.as_mut()).is_pending());
         let mut staying = Box::pin(second.views(interval, &all));
@@ -140,7 +140,7 @@ on_all_databases! {
         app.record((0..500).map(|_| ("/a", "2026-03-01T00:00:00Z", 1))).await;
         app.refresh().await;
         let reader = ReportReader::new(&app.database, app.feed.clone(), &ReportSettings { cache_bytes: BYTES });
-        let answer = reader.answer().await.unwrap();
+        let answer = reader.view().await.unwrap();
         let interval = IntervalChoice::Period(Period::Last30Days).interval(utc(), clock::process_now(), None);
         for number in 0..200 {
             let filter = Arc::new(PageFilter::Prefix(format!("/{number}")));
@@ -152,7 +152,7 @@ on_all_databases! {
         assert_eq!(reader.cache_figures().computed, 200);
         let none = ReportReader::new(&app.database, app.feed.clone(), &ReportSettings { cache_bytes: 0 });
         for _ in 0..2 {
-            none.answer().await.unwrap().views(interval, &Arc::new(PageFilter::All)).await.unwrap();
+            none.view().await.unwrap().views(interval, &Arc::new(PageFilter::All)).await.unwrap();
         }
         let figures = none.cache_figures();
         assert_eq!(figures, CacheFigures { hits: 0, misses: 0, computed: 0, bytes: 0 }, "an answer in its own transaction");
@@ -163,7 +163,7 @@ on_all_databases! {
         app.refresh().await;
         let all = Arc::new(PageFilter::All);
         let interval = api::reports::Interval::of_range("2026-01-01T00:00:00Z".parse().unwrap(), "2027-01-01T00:00:00Z".parse().unwrap()).unwrap();
-        let (own, shared) = (app.reader.own_answer().await.unwrap(), app.reader.answer().await.unwrap());
+        let (own, shared) = (app.reader.uncached_view().await.unwrap(), app.reader.view().await.unwrap());
         for answer in [&own, &shared] {
             assert_eq!(answer.views(interval, &all).await.unwrap(), 3);
         }
@@ -175,7 +175,7 @@ on_all_databases! {
         drop((rows, own));
         // Without one, what was kept still is, and nothing newer is mixed with it.
         assert_eq!(shared.views(interval, &all).await.unwrap(), 3);
-        assert!(matches!(shared.pages(interval, &all, None, 10).await, Err(ReportError::Moved)));
+        assert!(matches!(shared.pages(interval, &all, None, 10).await, Err(ReportError::VersionChanged)));
     }
 
     async fn a_server_that_has_not_heard_of_a_refresh_begins_again(app: TestApp) {
@@ -199,12 +199,12 @@ on_all_databases! {
         let (feed, _tail) = FreshnessFeed::new(&app.database);
         let reader = ReportReader::new(&app.database, feed, &ReportSettings { cache_bytes: 1_000_000 });
         for _ in 0..2 {
-            reader.answer().await.unwrap();
+            reader.view().await.unwrap();
             let done = app.refresh().await;
-            let own = reader.own_answer().await.unwrap();
+            let own = reader.uncached_view().await.unwrap();
             assert_eq!(own.freshness().refresh_id, done.id);
             drop(own);
-            assert_eq!(reader.answer().await.unwrap().freshness().refresh_id, done.id);
+            assert_eq!(reader.view().await.unwrap().freshness().refresh_id, done.id);
         }
     }
 

@@ -208,7 +208,7 @@ on_all_databases! {
         let range = Interval::of_range(first, first + TimeDelta::hours(HOURS)).unwrap();
         let utc = Calendar::new(chrono_tz::UTC, None);
         let contains = Arc::new(PageFilter::Contains("nowhere".to_owned()));
-        let asked = match reader.answer().await {
+        let asked = match reader.view().await {
             Ok(answer) => answer.series(range, &contains, Granularity::Hour, utc).await,
             Err(failure) => Err(failure),
         };
@@ -216,7 +216,7 @@ on_all_databases! {
         assert!(Failure::is_timeout(&failure), "{failure:?}");
         assert_eq!(Failure::of(&failure), Failure::Unavailable);
         // Who has the time gets the answer.
-        let series = app.reader.answer().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
+        let series = app.reader.view().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
         assert_eq!(series.unwrap().len(), times.len());
     }
 

@@ -1,5 +1,4 @@
-//! What has been found out, by question and version of the report; whoever asks the same meanwhile waits for one
-//! computation.
+//! The cache of query results, by query and version of the report's content. Equal queries wait for one computation.
 
 use std::sync::{
     Arc,
@@ -11,25 +10,25 @@ use sea_orm::DbErr;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    question::{Question, Value},
     reader::ReportError,
+    report_query::{QueryResult, ReportQuery},
 };
 
-/// What an entry takes beside its question and its value, in bytes, about.
+/// The memory of an entry beside its query and its result, in bytes, about.
 const ENTRY_BYTES: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     version: i64,
-    question: Question,
+    query: ReportQuery,
 }
 
 /// A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
-    values: future::Cache<Key, Value>,
-    /// Computations. They are nobody's own: who waits for one may stop waiting, or stop being polled by a client that
-    /// does not read, and the others still get it.
+    values: future::Cache<Key, QueryResult>,
+    /// The computations under way. They run as tasks of their own, so that one goes on for all who wait for it when the
+    /// first of them is dropped, or is not polled because its client does not read.
     computing: TaskTracker,
     counters: Arc<Counters>,
 }
@@ -41,51 +40,52 @@ struct Counters {
     computed: AtomicU64,
 }
 
-/// What the cache has done since the start, and what it holds.
+/// The figures of a cache since the start of the process.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct CacheFigures {
-    /// Questions whose answer was there.
+    /// Queries whose result was cached.
     pub hits: u64,
-    /// Questions that waited for a computation, their own or another's.
+    /// Queries that waited for a computation.
     pub misses: u64,
     /// Computations.
     pub computed: u64,
-    /// What the entries take, in bytes, about; it follows with a short delay.
+    /// The memory of all entries, in bytes, about; updated with a short delay.
     pub bytes: u64,
 }
 
 impl Cache {
-    /// One that holds at most about `bytes_max`.
+    /// Creates a cache of at most about `bytes_max` bytes.
     pub(super) fn new(bytes_max: u64) -> Self {
-        let weigh =
-            |key: &Key, value: &Value| u32::try_from(value.bytes_with(&key.question) + ENTRY_BYTES).unwrap_or(u32::MAX);
+        let weigh = |key: &Key, value: &QueryResult| {
+            u32::try_from(value.bytes_with(&key.query) + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
         let values = future::Cache::builder()
             .max_capacity(bytes_max)
             .weigher(weigh)
-            // By age alone: what was asked often of an older version is not asked again.
+            // By age alone: queries of an older version do not come again, however frequent they were.
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self { values, computing: TaskTracker::new(), counters: Arc::default() }
     }
 
-    /// The answer to `question` by the report's `version`; `compute` is called if it is not there and nobody computes
-    /// it. What fails is told to all who wait, and forgotten.
+    /// Returns the result of `query` on the report's `version`. Calls `compute` if it is neither cached nor being computed.
+    /// An error is returned to all who wait, and not cached.
     pub(super) async fn get_or_compute<F>(
         &self,
         version: i64,
-        question: Question,
-        compute: impl FnOnce(Question) -> F,
-    ) -> Result<Value, ReportError>
+        query: ReportQuery,
+        compute: impl FnOnce(ReportQuery) -> F,
+    ) -> Result<QueryResult, ReportError>
     where
-        F: Future<Output = Result<Value, ReportError>> + Send + 'static,
+        F: Future<Output = Result<QueryResult, ReportError>> + Send + 'static,
     {
-        let key = Key { version, question };
+        let key = Key { version, query };
         if let Some(value) = self.values.get(&key).await {
             self.counters.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(value);
         }
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        let compute = compute(key.question.clone());
+        let compute = compute(key.query.clone());
         let (values, counters) = (self.values.clone(), Arc::clone(&self.counters));
         let counted = async move {
             counters.computed.fetch_add(1, Ordering::Relaxed);
@@ -94,12 +94,12 @@ impl Cache {
         let computed = self.computing.spawn(async move { values.try_get_with(key, counted).await }).await;
         match computed {
             Ok(computed) => computed.map_err(|failure| (*failure).clone()),
-            // It panicked.
+            // The computation panicked.
             Err(ended) => Err(ReportError::Database(DbErr::Custom(ended.to_string()))),
         }
     }
 
-    /// Sums what the entries take, which otherwise follows with a delay.
+    /// Updates the memory of all entries, which otherwise follows with a delay.
     pub(super) async fn settle(&self) {
         self.values.run_pending_tasks().await;
     }
@@ -114,7 +114,7 @@ impl Cache {
         }
     }
 
-    /// Waits for the computations that run. Nobody must ask any more.
+    /// Waits for the computations under way. There must be no more queries.
     pub(super) async fn finish(&self) {
         self.computing.close();
         self.computing.wait().await;

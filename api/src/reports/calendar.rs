@@ -126,14 +126,14 @@ impl Calendar {
 
 /// How far back in the calendar.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum CalendarOffset {
     /// As many days, at the same time of day.
     Days(u64),
     /// As many months, on the same day and at the same time of day.
     Months(u32),
 }
 
-impl Step {
+impl CalendarOffset {
     /// Returns the day so far before `day`; where the month is too short to have it, the first day after that month, so
     /// that all of the month lies before it.
     pub(super) fn day_before(self, day: NaiveDate) -> NaiveDate {

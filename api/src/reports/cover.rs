@@ -1,4 +1,4 @@
-//! `cover`: the runs of report rows that exactly fill a range of hours, from the coarsest grains that fit.
+//! Covers: the ranges of report rows that exactly fill an interval, with the coarsest grains that fit.
 
 use entity::{Grain, Hour};
 
@@ -6,29 +6,30 @@ const HOURS_PER_DAY: i32 = 24;
 
 /// Rows of one grain whose buckets begin at or after `start` and before `end`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct RowRange {
     pub(super) grain: Grain,
     pub(super) start: Hour,
     pub(super) end: Hour,
 }
 
-/// At most five runs, in the order of time: hours, days, months, days, hours. None for an empty range.
-pub(super) fn cover(start: Hour, end: Hour) -> Vec<Run> {
+/// Returns the cover of the hours from `start` up to `end`: at most five ranges, in the order of time (hours, days, months,
+/// days, hours), and none for an empty interval.
+pub(super) fn cover(start: Hour, end: Hour) -> Vec<RowRange> {
     cover_each(&[start, end])
 }
 
-/// The runs that fill each of the ranges between two neighbours of `cuts`, such that no row lies in two of them.
-/// Runs that go on across a cut are one.
-pub(super) fn cover_each(cuts: &[Hour]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    for pair in cuts.windows(2).filter(|pair| pair[0] < pair[1]) {
-        fill(pair[0], pair[1], Grain::Month, &mut runs);
+/// Returns the cover of each interval between two neighbours of `boundaries`, such that no row lies in two of them. Ranges
+/// that meet at a boundary are joined.
+pub(super) fn cover_each(boundaries: &[Hour]) -> Vec<RowRange> {
+    let mut ranges = Vec::new();
+    for pair in boundaries.windows(2).filter(|pair| pair[0] < pair[1]) {
+        fill(pair[0], pair[1], Grain::Month, &mut ranges);
     }
-    runs
+    ranges
 }
 
-/// Fills the middle with whole buckets of `grain` and what is left at both ends with the next finer one.
-fn fill(start: Hour, end: Hour, grain: Grain, runs: &mut Vec<Run>) {
+/// Fills the middle with whole buckets of `grain`, and both ends with the next finer grain.
+fn fill(start: Hour, end: Hour, grain: Grain, ranges: &mut Vec<RowRange>) {
     let (first, last) = match grain {
         Grain::Hour => (start, end),
         Grain::Day => (at_or_after(start, Hour::day_start, |day| day.plus(HOURS_PER_DAY)), end.day_start()),
@@ -40,26 +41,26 @@ fn fill(start: Hour, end: Hour, grain: Grain, runs: &mut Vec<Run>) {
         Grain::Month => Some(Grain::Day),
     };
     if first >= last {
-        // Not one whole bucket fits.
+        // No whole bucket fits.
         if let Some(finer) = finer {
-            fill(start, end, finer, runs);
+            fill(start, end, finer, ranges);
         }
         return;
     }
     if let (Some(finer), true) = (finer, start < first) {
-        fill(start, first, finer, runs);
+        fill(start, first, finer, ranges);
     }
-    push(runs, Run { grain, start: first, end: last });
+    push(ranges, RowRange { grain, start: first, end: last });
     if let (Some(finer), true) = (finer, last < end) {
-        fill(last, end, finer, runs);
+        fill(last, end, finer, ranges);
     }
 }
 
-/// Adds a run, to the last one where it goes on with it.
-fn push(runs: &mut Vec<Run>, run: Run) {
-    match runs.last_mut() {
-        Some(last) if last.grain == run.grain && last.end == run.start => last.end = run.end,
-        _ => runs.push(run),
+/// Appends a range, or joins it with the last one if they meet.
+fn push(ranges: &mut Vec<RowRange>, range: RowRange) {
+    match ranges.last_mut() {
+        Some(last) if last.grain == range.grain && last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_covered_from_the_coarsest_grains_that_fit() {
+    fn interval_is_covered_by_the_coarsest_grains_that_fit() {
         let [start, day, month, end_month, end_day, end] = [
             "2025-11-28T22:00:00Z",
             "2025-11-29T00:00:00Z",
@@ -93,23 +94,23 @@ mod tests {
         ]
         .map(hour);
         let expected = [
-            Run { grain: Grain::Hour, start, end: day },
-            Run { grain: Grain::Day, start: day, end: month },
-            Run { grain: Grain::Month, start: month, end: end_month },
-            Run { grain: Grain::Day, start: end_month, end: end_day },
-            Run { grain: Grain::Hour, start: end_day, end },
+            RowRange { grain: Grain::Hour, start, end: day },
+            RowRange { grain: Grain::Day, start: day, end: month },
+            RowRange { grain: Grain::Month, start: month, end: end_month },
+            RowRange { grain: Grain::Day, start: end_month, end: end_day },
+            RowRange { grain: Grain::Hour, start: end_day, end },
         ];
         assert_eq!(cover(start, end), expected);
     }
 
     #[test]
-    fn an_empty_range_needs_no_rows() {
+    fn empty_interval_has_an_empty_cover() {
         let hour = hour("2026-01-01T00:00:00Z");
         assert_eq!(cover(hour, hour), []);
         assert_eq!(cover(hour.plus(1), hour), []);
     }
 
-    /// The report's sums of `views` by (grain, the bucket's first hour).
+    /// The rows of the report of `views`, by grain and first hour.
     fn report(views: &BTreeMap<Hour, i64>) -> BTreeMap<(Grain, Hour), i64> {
         let mut report = BTreeMap::new();
         for (hour, views) in views {
@@ -120,14 +121,14 @@ mod tests {
         report
     }
 
-    /// How many of `runs` a report row lies in.
-    fn times(runs: &[Run], grain: Grain, hour: Hour) -> usize {
-        runs.iter().filter(|run| run.grain == grain && run.start <= hour && hour < run.end).count()
+    /// The number of `ranges` that a report row lies in.
+    fn times(ranges: &[RowRange], grain: Grain, hour: Hour) -> usize {
+        ranges.iter().filter(|range| range.grain == grain && range.start <= hour && hour < range.end).count()
     }
 
     proptest! {
         #[test]
-        fn the_covered_rows_add_up_to_the_hours_in_the_range(
+        fn covered_rows_add_up_to_the_hours_of_the_interval(
             views in prop::collection::btree_map(0..40_000_i32, 1..1_000_i64, 0..200),
             start in -100..40_100_i32,
             length in -10..40_000_i32,
@@ -137,32 +138,32 @@ mod tests {
             let (start, end) = (first.plus(start), first.plus(start + length));
             let brute_force: i64 = views.iter().filter(|(hour, _)| start <= **hour && **hour < end).map(|(_, views)| views).sum();
 
-            let runs = cover(start, end);
+            let ranges = cover(start, end);
             let covered: i64 = report(&views)
                 .iter()
-                .map(|((grain, hour), views)| views * i64::try_from(times(&runs, *grain, *hour)).unwrap())
+                .map(|((grain, hour), views)| views * i64::try_from(times(&ranges, *grain, *hour)).unwrap())
                 .sum();
             prop_assert_eq!(covered, brute_force);
-            prop_assert!(runs.len() <= 5);
-            prop_assert!(runs.windows(2).all(|pair| pair[0].end == pair[1].start));
+            prop_assert!(ranges.len() <= 5);
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
         }
 
         #[test]
-        fn the_rows_of_each_bucket_add_up_to_its_hours(
+        fn rows_of_each_bucket_add_up_to_its_hours(
             views in prop::collection::btree_map(0..9_000_i32, 1..1_000_i64, 0..200),
-            cuts in prop::collection::btree_set(0..9_000_i32, 0..20),
+            boundaries in prop::collection::btree_set(0..9_000_i32, 0..20),
         ) {
             let first = hour("2023-01-01T00:00:00Z");
             let views: BTreeMap<Hour, i64> = views.into_iter().map(|(hours, views)| (first.plus(hours), views)).collect();
-            let cuts: Vec<Hour> = cuts.into_iter().map(|hours| first.plus(hours)).collect();
-            let runs = cover_each(&cuts);
+            let boundaries: Vec<Hour> = boundaries.into_iter().map(|hours| first.plus(hours)).collect();
+            let ranges = cover_each(&boundaries);
             let report = report(&views);
-            for pair in cuts.windows(2) {
+            for pair in boundaries.windows(2) {
                 let within = |hour: &Hour| pair[0] <= *hour && *hour < pair[1];
                 let brute_force: i64 = views.iter().filter(|(hour, _)| within(hour)).map(|(_, views)| views).sum();
                 let covered: i64 = report
                     .iter()
-                    .filter(|((grain, hour), _)| within(hour) && times(&runs, *grain, *hour) > 0)
+                    .filter(|((grain, hour), _)| within(hour) && times(&ranges, *grain, *hour) > 0)
                     .map(|(_, views)| views)
                     .sum();
                 prop_assert_eq!(covered, brute_force);

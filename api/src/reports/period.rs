@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use entity::Hour;
 
 use super::{
-    calendar::{Calendar, Step, add_days, add_months, first_of_month},
+    calendar::{Calendar, CalendarOffset, add_days, add_months, first_of_month},
     interval::{Interval, IntervalError},
 };
 use crate::increments::AHEAD_MAX;
@@ -206,7 +206,7 @@ impl IntervalChoice {
     }
 }
 
-const YEAR: Step = Step::Months(12);
+const YEAR: CalendarOffset = CalendarOffset::Months(12);
 
 /// Returns what the hours of `interval`, which are those of `days`, are compared with up to `until`.
 fn compared_days(
@@ -248,7 +248,7 @@ struct LocalDays {
     from: NaiveDate,
     to: NaiveDate,
     /// How far back the period before lies.
-    step: Step,
+    step: CalendarOffset,
 }
 
 impl Period {
@@ -257,14 +257,14 @@ impl Period {
         let month = first_of_month(today);
         let year = add_months(month, -i32::try_from(today.month0()).unwrap_or_default());
         let (from, to, step) = match self {
-            Self::Today => (today, add_days(today, 1), Step::Days(1)),
-            Self::Yesterday => (add_days(today, -1), today, Step::Days(1)),
-            Self::Last7Days => (add_days(today, -6), add_days(today, 1), Step::Days(7)),
-            Self::Last30Days => (add_days(today, -29), add_days(today, 1), Step::Days(30)),
-            Self::ThisMonth => (month, add_months(month, 1), Step::Months(1)),
-            Self::LastMonth => (add_months(month, -1), month, Step::Months(1)),
-            Self::Last12Months => (add_months(month, -11), add_months(month, 1), Step::Months(12)),
-            Self::ThisYear => (year, add_months(year, 12), Step::Months(12)),
+            Self::Today => (today, add_days(today, 1), CalendarOffset::Days(1)),
+            Self::Yesterday => (add_days(today, -1), today, CalendarOffset::Days(1)),
+            Self::Last7Days => (add_days(today, -6), add_days(today, 1), CalendarOffset::Days(7)),
+            Self::Last30Days => (add_days(today, -29), add_days(today, 1), CalendarOffset::Days(30)),
+            Self::ThisMonth => (month, add_months(month, 1), CalendarOffset::Months(1)),
+            Self::LastMonth => (add_months(month, -1), month, CalendarOffset::Months(1)),
+            Self::Last12Months => (add_months(month, -11), add_months(month, 1), CalendarOffset::Months(12)),
+            Self::ThisYear => (year, add_months(year, 12), CalendarOffset::Months(12)),
             Self::Last24Hours | Self::AllTime => return None,
         };
         Some(LocalDays { from, to, step })

@@ -1,4 +1,4 @@
-//! The statements that read `page_views_report`, and nothing else.
+//! The statements that read `page_views_report`. They read no other table.
 
 use std::collections::HashMap;
 
@@ -10,27 +10,27 @@ use sea_orm::{
     sea_query::{Alias, Expr, ExprTrait, Func, Query, SelectStatement, UnionType},
 };
 
-use super::cover::Run;
+use super::cover::RowRange;
 
-/// One statement reads at most this many runs: each is planned on its own.
-const RUNS_PER_STATEMENT_MAX: usize = 16;
+/// The most ranges of one statement: each is planned on its own.
+const RANGES_PER_STATEMENT_MAX: usize = 16;
 
-/// Which pages a report is about.
+/// The pages of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PageFilter {
     /// All pages, the whole site.
     All,
     /// The pages with these names.
     Names(Vec<String>),
-    /// The pages whose names begin so.
+    /// The pages whose names begin with this.
     Prefix(String),
-    /// The pages whose names have this in them.
+    /// The pages whose names contain this.
     Contains(String),
 }
 
-/// The last page that has been seen: the list goes on behind it.
+/// The position of a page in a list: the list goes on behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct After {
+pub struct PageCursor {
     /// Its views.
     pub views: i64,
     /// Its name.
@@ -48,7 +48,7 @@ pub struct PageRow {
     pub views: i64,
 }
 
-/// The columns of what is read, as they are called in the statements.
+/// The columns of the subquery that reads the rows.
 #[derive(Copy, Clone, Debug, DeriveIden)]
 enum Column {
     #[sea_orm(iden = "rows")]
@@ -60,40 +60,44 @@ enum Column {
     Views,
 }
 
-/// The sum of the views.
-pub(super) async fn views<C: ConnectionTrait>(db: &C, runs: &[Run], filter: &PageFilter) -> Result<i64, DbErr> {
+/// Returns the sum of the views.
+pub(super) async fn views<C: ConnectionTrait>(db: &C, ranges: &[RowRange], filter: &PageFilter) -> Result<i64, DbErr> {
     let mut statement = Query::select();
     statement.expr(sum_of_views());
-    one_number(db, statement, runs, &filter.cheapest()).await
+    one_number(db, statement, ranges, &filter.cheapest()).await
 }
 
-/// How many pages have views.
-pub(super) async fn page_count<C: ConnectionTrait>(db: &C, runs: &[Run], filter: &PageFilter) -> Result<i64, DbErr> {
+/// Returns the number of pages that have views.
+pub(super) async fn page_count<C: ConnectionTrait>(
+    db: &C,
+    ranges: &[RowRange],
+    filter: &PageFilter,
+) -> Result<i64, DbErr> {
     let mut statement = Query::select();
     statement.expr(Func::count_distinct(Expr::col(Column::Name)));
-    one_number(db, statement, runs, &Names::Of(filter)).await
+    one_number(db, statement, ranges, &Names::Of(filter)).await
 }
 
 async fn one_number<C: ConnectionTrait>(
     db: &C,
     mut statement: SelectStatement,
-    runs: &[Run],
+    ranges: &[RowRange],
     names: &Names<'_>,
 ) -> Result<i64, DbErr> {
-    let Some(rows) = rows(db.get_database_backend(), runs, names) else { return Ok(0) };
+    let Some(rows) = rows(db.get_database_backend(), ranges, names) else { return Ok(0) };
     let row = db.query_one(statement.from_subquery(rows, Column::Rows)).await?;
     row.map_or(Ok(0), |row| Ok(row.try_get_by_index::<Option<i64>>(0)?.unwrap_or(0)))
 }
 
-/// The sums of the views by bucket of the report: where each begins, and its views.
+/// Returns the sums of the views by bucket of the report: the first hour of each, and its views.
 pub(super) async fn buckets<C: ConnectionTrait>(
     db: &C,
-    runs: &[Run],
+    ranges: &[RowRange],
     filter: &PageFilter,
 ) -> Result<Vec<(Hour, i64)>, DbErr> {
     let mut buckets = Vec::new();
-    for runs in runs.chunks(RUNS_PER_STATEMENT_MAX) {
-        let Some(rows) = rows(db.get_database_backend(), runs, &filter.cheapest()) else { continue };
+    for ranges in ranges.chunks(RANGES_PER_STATEMENT_MAX) {
+        let Some(rows) = rows(db.get_database_backend(), ranges, &filter.cheapest()) else { continue };
         let mut statement = Query::select();
         statement
             .columns([Column::Date, Column::Hour])
@@ -108,15 +112,15 @@ pub(super) async fn buckets<C: ConnectionTrait>(
     Ok(buckets)
 }
 
-/// The pages with the most views, and among equals by name: at most `limit` of those behind `after`.
+/// Returns the pages by descending views, equal ones by name: at most `limit` of those behind `after`.
 pub(super) async fn pages<C: ConnectionTrait>(
     db: &C,
-    runs: &[Run],
+    ranges: &[RowRange],
     filter: &PageFilter,
-    after: Option<&After>,
+    after: Option<&PageCursor>,
     limit: u64,
 ) -> Result<Vec<PageRow>, DbErr> {
-    let Some(rows) = rows(db.get_database_backend(), runs, &Names::Of(filter)) else { return Ok(Vec::new()) };
+    let Some(rows) = rows(db.get_database_backend(), ranges, &Names::Of(filter)) else { return Ok(Vec::new()) };
     let mut statement = Query::select();
     statement
         .column(Column::Name)
@@ -142,7 +146,7 @@ pub(super) async fn pages<C: ConnectionTrait>(
     Ok(found.into_iter().map(row).collect())
 }
 
-/// Titles stand on month rows, the same on all of a page's.
+/// Returns the titles by page. They are columns of month rows, the same in all rows of a page.
 async fn titles<C: ConnectionTrait>(
     db: &C,
     names: impl Iterator<Item = &str>,
@@ -161,7 +165,7 @@ async fn titles<C: ConnectionTrait>(
     Ok(titles.into_iter().collect())
 }
 
-/// The first counted hour, or the first one of the first counted day where its hours were dropped.
+/// Returns the first counted hour, or the start of the first counted day if its hours were deleted.
 pub(super) async fn first_hour<C: ConnectionTrait>(db: &C) -> Result<Option<Hour>, DbErr> {
     let first = async |grain: Grain| {
         let first = report::Entity::find()
@@ -172,28 +176,28 @@ pub(super) async fn first_hour<C: ConnectionTrait>(db: &C) -> Result<Option<Hour
         Ok::<_, DbErr>(first.one(db).await?.map(|row| Hour::new(row.date, row.hour)))
     };
     let (hour, day) = (first(Grain::Hour).await?, first(Grain::Day).await?);
-    // Of days whose hours were dropped only the day is known.
+    // Days whose hours were deleted have a day row only.
     Ok(hour.filter(|hour| day.is_none_or(|day| day >= hour.day_start())).or(day))
 }
 
-/// Whose rows are read.
+/// The names whose rows are read.
 enum Names<'a> {
-    /// The site's own.
+    /// The site's empty name.
     Site,
-    /// Those of pages.
+    /// Names of pages.
     Of(&'a PageFilter),
 }
 
 impl PageFilter {
-    /// The fewest rows that have the same sums.
+    /// Returns the names with the fewest rows that have the same sums.
     fn cheapest(&self) -> Names<'_> {
         if *self == Self::All { Names::Site } else { Names::Of(self) }
     }
 }
 
-/// All rows of `runs`; nothing when there are none.
-fn rows(backend: DbBackend, runs: &[Run], names: &Names<'_>) -> Option<SelectStatement> {
-    let mut selects = runs.iter().map(|run| rows_of_run(backend, *run, names));
+/// Builds the query of all rows in `ranges`. Returns `None` if there are no ranges.
+fn rows(backend: DbBackend, ranges: &[RowRange], names: &Names<'_>) -> Option<SelectStatement> {
+    let mut selects = ranges.iter().map(|range| rows_of_range(backend, *range, names));
     let mut all = selects.next()?;
     for select in selects {
         all.union(UnionType::All, select);
@@ -201,7 +205,7 @@ fn rows(backend: DbBackend, runs: &[Run], names: &Names<'_>) -> Option<SelectSta
     Some(all)
 }
 
-fn rows_of_run(backend: DbBackend, run: Run, names: &Names<'_>) -> SelectStatement {
+fn rows_of_range(backend: DbBackend, range: RowRange, names: &Names<'_>) -> SelectStatement {
     let begins = || Expr::tuple([Expr::col(report::Column::Date), Expr::col(report::Column::Hour)]);
     let at = |hour: Hour| Expr::tuple([Expr::val(hour.date()), Expr::val(hour.of_day())]);
     let mut select = Query::select();
@@ -212,13 +216,13 @@ fn rows_of_run(backend: DbBackend, run: Run, names: &Names<'_>) -> SelectStateme
         .expr_as(Expr::col(report::Column::Hour), Column::Hour)
         .expr_as(Expr::col(report::Column::Views), Column::Views)
         .from(report::Entity)
-        .and_where(Expr::col(report::Column::Grain).eq(run.grain.as_str()))
-        .and_where(begins().gte(at(run.start)))
-        .and_where(begins().lt(at(run.end)));
+        .and_where(Expr::col(report::Column::Grain).eq(range.grain.as_str()))
+        .and_where(begins().gte(at(range.start)))
+        .and_where(begins().lt(at(range.end)));
     let name = || Expr::col(report::Column::Name);
     match names {
         Names::Site => select.and_where(name().eq(SITE)),
-        // Not "greater": by that SQLite would rather look up all names than the few hours.
+        // Not "greater", by which SQLite would search the index of names instead of the few hours.
         Names::Of(PageFilter::All) => select.and_where(name().ne(SITE)),
         Names::Of(PageFilter::Names(names)) => select.and_where(name().is_in(names)).and_where(name().gt(SITE)),
         Names::Of(PageFilter::Prefix(prefix)) => {
@@ -237,12 +241,12 @@ fn rows_of_run(backend: DbBackend, run: Run, names: &Names<'_>) -> SelectStateme
     select
 }
 
-/// The least name that is greater than every name that begins with `prefix`; none when there is no such name.
-/// Names are compared by their bytes, which orders UTF-8 as its code points.
+/// Returns the least name that is greater than every name that begins with `prefix`, if there is one. Names are compared
+/// by their bytes, which orders UTF-8 as its code points.
 fn after_prefix(prefix: &str) -> Option<String> {
     let mut end = prefix.to_owned();
     while let Some(last) = end.pop() {
-        // The code points from D800 to DFFF are no characters.
+        // The code points from D800 to DFFF are surrogates, not characters.
         let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
         if let Some(next) = next {
             end.push(next);
@@ -252,7 +256,7 @@ fn after_prefix(prefix: &str) -> Option<String> {
     None
 }
 
-/// As a whole number on both databases: PostgreSQL would answer with a decimal one.
+/// The sum as an integer on both databases: PostgreSQL sums bigint to numeric.
 fn sum_of_views() -> Expr {
     Func::cast_as(Expr::col(Column::Views).sum(), Alias::new("bigint")).into()
 }
@@ -262,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_ends_before_the_next_name() {
+    fn prefix_ends_before_the_next_name() {
         assert_eq!(after_prefix("/a").as_deref(), Some("/b"));
         assert_eq!(after_prefix("a\u{10ffff}").as_deref(), Some("b"));
         assert_eq!(after_prefix("\u{d7ff}").as_deref(), Some("\u{e000}"));

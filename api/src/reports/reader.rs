@@ -1,4 +1,4 @@
-//! The handle that queries get: it can read the report, and nothing else.
+//! The handle of resolvers that read the report. It can do nothing else.
 
 use clap::Args;
 use entity::{Database, snapshot::Snapshots};
@@ -6,17 +6,17 @@ use futures_util::{Stream, stream};
 use sea_orm::DbErr;
 
 use super::{
-    answer::Answer,
     cache::{Cache, CacheFigures},
     interval::IntervalError,
     snapshot::Snapshot,
+    view::ReportView,
 };
 use crate::{
     freshness::{Changes, Freshness, FreshnessFeed},
     metrics,
 };
 
-/// What can be set about reports.
+/// The settings of reports.
 #[derive(Args, Clone, Debug)]
 pub struct ReportSettings {
     /// How many bytes the answers that are kept may take, about; 0 keeps none
@@ -24,31 +24,31 @@ pub struct ReportSettings {
     pub cache_bytes: u64,
 }
 
-/// Why there is no answer.
+/// An error of reading the report.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReportError {
-    /// What was asked for does not exist or is too much.
+    /// The interval or the series is not possible, or too long.
     #[error(transparent)]
     Interval(#[from] IntervalError),
     /// The report could not be read.
     #[error("the report can't be read")]
     Database(#[from] DbErr),
-    /// The version of the report that the answer was begun with is gone: begin again.
+    /// The report has changed since the view was created: create another one.
     #[error("the report has changed meanwhile")]
-    Moved,
+    VersionChanged,
 }
 
-/// Reads the report. A cheap handle: clone it.
+/// Creates views of the report. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub struct ReportReader {
     snapshots: Snapshots,
     feed: FreshnessFeed,
     cache: Cache,
-    keeps: bool,
+    cache_enabled: bool,
 }
 
 impl ReportReader {
-    /// A reader of `database`'s report, whose changes `feed` tells of.
+    /// Creates a reader of the report of `database`, whose changes `feed` publishes.
     #[must_use]
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
         metrics::describe_cache();
@@ -56,74 +56,66 @@ impl ReportReader {
             snapshots: Snapshots::for_queries(database),
             feed,
             cache: Cache::new(settings.cache_bytes),
-            keeps: settings.cache_bytes > 0,
+            cache_enabled: settings.cache_bytes > 0,
         }
     }
 
-    /// The report as it is now, in a transaction.
+    /// Returns a view of the latest version that the feed has published, which takes no statement. It may be one
+    /// notification behind the database, and has its own freshness.
     ///
     /// # Errors
     /// [`ReportError::Database`].
-    pub async fn snapshot(&self) -> Result<Snapshot, ReportError> {
-        Snapshot::take(&self.snapshots).await
+    pub async fn view(&self) -> Result<ReportView, ReportError> {
+        if self.cache_enabled { self.cached_view().await } else { self.uncached_view().await }
     }
 
-    /// The report as the feed knows it, which costs no statement: what was found out before is answered from memory.
-    /// It may be one notification behind the database, and states its own freshness.
+    /// Returns a view of the present version, in a transaction of its own that no refresh disturbs. It holds a connection
+    /// as long as a clone of it exists.
     ///
     /// # Errors
     /// [`ReportError::Database`].
-    pub async fn answer(&self) -> Result<Answer, ReportError> {
-        if self.keeps { self.shared_answer().await } else { self.own_answer().await }
-    }
-
-    /// The report as it is now, in a transaction of the answer's own: nothing that happens meanwhile disturbs it.
-    /// Holds a connection as long as there is a clone of it.
-    ///
-    /// # Errors
-    /// [`ReportError::Database`].
-    pub async fn own_answer(&self) -> Result<Answer, ReportError> {
-        let mut snapshot = self.snapshot().await?;
-        // Whoever asks after somebody has seen this must not be shown something older.
+    pub async fn uncached_view(&self) -> Result<ReportView, ReportError> {
+        let mut snapshot = Snapshot::begin(&self.snapshots).await?;
+        // Published, so that no later query of this process is answered from an older version.
         snapshot.freshness = self.feed.update(snapshot.freshness);
-        Ok(Answer::of_snapshot(snapshot))
+        Ok(ReportView::of_snapshot(snapshot))
     }
 
-    async fn shared_answer(&self) -> Result<Answer, ReportError> {
+    async fn cached_view(&self) -> Result<ReportView, ReportError> {
         let known = match self.feed.known() {
             Some(known) => known,
             None => self.feed.read().await?,
         };
-        Ok(self.answer_of(known))
+        Ok(self.view_of(known))
     }
 
-    fn answer_of(&self, freshness: Freshness) -> Answer {
-        Answer::of_cache(freshness, self.cache.clone(), self.snapshots.clone(), self.feed.clone())
+    fn view_of(&self, freshness: Freshness) -> ReportView {
+        ReportView::of_cache(freshness, self.cache.clone(), self.snapshots.clone(), self.feed.clone())
     }
 
-    /// The report now, and again after every refresh; who is slow skips to the newest. However many follow, each
-    /// thing is found out once a version.
-    pub fn follow(&self) -> impl Stream<Item = Result<Answer, ReportError>> + Send + use<> {
+    /// Returns the present view, and another one after every refresh. A slow subscriber skips to the latest. However many
+    /// follow, each query is computed once for each version.
+    pub fn follow(&self) -> impl Stream<Item = Result<ReportView, ReportError>> + Send + use<> {
         let following = Following { reader: self.clone(), changes: self.feed.changes(), last: None, begun: false };
         stream::unfold(following, |mut following| async {
-            let answer = following.next().await?;
-            Some((answer, following))
+            let view = following.next().await?;
+            Some((view, following))
         })
     }
 
-    /// What the cache has done and holds.
+    /// Returns the figures of the cache.
     #[must_use]
     pub fn cache_figures(&self) -> CacheFigures {
         self.cache.figures()
     }
 
-    /// Tells the metrics what the cache has done and holds.
+    /// Sets the metrics of the cache.
     pub(crate) async fn observe(&self) {
         self.cache.settle().await;
         metrics::observe_cache(self.cache_figures());
     }
 
-    /// Waits for the computations that run, once nobody asks any more.
+    /// Waits for the computations under way. There must be no more queries.
     pub async fn finish(&self) {
         self.cache.finish().await;
     }
@@ -132,29 +124,29 @@ impl ReportReader {
 struct Following {
     reader: ReportReader,
     changes: Changes,
-    /// The answer that was given last.
-    last: Option<Answer>,
+    /// The last view.
+    last: Option<ReportView>,
     begun: bool,
 }
 
 impl Following {
-    async fn next(&mut self) -> Option<Result<Answer, ReportError>> {
+    async fn next(&mut self) -> Option<Result<ReportView, ReportError>> {
         if !self.begun {
             self.begun = true;
-            let first = self.reader.shared_answer().await;
+            let first = self.reader.cached_view().await;
             self.last = first.as_ref().ok().cloned();
             return Some(first);
         }
         loop {
             let freshness = self.changes.next().await?.freshness;
-            let is_news = self
+            let is_new = self
                 .last
                 .as_ref()
-                .is_none_or(|last| last.freshness().refresh_id != freshness.refresh_id || last.has_moved());
-            if is_news {
-                let answer = self.reader.answer_of(freshness);
-                self.last = Some(answer.clone());
-                return Some(Ok(answer));
+                .is_none_or(|last| last.freshness().refresh_id != freshness.refresh_id || last.has_version_changed());
+            if is_new {
+                let view = self.reader.view_of(freshness);
+                self.last = Some(view.clone());
+                return Some(Ok(view));
             }
         }
     }

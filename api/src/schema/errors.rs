@@ -6,7 +6,7 @@ use async_graphql::{Error, ErrorExtensions, ServerError, Value};
 use entity::failure::Failure;
 use sea_orm::DbErr;
 
-use super::execution::{Cancelled, Moved};
+use super::execution::{Cancelled, VersionChanged};
 use crate::{
     increments::{Invalid, RecordError},
     metrics,
@@ -121,8 +121,8 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
     match failure {
         ReportError::Interval(interval) => error(Code::BadUserInput, interval.to_string()),
         ReportError::Database(source) => of_database(source),
-        ReportError::Moved => Error {
-            source: Some(Arc::new(Moved)),
+        ReportError::VersionChanged => Error {
+            source: Some(Arc::new(VersionChanged)),
             ..error(Code::Unavailable, "the report has changed meanwhile, try again")
         },
     }

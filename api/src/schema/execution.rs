@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::{AnalyticsSchema, errors};
 use crate::{
     freshness::Freshness,
-    reports::{Answer, ReportReader},
+    reports::{ReportReader, ReportView},
 };
 
 /// How often a query is begun with what is known by heart before it takes a transaction for itself.
@@ -21,8 +21,8 @@ const SHARED_TRIES: u32 = 2;
 
 /// What one answer is read from: every report in it shows the same version.
 #[derive(Clone, Debug, Default)]
-struct AnswerCell {
-    answer: Arc<OnceCell<Answer>>,
+struct ViewCell {
+    answer: Arc<OnceCell<ReportView>>,
     in_own_transaction: bool,
 }
 
@@ -35,7 +35,7 @@ impl AnsweredFrom {
         self.0.get()
     }
 
-    fn tell(&self, cell: &AnswerCell) {
+    fn tell(&self, cell: &ViewCell) {
         if let Some(answer) = cell.answer.get() {
             self.0.get_or_init(|| (answer.freshness().clone(), answer.moment()));
         }
@@ -44,19 +44,19 @@ impl AnsweredFrom {
 
 /// Marks the error of a field whose version of the report was gone before it was found out.
 #[derive(Debug)]
-pub(super) struct Moved;
+pub(super) struct VersionChanged;
 
 /// Marks the error of a field whose statement was in the way of something else: a standby cancels what holds up its replay.
 #[derive(Debug)]
 pub(super) struct Cancelled;
 
 /// What this answer is read from.
-pub(super) async fn answer<'a>(context: &Context<'a>) -> async_graphql::Result<&'a Answer> {
-    let cell = context.data::<AnswerCell>()?;
+pub(super) async fn report_view<'a>(context: &Context<'a>) -> async_graphql::Result<&'a ReportView> {
+    let cell = context.data::<ViewCell>()?;
     let reader = context.data::<ReportReader>()?;
     let answer = cell.answer.get_or_try_init(async || match cell.in_own_transaction {
-        true => reader.own_answer().await,
-        false => reader.answer().await,
+        true => reader.uncached_view().await,
+        false => reader.view().await,
     });
     answer.await.map_err(|failure| errors::of_report(&failure))
 }
@@ -67,15 +67,15 @@ pub(crate) async fn execute_query(schema: &AnalyticsSchema, mut request: Request
     for _ in 0..SHARED_TRIES {
         let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
         again.operation_name.clone_from(&request.operation_name);
-        let cell = AnswerCell::default();
+        let cell = ViewCell::default();
         let response = schema.execute(request.data(cell.clone())).await;
-        if !has_moved(&response) && !is_marked::<Cancelled>(&response) {
+        if !has_version_changed(&response) && !is_marked::<Cancelled>(&response) {
             from.tell(&cell);
             return whole_or_nothing(response);
         }
         request = again;
     }
-    let cell = AnswerCell { in_own_transaction: true, ..AnswerCell::default() };
+    let cell = ViewCell { in_own_transaction: true, ..ViewCell::default() };
     let response = schema.execute(request.data(cell.clone())).await;
     from.tell(&cell);
     whole_or_nothing(response)
@@ -83,15 +83,15 @@ pub(crate) async fn execute_query(schema: &AnalyticsSchema, mut request: Request
 
 /// Executes a mutation.
 pub(crate) async fn execute_mutation(schema: &AnalyticsSchema, request: Request) -> Response {
-    whole_or_nothing(schema.execute(request.data(AnswerCell::default())).await)
+    whole_or_nothing(schema.execute(request.data(ViewCell::default())).await)
 }
 
 /// Executes a subscription.
 ///
 /// A report that changes while its event is put together is not sent: the next event is on its way.
 pub(crate) fn execute_stream(schema: &AnalyticsSchema, request: Request) -> BoxStream<'static, Response> {
-    let responses = schema.execute_stream(request.data(AnswerCell::default()));
-    responses.filter(|response| future::ready(!has_moved(response))).map(whole_or_nothing).boxed()
+    let responses = schema.execute_stream(request.data(ViewCell::default()));
+    responses.filter(|response| future::ready(!has_version_changed(response))).map(whole_or_nothing).boxed()
 }
 
 /// An answer with an error has no data. That is what becomes of a null where there must be none, up to the root, where
@@ -103,8 +103,8 @@ fn whole_or_nothing(mut response: Response) -> Response {
     response
 }
 
-fn has_moved(response: &Response) -> bool {
-    is_marked::<Moved>(response)
+fn has_version_changed(response: &Response) -> bool {
+    is_marked::<VersionChanged>(response)
 }
 
 fn is_marked<Mark: Any + Send + Sync>(response: &Response) -> bool {

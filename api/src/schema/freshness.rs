@@ -6,7 +6,7 @@ use async_graphql::{Enum, ID, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::scalars::SafeInt;
-use crate::{freshness, reports::Answer};
+use crate::{freshness, reports::ReportView};
 
 /// Whether the report is as fresh as it should be.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
@@ -51,7 +51,7 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// That of a whole answer, at its moment.
-    pub(super) fn of_answer(answer: &Answer) -> Self {
+    pub(super) fn of_view(answer: &ReportView) -> Self {
         Self::at(answer.freshness(), answer.moment().monotonic)
     }
 

@@ -16,7 +16,7 @@ use super::{
     inputs::{self, Comparison, Granularity, ParsedFilter},
     scalars::{LocalDateTime, SafeInt},
 };
-use crate::reports::{self, After, Answer, Calendar, Compared, Counted, IntervalChoice, PageFilter};
+use crate::reports::{self, Calendar, Compared, Counted, IntervalChoice, PageCursor, PageFilter, ReportView};
 
 /// How many pages are listed when the query does not say.
 const PAGES_DEFAULT: i32 = 10;
@@ -26,7 +26,7 @@ const PAGES_MAX: i32 = 1_000;
 /// The page views that a filter chooses.
 #[derive(Debug)]
 pub(crate) struct Report {
-    answer: Answer,
+    answer: ReportView,
     interval: reports::Interval,
     filter: ParsedFilter,
     calendar: Calendar,
@@ -71,7 +71,7 @@ pub(crate) struct SeriesPoint {
 /// The sums of a report.
 #[derive(Debug)]
 pub(crate) struct Totals {
-    answer: Answer,
+    answer: ReportView,
     interval: reports::Interval,
     calendar: Calendar,
     compared: Option<Compared>,
@@ -120,7 +120,7 @@ struct Cursor {
 
 impl Report {
     /// What `filter` chooses of what `answer` is read from.
-    pub(super) async fn new(answer: Answer, filter: ParsedFilter) -> async_graphql::Result<Self> {
+    pub(super) async fn new(answer: ReportView, filter: ParsedFilter) -> async_graphql::Result<Self> {
         let now = answer.moment().wall;
         let first = match filter.interval {
             IntervalChoice::Period(reports::Period::AllTime) => answered(answer.first_hour().await)?,
@@ -158,7 +158,7 @@ impl Report {
 
     /// How current this answer is.
     async fn freshness(&self) -> Freshness {
-        Freshness::of_answer(&self.answer)
+        Freshness::of_view(&self.answer)
     }
 
     /// The sums; with `compareTo` those of another period too.
@@ -315,11 +315,11 @@ impl PageEdge {
 }
 
 impl Cursor {
-    fn decode(cursor: &str) -> async_graphql::Result<After> {
+    fn decode(cursor: &str) -> async_graphql::Result<PageCursor> {
         let OpaqueCursor(Self { views, page, .. }) = OpaqueCursor::decode_cursor(cursor)
             .map_err(|_unreadable| error(Code::BadUserInput, "pages.after is not a cursor of this list"))?;
         inputs::check_text("pages.after", &page)?;
-        Ok(After { views, name: page })
+        Ok(PageCursor { views, name: page })
     }
 }
 

@@ -261,20 +261,20 @@ fn where_hours_were_dropped_dates_are_those_of_utc() {
     assert_eq!((interval.start, interval.end), (hour("2026-03-01T00:00:00Z"), hour("2026-03-03T00:00:00Z")));
 }
 
-fn before(step: Step, at: &str) -> String {
+fn before(step: CalendarOffset, at: &str) -> String {
     step.before(at.parse().unwrap()).format("%Y-%m-%dT%H:%M").to_string()
 }
 
 #[test]
 fn a_day_that_a_month_does_not_have_is_the_one_after_it() {
     for (step, at, expected) in [
-        (Step::Days(7), "2026-03-03T12:00:00", "2026-02-24T12:00"),
-        (Step::Months(1), "2026-03-28T12:00:00", "2026-02-28T12:00"),
-        (Step::Months(1), "2026-03-29T12:00:00", "2026-03-01T00:00"),
-        (Step::Months(1), "2026-03-31T12:00:00", "2026-03-01T00:00"),
-        (Step::Months(12), "2024-02-29T12:00:00", "2023-03-01T00:00"),
-        (Step::Months(12), "2025-02-28T12:00:00", "2024-02-28T12:00"),
-        (Step::Months(12), "2025-03-01T00:00:00", "2024-03-01T00:00"),
+        (CalendarOffset::Days(7), "2026-03-03T12:00:00", "2026-02-24T12:00"),
+        (CalendarOffset::Months(1), "2026-03-28T12:00:00", "2026-02-28T12:00"),
+        (CalendarOffset::Months(1), "2026-03-29T12:00:00", "2026-03-01T00:00"),
+        (CalendarOffset::Months(1), "2026-03-31T12:00:00", "2026-03-01T00:00"),
+        (CalendarOffset::Months(12), "2024-02-29T12:00:00", "2023-03-01T00:00"),
+        (CalendarOffset::Months(12), "2025-02-28T12:00:00", "2024-02-28T12:00"),
+        (CalendarOffset::Months(12), "2025-03-01T00:00:00", "2024-03-01T00:00"),
     ] {
         assert_eq!(before(step, at), expected, "{at}");
     }
