@@ -48,9 +48,13 @@ pub use self::{
     subscribers::Patience,
 };
 use crate::{
-    freshness::FreshnessFeed, increments::Recorder, metrics::Operations, reports::ReportReader, schema::AnalyticsSchema,
+    freshness::FreshnessFeed,
+    increments::Recorder,
+    metrics::Operations,
+    reports::ReportReader,
+    room::Room,
+    schema::{AnalyticsSchema, AnswerBounds},
 };
-use body::BodyRoom;
 use prepared::PreparedMutations;
 
 /// How long requests and sockets that are open may take to end once the server stops.
@@ -65,9 +69,16 @@ pub struct HttpSettings {
     /// How many bytes a request's body may have
     #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes: u32,
-    /// How many bytes the bodies of all requests may have that are read at once; more are refused with OVERLOADED
+    /// How many bytes the bodies of all requests may have that are read at once, and what is read of them; more are refused
+    /// with OVERLOADED
     #[arg(long, env = "ANALYTICS_BODY_BYTES_IN_ALL", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes_in_all: u32,
+    /// How many bytes an answer may have, or each of a subscription's; longer ones fail
+    #[arg(long, env = "ANALYTICS_RESPONSE_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
+    pub response_bytes: u32,
+    /// How many bytes all answers may take that are put together or wait to be written; more are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_RESPONSE_BYTES_IN_ALL", default_value_t = 256 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
+    pub response_bytes_in_all: u32,
     /// How many sockets and streams of events may be open at once; more are refused with OVERLOADED
     #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub subscriber_connections: u32,
@@ -99,6 +110,14 @@ pub struct HttpSettings {
 }
 
 impl HttpSettings {
+    /// What is kept has its room beside what is on its way: both may be the same bytes.
+    fn answer_bounds(&self) -> AnswerBounds {
+        let in_all = u64::from(self.response_bytes_in_all).saturating_add(self.kept_answers_bytes);
+        let [each, in_all] =
+            [u64::from(self.response_bytes), in_all].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        AnswerBounds::new(each, in_all)
+    }
+
     fn connections_of_one_address(&self) -> u32 {
         self.connections_each.unwrap_or_else(|| self.connections.div_ceil(2))
     }
@@ -138,7 +157,8 @@ struct App {
     access: Access,
     request_max: Duration,
     body_bytes_max: usize,
-    body_room: BodyRoom,
+    body_room: Room,
+    answers: AnswerBounds,
     stop: CancellationToken,
     /// Sockets, and operations that run apart from a request.
     tasks: TaskTracker,
@@ -202,7 +222,8 @@ fn service(
         access,
         request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
-        body_room: BodyRoom::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
+        body_room: Room::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
+        answers: settings.answer_bounds(),
         stop,
         tasks: tasks.clone(),
         places,

@@ -8,4 +8,5 @@ pub mod http;
 pub mod increments;
 pub mod metrics;
 pub mod reports;
+mod room;
 pub mod schema;

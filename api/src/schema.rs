@@ -1,5 +1,6 @@
 //! The GraphQL schema: types and resolvers, thin over the handles that do the work.
 
+mod budget;
 mod errors;
 mod execution;
 mod freshness;
@@ -24,6 +25,7 @@ use futures_util::{
 };
 
 use crate::{http::Reports, increments::Recorder};
+pub(crate) use budget::{AnswerBounds, AnswerBudget, AnswerText, NoText};
 pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
 pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
 use mutation::Mutation;

@@ -125,6 +125,8 @@ impl Default for Settings {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 body_bytes: 8 * 1024 * 1024,
                 body_bytes_in_all: 64 * 1024 * 1024,
+                response_bytes: 8 * 1024 * 1024,
+                response_bytes_in_all: 256 * 1024 * 1024,
                 subscriber_connections: 20_000,
                 subscriber_connections_each: 20_000,
                 socket_operations: 100,

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use reqwest::header;
+use sea_orm::TransactionTrait;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
-use crate::app::{Rung, Settings, TestApp, eventually};
+use crate::{
+    app::{Rung, Settings, TestApp, eventually},
+    sockets::Socket,
+};
 
 const HEALTH: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
 /// How long an answer may take that has to come.
@@ -99,6 +104,13 @@ async fn a_trusted_proxy_has_no_share() {
     }
 }
 
+/// What [`LARGE`] is large of.
+async fn record_long_names(app: &TestApp) {
+    let names: Vec<_> = (0..1_000).map(|index| format!("/{index}/{}", "x".repeat(1_000))).collect();
+    app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", 1))).await;
+    app.refresh().await;
+}
+
 /// There is one connection, and who has it asks for much and reads nothing: when somebody else can ask it has been closed.
 async fn is_dropped_when_it_reads_nothing(what: &str, request: &[u8], then: &[u8]) {
     let app = TestApp::start_with(Rung::Sqlite, |settings: &mut Settings| {
@@ -106,9 +118,7 @@ async fn is_dropped_when_it_reads_nothing(what: &str, request: &[u8], then: &[u8
         settings.http.patience.write = Duration::from_millis(300);
     })
     .await;
-    let names: Vec<_> = (0..1_000).map(|index| format!("/{index}/{}", "x".repeat(1_000))).collect();
-    app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", 1))).await;
-    app.refresh().await;
+    record_long_names(&app).await;
     let mut connection = connect_from("127.0.0.1", &app.address).await;
     connection.write_all(request).await.unwrap();
     if !then.is_empty() {
@@ -127,7 +137,7 @@ async fn is_dropped_when_it_reads_nothing(what: &str, request: &[u8], then: &[u8
 fn post(query: &str, accept: &str) -> Vec<u8> {
     let body = json!({ "query": query }).to_string();
     format!(
-        "POST /graphql HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\ncontent-type: application/json\r\n\
+        "POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: {accept}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -153,7 +163,7 @@ async fn a_client_that_takes_nothing_of_an_event_stream_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_of_a_socket_is_dropped() {
-    let upgrade = b"GET /graphql HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+    let upgrade = b"GET /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
     let query = format!("subscription {{ {LARGE} }}");
@@ -161,4 +171,192 @@ async fn a_client_that_takes_nothing_of_a_socket_is_dropped() {
     let init = format!("{:126}", r#"{"type":"connection_init"}"#);
     let messages = [frame(&init), frame(&subscribe)].concat();
     is_dropped_when_it_reads_nothing("a socket", upgrade, &messages).await;
+}
+
+/// The code and the message of the first error, and of all others.
+fn only_error(answer: &Value) -> (&str, &str) {
+    let errors = answer["errors"].as_array().unwrap();
+    let first = &errors[0];
+    assert_eq!(answer["data"], Value::Null, "{answer}");
+    assert!(errors.iter().all(|error| error["message"] == first["message"]), "{answer}");
+    (first["extensions"]["code"].as_str().unwrap(), first["message"].as_str().unwrap())
+}
+
+/// Of 410 days there are 9,840 hours.
+const HOURS: &str =
+    "filter: { interval: { range: { start: \"2025-01-01T00:00:00Z\", end: \"2026-02-15T00:00:00Z\" } } }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn points_count_wherever_they_are_asked_for() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/a", "2025-01-01T00:00:00Z", 1)]).await;
+    app.refresh().await;
+    let all_fields = "series(granularity: HOUR) { start end localStart views complete whole __typename }";
+    let whole = app.data(&format!("{{ report({HOURS}) {{ {all_fields} }} }}"), json!({})).await;
+    assert_eq!(whole["report"]["series"].as_array().unwrap().len(), 9_840, "one series may be as long as any");
+    let aliases: Vec<_> =
+        (0..99).map(|index| format!("s{index}: series(granularity: HOUR) {{ start views }}")).collect();
+    let aliases = aliases.join(" ");
+    let fragment = format!(
+        "fragment F on SeriesPoint {{ start ... {{ views }} }} query {{ report({HOURS}) {{ a: series(granularity: HOUR) {{ ...F }} \
+        b: series(granularity: HOUR) {{ ...F }} c: series(granularity: HOUR) {{ ...F }} d: series(granularity: HOUR) {{ ...F }} }} }}"
+    );
+    let long_name = "x".repeat(30_000);
+    for (query, words) in [
+        (format!("{{ report({HOURS}) {{ {aliases} }} }}"), "100000 fields"),
+        (
+            format!("{{ report(filter: {{ interval: {{ period: LAST_12_MONTHS }} }}) {{ {aliases} }} }}"),
+            "100000 fields",
+        ),
+        (fragment, "100000 fields"),
+        // Few fields, under a name that is answered with each.
+        (format!("{{ report({HOURS}) {{ series(granularity: DAY) {{ {long_name}: views }} }} }}"), "8388608 bytes"),
+    ] {
+        let answer = app.answer(&query, json!({})).await;
+        let (code, message) = only_error(&answer);
+        assert_eq!(code, "ANSWER_TOO_LARGE", "{answer}");
+        assert!(message.contains(words) && message.contains("coarser granularity"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_has_so_many_bytes_over_every_transport() {
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.response_bytes = 65_536).await;
+    record_long_names(&app).await;
+    let pages = |first: usize| {
+        format!(
+            "report(filter: {{ interval: {{ period: ALL_TIME }} }}) {{ pages(first: {first}) {{ nodes {{ page }} }} }}"
+        )
+    };
+    app.data(&format!("{{ {} }}", pages(60)), json!({})).await;
+    let is_too_large = |answer: &Value| {
+        let (code, message) = only_error(answer);
+        assert!(code == "ANSWER_TOO_LARGE" && message.contains("65536 bytes"), "{answer}");
+    };
+    is_too_large(&app.answer(&format!("{{ {} }}", pages(70)), json!({})).await);
+    let mut socket = Socket::acknowledged(&app.address).await;
+    for (id, kind) in [("q", "query"), ("s", "subscription")] {
+        socket.subscribe(id, &format!("{kind} {{ {} }}", pages(70))).await;
+        let message = socket.hear_of(id).await;
+        assert_eq!(message["type"], "next", "{message}");
+        is_too_large(&message["payload"]);
+    }
+    let request = app.client.post(format!("http://{}/graphql", app.address)).header("accept", "text/event-stream");
+    let mut events =
+        request.json(&json!({ "query": format!("subscription {{ {} }}", pages(70)) })).send().await.unwrap();
+    let event = events.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&event).contains("event: next"), "{event:?}");
+    // What was recorded is not told in a way that a client would take for a reason to do it again.
+    let name = "x".repeat(30_000);
+    let record =
+        |index| format!("r{index}: recordPageViews(input: {{ increments: [{{ page: \"/a\" }}] }}) {{ ...P }} ");
+    let query = format!(
+        "mutation {{ {}{}{} }} fragment P on RecordPageViewsPayload {{ {name}: views }}",
+        record(1),
+        record(2),
+        record(3)
+    );
+    let answer = app.answer(&query, json!({})).await;
+    let (code, message) = only_error(&answer);
+    assert!(code == "ANSWER_TOO_LARGE" && message.contains("done"), "{answer}");
+    assert_eq!(answer["errors"][0]["extensions"]["retryable"], false);
+    assert_eq!(
+        app.counts().await.into_iter().filter(|((page, ..), _)| page == "/a").map(|(_, views)| views).sum::<i64>(),
+        3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_answers_that_wait_to_be_read_share_their_room() {
+    let app =
+        TestApp::start_with(Rung::Sqlite, |settings| settings.http.response_bytes_in_all = 20 * 1024 * 1024).await;
+    record_long_names(&app).await;
+    let large = format!("{{ {LARGE} }}");
+    let ask = async |query: &str| {
+        let request = app.client.post(format!("http://{}/graphql", app.address)).json(&json!({ "query": query }));
+        request.send().await.unwrap()
+    };
+    assert_eq!(ask(&large).await.status(), 200);
+    // Over each transport: nobody reads.
+    let mut unread = Vec::new();
+    for accept in ["application/json", "application/json", "text/event-stream"] {
+        let mut connection = connect_from("127.0.0.1", &app.address).await;
+        connection.write_all(&post(&large, accept)).await.unwrap();
+        unread.push(connection);
+    }
+    let mut socket = Socket::acknowledged(&app.address).await;
+    socket.subscribe("1", &large).await;
+    let mut refused = None;
+    eventually("no room", async || {
+        let response = ask(&large).await;
+        let is_refused = response.status() != 200;
+        if is_refused {
+            refused = Some(response);
+        }
+        is_refused
+    })
+    .await;
+    let refused = refused.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()[header::RETRY_AFTER]), (503, &"1".parse().unwrap()));
+    let answer: Value = refused.json().await.unwrap();
+    assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }), "{answer}");
+    assert_eq!(ask("{ report { totals { views } } }").await.status(), 200, "what is small needs no room");
+    drop((unread, socket));
+    eventually("room again", async || ask(&large).await.status() == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_has_so_many_values() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let list = |items: usize| vec![1; items];
+    let ask = async |body: &Value| {
+        let request = app.client.post(format!("http://{}/graphql", app.address)).json(body);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let query = "{ freshness { status } }";
+    assert_eq!(ask(&json!({ "query": query, "variables": { "unused": list(90_000) } })).await.0, 200);
+    for body in [
+        json!({ "query": query, "variables": { "unused": list(4_000_000) } }),
+        json!({ "query": query, "extensions": { "unused": list(100_000) } }),
+    ] {
+        let (status, answer) = ask(&body).await;
+        let error = &answer["errors"][0];
+        assert_eq!((status, &error["extensions"]["code"]), (413, &json!("PAYLOAD_TOO_LARGE")), "{answer}");
+        assert!(error["message"].as_str().unwrap().contains("100000 values"), "{error}");
+    }
+}
+
+/// While a mutation waits, what was read of it keeps its room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables_keep_their_room_as_long_as_they_live() {
+    const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.body_bytes_in_all = 100_000).await;
+    let body = json!({
+        "query": RECORD,
+        "variables": { "input": { "increments": [{ "page": "/a" }] }, "unused": vec![0; 200] },
+    });
+    let ask = async || {
+        let request = app.client.post(format!("http://{}/graphql", app.address)).json(&body);
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    assert!(ask().await.get("errors").is_none());
+    let writer = app.database.writers.begin().await.unwrap();
+    let waiting = async {
+        let mut socket = Socket::acknowledged(&app.address).await;
+        socket.say(&json!({ "type": "subscribe", "id": "1", "payload": body })).await;
+        socket
+    };
+    let mut socket = waiting.await;
+    let overloaded = json!({ "code": "OVERLOADED", "retryable": true });
+    let mut over_http = std::pin::pin!(ask());
+    // The socket's takes half of the room: of these one may still find some, and then waits.
+    socket.say(&json!({ "type": "subscribe", "id": "2", "payload": body })).await;
+    let refused = socket.hear_of("2").await;
+    assert_eq!((&refused["type"], &refused["payload"][0]["extensions"]), (&json!("error"), &overloaded), "{refused}");
+    let answer = timeout(ANSWER_MAX, &mut over_http).await.unwrap();
+    assert_eq!(answer["errors"][0]["extensions"], overloaded, "{answer}");
+    writer.rollback().await.unwrap();
+    assert_eq!(socket.hear_of("1").await["payload"], json!({ "data": { "recordPageViews": { "views": 1 } } }));
+    eventually("room again", async || ask().await.get("errors").is_none()).await;
 }

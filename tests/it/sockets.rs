@@ -73,7 +73,7 @@ impl Socket {
     }
 
     /// What the operation says next, whatever others say meanwhile.
-    async fn hear_of(&mut self, id: &str) -> Value {
+    pub(crate) async fn hear_of(&mut self, id: &str) -> Value {
         loop {
             let message = self.hear().await;
             if message["id"] == id {

@@ -5,16 +5,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_graphql::{Request, ServerError};
+use async_graphql::Request;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::operation::{Said, panicked};
+use super::operation::Said;
 
 /// What makes two subscriptions the same: everybody who may subscribe is told the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -28,15 +27,8 @@ struct Key {
 #[derive(Clone, Default)]
 pub(super) struct Broadcasts(Arc<Mutex<HashMap<Key, Newest>>>);
 
-/// Nothing, as long as the first event is being found out.
-type Newest = watch::Sender<Option<Event>>;
-
-/// What is said to all.
-#[derive(Clone)]
-enum Event {
-    Next(Arc<RawValue>),
-    Refused(Vec<ServerError>),
-}
+/// Nothing, as long as the first event is being found out. The text of an event is one for all.
+type Newest = watch::Sender<Option<Said>>;
 
 impl Broadcasts {
     /// What `execute` says of `request`: the state of now, then one event on every change. Who is slow skips to the
@@ -67,7 +59,7 @@ impl Broadcasts {
         let following = stream::unfold(newest, async |mut newest| {
             newest.changed().await.ok()?;
             let event = newest.borrow_and_update().clone()?;
-            Some((event.into(), newest))
+            Some((event, newest))
         });
         match first {
             Some(first) => first.chain(following).boxed(),
@@ -76,8 +68,7 @@ impl Broadcasts {
     }
 
     /// As long as anybody follows and there is something to tell.
-    async fn tell(self, key: Key, newest: Newest, said: BoxStream<'static, Said>) {
-        let mut events = said.map(Event::of);
+    async fn tell(self, key: Key, newest: Newest, mut events: BoxStream<'static, Said>) {
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -112,45 +103,23 @@ impl Key {
     }
 }
 
-impl Event {
-    fn of(said: Said) -> Self {
-        match said {
-            Said::Next(answer) => to_raw_value(&answer)
-                .map_or_else(|_failure| Self::Refused(vec![panicked()]), |json| Self::Next(json.into())),
-            Said::Event(json) => Self::Next(json),
-            Said::Refused(errors) => Self::Refused(errors),
-        }
-    }
-}
-
-impl From<Event> for Said {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Next(json) => Self::Event(json),
-            Event::Refused(errors) => Self::Refused(errors),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use async_graphql::{Response as Answer, Value};
-
-    use super::*;
+    use super::{super::operation::panicked, *};
+    use crate::schema::AnswerText;
 
     /// The number of the execution, then numbers from elsewhere.
     fn told(said: Option<Said>) -> String {
         match said {
-            Some(Said::Event(json)) => json.get().to_owned(),
-            Some(Said::Next(answer)) => serde_json::to_string(&answer).unwrap(),
+            Some(Said::Next { text, .. }) => String::from_utf8(text.bytes().to_vec()).unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
     fn answer(number: u32) -> Said {
-        Said::Next(Answer::new(Value::from(number)))
+        Said::Next { text: AnswerText::small(&serde_json::json!({ "data": number })), is_whole: true }
     }
 
     #[tokio::test]

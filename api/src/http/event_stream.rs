@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
@@ -21,12 +21,14 @@ use super::{
     operation::{Permitted, Said},
     subscribers::Place,
 };
-use crate::schema::AnsweredFrom;
+use crate::schema::{AnswerText, AnsweredFrom};
 
 /// Nothing, said so that a connection that is lost is noticed.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 /// With an empty line of data, without which browsers don't tell it to anybody.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
+/// What stands around a result, whose JSON has no line ends of its own.
+const NEXT: [Bytes; 2] = [Bytes::from_static(b"event: next\ndata: "), Bytes::from_static(b"\n\n")];
 /// The stream is live: no cache may keep it, no proxy hold it back.
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_TYPE, "text/event-stream"),
@@ -42,26 +44,47 @@ pub(super) fn respond(app: &App, operation: Result<Permitted, ServerError>, plac
     // The place is taken as long as the connection is.
     let state = (events, place, app.patience.keep_alive);
     let body = stream::unfold(state, async |(mut events, place, keep_alive)| {
-        let event: Bytes = timeout(keep_alive, events.recv()).await.unwrap_or(Some(COMMENT))?;
-        Some((Ok::<_, Infallible>(event), (events, place, keep_alive)))
+        let event: Event = timeout(keep_alive, events.recv()).await.unwrap_or(Some(Event::Other(COMMENT)))?;
+        Some((stream::iter(event.pieces().map(Ok::<_, Infallible>)), (events, place, keep_alive)))
     });
-    (HEADERS, Body::from_stream(body)).into_response()
+    (HEADERS, Body::from_stream(body.flatten())).into_response()
+}
+
+/// What is sent at once.
+enum Event {
+    /// A result. Its text may be that of many streams.
+    Next(AnswerText),
+    Other(Bytes),
+}
+
+impl Event {
+    fn pieces(self) -> impl Iterator<Item = Bytes> {
+        let [before, after] = NEXT;
+        let (first, rest) = match self {
+            Self::Next(text) => (before, Some([text.into_bytes(), after])),
+            Self::Other(bytes) => (bytes, None),
+        };
+        std::iter::once(first).chain(rest.into_iter().flatten())
+    }
+
+    fn of_errors(errors: &[ServerError]) -> Self {
+        Self::Next(AnswerText::small(&json!({ "errors": errors })))
+    }
 }
 
 /// Executes apart from the connection: whether and how fast the client reads is nothing to the database. A subscription
 /// ends with its client, or with the server; everything else runs to its end.
-async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc::Sender<Bytes>) {
+async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc::Sender<Event>) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     let say = async {
         match operation {
-            Err(refused) => drop(outlet.send(of_errors(vec![refused])).await),
+            Err(refused) => drop(outlet.send(Event::of_errors(&[refused])).await),
             Ok(operation) => {
                 let mut answers = std::pin::pin!(operation.answers(&app, AnsweredFrom::default()));
                 while let Some(said) = answers.next().await {
                     let event = match said {
-                        Said::Next(answer) => next(&answer),
-                        Said::Event(json) => next(&json.as_ref()),
-                        Said::Refused(errors) => of_errors(errors),
+                        Said::Next { text, .. } => Event::Next(text),
+                        Said::Refused(errors) => Event::of_errors(&errors),
                     };
                     if outlet.send(event).await.is_err() {
                         return;
@@ -71,7 +94,7 @@ async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc:
         }
         // What ends because the server stops is not complete.
         if !(subscription && app.stop.is_cancelled()) {
-            drop(outlet.send(COMPLETE).await);
+            drop(outlet.send(Event::Other(COMPLETE)).await);
         }
     };
     if subscription {
@@ -79,14 +102,4 @@ async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc:
     } else {
         say.await;
     }
-}
-
-fn of_errors(errors: Vec<ServerError>) -> Bytes {
-    next(&serde_json::json!({ "errors": errors }))
-}
-
-fn next(answer: &impl Serialize) -> Bytes {
-    // JSON has no line ends of its own.
-    let data = serde_json::to_string(answer).unwrap_or_default();
-    format!("event: next\ndata: {data}\n\n").into()
 }

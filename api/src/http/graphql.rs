@@ -6,11 +6,7 @@ use async_graphql::{Request, Response as Answer, ServerError, Variables, parser:
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
     body::{Body, Bytes},
-    extract::{
-        Query, State,
-        rejection::QueryRejection,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -31,7 +27,10 @@ use super::{
     subscribers::Subscriber,
     websocket,
 };
-use crate::schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload};
+use crate::{
+    room::Taken,
+    schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload, code_of},
+};
 
 /// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
 #[derive(Deserialize)]
@@ -82,14 +81,12 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        let hint = match status {
-            StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, HeaderValue::from_static("POST"))),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            }
-            _ => None,
-        };
-        Self { status, code, message: message.into(), hint }
+        Self { status, code, message: message.into(), hint: hint(status) }
+    }
+
+    /// The same as an error of a request.
+    pub(super) fn into_error(self) -> ServerError {
+        operation::failure(self.code, self.message)
     }
 
     fn without_query(extensions: Option<&Extensions<'_>>) -> Self {
@@ -105,6 +102,17 @@ impl Refusal {
     }
 }
 
+/// The header that says more of a status.
+fn hint(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, HeaderValue::from_static("POST"))),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+        }
+        _ => None,
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         refuse(self, JSON)
@@ -116,7 +124,7 @@ pub(super) async fn get(
     State(app): State<App>,
     caller: Result<Caller, Refusal>,
     parameters: Result<Query<QueryParameters>, QueryRejection>,
-    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    socket: Result<websocket::Upgrade, StatusCode>,
     protocol: Result<GraphQLProtocol, StatusCode>,
     headers: HeaderMap,
 ) -> Response {
@@ -137,7 +145,9 @@ pub(super) async fn get(
         {
             return Ok((validators(&tag), kept).into_response());
         }
-        let mut operation = match Operation::read(parameters.parse()?) {
+        let room = parameters.room(&app)?;
+        let operation = Operation::read(parameters.parse()?).map(|operation| operation.holding(room));
+        let mut operation = match operation {
             // What a browser can be made to GET must not change anything.
             Ok(operation) if operation.kind() == OperationType::Mutation => {
                 let message = "mutations are not answered by GET, use POST";
@@ -176,13 +186,14 @@ pub(super) async fn post(
     };
     let answered = async {
         let body = read(&app, body).await?;
+        let mut room = body::room_for_values(&body, &app.body_room)?;
         let parameters = Parameters::read(&body)?;
         if accepted.events != Events::Preferred
             && let Some(recorder) = &app.recorder
             && let Some((prepared, input)) = parameters.prepared(&app)
         {
             // What waits to be recorded is bounded by its number: its text need not wait with it.
-            drop(body);
+            drop((body, room));
             let recorded = schema::record(recorder, input, caller.recording()?);
             return Ok(record(&app, recorded, &prepared, accepted.media).await);
         }
@@ -190,12 +201,16 @@ pub(super) async fn post(
         if let Some((_, kept)) = kept(&app, &caller, accepted, tagger.as_ref()).await {
             return Ok(kept);
         }
+        room.merge(body::room_for_document(parameters.query.as_deref().unwrap_or_default(), &app.body_room)?);
         let operation = Operation::read(parameters.parse()?);
-        drop(body);
+        if let Some(of_text) = body.into_room() {
+            room.merge(of_text);
+        }
         let (operation, tagged) = match operation {
             Ok(mut operation) => {
                 let tagger = tagger.filter(|_| entity_tag::is_tagged(&mut operation));
-                (Ok(operation.permitted(&caller)?), tagger.map(|tagger| Tagged { tagger, is_told: false }))
+                let operation = operation.holding(room).permitted(&caller)?;
+                (Ok(operation), tagger.map(|tagger| Tagged { tagger, is_told: false }))
             }
             Err(unreadable) => (Err(unreadable), None),
         };
@@ -241,18 +256,19 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 async fn read(app: &App, body: Body) -> Result<body::Bytes, Refusal> {
-    body::read(body, app.body_bytes_max, &app.body_room).await.map_err(|wrong| match wrong {
-        BodyError::TooLarge => {
-            let message = format!("the body must be at most {} bytes", app.body_bytes_max);
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message)
-        }
-        BodyError::NoRoom => {
-            let message = "too many large requests at once, try again later";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
-        }
-        BodyError::TooSlow => Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::BadUserInput, wrong.to_string()),
-        BodyError::Broken(_) => Refusal::malformed(wrong.to_string()),
-    })
+    Ok(body::read(body, app.body_bytes_max, &app.body_room).await?)
+}
+
+impl From<BodyError> for Refusal {
+    fn from(wrong: BodyError) -> Self {
+        let (status, code) = match wrong {
+            BodyError::TooLarge(_) | BodyError::TooManyValues => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),
+            BodyError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded),
+            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, Code::BadUserInput),
+            BodyError::Broken(_) => (StatusCode::BAD_REQUEST, Code::BadUserInput),
+        };
+        Self::new(status, code, wrong.to_string())
+    }
 }
 
 impl<'a> Parameters<'a> {
@@ -303,6 +319,14 @@ fn request(query: String, operation_name: Option<String>, variables: Option<Vari
 }
 
 impl QueryParameters {
+    /// The room that the request takes as long as its variables live.
+    fn room(&self, app: &App) -> Result<Taken, Refusal> {
+        let [query, variables] = [&self.query, &self.variables].map(|part| part.as_deref().unwrap_or_default());
+        let mut room = body::room_for_values(variables.as_bytes(), &app.body_room)?;
+        room.merge(body::room_for_document(query, &app.body_room)?);
+        Ok(room)
+    }
+
     fn parse(&self) -> Result<Request, Refusal> {
         fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<&String>) -> Result<Option<T>, Refusal> {
             let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(text)).transpose();
@@ -338,7 +362,7 @@ async fn kept(app: &App, caller: &Caller, accepted: Accepted, tagger: Option<&Ta
     }
     let (tag, answer) = app.kept.get(app, caller, tagger?).await?;
     app.operations.from_memory.increment(1);
-    Some((tag, respond_with(StatusCode::OK, accepted.media, answer)))
+    Some((tag, respond_with(StatusCode::OK, accepted.media, answer.into_bytes())))
 }
 
 /// An answer that has a tag.
@@ -374,16 +398,12 @@ async fn answer(
     let from = AnsweredFrom::default();
     match Said::only(operation.answers(app, from.clone())).await {
         Said::Refused(errors) => request_errors(media, &errors),
-        Said::Event(json) => respond(StatusCode::OK, media, &json.as_ref()),
-        Said::Next(answer) => {
-            let answered = from.freshness_and_moment().filter(|_| answer.errors.is_empty());
-            let Ok(body) = serde_json::to_vec(&answer).map(Bytes::from) else {
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-            };
-            let response = respond_with(StatusCode::OK, media, body.clone());
+        Said::Next { text, is_whole } => {
+            let answered = from.freshness_and_moment().filter(|_| is_whole);
+            let response = respond_with(StatusCode::OK, media, text.bytes().clone());
             let Some((Tagged { tagger, is_told }, (freshness, moment))) = tagged.zip(answered) else { return response };
             let Some(tag) = tagger.tag(freshness, *moment) else { return response };
-            app.kept.keep(&tag, &body).await;
+            app.kept.keep(&tag, text).await;
             if is_told { (validators(&tag), response).into_response() } else { response }
         }
     }
@@ -401,15 +421,22 @@ fn validators(tag: &str) -> [(HeaderName, String); 3] {
 
 /// Nothing was executed: there is no `data`, not even null.
 fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
-    let status = if media == JSON { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    respond(status, media, &json!({ "errors": errors }))
+    let is_overloaded = errors.iter().filter_map(code_of).any(|code| code == Code::Overloaded.as_str());
+    let status = match media {
+        _ if is_overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        JSON => StatusCode::OK,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut response = respond(status, media, &json!({ "errors": errors }));
+    response.headers_mut().extend(hint(status));
+    response
 }
 
 pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
     refusal.code.count();
-    let failure = operation::failure(refusal.code, refusal.message);
-    let mut response = respond(refusal.status, media, &json!({ "errors": [failure] }));
-    response.headers_mut().extend(refusal.hint);
+    let (status, hint) = (refusal.status, refusal.hint.clone());
+    let mut response = respond(status, media, &json!({ "errors": [refusal.into_error()] }));
+    response.headers_mut().extend(hint);
     response
 }
 

@@ -1,7 +1,6 @@
 //! Whole answers as they were sent, by their entity tags: a query is answered from memory until something has changed that
 //! its answer depends on.
 
-use axum::body::Bytes;
 use entity::clock::Moment;
 use moka::{future::Cache, policy::EvictionPolicy};
 
@@ -10,7 +9,7 @@ use super::{
     access::{Caller, Scope},
     entity_tag::Tagger,
 };
-use crate::metrics;
+use crate::{metrics, schema::AnswerText};
 
 /// Longer answers are not kept: one would take the place of many.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -19,12 +18,13 @@ const ENTRY_BYTES: usize = 256;
 
 /// The answers that are kept. A cheap handle: clone it.
 #[derive(Clone)]
-pub(super) struct KeptAnswers(Option<Cache<String, Bytes>>);
+pub(super) struct KeptAnswers(Option<Cache<String, AnswerText>>);
 
 impl KeptAnswers {
     /// At most about `bytes_max` in all; 0 keeps none.
     pub(super) fn new(bytes_max: u64) -> Self {
-        let weigh = |_: &String, answer: &Bytes| u32::try_from(answer.len() + ENTRY_BYTES).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &String, answer: &AnswerText| u32::try_from(answer.bytes().len() + ENTRY_BYTES).unwrap_or(u32::MAX);
         let cache = Cache::builder().max_capacity(bytes_max).weigher(weigh);
         // By age alone: what was asked often before a refresh is not asked again after it.
         Self((bytes_max > 0).then(|| cache.eviction_policy(EvictionPolicy::lru()).build()))
@@ -32,7 +32,7 @@ impl KeptAnswers {
 
     /// The answer that `caller` would get now, and its tag. Whoever may not read reports gets none: the general way says
     /// why.
-    pub(super) async fn get(&self, app: &App, caller: &Caller, tagger: &Tagger) -> Option<(String, Bytes)> {
+    pub(super) async fn get(&self, app: &App, caller: &Caller, tagger: &Tagger) -> Option<(String, AnswerText)> {
         let cache = self.0.as_ref().filter(|_| caller.may(Scope::Reports).is_ok())?;
         let tag = tagger.tag(&app.feed.as_ref()?.known()?, Moment::now())?;
         let answer = cache.get(&tag).await?;
@@ -47,9 +47,9 @@ impl KeptAnswers {
     }
 
     /// Keeps the answer that has this tag.
-    pub(super) async fn keep(&self, tag: &str, answer: &Bytes) {
-        if let Some(cache) = self.0.as_ref().filter(|_| answer.len() <= ANSWER_BYTES_MAX) {
-            cache.insert(tag.to_owned(), answer.clone()).await;
+    pub(super) async fn keep(&self, tag: &str, answer: AnswerText) {
+        if let Some(cache) = self.0.as_ref().filter(|_| answer.bytes().len() <= ANSWER_BYTES_MAX) {
+            cache.insert(tag.to_owned(), answer).await;
         }
     }
 }
@@ -62,14 +62,14 @@ mod tests {
     async fn no_more_is_kept_than_may_be() {
         let kept = KeptAnswers::new(10_000);
         for number in 0..100 {
-            kept.keep(&number.to_string(), &Bytes::from(vec![0; 1_000])).await;
+            kept.keep(&number.to_string(), AnswerText::small(&"x".repeat(1_000))).await;
         }
         let cache = kept.0.unwrap();
         cache.run_pending_tasks().await;
         assert!((5_000..=10_000).contains(&cache.weighted_size()), "{}", cache.weighted_size());
         let kept = KeptAnswers::new(10_000_000);
-        kept.keep("long", &Bytes::from(vec![0; ANSWER_BYTES_MAX + 1])).await;
-        assert_eq!(kept.0.unwrap().get("long").await, None);
+        kept.keep("long", AnswerText::small(&"x".repeat(ANSWER_BYTES_MAX))).await;
+        assert!(kept.0.unwrap().get("long").await.is_none());
         assert!(KeptAnswers::new(0).0.is_none());
     }
 }

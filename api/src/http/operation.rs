@@ -7,7 +7,7 @@ use async_graphql::{
     parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, SelectionSet},
 };
 use futures_util::{Stream, StreamExt, stream};
-use serde_json::value::RawValue;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     metrics::Executions,
-    schema::{self, AnsweredFrom, Code, code_of, count_error, count_errors, error},
+    room::Taken,
+    schema::{self, AnswerBudget, AnswerText, AnsweredFrom, Code, NoText, code_of, count_error, count_errors, error},
 };
 
 /// A request whose query can be parsed, is not too much, and says what is to be executed.
@@ -29,18 +30,18 @@ pub(super) struct Operation {
     is_introspection: bool,
     /// The order of the fields of its answers.
     order: FieldOrder,
+    /// What it takes of the room for requests, until nothing of it is in use.
+    room: Option<Arc<Taken>>,
 }
 
 /// An operation that its caller may have executed.
 pub(super) struct Permitted(Operation);
 
 /// What an operation comes to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Said {
-    /// A result; its fields may have errors.
-    Next(Answer),
-    /// The same of a subscription, in JSON: many are told it.
-    Event(Arc<RawValue>),
+    /// A result, and whether none of its fields has an error.
+    Next { text: AnswerText, is_whole: bool },
     /// Nothing was executed, for these reasons; nothing follows.
     Refused(Vec<ServerError>),
 }
@@ -76,7 +77,12 @@ impl Operation {
         }
         request.variables = variables;
         request.operation_name = name;
-        Ok(Self { request, kind, is_introspection, order })
+        Ok(Self { request, kind, is_introspection, order, room: None })
+    }
+
+    /// The same, which takes `room` as long as anything of the request may be in use.
+    pub(super) fn holding(self, room: Taken) -> Self {
+        Self { room: Some(Arc::new(room)), ..self }
     }
 
     pub(super) fn kind(&self) -> OperationType {
@@ -139,39 +145,72 @@ impl Permitted {
     /// What it comes to: a subscription's results one by one, or the one result of what is no subscription.
     /// `from` is told what a query was answered from.
     pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = Said> + Send + use<> {
-        let Operation { request, kind, order, .. } = self.0;
+        let Operation { request, kind, order, room, .. } = self.0;
         let (schema, time, operations) = (app.schema.clone(), app.request_max, Arc::clone(&app.operations));
+        let bounds = app.answers.clone();
         match kind {
             OperationType::Subscription => {
-                let execute = move |request| said(schema::execute_stream(&schema, request), order.clone()).boxed();
+                let execute = move |request| {
+                    let budget = bounds.budget(room.clone());
+                    let answers = schema::execute_stream(&schema, request, budget.clone());
+                    said(answers, order.clone(), budget, kind).boxed()
+                };
                 app.broadcasts.follow(request, &app.tasks, execute)
             }
             OperationType::Query => {
+                let budget = bounds.budget(room);
+                let spent = budget.clone();
                 let answer = async move {
-                    let answer = Box::pin(schema::execute_query(&schema, request, &from));
+                    let answer = Box::pin(schema::execute_query(&schema, request, &from, &spent));
                     within(time, &operations.queries, answer).await
                 };
-                said(stream::once(answer), order).boxed()
+                said(stream::once(answer), order, budget, kind).boxed()
             }
             OperationType::Mutation => {
                 let answer = async move {
                     within(time, &operations.mutations, schema::execute_mutation(&schema, request)).await
                 };
-                said(stream::once(answer), order).boxed()
+                said(stream::once(answer), order, bounds.budget(room), kind).boxed()
             }
         }
     }
 }
 
-fn said(answers: impl Stream<Item = Answer>, order: FieldOrder) -> impl Stream<Item = Said> {
+fn said(
+    answers: impl Stream<Item = Answer>,
+    order: FieldOrder,
+    budget: AnswerBudget,
+    kind: OperationType,
+) -> impl Stream<Item = Said> {
     AssertUnwindSafe(answers).catch_unwind().map(move |answer| {
         let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
         order.apply(&mut answer.data);
         answer.errors.iter_mut().for_each(complete);
         count_errors(&answer.errors);
+        if answer.errors.iter().any(NoText::is_no_room) {
+            return Said::Refused(vec![failure(Code::Overloaded, NoText::NoRoom.to_string())]);
+        }
         // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
         let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
-        if executed { Said::Next(answer) } else { Said::Refused(answer.errors) }
+        if !executed {
+            return Said::Refused(answer.errors);
+        }
+        let is_whole = answer.errors.is_empty();
+        let no_text = match budget.text(&answer) {
+            Ok(text) => return Said::Next { text, is_whole },
+            Err(no_text) => no_text,
+        };
+        let untold = count_error(match (kind, no_text) {
+            // What was recorded must not be recorded again by a client that knows no better.
+            (OperationType::Mutation, _) => {
+                failure(Code::AnswerTooLarge, format!("what was asked for is done, but not told: {no_text}"))
+            }
+            _ => failure(no_text.code(), no_text.to_string()),
+        });
+        match no_text {
+            NoText::NoRoom if kind != OperationType::Mutation => Said::Refused(vec![untold]),
+            _ => Said::Next { text: AnswerText::small(&json!({ "data": null, "errors": [untold] })), is_whole: false },
+        }
     })
 }
 

@@ -7,14 +7,14 @@
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod protocol;
+mod socket;
 
 use std::{collections::HashMap, error::Error, sync::Arc};
 
 use async_graphql::{Request, ServerError, parser::types::OperationType};
 use axum::{
-    extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code},
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
@@ -22,19 +22,31 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, sleep_until, timeout},
 };
+use tokio_tungstenite::tungstenite::{
+    self, Message,
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::protocol::{Closing, Key, Protocol, ServerMessage, Step};
+pub(super) use self::socket::Upgrade;
+use self::{
+    protocol::{Closing, Key, Protocol, ServerMessage, Step},
+    socket::Socket,
+};
 use super::{
     App,
     accept::JSON,
     access::{Caller, Denied},
+    body,
     graphql::{Refusal, refuse},
     operation::{Operation, Permitted, Said, failure},
     subscribers::{Patience, Place, Subscriber},
 };
-use crate::schema::{AnsweredFrom, Code, count_error};
+use crate::{
+    room::Taken,
+    schema::{AnswerText, AnsweredFrom, Code, count_error},
+};
 
 /// The protocol's name.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -43,21 +55,13 @@ const PROTOCOL: &str = "graphql-transport-ws";
 const LEGACY_PROTOCOL: &str = "graphql-ws";
 /// A message from a client is at most this long: a query and its variables.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// What is read from a socket at once; each socket has as much memory for it.
-const READ_BYTES: usize = 4 * 1024;
 /// How much of what a socket's operations say may wait to be sent, in messages. Each operation has one more in its hands.
 const WAITING_MAX: usize = 4;
 /// How many queries and mutations of one socket are executed at the same time, or wait with an answer in their hands.
 const ANSWERING_MAX: usize = 4;
 
 /// `graphql` says whether the client has offered a subprotocol of GraphQL at all.
-pub(super) fn upgrade(
-    app: App,
-    caller: Caller,
-    upgrade: WebSocketUpgrade,
-    graphql: bool,
-    headers: &HeaderMap,
-) -> Response {
+pub(super) fn upgrade(app: App, caller: Caller, upgrade: Upgrade, graphql: bool, headers: &HeaderMap) -> Response {
     // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
     if !app.access.allows_socket(headers) {
         let message = "the page's origin may not open a socket here";
@@ -67,24 +71,21 @@ pub(super) fn upgrade(
         Ok(place) => place,
         Err(refusal) => return refuse(refusal, JSON),
     };
-    upgrade
-        .protocols([PROTOCOL, LEGACY_PROTOCOL])
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .read_buffer_size(READ_BYTES)
-        // Each message is sent before the next one is taken: nothing gathers.
-        .write_buffer_size(0)
-        .on_upgrade(move |socket| {
-            let tasks = app.tasks.clone();
-            tasks.track_future(talk(app, caller, socket, graphql, place))
-        })
-        .into_response()
+    let (upgrading, response) = upgrade.accept(&[PROTOCOL, LEGACY_PROTOCOL]);
+    let tasks = app.tasks.clone();
+    tasks.spawn(async move {
+        match upgrading.socket(MESSAGE_BYTES_MAX).await {
+            Ok(socket) => talk(app, caller, socket, graphql, place).await,
+            Err(error) => debug!(error = &error as &dyn Error, "a client has left"),
+        }
+    });
+    response
 }
 
 /// Until the client leaves, has to go, or the server stops; then it is told why.
-async fn talk(app: App, caller: Caller, mut socket: WebSocket, graphql: bool, _place: Place) {
+async fn talk(app: App, caller: Caller, mut socket: Socket, graphql: bool, _place: Place) {
     let patience = app.patience;
-    let closing = match socket.protocol().and_then(|protocol| protocol.to_str().ok()) {
+    let closing = match socket.protocol() {
         Some(PROTOCOL) => Conversation::new(app, caller, &mut socket).run().await,
         Some(LEGACY_PROTOCOL) => {
             let closing = Closing::not_spoken("legacy");
@@ -97,13 +98,13 @@ async fn talk(app: App, caller: Caller, mut socket: WebSocket, graphql: bool, _p
     };
     let Some(Closing { code, reason }) = closing else { return };
     let goodbye = async {
-        let frame = CloseFrame { code, reason: reason.into() };
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
         if let Err(error) = socket.send(Message::Close(Some(frame))).await {
             debug!(error = &error as &dyn Error, "a client had left");
             return;
         }
         // Closed with something unread, the connection would be reset, and the client not read why.
-        while let Some(Ok(_)) = socket.recv().await {}
+        while let Some(Ok(_)) = socket.receive().await {}
     };
     if timeout(patience.close, goodbye).await.is_err() {
         debug!("a client did not agree to be closed");
@@ -113,16 +114,21 @@ async fn talk(app: App, caller: Caller, mut socket: WebSocket, graphql: bool, _p
 /// What an operation says to its socket.
 struct Output {
     key: Key,
-    text: Option<String>,
+    message: Option<OutputMessage>,
     /// Nothing follows.
     last: bool,
+}
+
+enum OutputMessage {
+    Next { id: Arc<str>, text: AnswerText },
+    Other(String),
 }
 
 /// One socket.
 struct Conversation<'a> {
     app: App,
     caller: Caller,
-    socket: &'a mut WebSocket,
+    socket: &'a mut Socket,
     protocol: Protocol,
     outlet: mpsc::Sender<Output>,
     outputs: mpsc::Receiver<Output>,
@@ -149,7 +155,7 @@ struct Timing {
 type Done = Option<Closing>;
 
 impl<'a> Conversation<'a> {
-    fn new(app: App, caller: Caller, socket: &'a mut WebSocket) -> Self {
+    fn new(app: App, caller: Caller, socket: &'a mut Socket) -> Self {
         let (outlet, outputs) = mpsc::channel(WAITING_MAX);
         Self {
             caller,
@@ -175,7 +181,7 @@ impl<'a> Conversation<'a> {
             }
             // In no order: neither a client that talks without end nor operations that do keep the other from its turn.
             let done = tokio::select! {
-                frame = self.socket.recv() => self.hear(frame).await,
+                frame = self.socket.receive() => self.hear(frame).await,
                 Some(output) = self.outputs.recv() => self.tell(output).await,
                 () = sleep_until(self.timing.next()) => self.keep_time().await,
                 () = stop.cancelled(), if !stopping => {
@@ -191,22 +197,23 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn hear(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), Done> {
+    async fn hear(&mut self, frame: Option<Result<Message, tungstenite::Error>>) -> Result<(), Done> {
         self.timing.heard = true;
         match frame {
             Some(Ok(Message::Text(text))) => {
                 let step = self.protocol.receive(&text);
-                self.take(step).await
+                self.take(step, &text).await
             }
             Some(Ok(Message::Binary(_))) => Err(Some(Closing::malformed("malformed message: messages are texts"))),
             // Pings are answered where frames are read; a close frame is answered there too, and then there is no more.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Ok(()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => Ok(()),
             Some(Err(error)) => Err(Some(Closing::of_error(&error))),
             None => Err(None),
         }
     }
 
-    async fn take(&mut self, step: Step) -> Result<(), Done> {
+    /// Does what has to be done about the message `text`.
+    async fn take(&mut self, step: Step, text: &str) -> Result<(), Done> {
         match step {
             Step::Nothing => Ok(()),
             Step::Say(text) => self.send(Message::text(text)).await,
@@ -218,10 +225,19 @@ impl<'a> Conversation<'a> {
                 Err(denied) => Err(Some(Closing::of_denied(denied))),
             },
             Step::Start { key, id, request } => {
+                let room = match self.room_for(text, &request.query) {
+                    Ok(room) => room,
+                    Err(refusal) => {
+                        self.protocol.ended(key);
+                        let payload = &[count_error(refusal)];
+                        return self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await;
+                    }
+                };
                 let stop = self.stop_all.child_token();
                 self.stop_one.insert(key, stop.clone());
                 let (outlet, answering) = (self.outlet.clone(), Arc::clone(&self.answering));
-                let run = Run { key, id, caller: self.caller.clone(), stop, outlet, answering };
+                let run =
+                    Run { key, id: id.into(), caller: self.caller.clone(), stop, outlet, answering, room: Some(room) };
                 self.app.tasks.spawn(run.until_over(self.app.clone(), request));
                 Ok(())
             }
@@ -237,6 +253,16 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// What an operation takes of the room for requests.
+    fn room_for(&self, text: &str, query: &str) -> Result<Taken, ServerError> {
+        let room = &self.app.body_room;
+        let taken = body::room_for_values(text.as_bytes(), room).and_then(|mut taken| {
+            taken.merge(body::room_for_document(query, room)?);
+            Ok(taken)
+        });
+        taken.map_err(|wrong| Refusal::from(wrong).into_error())
+    }
+
     /// What stands in `connection_init` counts more than what came with the upgrade: browsers set no headers there.
     fn admit(&mut self, authorization: Option<&str>) -> Result<(), Denied> {
         self.caller = self.caller.with(authorization)?;
@@ -249,8 +275,9 @@ impl<'a> Conversation<'a> {
             self.protocol.ended(output.key);
             self.stop_one.remove(&output.key);
         }
-        match output.text.filter(|_| wanted) {
-            Some(text) => self.send(Message::text(text)).await,
+        match output.message.filter(|_| wanted) {
+            Some(OutputMessage::Next { id, text }) => is_sent(self.socket.send_next(&id, text).await),
+            Some(OutputMessage::Other(text)) => self.send(Message::text(text)).await,
             None => Ok(()),
         }
     }
@@ -271,7 +298,7 @@ impl<'a> Conversation<'a> {
         }
         if !self.timing.heard {
             // It may have been heard at this very moment, or while something was sent to it.
-            match self.socket.recv().now_or_never() {
+            match self.socket.receive().now_or_never() {
                 Some(frame) => self.hear(frame).await?,
                 None => {
                     debug!("a client is silent and is dropped");
@@ -286,11 +313,15 @@ impl<'a> Conversation<'a> {
 
     /// Waits for the client to take the message, which the connection sees to.
     async fn send(&mut self, message: Message) -> Result<(), Done> {
-        self.socket.send(message).await.map_err(|error| {
-            debug!(error = &error as &dyn Error, "a client has left, or takes nothing");
-            None
-        })
+        is_sent(self.socket.send(message).await)
     }
+}
+
+fn is_sent(sent: Result<(), tungstenite::Error>) -> Result<(), Done> {
+    sent.map_err(|error| {
+        debug!(error = &error as &dyn Error, "a client has left, or takes nothing");
+        None
+    })
 }
 
 impl Timing {
@@ -317,7 +348,7 @@ impl Closing {
 
     /// Clients come back.
     fn restart() -> Self {
-        Self::new(close_code::RESTART, "the server restarts")
+        Self::new(CloseCode::Restart.into(), "the server restarts")
     }
 
     fn of_denied(denied: Denied) -> Self {
@@ -325,29 +356,30 @@ impl Closing {
         Self::new(4403, format!("{}: {denied}", denied.code().as_str()))
     }
 
-    fn of_error(error: &axum::Error) -> Self {
-        // The library's words for what is longer than it was told to take; its type is not to be had.
-        if error.to_string().starts_with("Space limit exceeded") {
-            return Self::new(close_code::SIZE, format!("messages must be at most {MESSAGE_BYTES_MAX} bytes"));
+    fn of_error(error: &tungstenite::Error) -> Self {
+        if matches!(error, tungstenite::Error::Capacity(_)) {
+            return Self::new(CloseCode::Size.into(), format!("messages must be at most {MESSAGE_BYTES_MAX} bytes"));
         }
-        Self::new(close_code::PROTOCOL, "not WebSocket")
+        Self::new(CloseCode::Protocol.into(), "not WebSocket")
     }
 }
 
 /// An operation, apart from its socket.
 struct Run {
     key: Key,
-    id: String,
+    id: Arc<str>,
     caller: Caller,
     stop: CancellationToken,
     outlet: mpsc::Sender<Output>,
     answering: Arc<Semaphore>,
+    /// Until the operation has it.
+    room: Option<Taken>,
 }
 
 impl Run {
-    async fn until_over(self, app: App, request: Box<Request>) {
-        let text = match self.permitted(*request) {
-            Err(refused) => Some(ServerMessage::Error { id: &self.id, payload: &[refused] }.text()),
+    async fn until_over(mut self, app: App, request: Box<Request>) {
+        let last = match self.permitted(*request) {
+            Err(refused) => Some(self.error(&[refused])),
             Ok(operation) if operation.kind() == OperationType::Subscription => {
                 // Cut off, it says no more: what could it say that its client wants to hear?
                 self.stop.run_until_cancelled(self.answer(&app, operation)).await.flatten()
@@ -361,13 +393,17 @@ impl Run {
                 if room.is_some() { self.answer(&app, operation).await } else { None }
             }
         };
-        self.say(text, true).await;
+        self.say(last.map(OutputMessage::Other), true).await;
     }
 
-    fn permitted(&self, request: Request) -> Result<Permitted, ServerError> {
+    fn permitted(&mut self, request: Request) -> Result<Permitted, ServerError> {
         let denied = |denied: Denied| count_error(failure(denied.code(), denied.to_string()));
         self.caller.hurries().map_err(denied)?;
-        Operation::read(request)?.permitted(&self.caller).map_err(denied)
+        let mut operation = Operation::read(request)?;
+        if let Some(room) = self.room.take() {
+            operation = operation.holding(room);
+        }
+        operation.permitted(&self.caller).map_err(denied)
     }
 
     /// Says everything but the last word, which it returns.
@@ -375,12 +411,11 @@ impl Run {
         let subscription = operation.kind() == OperationType::Subscription;
         let mut answers = std::pin::pin!(operation.answers(app, AnsweredFrom::default()));
         while let Some(said) = answers.next().await {
-            let text = match said {
-                Said::Next(answer) => ServerMessage::Next { id: &self.id, payload: &answer }.text(),
-                Said::Event(json) => ServerMessage::Event { id: &self.id, payload: &json }.text(),
-                Said::Refused(errors) => return Some(ServerMessage::Error { id: &self.id, payload: &errors }.text()),
+            let message = match said {
+                Said::Next { text, .. } => OutputMessage::Next { id: Arc::clone(&self.id), text },
+                Said::Refused(errors) => return Some(self.error(&errors)),
             };
-            if !self.say(Some(text), false).await {
+            if !self.say(Some(message), false).await {
                 return None;
             }
         }
@@ -389,8 +424,12 @@ impl Run {
         (!cut_off).then(|| ServerMessage::Complete { id: &self.id }.text())
     }
 
+    fn error(&self, payload: &[ServerError]) -> String {
+        ServerMessage::Error { id: &self.id, payload }.text()
+    }
+
     /// Says whether anybody is there to hear it.
-    async fn say(&self, text: Option<String>, last: bool) -> bool {
-        self.outlet.send(Output { key: self.key, text, last }).await.is_ok()
+    async fn say(&self, message: Option<OutputMessage>, last: bool) -> bool {
+        self.outlet.send(Output { key: self.key, message, last }).await.is_ok()
     }
 }

@@ -1,5 +1,7 @@
 //! Intervals of whole hours, and their buckets, cut in the caller's zone.
 
+use std::{iter, mem};
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::UTC;
 use entity::Hour;
@@ -101,12 +103,33 @@ impl Interval {
     /// # Errors
     /// [`IntervalError::TooManyPoints`].
     pub(super) fn buckets(self, granularity: Granularity, calendar: Calendar) -> Result<Vec<Bucket>, IntervalError> {
-        if self.is_empty() {
-            return Ok(Vec::new());
+        let mut buckets = Vec::with_capacity(self.points(granularity, calendar)?);
+        for (start, cut) in self.cuts(granularity, calendar) {
+            let end = cut.min(self.end);
+            let begins = start != self.start || begins_bucket(granularity, calendar, start);
+            let local_start = calendar.local(start);
+            buckets.push(Bucket { start, end, local_start, views: 0, whole: begins && end == cut });
         }
+        Ok(buckets)
+    }
+
+    /// Returns how many buckets of `granularity` it has.
+    ///
+    /// # Errors
+    /// [`IntervalError::TooManyPoints`].
+    pub fn points(self, granularity: Granularity, calendar: Calendar) -> Result<usize, IntervalError> {
+        let points = self.cuts(granularity, calendar).take(POINTS_MAX + 1).count();
+        if points > POINTS_MAX {
+            return Err(IntervalError::TooManyPoints { hours: self.end.since(self.start) });
+        }
+        Ok(points)
+    }
+
+    /// Returns the start of each bucket, and the end that the calendar gives it, which may be behind the interval's.
+    fn cuts(self, granularity: Granularity, calendar: Calendar) -> impl Iterator<Item = (Hour, Hour)> {
         let mut hour = self.start;
         let mut day = first_day(granularity, calendar.date(self.start));
-        let mut next = || match granularity {
+        let mut next = move || match granularity {
             Granularity::Hour => {
                 hour = hour.plus(1);
                 calendar.floor(hour)
@@ -116,24 +139,17 @@ impl Interval {
                 calendar.day_start(day)
             }
         };
-        let mut buckets: Vec<Bucket> = Vec::new();
         let mut start = self.start;
-        while start < self.end {
-            let cut = next();
-            // Two are the same where the zone skipped the day between them, or where hours were dropped.
-            if cut <= start {
-                continue;
+        iter::from_fn(move || {
+            while start < self.end {
+                let cut = next();
+                // Two are the same where the zone skipped the day between them, or where hours were dropped.
+                if cut > start {
+                    return Some((mem::replace(&mut start, cut.min(self.end)), cut));
+                }
             }
-            if buckets.len() == POINTS_MAX {
-                return Err(IntervalError::TooManyPoints { hours: self.end.since(self.start) });
-            }
-            let end = cut.min(self.end);
-            let begins = start != self.start || begins_bucket(granularity, calendar, start);
-            let local_start = calendar.local(start);
-            buckets.push(Bucket { start, end, local_start, views: 0, whole: begins && end == cut });
-            start = end;
-        }
-        Ok(buckets)
+            None
+        })
     }
 }
 

@@ -73,6 +73,12 @@ impl ReportView {
         self.0.moment
     }
 
+    /// Returns whether the view holds a connection, for which others may wait.
+    #[must_use]
+    pub fn holds_connection(&self) -> bool {
+        matches!(self.0.source, Source::Snapshot(_))
+    }
+
     /// Returns whether a query has failed because the report has changed.
     pub(super) fn has_version_changed(&self) -> bool {
         self.0.moved.load(Ordering::Relaxed)

@@ -22,6 +22,7 @@ pub(crate) enum Code {
     Overloaded,
     Unavailable,
     PayloadTooLarge,
+    AnswerTooLarge,
     PersistedQueryNotSupported,
     ParseFailed,
     ValidationFailed,
@@ -29,13 +30,14 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Overloaded,
         Self::Unavailable,
         Self::PayloadTooLarge,
+        Self::AnswerTooLarge,
         Self::PersistedQueryNotSupported,
         Self::ParseFailed,
         Self::ValidationFailed,
@@ -50,6 +52,7 @@ impl Code {
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::ParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::ValidationFailed => "GRAPHQL_VALIDATION_FAILED",

@@ -10,7 +10,7 @@ use entity::clock::Moment;
 use futures_util::{StreamExt, future, stream::BoxStream};
 use tokio::sync::OnceCell;
 
-use super::{AnalyticsSchema, errors};
+use super::{AnalyticsSchema, AnswerBudget, errors};
 use crate::{
     freshness::Freshness,
     reports::{ReportReader, ReportView},
@@ -63,12 +63,18 @@ pub(super) async fn report_view<'a>(context: &Context<'a>) -> async_graphql::Res
 
 /// Executes a query, and tells what it was answered from. One whose report changes meanwhile, or that the database cancels,
 /// is begun again.
-pub(crate) async fn execute_query(schema: &AnalyticsSchema, mut request: Request, from: &AnsweredFrom) -> Response {
+pub(crate) async fn execute_query(
+    schema: &AnalyticsSchema,
+    mut request: Request,
+    from: &AnsweredFrom,
+    budget: &AnswerBudget,
+) -> Response {
     for _ in 0..SHARED_TRIES {
         let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
         again.operation_name.clone_from(&request.operation_name);
         let cell = ViewCell::default();
-        let response = schema.execute(request.data(cell.clone())).await;
+        budget.reset();
+        let response = schema.execute(request.data(cell.clone()).data(budget.clone())).await;
         if !has_version_changed(&response) && !is_marked::<Cancelled>(&response) {
             from.tell(&cell);
             return whole_or_nothing(response);
@@ -76,7 +82,8 @@ pub(crate) async fn execute_query(schema: &AnalyticsSchema, mut request: Request
         request = again;
     }
     let cell = ViewCell { in_own_transaction: true, ..ViewCell::default() };
-    let response = schema.execute(request.data(cell.clone())).await;
+    budget.reset();
+    let response = schema.execute(request.data(cell.clone()).data(budget.clone())).await;
     from.tell(&cell);
     whole_or_nothing(response)
 }
@@ -89,9 +96,20 @@ pub(crate) async fn execute_mutation(schema: &AnalyticsSchema, request: Request)
 /// Executes a subscription.
 ///
 /// A report that changes while its event is put together is not sent: the next event is on its way.
-pub(crate) fn execute_stream(schema: &AnalyticsSchema, request: Request) -> BoxStream<'static, Response> {
-    let responses = schema.execute_stream(request.data(ViewCell::default()));
-    responses.filter(|response| future::ready(!has_version_changed(response))).map(whole_or_nothing).boxed()
+pub(crate) fn execute_stream(
+    schema: &AnalyticsSchema,
+    request: Request,
+    budget: AnswerBudget,
+) -> BoxStream<'static, Response> {
+    let responses = schema.execute_stream(request.data(ViewCell::default()).data(budget.clone()));
+    let is_told = move |response: &Response| {
+        let is_told = !has_version_changed(response);
+        if !is_told {
+            budget.reset();
+        }
+        future::ready(is_told)
+    };
+    responses.filter(is_told).map(whole_or_nothing).boxed()
 }
 
 /// An answer with an error has no data. That is what becomes of a null where there must be none, up to the root, where

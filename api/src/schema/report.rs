@@ -1,9 +1,9 @@
 //! `Report` and what is in it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
-    ComplexObject, Object, SimpleObject,
+    ComplexObject, Context, Object, SimpleObject,
     connection::{CursorType, OpaqueCursor, PageInfo},
 };
 use chrono::{DateTime, Utc};
@@ -11,6 +11,7 @@ use entity::Hour;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::{AnswerBudget, ItemCost, ROOM_WAIT_MAX},
     errors::{self, Code, error},
     freshness::Freshness,
     inputs::{self, Comparison, Granularity, ParsedFilter},
@@ -131,6 +132,11 @@ impl Report {
         Ok(Self { answer, interval, filter, calendar, now })
     }
 
+    /// Returns how long it may wait for room: not at all with a connection in its hands.
+    fn room_wait(&self) -> Duration {
+        if self.answer.holds_connection() { Duration::ZERO } else { ROOM_WAIT_MAX }
+    }
+
     /// Returns what the report is compared with, if there is such a period and it was counted.
     async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
         let (first, looked_at) = (self.answer.first_hour(), self.answer.freshness().looked_at);
@@ -174,11 +180,18 @@ impl Report {
         Ok(Totals { answer, interval: self.interval, calendar: self.calendar, compared, pages })
     }
 
-    /// The views by bucket, in the order of time, empty buckets included; at most 10,000.
+    /// The views by bucket, in the order of time, empty buckets included; at most 10,000. The points and pages of an answer
+    /// have at most 100,000 fields in all.
     async fn series(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
     ) -> async_graphql::Result<Vec<SeriesPoint>> {
+        let budget = context.data::<AnswerBudget>()?;
+        budget.check()?;
+        let points = self.interval.points(granularity.into(), self.calendar);
+        let points = points.map_err(|wrong| errors::of_report(&wrong.into()))?;
+        budget.charge(points, ItemCost::of_item(context), 0, 0, self.room_wait()).await?;
         let series = self.answer.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
         let series = answered(series.await)?;
         let looked_at = self.answer.freshness().looked_at;
@@ -197,11 +210,14 @@ impl Report {
     #[graphql(complexity = "usize::try_from(first.unwrap_or(PAGES_DEFAULT)).unwrap_or_default() * child_complexity")]
     async fn pages(
         &self,
+        context: &Context<'_>,
         #[graphql(desc = "How many pages: 0 to 1,000, 10 when left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor of the page to go on behind; from the first when left out.")] after: Option<
             String,
         >,
     ) -> async_graphql::Result<PageConnection> {
+        let budget = context.data::<AnswerBudget>()?;
+        budget.check()?;
         let first = first.unwrap_or(PAGES_DEFAULT);
         if !(0..=PAGES_MAX).contains(&first) {
             return Err(error(Code::BadUserInput, format!("pages.first must be 0 to {PAGES_MAX}, not {first}")));
@@ -217,7 +233,11 @@ impl Report {
         let (total, rows) = (answered(total)?, answered(rows)?);
         let has_next_page = rows.len() > limit;
         let refresh = self.answer.freshness().refresh_id;
-        let edges: Vec<_> = rows.iter().take(limit).map(|row| PageEdge::new(row, total, refresh)).collect();
+        let (cost, rows) = (ItemCost::of_item(context), &rows[..rows.len().min(limit)]);
+        let texts = rows.iter().map(|row| cost.texts(&row.name, row.title.as_deref())).sum();
+        let held = rows.iter().map(PageEdge::bytes).sum();
+        budget.charge(rows.len(), cost, texts, held, self.room_wait()).await?;
+        let edges: Vec<_> = rows.iter().map(|row| PageEdge::new(row, total, refresh)).collect();
         let cursor = |edge: Option<&PageEdge>| edge.map(|edge| edge.cursor.clone());
         let page_info = PageInfo {
             has_previous_page,
@@ -303,6 +323,11 @@ impl PageConnection {
 }
 
 impl PageEdge {
+    /// What one of `row` takes, in bytes, about.
+    fn bytes(row: &reports::PageRow) -> usize {
+        size_of::<Self>() + 3 * row.name.len() + row.title.as_ref().map_or(0, String::len)
+    }
+
     fn new(row: &reports::PageRow, total: i64, refresh: i64) -> Self {
         let cursor = OpaqueCursor(Cursor { refresh, views: row.views, page: row.name.clone() }).encode_cursor();
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]

@@ -162,6 +162,8 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         listen: "127.0.0.1:0".parse().unwrap(),
         body_bytes: 8 * 1024 * 1024,
         body_bytes_in_all: 128 * 1024 * 1024,
+        response_bytes: 8 * 1024 * 1024,
+        response_bytes_in_all: 256 * 1024 * 1024,
         subscriber_connections: 20_000,
         subscriber_connections_each: 20_000,
         socket_operations: 100,

@@ -3,9 +3,9 @@
 
 use std::{collections::HashMap, fmt, ops::Deref};
 
-use async_graphql::{Request, Response as Answer, ServerError, Variables};
+use async_graphql::{Request, ServerError, Variables};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use crate::{
     http::graphql::{Extensions, without_query},
@@ -58,16 +58,6 @@ pub(super) enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Map<String, Value>>,
     },
-    Next {
-        id: &'a str,
-        payload: &'a Answer,
-    },
-    /// The same, in JSON already.
-    #[serde(rename = "next")]
-    Event {
-        id: &'a str,
-        payload: &'a RawValue,
-    },
     Error {
         id: &'a str,
         payload: &'a [ServerError],
@@ -81,6 +71,12 @@ impl ServerMessage<'_> {
     pub(super) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// What stands before and behind a result in the message that says it.
+pub(super) fn around_next(id: &str) -> (String, &'static str) {
+    let id = Value::from(id);
+    (format!(r#"{{"type":"next","id":{id},"payload":"#), "}")
 }
 
 /// What the client has shown to be let in. It is for nobody to see.

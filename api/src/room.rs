@@ -1,0 +1,84 @@
+//! Memory that all clients share: how many bytes may be held of something at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+/// A bounded number of bytes. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+/// Bytes that are taken; free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken(OwnedSemaphorePermit);
+
+impl Room {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(bytes)), bytes }
+    }
+
+    /// Returns nothing when so many bytes are not free.
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {
+        Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok().map(Taken)
+    }
+
+    /// Waits until so many bytes are free; returns nothing when they are not in time, or never.
+    pub(crate) async fn take(&self, bytes: usize, time: Duration) -> Option<Taken> {
+        if bytes > self.bytes {
+            return None;
+        }
+        let taken = Arc::clone(&self.free).acquire_many_owned(u32::try_from(bytes).ok()?);
+        timeout(time, taken).await.ok()?.ok().map(Taken)
+    }
+
+    /// Returns how many bytes are taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.bytes.saturating_sub(self.free.available_permits())
+    }
+}
+
+impl Taken {
+    /// Adds `more`, which is of the same room.
+    pub(crate) fn merge(&mut self, more: Self) {
+        self.0.merge(more.0);
+    }
+
+    /// Gives back what exceeds `bytes`.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        let more = self.0.num_permits().saturating_sub(bytes);
+        drop(self.0.split(more));
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.num_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_is_free_when_it_is_dropped() {
+        let (room, time) = (Room::new(10), Duration::from_secs(1));
+        let mut taken = room.try_take(6).unwrap();
+        taken.merge(room.try_take(3).unwrap());
+        assert!(
+            room.try_take(2).is_none() && room.take(2, time).await.is_none() && room.take(11, time).await.is_none()
+        );
+        taken.keep(4);
+        assert_eq!((taken.bytes(), room.taken()), (4, 4));
+        taken.keep(5);
+        assert_eq!((taken.bytes(), room.taken()), (4, 4), "what it has not it does not take");
+        let (waited, ()) = tokio::join!(room.take(7, time), async { drop(taken) });
+        assert_eq!(waited.map(|taken| taken.bytes()), Some(7));
+    }
+}
