@@ -239,6 +239,18 @@ async fn arguments_and_variables_are_told_by_their_names() {
             format!("the default of $at must be {TIME}, not \"noon\""),
         ),
         (
+            "query ($f: ReportFilter, $s: String) { report(filter: $f) { __typename } b: report(filter: $f) { __typename } \
+             c: report(filter: { pages: { names: [$s] } }) { __typename } }",
+            json!({ "f": {}, "s": null }),
+            "filter.pages.names[0] must not be null".to_owned(),
+        ),
+        (
+            "query ($s: String) { a: report(filter: { timeZone: $s }) { __typename } \
+             c: report(filter: { pages: { names: [$s] } }) { __typename } }",
+            json!({ "s": null }),
+            "filter.pages.names[0] must not be null".to_owned(),
+        ),
+        (
             "query A($n: Int) { report { pages(first: $n) { edges { cursor } } } }",
             json!({ "n": "ten" }),
             format!("pages.first must be {whole}, not \"ten\""),

@@ -3,7 +3,8 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    cell::RefCell,
+    collections::{HashMap, HashSet},
     fmt::{self, Display},
 };
 
@@ -57,6 +58,8 @@ enum Segment<'a> {
 
 /// An operation and its variables.
 struct Check<'a> {
+    /// Variables that are right as what they were used for: a long one may be used again and again.
+    checked: RefCell<HashSet<(Name, String)>>,
     inputs: &'a InputTypes,
     document: &'a ExecutableDocument,
     operation: &'a OperationDefinition,
@@ -97,7 +100,8 @@ impl InputTypes {
             });
             // Which operation is meant, the library has to say.
             let Some((_, operation)) = meant else { return Ok(()) };
-            Check { inputs: self, document, operation: &operation.node, variables: &variables }.operation()
+            let (operation, checked) = (&operation.node, RefCell::default());
+            Check { checked, inputs: self, document, operation, variables: &variables }.operation()
         });
         request.variables = variables;
         checked
@@ -212,7 +216,12 @@ impl Check<'_> {
                     return Ok(());
                 };
                 let sent = self.variables.get(name).or_else(|| definition.default_value());
-                Given::Sent(sent.ok_or_else(|| format!("{place} must be given: the variable ${name} is missing"))?)
+                let sent = sent.ok_or_else(|| format!("{place} must be given: the variable ${name} is missing"))?;
+                // The first wrong value ends the check: what was looked at is right.
+                if !self.checked.borrow_mut().insert((name.clone(), ty.to_string())) {
+                    return Ok(());
+                }
+                Given::Sent(sent)
             }
             given => given,
         };
