@@ -159,6 +159,7 @@ async fn titles_are_not_replaced_without_a_token(rung: Rung) {
     let expected = [("/a", "Ours"), ("/b", "Second"), ("/c", "First"), ("/d", "Theirs")];
     let expected = expected.map(|(page, title)| (page.to_owned(), Some(title.to_owned())));
     assert_eq!(titles(&other).await, expected.into());
+    assert_eq!(record(&other, known, "/a", Some("Theirs")).await.as_deref(), Some("Theirs"), "it was not the page's");
     app.refresh().await;
     assert_eq!(wolf::verify(&app.database).await.unwrap().differences, [], "what was written was marked");
 }
