@@ -46,17 +46,19 @@ enum Attack {
     UnreadAnswers,
     UnreadEvents,
     UnreadSockets,
-    UnfinishedHeads,
+    /// Of so many bytes each.
+    UnfinishedHeads(usize),
     SilentConnections,
     Values,
 }
 
-const ATTACKS: [(Attack, &str, &[&str]); 7] = [
+const ATTACKS: [(Attack, &str, &[&str]); 8] = [
     (Attack::Series, "99 aliases of a series of 9,840 hours, by 8 clients", &[]),
     (Attack::UnreadAnswers, "40 answers of 7 MB, unread", &[]),
     (Attack::UnreadEvents, "100 event streams of 7 MB, unread", &[]),
     (Attack::UnreadSockets, "10 sockets with 50 subscriptions of 3.5 MB each, unread", &[]),
-    (Attack::UnfinishedHeads, "300 unfinished heads of 360 KB", &[]),
+    (Attack::UnfinishedHeads(360_000), "300 unfinished heads of 360 KB", &[]),
+    (Attack::UnfinishedHeads(60_000), "300 unfinished heads of 60 KB", &[]),
     (Attack::SilentConnections, "205 silent connections of one address", &["--connections", "200"]),
     (Attack::Values, "32 bodies of 8 MB: 4 million values, or 99,000 texts", &[]),
 ];
@@ -69,9 +71,8 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let server = Server::start().await?;
     machine::print_head(&server).await?;
     let progress = Progress::new();
-    progress.print(&format!(
-        "\n| attack | what became of it | MiB before | most MiB | bound MiB |\n| --- | --- | --: | --: | --: |"
-    ));
+    progress
+        .print("\n| attack | what became of it | MiB before | most MiB | bound MiB |\n| --- | --- | --: | --: | --: |");
     for (attack, name, arguments) in ATTACKS {
         progress.part(name);
         progress.step("starts");
@@ -137,12 +138,11 @@ impl Attack {
                 unread(service, (0..100).map(request).collect()).await
             }
             Self::UnreadSockets => unread(service, (0..10).map(socket).collect()).await,
-            Self::UnfinishedHeads => {
-                let head = format!("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: {}", "x".repeat(360 * 1024)).into_bytes();
-                let connections = open(service, "127.0.0.1", vec![head; 300]).await?;
-                let peak = service.memory_bytes()?;
-                drop(connections);
-                Ok(format!("{} MiB while they are open", mib(peak)))
+            Self::UnfinishedHeads(bytes) => {
+                let head = format!("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: {}", "x".repeat(bytes)).into_bytes();
+                let _connections = open(service, "127.0.0.1", vec![head; 300]).await?;
+                sleep(ATTACK).await;
+                Ok(format!("{} MiB after {} s", mib(service.memory_bytes()?), ATTACK.as_secs()))
             }
             Self::SilentConnections => {
                 let _silent = open(service, "127.0.0.2", vec![Vec::new(); 205]).await?;

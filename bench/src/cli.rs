@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Ingest(IngestSettings),
     /// Reports: from the report and from the counts, cold and warm
     Report(ReportSettings),
+    /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
+    Bounds,
     /// Subscribers of freshness and of a report: their memory, and when the last one is told
     Subscribers(SubscriberSettings),
 }

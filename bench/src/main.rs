@@ -1,5 +1,6 @@
 //! The load and scale benchmarks: what they measure and what came out stands in `bench/RESULTS.md`.
 
+mod bounds;
 mod cli;
 mod covering;
 mod dataset;
@@ -31,6 +32,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Refresh(settings) => refresh(&settings).await,
         Command::Ingest(settings) => ingest::run(&settings).await,
         Command::Report(settings) => report::run(&settings).await,
+        Command::Bounds => bounds::run().await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,
     }
 }
