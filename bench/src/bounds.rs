@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What ARCHITECTURE.md says that the process may take, whatever its clients do.
-const BOUND_MIB: u64 = 640;
+const BOUND_MIB: u64 = 768;
 /// As long names as there may be make as large answers as there may be.
 const PAGES: usize = 1_000;
 const NAME_BYTES: usize = 1_000;
