@@ -109,6 +109,7 @@ impl Doors {
 /// Says why, if the system takes it at once: no connection that is refused is waited for.
 fn refuse(stream: TcpStream) {
     drop(stream.into_std().and_then(|mut stream| stream.write(REFUSED)));
+    Code::Overloaded.count();
     debug!("an address has its share of the connections, and one more is refused");
 }
 
