@@ -90,7 +90,7 @@ async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> a
         let (page, views) = (PageName::new(page)?, Views::new(views)?);
         Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
     });
-    let increments = increments.collect::<Result<_, api::increments::Invalid>>()?;
+    let increments = increments.collect::<Result<_, api::increments::ValidationError>>()?;
     // A chunk without a view is recorded too: by its key the whole log is known to have been read by these rules.
     let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
     if record_with_retries(recorder, request).await? {

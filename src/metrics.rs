@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use api::http::Exposition;
+use api::http::MetricsRenderer;
 use entity::Database;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -39,9 +39,9 @@ impl Metrics {
     }
 
     /// How they are written down, with what the services themselves do not know.
-    pub(crate) fn exposition(&self, database: &Database, stale_hours: Option<StaleHours>) -> Exposition {
+    pub(crate) fn metrics_renderer(&self, database: &Database, stale_hours: Option<StaleHours>) -> MetricsRenderer {
         let (handle, database, stale_hours) = (self.0.clone(), database.clone(), stale_hours.map(Arc::new));
-        Exposition::new(move || {
+        MetricsRenderer::new(move || {
             let (handle, database, stale_hours) = (handle.clone(), database.clone(), stale_hours.clone());
             async move {
                 observe_pools(&database);

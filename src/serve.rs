@@ -66,7 +66,8 @@ pub(crate) async fn serve(
     tell(log_format, listener.local_addr()?, &database.url.to_string(), &serve.services);
 
     let readiness = database::readiness(&database, &serve.services);
-    let exposition = Some(metrics.exposition(&database, wolf.is_some().then(|| StaleHours::new(&database))));
+    let metrics_renderer =
+        Some(metrics.metrics_renderer(&database, wolf.is_some().then(|| StaleHours::new(&database))));
     let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &serve.recorder)).unzip();
     let (feed, tail) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
     let reports = feed.map(|feed| {
@@ -77,7 +78,7 @@ pub(crate) async fn serve(
     // In the order of stopping.
     let mut parts = Vec::new();
     let reader = reports.as_ref().map(|reports| reports.reader.clone());
-    let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), exposition }, serve.http);
+    let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), metrics_renderer }, serve.http);
     parts.push(Part::start("HTTP", |stop| async move {
         http::serve(listener, services, access, &http, stop).await;
         if let Some(reader) = reader {

@@ -3,25 +3,25 @@
 mod accept;
 pub mod access;
 mod body;
-mod broadcast;
 mod dashboard;
-mod document;
-mod entity_tag;
+mod etag;
 mod event_stream;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod graphiql;
 mod graphql;
 mod health;
-mod kept;
 mod listen;
-mod listener;
 mod metrics;
+mod mutation_fast_path;
 mod operation;
-mod prepared;
+mod per_client;
+mod query_limits;
+mod response_cache;
 mod selection;
-mod shares;
-mod subscribers;
+mod server;
+mod shared_subscriptions;
+mod subscriber_limits;
 mod websocket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -35,27 +35,27 @@ use tracing::warn;
 
 use self::{
     access::{Access, AccessSettings},
-    broadcast::Broadcasts,
-    kept::KeptAnswers,
-    listener::Doors,
     metrics::Metrics,
-    subscribers::Places,
+    response_cache::ResponseCache,
+    server::Server,
+    shared_subscriptions::SharedSubscriptions,
+    subscriber_limits::SubscriberLimits,
 };
 pub use self::{
     health::{NotReady, Readiness},
     listen::{ListenError, listen_address},
-    metrics::Exposition,
-    subscribers::Patience,
+    metrics::MetricsRenderer,
+    subscriber_limits::Timeouts,
 };
 use crate::{
     freshness::FreshnessFeed,
     increments::Recorder,
+    memory_budget::MemoryBudget,
     metrics::Operations,
     reports::ReportReader,
-    room::Room,
     schema::{AnalyticsSchema, AnswerBounds},
 };
-use prepared::PreparedMutations;
+use mutation_fast_path::FastPathMutations;
 
 /// How long requests and sockets that are open may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -99,20 +99,20 @@ pub struct HttpSettings {
     #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,
     /// How many bytes the whole answers that are kept until the next refresh may take, about; 0 keeps none
-    #[arg(long, env = "ANALYTICS_KEPT_ANSWERS_BYTES", default_value_t = 32 * 1024 * 1024)]
-    pub kept_answers_bytes: u64,
+    #[arg(long, env = "ANALYTICS_RESPONSE_CACHE_BYTES", default_value_t = 32 * 1024 * 1024)]
+    pub response_cache_bytes: u64,
     /// Who may do what, and how often.
     #[command(flatten)]
     pub access: AccessSettings,
     /// How long those who subscribe are waited for. Not a setting: tests have less time.
     #[arg(skip)]
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 impl HttpSettings {
     /// What is kept has its room beside what is on its way: both may be the same bytes.
     fn answer_bounds(&self) -> AnswerBounds {
-        let in_all = u64::from(self.response_bytes_in_all).saturating_add(self.kept_answers_bytes);
+        let in_all = u64::from(self.response_bytes_in_all).saturating_add(self.response_cache_bytes);
         let [each, in_all] =
             [u64::from(self.response_bytes), in_all].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         AnswerBounds::new(each, in_all)
@@ -133,7 +133,7 @@ pub struct Services {
     /// For those who ask whether this process can do its work.
     pub readiness: Readiness,
     /// For those who watch what it does; without it nobody can.
-    pub exposition: Option<Exposition>,
+    pub metrics_renderer: Option<MetricsRenderer>,
 }
 
 /// What reports are read with.
@@ -150,22 +150,22 @@ pub struct Reports {
 struct App {
     schema: AnalyticsSchema,
     recorder: Option<Recorder>,
-    prepared: Arc<PreparedMutations>,
+    prepared: Arc<FastPathMutations>,
     feed: Option<FreshnessFeed>,
-    kept: KeptAnswers,
+    kept: ResponseCache,
     operations: Arc<Operations>,
     access: Access,
     request_max: Duration,
     body_bytes_max: usize,
-    body_room: Room,
+    body_room: MemoryBudget,
     answers: AnswerBounds,
     stop: CancellationToken,
     /// Sockets, and operations that run apart from a request.
     tasks: TaskTracker,
-    places: Places,
+    subscriber_limits: SubscriberLimits,
     socket_operations: usize,
-    broadcasts: Broadcasts,
-    patience: Patience,
+    shared_subscriptions: SharedSubscriptions,
+    timeouts: Timeouts,
     /// Stands for the program and its schema in entity tags.
     program: [u8; 32],
 }
@@ -182,7 +182,7 @@ pub async fn serve(
     // Behind proxies the other end of a connection is no client, and all clients have the same.
     let each = access.sees_clients().then(|| settings.connections_of_one_address());
     let (routes, tasks) = service(services, access, settings, stop.clone());
-    let doors = Doors::new(listener, settings.connections, each, settings.patience);
+    let doors = Server::new(listener, settings.connections, each, settings.timeouts);
     let connections = TaskTracker::new();
     doors.serve(routes, &connections, &stop).await;
     connections.close();
@@ -200,37 +200,38 @@ fn service(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> (Router, TaskTracker) {
-    let Services { recorder, reports, readiness, exposition } = services;
+    let Services { recorder, reports, readiness, metrics_renderer } = services;
     let tasks = TaskTracker::new();
-    let places = Places::new(settings.subscriber_connections, settings.subscriber_connections_each);
-    let kept = KeptAnswers::new(settings.kept_answers_bytes);
-    let metrics = exposition.map(|exposition| Metrics {
-        exposition,
+    let subscriber_limits =
+        SubscriberLimits::new(settings.subscriber_connections, settings.subscriber_connections_each);
+    let kept = ResponseCache::new(settings.response_cache_bytes);
+    let metrics = metrics_renderer.map(|metrics_renderer| Metrics {
+        metrics_renderer,
         recorder: recorder.clone(),
         reports: reports.clone(),
-        places: places.clone(),
+        subscriber_limits: subscriber_limits.clone(),
         kept: kept.clone(),
     });
     let feed = reports.as_ref().map(|reports| reports.feed.clone());
     let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
         schema,
         recorder,
-        prepared: Arc::new(PreparedMutations::new()),
+        prepared: Arc::new(FastPathMutations::new()),
         feed,
         kept,
         operations: Arc::new(Operations::new()),
         access,
         request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
-        body_room: Room::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
+        body_room: MemoryBudget::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         answers: settings.answer_bounds(),
         stop,
         tasks: tasks.clone(),
-        places,
+        subscriber_limits,
         socket_operations: usize::try_from(settings.socket_operations).unwrap_or(usize::MAX),
-        broadcasts: Broadcasts::default(),
-        patience: settings.patience,
-        program: entity_tag::program(),
+        shared_subscriptions: SharedSubscriptions::default(),
+        timeouts: settings.timeouts,
+        program: etag::program(),
     });
     (router(app, readiness, metrics), tasks)
 }

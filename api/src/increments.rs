@@ -7,10 +7,10 @@ mod known_pages;
 mod recorder;
 mod store;
 
-pub use client::{Client, ClientName, NoClientName};
+pub use client::{Client, ClientName, ParseClientNameError};
 pub use increment::{
-    AHEAD_MAX, BackDating, IdempotencyKey, Increment, Invalid, PageName, RecordingLimits, Request, Title, Views,
-    check_at, is_allowed_in_names, is_bidirectional_control,
+    AHEAD_MAX, BackDating, IdempotencyKey, Increment, PageName, RecordingLimits, Request, Title, ValidationError,
+    Views, check_at, is_allowed_in_names, is_bidirectional_control,
 };
 pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};
 pub use store::StoreError;

@@ -6,7 +6,7 @@
 pub mod freshness;
 pub mod http;
 pub mod increments;
+mod memory_budget;
 pub mod metrics;
 pub mod reports;
-mod room;
 pub mod schema;

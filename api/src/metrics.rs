@@ -23,8 +23,8 @@ const REPORT_AGE: &str = "analytics_report_age_seconds";
 const REPORT_AS_OF: &str = "analytics_report_as_of_timestamp_seconds";
 const OPERATION_DURATION: &str = "analytics_operation_duration_seconds";
 const NOT_MODIFIED: &str = "analytics_not_modified_total";
-const KEPT: &str = "analytics_kept_answers_total";
-const KEPT_BYTES: &str = "analytics_kept_answers_bytes";
+const RESPONSE_CACHE_HITS: &str = "analytics_response_cache_hits_total";
+const RESPONSE_CACHE_BYTES: &str = "analytics_response_cache_bytes";
 const ERRORS: &str = "analytics_errors_total";
 const RATE_LIMITED: &str = "analytics_rate_limited_total";
 const SUBSCRIBERS: &str = "analytics_subscribers";
@@ -156,8 +156,8 @@ impl Operations {
             "Time from when a query or mutation was read to when its answer was there."
         );
         describe_counter!(NOT_MODIFIED, "Queries answered by 304: the client had the answer already.");
-        describe_counter!(KEPT, "Queries answered by a whole answer that was in memory.");
-        describe_gauge!(KEPT_BYTES, "Memory that whole answers take, about.");
+        describe_counter!(RESPONSE_CACHE_HITS, "Queries answered by a whole answer that was in memory.");
+        describe_gauge!(RESPONSE_CACHE_BYTES, "Memory that whole answers take, about.");
         describe_counter!(
             ERRORS,
             "Errors that were answered, by their code. What many subscribers are told at once counts once."
@@ -175,13 +175,13 @@ impl Operations {
             queries: Executions::of("query"),
             mutations: Executions::of("mutation"),
             not_modified: counter!(NOT_MODIFIED),
-            from_memory: counter!(KEPT),
+            from_memory: counter!(RESPONSE_CACHE_HITS),
         }
     }
 }
 
-pub(crate) fn observe_kept_answers(bytes: u64) {
-    gauge!(KEPT_BYTES).set(bytes as f64);
+pub(crate) fn observe_response_cache(bytes: u64) {
+    gauge!(RESPONSE_CACHE_BYTES).set(bytes as f64);
 }
 
 /// The counter of the errors with this code.

@@ -33,7 +33,7 @@ pub(crate) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, RecordingTerms, record,
 };
 pub(crate) use query::VERSION_FIELD;
-use query::{NoReports, Query};
+use query::{Query, QueryWithoutReports};
 use subscription::Subscription;
 use values::InputTypes;
 
@@ -64,7 +64,7 @@ pub(crate) struct AnalyticsSchema {
 #[derive(Clone)]
 enum Executor {
     Whole(Schema<Query, Mutation, Subscription>),
-    Increments(Schema<NoReports, Mutation, EmptySubscription>),
+    Increments(Schema<QueryWithoutReports, Mutation, EmptySubscription>),
     Reports(Schema<Query, EmptyMutation, Subscription>),
 }
 
@@ -77,7 +77,7 @@ impl AnalyticsSchema {
                 Executor::Whole(schema.data(recorder).data(reader).data(feed).finish())
             }
             (Some(recorder), None) => {
-                let schema = described(limited(Schema::build(NoReports, Mutation, EmptySubscription)));
+                let schema = described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription)));
                 Executor::Increments(schema.data(recorder).finish())
             }
             (None, Some(Reports { reader, feed })) => {
@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn values_are_checked_in_every_services_schema() {
         let whole = exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish());
-        let increments = exported(&described(limited(Schema::build(NoReports, Mutation, EmptySubscription))).finish());
+        let increments =
+            exported(&described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription))).finish());
         let reports = exported(&described(limited(Schema::build(Query, EmptyMutation, Subscription))).finish());
         let record = "mutation ($value: RecordPageViewsInput!) { recordPageViews(input: $value) { views } }";
         let report = "query ($value: ReportFilter) { report(filter: $value) { totals { views } } }";

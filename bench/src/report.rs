@@ -55,7 +55,7 @@ pub(crate) async fn run(settings: &ReportSettings) -> anyhow::Result<()> {
     dataset.settle(&progress).await?;
     progress.print(HEAD);
     let questions = questions();
-    let without_cache = [NO_REFRESH.as_slice(), &["--cache-bytes", "0", "--kept-answers-bytes", "0"]].concat();
+    let without_cache = [NO_REFRESH.as_slice(), &["--cache-bytes", "0", "--response-cache-bytes", "0"]].concat();
     let cold = Service::start(&server, Place::Postgres, &dataset.url, &without_cache).await?;
     let warm = Service::start(&server, Place::Postgres, &dataset.url, &NO_REFRESH).await?;
     for question in &questions {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use api::{
     freshness::{Freshness, FreshnessFeed},
     http::{
-        self, HttpSettings, Patience, Readiness, Reports, Services,
+        self, HttpSettings, Readiness, Reports, Services, Timeouts,
         access::{Access, AccessSettings},
     },
     increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
@@ -133,10 +133,10 @@ impl Default for Settings {
                 connections: 30_000,
                 connections_each: Some(30_000),
                 request_timeout_ms: 60_000,
-                // What tests ask twice is found out twice; tests/it/kept.rs has them on.
-                kept_answers_bytes: 0,
+                // What tests ask twice is found out twice; tests/it/response_cache.rs has them on.
+                response_cache_bytes: 0,
                 access: AccessSettings::default(),
-                patience: Patience::default(),
+                timeouts: Timeouts::default(),
             },
         }
     }
@@ -291,7 +291,7 @@ pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &Freshn
         recorder: Some(recorder.clone()),
         reports: Some(Reports { reader: reader.clone(), feed: feed.clone() }),
         readiness: Readiness::new(&["increments", "reports"], || Box::pin(async { Ok(()) })),
-        exposition: None,
+        metrics_renderer: None,
     }
 }
 

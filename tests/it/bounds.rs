@@ -115,7 +115,7 @@ async fn record_long_names(app: &TestApp) {
 async fn is_dropped_when_it_reads_nothing(what: &str, request: &[u8], then: &[u8]) {
     let app = TestApp::start_with(Rung::Sqlite, |settings: &mut Settings| {
         settings.http.connections = 1;
-        settings.http.patience.write = Duration::from_millis(300);
+        settings.http.timeouts.write = Duration::from_millis(300);
     })
     .await;
     record_long_names(&app).await;

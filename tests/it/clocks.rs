@@ -247,7 +247,7 @@ async fn overdue_is_told_by_no_machine_comparing_its_clock_with_another() {
 
 /// Whatever the clock showed in between, a query is answered for the day that it shows now: in full, from memory, or by 304.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tags_and_kept_answers_are_of_the_time_that_the_clock_shows() {
+async fn tags_and_response_cache_are_of_the_time_that_the_clock_shows() {
     let ground = Ground::new(Rung::Sqlite, Set::Services).await;
     ground.succeed(&["refresh"]);
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--services", "reports"];

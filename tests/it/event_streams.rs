@@ -2,7 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
-use api::http::Patience;
+use api::http::Timeouts;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -132,7 +132,7 @@ async fn what_is_refused_is_told_in_the_stream() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_without_news_is_kept_alive_and_kept_by_nobody() {
     let keep_alive = Duration::from_millis(20);
-    let change = |settings: &mut Settings| settings.http.patience = Patience { keep_alive, ..Patience::default() };
+    let change = |settings: &mut Settings| settings.http.timeouts = Timeouts { keep_alive, ..Timeouts::default() };
     let app = TestApp::start_with(Rung::Sqlite, change).await;
     let mut curl = Curl::get(&app.address, FRESHNESS);
     curl.next().await.unwrap();

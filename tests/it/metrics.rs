@@ -240,10 +240,10 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
     let tag = ask().send().await.unwrap().headers()["etag"].clone();
     assert_eq!(ask().header("if-none-match", tag).send().await.unwrap().status(), 304);
     // The first one has been answered before.
-    let expected = [("analytics_not_modified_total", 1.0), ("analytics_kept_answers_total", 1.0)];
+    let expected = [("analytics_not_modified_total", 1.0), ("analytics_response_cache_hits_total", 1.0)];
     assert_eq!(Scrape::of(&server).await.moved_since(&before), BTreeMap::from(expected));
     let scrape = Scrape::of(&server).await;
-    assert!(scrape.get("analytics_cache_bytes") > 0.0 && scrape.get("analytics_kept_answers_bytes") > 0.0);
+    assert!(scrape.get("analytics_cache_bytes") > 0.0 && scrape.get("analytics_response_cache_bytes") > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

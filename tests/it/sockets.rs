@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::http::{HttpSettings, Patience};
+use api::http::{HttpSettings, Timeouts};
 use entity::Purpose;
 use futures_util::{SinkExt, StreamExt};
 use sea_orm::ConnectionTrait;
@@ -169,7 +169,7 @@ async fn upgrade(address: &str, subprotocol: Option<&str>) -> WebSocketStream<Tc
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_introduce_itself_has_to_go() {
     let init = Duration::from_millis(50);
-    let app = impatient(|http| http.patience = Patience { init, ..Patience::default() }).await;
+    let app = impatient(|http| http.timeouts = Timeouts { init, ..Timeouts::default() }).await;
     let mut introduced = Socket::acknowledged(&app.address).await;
     let mut socket = Socket::open(&app.address).await.unwrap();
     // To talk of something else does not help.
@@ -186,7 +186,7 @@ async fn a_peer_that_answers_nothing_is_dropped() {
     let ping = Duration::from_secs(1);
     let app = impatient(|http| {
         http.subscriber_connections = 2;
-        http.patience = Patience { ping, ..Patience::default() };
+        http.timeouts = Timeouts { ping, ..Timeouts::default() };
     })
     .await;
     let _dead = Socket::acknowledged(&app.address).await;

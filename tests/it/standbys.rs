@@ -112,7 +112,7 @@ async fn query_that_a_standby_cancels_is_begun_again() {
     writer.data(RECORD, json!({})).await.unwrap();
     process::succeed(&database, &["refresh"]);
     // Each query has a transaction of its own, which locks the report first and then reads how fresh it is.
-    let (reader, log) = start(&there, &["--services", "reports", "--cache-bytes", "0", "--kept-answers-bytes", "0"]);
+    let (reader, log) = start(&there, &["--services", "reports", "--cache-bytes", "0", "--response-cache-bytes", "0"]);
     eventually("the report to be replayed", async || report(&reader).await["totals"]["views"] == 1).await;
 
     let mut on_standby = cluster::connect(&there.url).await;

@@ -1,7 +1,7 @@
 //! Who may do what, and how often: everybody who asks passes here before anything else is done for them.
 //!
-//! A handler takes a `Caller`, and only through it comes by what it needs: an operation can be executed when the caller
-//! has permitted it (`Operation::permitted`), and increments are recorded with what `Caller::recording` gives.
+//! A handler takes a `Principal`, and only through it comes by what it needs: an operation can be executed when the caller
+//! has permitted it (`Operation::permitted`), and increments are recorded with what `Principal::recording` gives.
 
 mod address;
 mod host;
@@ -29,15 +29,15 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 pub(super) use self::address::{Network, Peer};
-use self::rate::{RateLimit, Who};
+use self::rate::{RateLimit, RateKey};
 pub use self::{
-    host::{Host, NoHost},
-    origin::{NoOrigin, Origin},
-    scopes::{NoScopes, Scope, Scopes},
+    host::{Host, ParseHostError},
+    origin::{Origin, ParseOriginError},
+    scopes::{ParseScopesError, Scope, Scopes},
     settings::{AccessError, AccessSettings, TokenText},
     token::{Token, TokenError},
 };
-use super::{App, body, graphql::Refusal};
+use super::{App, body, graphql::HttpError};
 use crate::{
     increments::{Client, RecordingLimits},
     metrics,
@@ -72,17 +72,17 @@ struct Rules {
 
 /// Whoever sent a request, as far as it matters.
 #[derive(Clone)]
-pub(super) struct Caller {
+pub(super) struct Principal {
     access: Access,
     network: Network,
-    who: Who,
+    who: RateKey,
     scopes: Scopes,
     client: Client,
 }
 
 /// Why a caller gets nothing.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Denied {
+pub(super) enum AuthError {
     #[error("a token is needed, as 'authorization: Bearer TOKEN' in the headers or in connection_init")]
     NoToken,
     #[error("the authorization must be 'Bearer TOKEN'")]
@@ -132,20 +132,20 @@ impl Access {
     }
 
     /// The caller at `peer`. The error says that it has shown something, and not what is needed.
-    fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Denied> {
+    fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let network = Network::of_client(peer, headers, self.0.proxies);
-        let anonymous = Caller {
+        let anonymous = Principal {
             access: self.clone(),
             network,
-            who: Who::Address(network),
+            who: RateKey::Address(network),
             scopes: self.0.anonymous,
             client: Client::anonymous(),
         };
         let said = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
         match anonymous.with(said) {
-            Ok(caller) => caller.hurries().map(|()| caller),
+            Ok(principal) => principal.check_rate().map(|()| principal),
             // Guessing is asking, too.
-            Err(denied) => Err(anonymous.hurries().err().unwrap_or(denied)),
+            Err(denied) => Err(anonymous.check_rate().err().unwrap_or(denied)),
         }
     }
 
@@ -176,30 +176,30 @@ pub(super) async fn check_host(State(app): State<App>, request: Request, next: N
     match &app.access.0.hosts {
         Some(hosts) if !host::is_for(&request, hosts) => {
             body::discard(request.into_body()).await;
-            Refusal::from(Denied::WrongHost).into_response()
+            HttpError::from(AuthError::WrongHost).into_response()
         }
         _ => next.run(request).await,
     }
 }
 
-impl Caller {
+impl Principal {
     /// The same, with what it says to be allowed. On a server that is open to all nobody needs to say anything.
-    pub(super) fn with(&self, authorization: Option<&str>) -> Result<Self, Denied> {
+    pub(super) fn with(&self, authorization: Option<&str>) -> Result<Self, AuthError> {
         let Some(said) = authorization.filter(|_| !self.access.0.is_open) else { return Ok(self.clone()) };
-        let (scheme, secret) = said.split_once(' ').ok_or(Denied::NotBearer)?;
+        let (scheme, secret) = said.split_once(' ').ok_or(AuthError::NotBearer)?;
         if !scheme.eq_ignore_ascii_case(BEARER) {
-            return Err(Denied::NotBearer);
+            return Err(AuthError::NotBearer);
         }
-        let (place, token) = self.access.find(secret.trim()).ok_or(Denied::WrongToken)?;
-        Ok(Self { who: Who::Token(place), scopes: token.scopes, client: token.client.clone(), ..self.clone() })
+        let (place, token) = self.access.find(secret.trim()).ok_or(AuthError::WrongToken)?;
+        Ok(Self { who: RateKey::Token(place), scopes: token.scopes, client: token.client.clone(), ..self.clone() })
     }
 
     /// Counts one thing that is asked for; the error says that there were too many.
-    pub(super) fn hurries(&self) -> Result<(), Denied> {
+    pub(super) fn check_rate(&self) -> Result<(), AuthError> {
         let Some(rate) = &self.access.0.rate else { return Ok(()) };
         rate.check(self.who).map_err(|seconds| {
             metrics::rate_limited().increment(1);
-            Denied::TooOften(seconds)
+            AuthError::TooOften(seconds)
         })
     }
 
@@ -208,8 +208,8 @@ impl Caller {
     fn count_increments(&self, increments: u32, is_first: bool) -> async_graphql::Result<()> {
         let rules = &self.access.0;
         let (rate, setting, more) = match self.who {
-            Who::Token(_) => (&rules.token_increments, "--rate-burst-increments", increments),
-            Who::Address(_) => (&rules.rate, "--rate-burst", increments.saturating_sub(u32::from(is_first))),
+            RateKey::Token(_) => (&rules.token_increments, "--rate-burst-increments", increments),
+            RateKey::Address(_) => (&rules.rate, "--rate-burst", increments.saturating_sub(u32::from(is_first))),
         };
         let Some(rate) = rate else { return Ok(()) };
         if increments > rate.burst() {
@@ -223,50 +223,50 @@ impl Caller {
         })
     }
 
-    pub(super) fn may(&self, scope: Scope) -> Result<(), Denied> {
+    pub(super) fn require_scope(&self, scope: Scope) -> Result<(), AuthError> {
         match self.who {
             _ if self.scopes.has(scope) => Ok(()),
-            Who::Token(_) => Err(Denied::NoScope(scope)),
-            Who::Address(_) => Err(Denied::NoToken),
+            RateKey::Token(_) => Err(AuthError::NoScope(scope)),
+            RateKey::Address(_) => Err(AuthError::NoToken),
         }
     }
 
     /// Whether there is anything that it may do.
-    pub(super) fn may_anything(&self) -> Result<(), Denied> {
-        if self.scopes.is_empty() { Err(Denied::NoToken) } else { Ok(()) }
+    pub(super) fn require_any_scope(&self) -> Result<(), AuthError> {
+        if self.scopes.is_empty() { Err(AuthError::NoToken) } else { Ok(()) }
     }
 
     /// What is needed to record increments.
-    pub(super) fn recording(&self) -> Result<RecordingTerms, Denied> {
-        self.may(Scope::Increments)?;
-        let without_token = matches!(self.who, Who::Address(_)).then_some(self.access.0.limits_without_token);
-        let (caller, is_first) = (self.clone(), AtomicBool::new(true));
+    pub(super) fn recording(&self) -> Result<RecordingTerms, AuthError> {
+        self.require_scope(Scope::Increments)?;
+        let without_token = matches!(self.who, RateKey::Address(_)).then_some(self.access.0.limits_without_token);
+        let (principal, is_first) = (self.clone(), AtomicBool::new(true));
         Ok(RecordingTerms {
             client: self.client.clone(),
             limits: without_token.flatten().unwrap_or(RecordingLimits::WIDEST),
             count: Arc::new(move |increments| {
-                caller.count_increments(increments, is_first.swap(false, Ordering::Relaxed))
+                principal.count_increments(increments, is_first.swap(false, Ordering::Relaxed))
             }),
         })
     }
 
     /// What its sockets and streams are counted by; nothing where they are not.
-    pub(super) fn counted_by(&self) -> Option<Network> {
+    pub(super) fn limit_key(&self) -> Option<Network> {
         (!self.access.0.is_open).then_some(self.network)
     }
 }
 
-impl FromRequestParts<App> for Caller {
-    type Rejection = Refusal;
+impl FromRequestParts<App> for Principal {
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let peer = ConnectInfo::<Peer>::from_request_parts(parts, app).await;
-        let ConnectInfo(peer) = peer.map_err(|_not_served_so| Refusal::from(Denied::NoToken))?;
-        Ok(app.access.caller(peer, &parts.headers)?)
+        let ConnectInfo(peer) = peer.map_err(|_not_served_so| HttpError::from(AuthError::NoToken))?;
+        Ok(app.access.principal(peer, &parts.headers)?)
     }
 }
 
-impl Denied {
+impl AuthError {
     pub(super) fn code(self) -> Code {
         match self {
             Self::NoToken | Self::NotBearer | Self::WrongToken => Code::Unauthenticated,
@@ -276,17 +276,17 @@ impl Denied {
     }
 }
 
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
+impl From<AuthError> for HttpError {
+    fn from(denied: AuthError) -> Self {
         // As RFC 6750 has it.
         let challenge = |text| Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(text)));
         let (status, hint) = match denied {
-            Denied::NoToken => (StatusCode::UNAUTHORIZED, challenge("Bearer")),
-            Denied::NotBearer => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_request\"")),
-            Denied::WrongToken => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\"")),
-            Denied::NoScope(_) => (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\"")),
-            Denied::WrongHost => (StatusCode::MISDIRECTED_REQUEST, None),
-            Denied::TooOften(seconds) => {
+            AuthError::NoToken => (StatusCode::UNAUTHORIZED, challenge("Bearer")),
+            AuthError::NotBearer => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_request\"")),
+            AuthError::WrongToken => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\"")),
+            AuthError::NoScope(_) => (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\"")),
+            AuthError::WrongHost => (StatusCode::MISDIRECTED_REQUEST, None),
+            AuthError::TooOften(seconds) => {
                 (StatusCode::TOO_MANY_REQUESTS, Some((header::RETRY_AFTER, HeaderValue::from(seconds))))
             }
         };

@@ -6,7 +6,7 @@ use axum::body::Body;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::room::{Room, Taken};
+use crate::memory_budget::{MemoryBudget, Reservation};
 
 /// How much of a body that is too long is read for politeness' sake.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -46,7 +46,7 @@ pub(super) enum BodyError {
 #[derive(Debug)]
 pub(super) struct Bytes {
     bytes: Vec<u8>,
-    room: Option<Taken>,
+    room: Option<Reservation>,
 }
 
 impl Deref for Bytes {
@@ -59,12 +59,12 @@ impl Deref for Bytes {
 
 impl Bytes {
     /// Only the room that it takes.
-    pub(super) fn into_room(self) -> Option<Taken> {
+    pub(super) fn into_room(self) -> Option<Reservation> {
         self.room
     }
 
     /// Whoever finds no room gives back what it has: nobody waits for another.
-    fn extend(&mut self, chunk: &[u8], room: &Room) -> Result<(), BodyError> {
+    fn extend(&mut self, chunk: &[u8], room: &MemoryBudget) -> Result<(), BodyError> {
         let more = room.try_take(chunk.len()).ok_or(BodyError::NoRoom)?;
         match &mut self.room {
             Some(room) => room.merge(more),
@@ -79,7 +79,7 @@ impl Bytes {
 ///
 /// A client that is still sending when it is answered takes the closed connection for a failure and never reads why:
 /// what is too much is read on, and thrown away.
-pub(super) async fn read(body: Body, bytes_max: usize, room: &Room) -> Result<Bytes, BodyError> {
+pub(super) async fn read(body: Body, bytes_max: usize, room: &MemoryBudget) -> Result<Bytes, BodyError> {
     let read = async {
         let mut collected = Bytes { bytes: Vec::new(), room: None };
         let mut refused = None;
@@ -108,11 +108,11 @@ pub(super) async fn read(body: Body, bytes_max: usize, room: &Room) -> Result<By
 
 /// Reads a body for politeness' sake only.
 pub(super) async fn discard(body: Body) {
-    drop(read(body, 0, &Room::new(0)).await);
+    drop(read(body, 0, &MemoryBudget::new(0)).await);
 }
 
 /// Takes the room that the request in `json` needs beside its text, as long as its variables live.
-pub(super) fn room_for_values(json: &[u8], room: &Room) -> Result<Taken, BodyError> {
+pub(super) fn room_for_values(json: &[u8], room: &MemoryBudget) -> Result<Reservation, BodyError> {
     let values = values(json);
     if values > VALUES_MAX {
         return Err(BodyError::TooManyValues);
@@ -121,7 +121,7 @@ pub(super) fn room_for_values(json: &[u8], room: &Room) -> Result<Taken, BodyErr
 }
 
 /// The same for its query.
-pub(super) fn room_for_document(query: &str, room: &Room) -> Result<Taken, BodyError> {
+pub(super) fn room_for_document(query: &str, room: &MemoryBudget) -> Result<Reservation, BodyError> {
     room.try_take(query.len().saturating_mul(DOCUMENT_FACTOR)).ok_or(BodyError::NoRoom)
 }
 
@@ -159,14 +159,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_may_have_as_many_bytes_as_allowed() {
-        let room = Room::new(100);
+        let room = MemoryBudget::new(100);
         assert_eq!(&*read(body(&["abc", "de"]), 5, &room).await.unwrap(), b"abcde");
         assert!(matches!(read(body(&["abc", "def"]), 5, &room).await, Err(BodyError::TooLarge(5))));
     }
 
     #[tokio::test]
     async fn all_bodies_share_the_room() {
-        let room = Room::new(5);
+        let room = MemoryBudget::new(5);
         let held = read(body(&["abcd"]), 5, &room).await.unwrap();
         assert!(matches!(read(body(&["a", "b"]), 5, &room).await, Err(BodyError::NoRoom)));
         assert_eq!(&*read(body(&["a"]), 5, &room).await.unwrap(), b"a", "what found no room took none");
@@ -186,7 +186,7 @@ mod tests {
         ] {
             assert_eq!(values(json.as_bytes()), count, "{json}");
         }
-        let room = Room::new(1_000_000_000);
+        let room = MemoryBudget::new(1_000_000_000);
         let list = |items: usize| format!("[{}0]", "0,".repeat(items - 1));
         assert_eq!(
             room_for_values(list(VALUES_MAX - 2).as_bytes(), &room).unwrap().bytes(),
@@ -198,6 +198,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
         let endless = Body::from_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>());
-        assert!(matches!(read(endless, 5, &Room::new(5)).await, Err(BodyError::TooSlow)));
+        assert!(matches!(read(endless, 5, &MemoryBudget::new(5)).await, Err(BodyError::TooSlow)));
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use rust_embed::Embed;
 
-use super::entity_tag::Known;
+use super::etag::Known;
 
 /// Nothing is loaded from elsewhere, nothing runs or styles the page from within it, and no text can become markup.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \

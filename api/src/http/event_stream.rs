@@ -18,8 +18,8 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     App,
-    operation::{Permitted, Said},
-    subscribers::Place,
+    operation::{AuthorizedOperation, ExecutionEvent},
+    subscriber_limits::SubscriberPermit,
 };
 use crate::schema::{AnswerText, AnsweredFrom};
 
@@ -37,12 +37,16 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 /// Streams what the operation comes to, or why it was refused.
-pub(super) fn respond(app: &App, operation: Result<Permitted, ServerError>, place: Place) -> Response {
+pub(super) fn respond(
+    app: &App,
+    operation: Result<AuthorizedOperation, ServerError>,
+    place: SubscriberPermit,
+) -> Response {
     // One waits to be sent while the next one is made.
-    let (outlet, events) = mpsc::channel(1);
-    app.tasks.spawn(pump(app.clone(), operation, outlet));
+    let (tx, events) = mpsc::channel(1);
+    app.tasks.spawn(pump(app.clone(), operation, tx));
     // The place is taken as long as the connection is.
-    let state = (events, place, app.patience.keep_alive);
+    let state = (events, place, app.timeouts.keep_alive);
     let body = stream::unfold(state, async |(mut events, place, keep_alive)| {
         let event: Event = timeout(keep_alive, events.recv()).await.unwrap_or(Some(Event::Other(COMMENT)))?;
         Some((stream::iter(event.pieces().map(Ok::<_, Infallible>)), (events, place, keep_alive)))
@@ -74,19 +78,19 @@ impl Event {
 
 /// Executes apart from the connection: whether and how fast the client reads is nothing to the database. A subscription
 /// ends with its client, or with the server; everything else runs to its end.
-async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc::Sender<Event>) {
+async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx: mpsc::Sender<Event>) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     let say = async {
         match operation {
-            Err(refused) => drop(outlet.send(Event::of_errors(&[refused])).await),
+            Err(refused) => drop(tx.send(Event::of_errors(&[refused])).await),
             Ok(operation) => {
                 let mut answers = std::pin::pin!(operation.answers(&app, AnsweredFrom::default()));
                 while let Some(said) = answers.next().await {
                     let event = match said {
-                        Said::Next { text, .. } => Event::Next(text),
-                        Said::Refused(errors) => Event::of_errors(&errors),
+                        ExecutionEvent::Response { text, .. } => Event::Next(text),
+                        ExecutionEvent::RequestErrors(errors) => Event::of_errors(&errors),
                     };
-                    if outlet.send(event).await.is_err() {
+                    if tx.send(event).await.is_err() {
                         return;
                     }
                 }
@@ -94,11 +98,11 @@ async fn pump(app: App, operation: Result<Permitted, ServerError>, outlet: mpsc:
         }
         // What ends because the server stops is not complete.
         if !(subscription && app.stop.is_cancelled()) {
-            drop(outlet.send(Event::Other(COMPLETE)).await);
+            drop(tx.send(Event::Other(COMPLETE)).await);
         }
     };
     if subscription {
-        tokio::select! { () = say => {} () = outlet.closed() => {} () = app.stop.cancelled() => {} }
+        tokio::select! { () = say => {} () = tx.closed() => {} () = app.stop.cancelled() => {} }
     } else {
         say.await;
     }

@@ -17,18 +17,18 @@ use serde_json::{json, value::RawValue};
 use super::{
     App,
     accept::{Accepted, Events, JSON},
-    access::Caller,
+    access::Principal,
     body::{self, BodyError},
-    document::QUERY_BYTES_MAX,
-    entity_tag::{self, Known, Tagger},
+    etag::{self, ETagBuilder, Known},
     event_stream,
-    operation::{self, Operation, Permitted, Said},
-    prepared::PreparedMutation,
-    subscribers::Subscriber,
+    mutation_fast_path::FastPathMutation,
+    operation::{self, AuthorizedOperation, ExecutionEvent, Operation},
+    query_limits::QUERY_BYTES_MAX,
+    subscriber_limits::Subscriber,
     websocket,
 };
 use crate::{
-    room::Taken,
+    memory_budget::Reservation,
     schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload, code_of},
 };
 
@@ -71,7 +71,7 @@ pub(super) struct QueryParameters {
 const IDENTITY: &[u8] = b"identity";
 
 /// Why a request is not even tried.
-pub(super) struct Refusal {
+pub(super) struct HttpError {
     status: StatusCode,
     code: Code,
     message: String,
@@ -79,7 +79,7 @@ pub(super) struct Refusal {
     pub(super) hint: Option<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl HttpError {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), hint: hint(status) }
     }
@@ -113,7 +113,7 @@ fn hint(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         refuse(self, JSON)
     }
@@ -122,26 +122,26 @@ impl IntoResponse for Refusal {
 /// Queries, and the ways to subscriptions.
 pub(super) async fn get(
     State(app): State<App>,
-    caller: Result<Caller, Refusal>,
+    principal: Result<Principal, HttpError>,
     parameters: Result<Query<QueryParameters>, QueryRejection>,
     socket: Result<websocket::Upgrade, StatusCode>,
     protocol: Result<GraphQLProtocol, StatusCode>,
     headers: HeaderMap,
 ) -> Response {
     let accepted = Accepted::of(&headers);
-    let caller = match caller {
-        Ok(caller) => caller,
+    let principal = match principal {
+        Ok(principal) => principal,
         Err(refusal) => return refuse(refusal, accepted.media),
     };
     if let Ok(socket) = socket {
-        return websocket::upgrade(app, caller, socket, protocol.is_ok(), &headers);
+        return websocket::upgrade(app, principal, socket, protocol.is_ok(), &headers);
     }
     let answered = async {
-        let Query(parameters) = parameters.map_err(|wrong| Refusal::malformed(wrong.body_text()))?;
-        let tagger = Tagger::new(&app, parameters.parts(), accepted.media);
+        let Query(parameters) = parameters.map_err(|wrong| HttpError::malformed(wrong.body_text()))?;
+        let tagger = ETagBuilder::new(&app, parameters.parts(), accepted.media);
         let known = Known::of(&headers);
         if known.is_empty()
-            && let Some((tag, kept)) = kept(&app, &caller, accepted, tagger.as_ref()).await
+            && let Some((tag, kept)) = kept(&app, &principal, accepted, tagger.as_ref()).await
         {
             return Ok((validators(&tag), kept).into_response());
         }
@@ -151,19 +151,19 @@ pub(super) async fn get(
             // What a browser can be made to GET must not change anything.
             Ok(operation) if operation.kind() == OperationType::Mutation => {
                 let message = "mutations are not answered by GET, use POST";
-                return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
+                return Err(HttpError::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
             }
             Ok(operation) => operation,
-            Err(refused) => return Ok(answer(&app, &caller, Err(refused), accepted, None).await),
+            Err(refused) => return Ok(answer(&app, &principal, Err(refused), accepted, None).await),
         };
-        let tagger = tagger.filter(|_| entity_tag::is_tagged(&mut operation));
-        let operation = operation.permitted(&caller)?;
+        let tagger = tagger.filter(|_| etag::is_tagged(&mut operation));
+        let operation = operation.authorize(&principal)?;
         if let Some(tag) = not_modified(&app, tagger.as_ref(), &known).await {
             app.operations.not_modified.increment(1);
             return Ok((StatusCode::NOT_MODIFIED, validators(&tag)).into_response());
         }
-        let tagged = tagger.map(|tagger| Tagged { tagger, is_told: true });
-        Ok(answer(&app, &caller, Ok(operation), accepted, tagged).await)
+        let tagged = tagger.map(|tagger| Cacheable { tagger, is_told: true });
+        Ok(answer(&app, &principal, Ok(operation), accepted, tagged).await)
     };
     answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
@@ -171,14 +171,14 @@ pub(super) async fn get(
 /// Queries and mutations, and subscriptions as streams of events.
 pub(super) async fn post(
     State(app): State<App>,
-    caller: Result<Caller, Refusal>,
+    principal: Result<Principal, HttpError>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let accepted = Accepted::of(&headers);
-    let caller = caller.and_then(|caller| Ok(caller.may_anything().map(|()| caller)?));
-    let caller = match caller.and_then(|caller| check_kind(&headers).map(|()| caller)) {
-        Ok(caller) => caller,
+    let principal = principal.and_then(|principal| Ok(principal.require_any_scope().map(|()| principal)?));
+    let principal = match principal.and_then(|principal| check_kind(&headers).map(|()| principal)) {
+        Ok(principal) => principal,
         Err(refusal) => {
             body::discard(body).await;
             return refuse(refusal, accepted.media);
@@ -194,11 +194,11 @@ pub(super) async fn post(
         {
             // What waits to be recorded is bounded by its number: its text need not wait with it.
             drop((body, room));
-            let recorded = schema::record(recorder, input, caller.recording()?);
+            let recorded = schema::record(recorder, input, principal.recording()?);
             return Ok(record(&app, recorded, &prepared, accepted.media).await);
         }
-        let tagger = Tagger::new(&app, parameters.parts(), accepted.media);
-        if let Some((_, kept)) = kept(&app, &caller, accepted, tagger.as_ref()).await {
+        let tagger = ETagBuilder::new(&app, parameters.parts(), accepted.media);
+        if let Some((_, kept)) = kept(&app, &principal, accepted, tagger.as_ref()).await {
             return Ok(kept);
         }
         room.merge(body::room_for_document(parameters.query.as_deref().unwrap_or_default(), &app.body_room)?);
@@ -208,13 +208,13 @@ pub(super) async fn post(
         }
         let (operation, tagged) = match operation {
             Ok(mut operation) => {
-                let tagger = tagger.filter(|_| entity_tag::is_tagged(&mut operation));
-                let operation = operation.holding(room).permitted(&caller)?;
-                (Ok(operation), tagger.map(|tagger| Tagged { tagger, is_told: false }))
+                let tagger = tagger.filter(|_| etag::is_tagged(&mut operation));
+                let operation = operation.holding(room).authorize(&principal)?;
+                (Ok(operation), tagger.map(|tagger| Cacheable { tagger, is_told: false }))
             }
             Err(unreadable) => (Err(unreadable), None),
         };
-        Ok(answer(&app, &caller, operation, accepted, tagged).await)
+        Ok(answer(&app, &principal, operation, accepted, tagged).await)
     };
     answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
@@ -222,7 +222,7 @@ pub(super) async fn post(
 async fn record(
     app: &App,
     recorded: impl Future<Output = async_graphql::Result<RecordPageViewsPayload>>,
-    prepared: &PreparedMutation,
+    prepared: &FastPathMutation,
     media: &'static str,
 ) -> Response {
     let answer = match operation::in_time(app.request_max, &app.operations.mutations, recorded).await {
@@ -235,14 +235,14 @@ async fn record(
 }
 
 /// Whether the body is of a kind that can be read.
-fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_kind(headers: &HeaderMap) -> Result<(), HttpError> {
     let encoding =
         headers.get(header::CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY));
     if encoding.is_some() {
         let message = "the body must not be compressed: content-encoding is not supported";
-        let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message);
+        let refusal = HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message);
         let hint = (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        return Err(Refusal { hint: Some(hint), ..refusal });
+        return Err(HttpError { hint: Some(hint), ..refusal });
     }
     // A form can't send this type, so no foreign page can make a browser record anything.
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -250,16 +250,16 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Refusal> {
     if !essence.eq_ignore_ascii_case(JSON) {
         let message =
             format!("content-type must be {JSON}: forms, files (multipart) and bare queries are not supported");
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
+        return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadUserInput, message));
     }
     Ok(())
 }
 
-async fn read(app: &App, body: Body) -> Result<body::Bytes, Refusal> {
+async fn read(app: &App, body: Body) -> Result<body::Bytes, HttpError> {
     Ok(body::read(body, app.body_bytes_max, &app.body_room).await?)
 }
 
-impl From<BodyError> for Refusal {
+impl From<BodyError> for HttpError {
     fn from(wrong: BodyError) -> Self {
         let (status, code) = match wrong {
             BodyError::TooLarge(_) | BodyError::TooManyValues => (StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge),
@@ -272,23 +272,23 @@ impl From<BodyError> for Refusal {
 }
 
 impl<'a> Parameters<'a> {
-    fn read(body: &'a [u8]) -> Result<Self, Refusal> {
+    fn read(body: &'a [u8]) -> Result<Self, HttpError> {
         // Nor are parameters in a list.
         match body.trim_ascii_start().first() {
             Some(b'{') => {}
             Some(b'[') => {
                 let message = "the body is not a GraphQL request: batches (lists of requests) are not supported, send each \
                                in a request of its own; one mutation records many increments";
-                return Err(Refusal::malformed(message));
+                return Err(HttpError::malformed(message));
             }
-            _ => return Err(Refusal::malformed("the body is not a GraphQL request: it must be one JSON object")),
+            _ => return Err(HttpError::malformed("the body is not a GraphQL request: it must be one JSON object")),
         }
         serde_json::from_slice(body)
-            .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: {wrong}")))
+            .map_err(|wrong| HttpError::malformed(format!("the body is not a GraphQL request: {wrong}")))
     }
 
     /// What is to be recorded, if it is the mutation in its common form and well-formed.
-    fn prepared(&self, app: &App) -> Option<(Arc<PreparedMutation>, RecordPageViewsInput)> {
+    fn prepared(&self, app: &App) -> Option<(Arc<FastPathMutation>, RecordPageViewsInput)> {
         let prepared = app.prepared.get(self.query.as_deref()?, self.operation_name.as_deref())?;
         let input = prepared.input(self.variables?)?;
         Some((prepared, input))
@@ -299,19 +299,19 @@ impl<'a> Parameters<'a> {
         [self.query.as_deref(), self.operation_name.as_deref(), self.variables.map(RawValue::get)]
     }
 
-    fn parse(self) -> Result<Request, Refusal> {
+    fn parse(self) -> Result<Request, HttpError> {
         let variables = self.variables.map(|variables| serde_json::from_str(variables.get())).transpose();
         let variables = variables
-            .map_err(|wrong| Refusal::malformed(format!("the body is not a GraphQL request: variables: {wrong}")))?;
-        let query = self.query.ok_or_else(|| Refusal::without_query(self.extensions.as_ref()))?;
+            .map_err(|wrong| HttpError::malformed(format!("the body is not a GraphQL request: variables: {wrong}")))?;
+        let query = self.query.ok_or_else(|| HttpError::without_query(self.extensions.as_ref()))?;
         request(query.into_owned(), self.operation_name.map(Cow::into_owned), variables)
     }
 }
 
-fn request(query: String, operation_name: Option<String>, variables: Option<Variables>) -> Result<Request, Refusal> {
+fn request(query: String, operation_name: Option<String>, variables: Option<Variables>) -> Result<Request, HttpError> {
     if query.len() > QUERY_BYTES_MAX {
         let message = format!("query must be at most {QUERY_BYTES_MAX} bytes; put values into variables");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
+        return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, Code::PayloadTooLarge, message));
     }
     let mut request = Request::new(query).variables(variables.unwrap_or_default());
     request.operation_name = operation_name;
@@ -320,22 +320,22 @@ fn request(query: String, operation_name: Option<String>, variables: Option<Vari
 
 impl QueryParameters {
     /// The room that the request takes as long as its variables live.
-    fn room(&self, app: &App) -> Result<Taken, Refusal> {
+    fn room(&self, app: &App) -> Result<Reservation, HttpError> {
         let [query, variables] = [&self.query, &self.variables].map(|part| part.as_deref().unwrap_or_default());
         let mut room = body::room_for_values(variables.as_bytes(), &app.body_room)?;
         room.merge(body::room_for_document(query, &app.body_room)?);
         Ok(room)
     }
 
-    fn parse(&self) -> Result<Request, Refusal> {
-        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<&String>) -> Result<Option<T>, Refusal> {
+    fn parse(&self) -> Result<Request, HttpError> {
+        fn object<T: for<'a> Deserialize<'a>>(name: &str, text: Option<&String>) -> Result<Option<T>, HttpError> {
             let parsed = text.filter(|text| !text.is_empty()).map(|text| serde_json::from_str(text)).transpose();
-            parsed.map_err(|wrong| Refusal::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
+            parsed.map_err(|wrong| HttpError::malformed(format!("the parameter {name} is not a JSON object: {wrong}")))
         }
         let variables = object("variables", self.variables.as_ref())?;
         let extensions: Option<Extensions<'_>> = object("extensions", self.extensions.as_ref())?;
         let query = self.query.clone().filter(|query| !query.is_empty());
-        let query = query.ok_or_else(|| Refusal::without_query(extensions.as_ref()))?;
+        let query = query.ok_or_else(|| HttpError::without_query(extensions.as_ref()))?;
         request(query, self.operation_name.clone().filter(|name| !name.is_empty()), variables)
     }
 
@@ -346,7 +346,7 @@ impl QueryParameters {
 }
 
 /// The tag of the answer that the client has, if it would be the answer still.
-async fn not_modified(app: &App, tagger: Option<&Tagger>, known: &Known<'_>) -> Option<String> {
+async fn not_modified(app: &App, tagger: Option<&ETagBuilder>, known: &Known<'_>) -> Option<String> {
     if known.is_empty() {
         return None;
     }
@@ -356,32 +356,37 @@ async fn not_modified(app: &App, tagger: Option<&Tagger>, known: &Known<'_>) -> 
 }
 
 /// The answer that is in memory, and its tag, if there is one and no stream is wanted.
-async fn kept(app: &App, caller: &Caller, accepted: Accepted, tagger: Option<&Tagger>) -> Option<(String, Response)> {
+async fn kept(
+    app: &App,
+    principal: &Principal,
+    accepted: Accepted,
+    tagger: Option<&ETagBuilder>,
+) -> Option<(String, Response)> {
     if accepted.events == Events::Preferred {
         return None;
     }
-    let (tag, answer) = app.kept.get(app, caller, tagger?).await?;
+    let (tag, answer) = app.kept.get(app, principal, tagger?).await?;
     app.operations.from_memory.increment(1);
     Some((tag, respond_with(StatusCode::OK, accepted.media, answer.into_bytes())))
 }
 
 /// An answer that has a tag.
-struct Tagged {
-    tagger: Tagger,
+struct Cacheable {
+    tagger: ETagBuilder,
     /// Whether its client is told.
     is_told: bool,
 }
 
 async fn answer(
     app: &App,
-    caller: &Caller,
-    operation: Result<Permitted, ServerError>,
+    principal: &Principal,
+    operation: Result<AuthorizedOperation, ServerError>,
     accepted: Accepted,
-    tagged: Option<Tagged>,
+    tagged: Option<Cacheable>,
 ) -> Response {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
-        return match app.places.take(Subscriber::EventStream, caller.counted_by()) {
+        return match app.subscriber_limits.take(Subscriber::EventStream, principal.limit_key()) {
             Ok(place) => event_stream::respond(app, operation, place),
             Err(refusal) => refuse(refusal, accepted.media),
         };
@@ -390,18 +395,20 @@ async fn answer(
     let operation = match operation {
         Ok(_) if subscription => {
             let message = "subscriptions are answered over WebSocket, or with accept: text/event-stream";
-            return refuse(Refusal::malformed(message), media);
+            return refuse(HttpError::malformed(message), media);
         }
         Ok(operation) => operation,
         Err(failure) => return request_errors(media, &[failure]),
     };
     let from = AnsweredFrom::default();
-    match Said::only(operation.answers(app, from.clone())).await {
-        Said::Refused(errors) => request_errors(media, &errors),
-        Said::Next { text, is_whole } => {
+    match ExecutionEvent::only(operation.answers(app, from.clone())).await {
+        ExecutionEvent::RequestErrors(errors) => request_errors(media, &errors),
+        ExecutionEvent::Response { text, is_whole } => {
             let answered = from.freshness_and_moment().filter(|_| is_whole);
             let response = respond_with(StatusCode::OK, media, text.bytes().clone());
-            let Some((Tagged { tagger, is_told }, (freshness, moment))) = tagged.zip(answered) else { return response };
+            let Some((Cacheable { tagger, is_told }, (freshness, moment))) = tagged.zip(answered) else {
+                return response;
+            };
             let Some(tag) = tagger.tag(freshness, *moment) else { return response };
             app.kept.keep(&tag, text).await;
             if is_told { (validators(&tag), response).into_response() } else { response }
@@ -432,7 +439,7 @@ fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
     response
 }
 
-pub(super) fn refuse(refusal: Refusal, media: &'static str) -> Response {
+pub(super) fn refuse(refusal: HttpError, media: &'static str) -> Response {
     refusal.code.count();
     let (status, hint) = (refusal.status, refusal.hint.clone());
     let mut response = respond(status, media, &json!({ "errors": [refusal.into_error()] }));

@@ -15,7 +15,7 @@ use tracing::warn;
 /// Who asks waits a few seconds only.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// An answer holds so long: however often it is asked, the database is not.
-const HOLDS: Duration = Duration::from_secs(1);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
 /// Why a process can't do its work.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,14 +81,14 @@ impl Readiness {
         self.stopping.cancel();
     }
 
-    async fn find_out(&self) -> Result<(), NotReady> {
+    async fn check(&self) -> Result<(), NotReady> {
         if self.stopping.is_cancelled() {
             return Err(NotReady::Stopping);
         }
         // One at a time: the others wait for its answer and then have it.
         let mut last = self.last.lock().await;
         if let Some((at, found)) = *last
-            && at.elapsed() < HOLDS
+            && at.elapsed() < CACHE_TTL
         {
             return found;
         }
@@ -115,7 +115,7 @@ pub(super) async fn live() -> &'static str {
 /// The process is not about to stop, and the database answers, has all tables, and can be written to if the process has
 /// to write.
 pub(super) async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.find_out().await {
+    match readiness.check().await {
         Ok(()) => (StatusCode::OK, readiness.answer.to_string()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }

@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 
-use super::{Reports, kept::KeptAnswers, subscribers::Places};
+use super::{Reports, response_cache::ResponseCache, subscriber_limits::SubscriberLimits};
 use crate::increments::Recorder;
 
 /// Of Prometheus's text format.
@@ -17,29 +17,29 @@ const CONTENT_TYPE: (HeaderName, &str) = (header::CONTENT_TYPE, "text/plain; ver
 
 /// Writes down all metrics of the process.
 #[derive(Clone)]
-pub struct Exposition(Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>);
+pub struct MetricsRenderer(Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>);
 
-impl Exposition {
+impl MetricsRenderer {
     /// One that is written by `write`, whenever somebody asks.
     pub fn new<F: Future<Output = String> + Send + 'static>(write: impl Fn() -> F + Send + Sync + 'static) -> Self {
         Self(Arc::new(move || Box::pin(write())))
     }
 }
 
-impl fmt::Debug for Exposition {
+impl fmt::Debug for MetricsRenderer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Exposition").finish_non_exhaustive()
+        formatter.debug_struct("MetricsRenderer").finish_non_exhaustive()
     }
 }
 
 /// What is exposed, and whose figures are read for it.
 #[derive(Clone)]
 pub(super) struct Metrics {
-    pub(super) exposition: Exposition,
+    pub(super) metrics_renderer: MetricsRenderer,
     pub(super) recorder: Option<Recorder>,
     pub(super) reports: Option<Reports>,
-    pub(super) places: Places,
-    pub(super) kept: KeptAnswers,
+    pub(super) subscriber_limits: SubscriberLimits,
+    pub(super) kept: ResponseCache,
 }
 
 /// What was counted until now, and the figures of this moment.
@@ -52,9 +52,9 @@ pub(super) async fn expose(State(metrics): State<Metrics>) -> impl IntoResponse 
         feed.observe();
     }
     if metrics.recorder.is_some() || metrics.reports.is_some() {
-        metrics.places.observe();
+        metrics.subscriber_limits.observe();
         metrics.kept.observe().await;
     }
-    let Exposition(write) = &metrics.exposition;
+    let MetricsRenderer(write) = &metrics.metrics_renderer;
     ([CONTENT_TYPE], write().await)
 }

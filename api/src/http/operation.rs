@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use super::{
     App,
-    access::{Caller, Denied, Scope},
-    document,
+    access::{AuthError, Principal, Scope},
+    query_limits,
     selection::{self, FieldOrder},
 };
 use crate::{
+    memory_budget::Reservation,
     metrics::Executions,
-    room::Taken,
     schema::{self, AnswerBudget, AnswerText, AnsweredFrom, Code, NoText, code_of, count_error, count_errors, error},
 };
 
@@ -31,19 +31,19 @@ pub(super) struct Operation {
     /// The order of the fields of its answers.
     order: FieldOrder,
     /// What it takes of the room for requests, until nothing of it is in use.
-    room: Option<Arc<Taken>>,
+    room: Option<Arc<Reservation>>,
 }
 
 /// An operation that its caller may have executed.
-pub(super) struct Permitted(Operation);
+pub(super) struct AuthorizedOperation(Operation);
 
 /// What an operation comes to.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
+pub(super) enum ExecutionEvent {
     /// A result, and whether none of its fields has an error.
-    Next { text: AnswerText, is_whole: bool },
+    Response { text: AnswerText, is_whole: bool },
     /// Nothing was executed, for these reasons; nothing follows.
-    Refused(Vec<ServerError>),
+    RequestErrors(Vec<ServerError>),
 }
 
 impl Operation {
@@ -53,19 +53,19 @@ impl Operation {
     }
 
     fn parse(mut request: Request) -> Result<Self, ServerError> {
-        let too_much = |much: document::TooMuch| failure(Code::ValidationFailed, much.to_string());
-        document::check_text(&request.query).map_err(too_much)?;
+        let too_much = |much: query_limits::QueryLimitExceeded| failure(Code::ValidationFailed, much.to_string());
+        query_limits::check_nesting(&request.query).map_err(too_much)?;
         let name = request.operation_name.take();
         let mut variables = std::mem::take(&mut request.variables);
         let document = request.parsed_query().map_err(|mut unreadable| {
             set_code(&mut unreadable, Code::ParseFailed);
             unreadable
         })?;
-        document::check_document(document).map_err(too_much)?;
+        query_limits::check_document(document).map_err(too_much)?;
         let operation = chosen(document, name.as_deref())?;
         selection::set_default_values(operation, &mut variables);
         let kind = operation.ty;
-        let is_introspection = document::is_introspection(document, operation);
+        let is_introspection = query_limits::is_introspection(document, operation);
         let order = FieldOrder::of(document, operation, &variables);
         if kind == OperationType::Subscription
             && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)
@@ -81,7 +81,7 @@ impl Operation {
     }
 
     /// The same, which takes `room` as long as anything of the request may be in use.
-    pub(super) fn holding(self, room: Taken) -> Self {
+    pub(super) fn holding(self, room: Reservation) -> Self {
         Self { room: Some(Arc::new(room)), ..self }
     }
 
@@ -91,18 +91,18 @@ impl Operation {
 
     /// Whether a field of this name is asked for anywhere in the query.
     pub(super) fn has_field(&mut self, name: &str) -> bool {
-        self.request.parsed_query().is_ok_and(|document| document::has_field(document, name))
+        self.request.parsed_query().is_ok_and(|document| query_limits::has_field(document, name))
     }
 
     /// The operation, if `caller` may have it executed: a mutation records, and everything else reads reports. The
     /// schema itself is for all who may do anything.
-    pub(super) fn permitted(mut self, caller: &Caller) -> Result<Permitted, Denied> {
+    pub(super) fn authorize(mut self, principal: &Principal) -> Result<AuthorizedOperation, AuthError> {
         match self.kind {
-            OperationType::Mutation => self.request = self.request.data(caller.recording()?),
-            OperationType::Query if self.is_introspection => caller.may_anything()?,
-            OperationType::Query | OperationType::Subscription => caller.may(Scope::Reports)?,
+            OperationType::Mutation => self.request = self.request.data(principal.recording()?),
+            OperationType::Query if self.is_introspection => principal.require_any_scope()?,
+            OperationType::Query | OperationType::Subscription => principal.require_scope(Scope::Reports)?,
         }
-        Ok(Permitted(self))
+        Ok(AuthorizedOperation(self))
     }
 }
 
@@ -137,14 +137,14 @@ fn set_selection(document: &mut ExecutableDocument, name: Option<&str>, selectio
     }
 }
 
-impl Permitted {
+impl AuthorizedOperation {
     pub(super) fn kind(&self) -> OperationType {
         self.0.kind
     }
 
     /// What it comes to: a subscription's results one by one, or the one result of what is no subscription.
     /// `from` is told what a query was answered from.
-    pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = Said> + Send + use<> {
+    pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
         let Operation { request, kind, order, room, .. } = self.0;
         let (schema, time, operations) = (app.schema.clone(), app.request_max, Arc::clone(&app.operations));
         let bounds = app.answers.clone();
@@ -155,7 +155,7 @@ impl Permitted {
                     let answers = schema::execute_stream(&schema, request, budget.clone());
                     said(answers, order.clone(), budget, kind).boxed()
                 };
-                app.broadcasts.follow(request, &app.tasks, execute)
+                app.shared_subscriptions.follow(request, &app.tasks, execute)
             }
             OperationType::Query => {
                 let budget = bounds.budget(room);
@@ -181,23 +181,23 @@ fn said(
     order: FieldOrder,
     budget: AnswerBudget,
     kind: OperationType,
-) -> impl Stream<Item = Said> {
+) -> impl Stream<Item = ExecutionEvent> {
     AssertUnwindSafe(answers).catch_unwind().map(move |answer| {
         let mut answer = answer.unwrap_or_else(|_panic| Answer::from_errors(vec![panicked()]));
         order.apply(&mut answer.data);
         answer.errors.iter_mut().for_each(complete);
         count_errors(&answer.errors);
         if answer.errors.iter().any(NoText::is_no_room) {
-            return Said::Refused(vec![failure(Code::Overloaded, NoText::NoRoom.to_string())]);
+            return ExecutionEvent::RequestErrors(vec![failure(Code::Overloaded, NoText::NoRoom.to_string())]);
         }
         // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
         let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
         if !executed {
-            return Said::Refused(answer.errors);
+            return ExecutionEvent::RequestErrors(answer.errors);
         }
         let is_whole = answer.errors.is_empty();
         let no_text = match budget.text(&answer) {
-            Ok(text) => return Said::Next { text, is_whole },
+            Ok(text) => return ExecutionEvent::Response { text, is_whole },
             Err(no_text) => no_text,
         };
         let untold = count_error(match (kind, no_text) {
@@ -208,8 +208,11 @@ fn said(
             _ => failure(no_text.code(), no_text.to_string()),
         });
         match no_text {
-            NoText::NoRoom if kind != OperationType::Mutation => Said::Refused(vec![untold]),
-            _ => Said::Next { text: AnswerText::small(&json!({ "data": null, "errors": [untold] })), is_whole: false },
+            NoText::NoRoom if kind != OperationType::Mutation => ExecutionEvent::RequestErrors(vec![untold]),
+            _ => ExecutionEvent::Response {
+                text: AnswerText::small(&json!({ "data": null, "errors": [untold] })),
+                is_whole: false,
+            },
         }
     })
 }
@@ -231,10 +234,10 @@ pub(super) async fn in_time<T>(
     })
 }
 
-impl Said {
+impl ExecutionEvent {
     /// The one result of what is no subscription.
     pub(super) async fn only(answers: impl Stream<Item = Self>) -> Self {
-        std::pin::pin!(answers).next().await.unwrap_or_else(|| Self::Refused(vec![panicked()]))
+        std::pin::pin!(answers).next().await.unwrap_or_else(|| Self::RequestErrors(vec![panicked()]))
     }
 }
 

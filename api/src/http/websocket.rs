@@ -31,20 +31,20 @@ use tracing::debug;
 
 pub(super) use self::socket::Upgrade;
 use self::{
-    protocol::{Closing, Key, Protocol, ServerMessage, Step},
+    protocol::{Action, Closing, Key, Protocol, ServerMessage},
     socket::Socket,
 };
 use super::{
     App,
     accept::JSON,
-    access::{Caller, Denied},
+    access::{AuthError, Principal},
     body,
-    graphql::{Refusal, refuse},
-    operation::{Operation, Permitted, Said, failure},
-    subscribers::{Patience, Place, Subscriber},
+    graphql::{HttpError, refuse},
+    operation::{AuthorizedOperation, ExecutionEvent, Operation, failure},
+    subscriber_limits::{Subscriber, SubscriberPermit, Timeouts},
 };
 use crate::{
-    room::Taken,
+    memory_budget::Reservation,
     schema::{AnswerText, AnsweredFrom, Code, count_error},
 };
 
@@ -61,13 +61,19 @@ const WAITING_MAX: usize = 4;
 const ANSWERING_MAX: usize = 4;
 
 /// `graphql` says whether the client has offered a subprotocol of GraphQL at all.
-pub(super) fn upgrade(app: App, caller: Caller, upgrade: Upgrade, graphql: bool, headers: &HeaderMap) -> Response {
+pub(super) fn upgrade(
+    app: App,
+    principal: Principal,
+    upgrade: Upgrade,
+    graphql: bool,
+    headers: &HeaderMap,
+) -> Response {
     // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
     if !app.access.allows_socket(headers) {
         let message = "the page's origin may not open a socket here";
-        return refuse(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
+        return refuse(HttpError::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
     }
-    let place = match app.places.take(Subscriber::Socket, caller.counted_by()) {
+    let place = match app.subscriber_limits.take(Subscriber::Socket, principal.limit_key()) {
         Ok(place) => place,
         Err(refusal) => return refuse(refusal, JSON),
     };
@@ -75,7 +81,7 @@ pub(super) fn upgrade(app: App, caller: Caller, upgrade: Upgrade, graphql: bool,
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         match upgrading.socket(MESSAGE_BYTES_MAX).await {
-            Ok(socket) => talk(app, caller, socket, graphql, place).await,
+            Ok(socket) => talk(app, principal, socket, graphql, place).await,
             Err(error) => debug!(error = &error as &dyn Error, "a client has left"),
         }
     });
@@ -83,15 +89,15 @@ pub(super) fn upgrade(app: App, caller: Caller, upgrade: Upgrade, graphql: bool,
 }
 
 /// Until the client leaves, has to go, or the server stops; then it is told why.
-async fn talk(app: App, caller: Caller, mut socket: Socket, graphql: bool, _place: Place) {
-    let patience = app.patience;
+async fn talk(app: App, principal: Principal, mut socket: Socket, graphql: bool, _place: SubscriberPermit) {
+    let timeouts = app.timeouts;
     let closing = match socket.protocol() {
-        Some(PROTOCOL) => Conversation::new(app, caller, &mut socket).run().await,
+        Some(PROTOCOL) => Session::new(app, principal, &mut socket).run().await,
         Some(LEGACY_PROTOCOL) => {
             let closing = Closing::not_spoken("legacy");
             let message = json!({ "type": "connection_error", "payload": { "message": closing.reason } });
             // Whoever has left needs no reason.
-            drop(timeout(patience.close, socket.send(Message::text(message.to_string()))).await);
+            drop(timeout(timeouts.close, socket.send(Message::text(message.to_string()))).await);
             Some(closing)
         }
         _ => Some(Closing::not_spoken(if graphql { "unknown" } else { "none of GraphQL" })),
@@ -106,13 +112,13 @@ async fn talk(app: App, caller: Caller, mut socket: Socket, graphql: bool, _plac
         // Closed with something unread, the connection would be reset, and the client not read why.
         while let Some(Ok(_)) = socket.receive().await {}
     };
-    if timeout(patience.close, goodbye).await.is_err() {
+    if timeout(timeouts.close, goodbye).await.is_err() {
         debug!("a client did not agree to be closed");
     }
 }
 
 /// What an operation says to its socket.
-struct Output {
+struct OutgoingMessage {
     key: Key,
     message: Option<OutputMessage>,
     /// Nothing follows.
@@ -125,13 +131,13 @@ enum OutputMessage {
 }
 
 /// One socket.
-struct Conversation<'a> {
+struct Session<'a> {
     app: App,
-    caller: Caller,
+    principal: Principal,
     socket: &'a mut Socket,
     protocol: Protocol,
-    outlet: mpsc::Sender<Output>,
-    outputs: mpsc::Receiver<Output>,
+    tx: mpsc::Sender<OutgoingMessage>,
+    outputs: mpsc::Receiver<OutgoingMessage>,
     /// Ends what need not run to its end, all of it or one operation.
     stop_all: CancellationToken,
     stop_one: HashMap<Key, CancellationToken>,
@@ -141,7 +147,7 @@ struct Conversation<'a> {
 
 /// When what is due.
 struct Timing {
-    patience: Patience,
+    timeouts: Timeouts,
     /// When the client must have said `connection_init`.
     init_until: Option<Instant>,
     next_ping: Instant,
@@ -154,19 +160,19 @@ struct Timing {
 /// The socket is done for; with a reason if there is somebody to tell it to.
 type Done = Option<Closing>;
 
-impl<'a> Conversation<'a> {
-    fn new(app: App, caller: Caller, socket: &'a mut Socket) -> Self {
-        let (outlet, outputs) = mpsc::channel(WAITING_MAX);
+impl<'a> Session<'a> {
+    fn new(app: App, principal: Principal, socket: &'a mut Socket) -> Self {
+        let (tx, outputs) = mpsc::channel(WAITING_MAX);
         Self {
-            caller,
+            principal,
             socket,
             protocol: Protocol::new(app.socket_operations),
-            outlet,
+            tx,
             outputs,
             stop_all: CancellationToken::new(),
             stop_one: HashMap::new(),
             answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
-            timing: Timing::new(app.patience),
+            timing: Timing::new(app.timeouts),
             app,
         }
     }
@@ -181,13 +187,13 @@ impl<'a> Conversation<'a> {
             }
             // In no order: neither a client that talks without end nor operations that do keep the other from its turn.
             let done = tokio::select! {
-                frame = self.socket.receive() => self.hear(frame).await,
-                Some(output) = self.outputs.recv() => self.tell(output).await,
-                () = sleep_until(self.timing.next()) => self.keep_time().await,
+                frame = self.socket.receive() => self.on_frame(frame).await,
+                Some(output) = self.outputs.recv() => self.send_output(output).await,
+                () = sleep_until(self.timing.next()) => self.on_timer().await,
                 () = stop.cancelled(), if !stopping => {
                     // Subscriptions end without a word: their clients are to come back for them.
                     self.stop_all.cancel();
-                    self.timing.answers_until = Some(Instant::now() + self.timing.patience.answers);
+                    self.timing.answers_until = Some(Instant::now() + self.timing.timeouts.answers);
                     Ok(())
                 }
             };
@@ -197,12 +203,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn hear(&mut self, frame: Option<Result<Message, tungstenite::Error>>) -> Result<(), Done> {
+    async fn on_frame(&mut self, frame: Option<Result<Message, tungstenite::Error>>) -> Result<(), Done> {
         self.timing.heard = true;
         match frame {
             Some(Ok(Message::Text(text))) => {
-                let step = self.protocol.receive(&text);
-                self.take(step, &text).await
+                let action = self.protocol.receive(&text);
+                self.apply(action, &text).await
             }
             Some(Ok(Message::Binary(_))) => Err(Some(Closing::malformed("malformed message: messages are texts"))),
             // Pings are answered where frames are read; a close frame is answered there too, and then there is no more.
@@ -213,18 +219,18 @@ impl<'a> Conversation<'a> {
     }
 
     /// Does what has to be done about the message `text`.
-    async fn take(&mut self, step: Step, text: &str) -> Result<(), Done> {
-        match step {
-            Step::Nothing => Ok(()),
-            Step::Say(text) => self.send(Message::text(text)).await,
-            Step::Admit { authorization } => match self.admit(authorization.as_deref()) {
+    async fn apply(&mut self, action: Action, text: &str) -> Result<(), Done> {
+        match action {
+            Action::Nothing => Ok(()),
+            Action::Say(text) => self.send(Message::text(text)).await,
+            Action::Admit { authorization } => match self.admit(authorization.as_deref()) {
                 Ok(()) => {
                     let acknowledgement = self.protocol.acknowledge();
                     self.send(Message::text(acknowledgement)).await
                 }
                 Err(denied) => Err(Some(Closing::of_denied(denied))),
             },
-            Step::Start { key, id, request } => {
+            Action::Start { key, id, request } => {
                 let room = match self.room_for(text, &request.query) {
                     Ok(room) => room,
                     Err(refusal) => {
@@ -235,41 +241,48 @@ impl<'a> Conversation<'a> {
                 };
                 let stop = self.stop_all.child_token();
                 self.stop_one.insert(key, stop.clone());
-                let (outlet, answering) = (self.outlet.clone(), Arc::clone(&self.answering));
-                let run =
-                    Run { key, id: id.into(), caller: self.caller.clone(), stop, outlet, answering, room: Some(room) };
+                let (tx, answering) = (self.tx.clone(), Arc::clone(&self.answering));
+                let run = OperationTask {
+                    key,
+                    id: id.into(),
+                    principal: self.principal.clone(),
+                    stop,
+                    tx,
+                    answering,
+                    room: Some(room),
+                };
                 self.app.tasks.spawn(run.until_over(self.app.clone(), request));
                 Ok(())
             }
-            Step::Refuse { id, code, message } => {
+            Action::Refuse { id, code, message } => {
                 let payload = &[count_error(failure(code, message))];
                 self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
             }
-            Step::Stop { key } => {
+            Action::Stop { key } => {
                 self.stop_one.get(&key).inspect(|stop| stop.cancel());
                 Ok(())
             }
-            Step::Close(closing) => Err(Some(closing)),
+            Action::Close(closing) => Err(Some(closing)),
         }
     }
 
     /// What an operation takes of the room for requests.
-    fn room_for(&self, text: &str, query: &str) -> Result<Taken, ServerError> {
+    fn room_for(&self, text: &str, query: &str) -> Result<Reservation, ServerError> {
         let room = &self.app.body_room;
         let taken = body::room_for_values(text.as_bytes(), room).and_then(|mut taken| {
             taken.merge(body::room_for_document(query, room)?);
             Ok(taken)
         });
-        taken.map_err(|wrong| Refusal::from(wrong).into_error())
+        taken.map_err(|wrong| HttpError::from(wrong).into_error())
     }
 
     /// What stands in `connection_init` counts more than what came with the upgrade: browsers set no headers there.
-    fn admit(&mut self, authorization: Option<&str>) -> Result<(), Denied> {
-        self.caller = self.caller.with(authorization)?;
-        self.caller.may_anything()
+    fn admit(&mut self, authorization: Option<&str>) -> Result<(), AuthError> {
+        self.principal = self.principal.with(authorization)?;
+        self.principal.require_any_scope()
     }
 
-    async fn tell(&mut self, output: Output) -> Result<(), Done> {
+    async fn send_output(&mut self, output: OutgoingMessage) -> Result<(), Done> {
         let wanted = self.protocol.is_live(output.key);
         if output.last {
             self.protocol.ended(output.key);
@@ -282,7 +295,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    async fn keep_time(&mut self) -> Result<(), Done> {
+    async fn on_timer(&mut self) -> Result<(), Done> {
         let now = Instant::now();
         if self.timing.answers_until.is_some_and(|until| until <= now) {
             return Err(Some(Closing::restart()));
@@ -299,7 +312,7 @@ impl<'a> Conversation<'a> {
         if !self.timing.heard {
             // It may have been heard at this very moment, or while something was sent to it.
             match self.socket.receive().now_or_never() {
-                Some(frame) => self.hear(frame).await?,
+                Some(frame) => self.on_frame(frame).await?,
                 None => {
                     debug!("a client is silent and is dropped");
                     return Err(None);
@@ -307,7 +320,7 @@ impl<'a> Conversation<'a> {
             }
         }
         self.timing.heard = false;
-        self.timing.next_ping = now + self.timing.patience.ping;
+        self.timing.next_ping = now + self.timing.timeouts.ping;
         self.send(Message::Ping(Vec::new().into())).await
     }
 
@@ -325,14 +338,14 @@ fn is_sent(sent: Result<(), tungstenite::Error>) -> Result<(), Done> {
 }
 
 impl Timing {
-    fn new(patience: Patience) -> Self {
+    fn new(timeouts: Timeouts) -> Self {
         let now = Instant::now();
         Self {
-            init_until: Some(now + patience.init),
-            next_ping: now + patience.ping,
+            init_until: Some(now + timeouts.init),
+            next_ping: now + timeouts.ping,
             heard: true,
             answers_until: None,
-            patience,
+            timeouts,
         }
     }
 
@@ -351,7 +364,7 @@ impl Closing {
         Self::new(CloseCode::Restart.into(), "the server restarts")
     }
 
-    fn of_denied(denied: Denied) -> Self {
+    fn of_denied(denied: AuthError) -> Self {
         denied.code().count();
         Self::new(4403, format!("{}: {denied}", denied.code().as_str()))
     }
@@ -365,20 +378,20 @@ impl Closing {
 }
 
 /// An operation, apart from its socket.
-struct Run {
+struct OperationTask {
     key: Key,
     id: Arc<str>,
-    caller: Caller,
+    principal: Principal,
     stop: CancellationToken,
-    outlet: mpsc::Sender<Output>,
+    tx: mpsc::Sender<OutgoingMessage>,
     answering: Arc<Semaphore>,
     /// Until the operation has it.
-    room: Option<Taken>,
+    room: Option<Reservation>,
 }
 
-impl Run {
+impl OperationTask {
     async fn until_over(mut self, app: App, request: Box<Request>) {
-        let last = match self.permitted(*request) {
+        let last = match self.authorize(*request) {
             Err(refused) => Some(self.error(&[refused])),
             Ok(operation) if operation.kind() == OperationType::Subscription => {
                 // Cut off, it says no more: what could it say that its client wants to hear?
@@ -396,24 +409,24 @@ impl Run {
         self.say(last.map(OutputMessage::Other), true).await;
     }
 
-    fn permitted(&mut self, request: Request) -> Result<Permitted, ServerError> {
-        let denied = |denied: Denied| count_error(failure(denied.code(), denied.to_string()));
-        self.caller.hurries().map_err(denied)?;
+    fn authorize(&mut self, request: Request) -> Result<AuthorizedOperation, ServerError> {
+        let denied = |denied: AuthError| count_error(failure(denied.code(), denied.to_string()));
+        self.principal.check_rate().map_err(denied)?;
         let mut operation = Operation::read(request)?;
         if let Some(room) = self.room.take() {
             operation = operation.holding(room);
         }
-        operation.permitted(&self.caller).map_err(denied)
+        operation.authorize(&self.principal).map_err(denied)
     }
 
     /// Says everything but the last word, which it returns.
-    async fn answer(&self, app: &App, operation: Permitted) -> Option<String> {
+    async fn answer(&self, app: &App, operation: AuthorizedOperation) -> Option<String> {
         let subscription = operation.kind() == OperationType::Subscription;
         let mut answers = std::pin::pin!(operation.answers(app, AnsweredFrom::default()));
         while let Some(said) = answers.next().await {
             let message = match said {
-                Said::Next { text, .. } => OutputMessage::Next { id: Arc::clone(&self.id), text },
-                Said::Refused(errors) => return Some(self.error(&errors)),
+                ExecutionEvent::Response { text, .. } => OutputMessage::Next { id: Arc::clone(&self.id), text },
+                ExecutionEvent::RequestErrors(errors) => return Some(self.error(&errors)),
             };
             if !self.say(Some(message), false).await {
                 return None;
@@ -430,6 +443,6 @@ impl Run {
 
     /// Says whether anybody is there to hear it.
     async fn say(&self, message: Option<OutputMessage>, last: bool) -> bool {
-        self.outlet.send(Output { key: self.key, message, last }).await.is_ok()
+        self.tx.send(OutgoingMessage { key: self.key, message, last }).await.is_ok()
     }
 }

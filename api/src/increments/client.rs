@@ -16,15 +16,15 @@ pub struct ClientName(Arc<str>);
 /// Reports that a text is no client's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a client's name is 1 to {NAME_BYTES_MAX} letters, digits, '.', '-' and '_', all ASCII")]
-pub struct NoClientName;
+pub struct ParseClientNameError;
 
 impl FromStr for ClientName {
-    type Err = NoClientName;
+    type Err = ParseClientNameError;
 
-    fn from_str(text: &str) -> Result<Self, NoClientName> {
+    fn from_str(text: &str) -> Result<Self, ParseClientNameError> {
         let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(is_of_names) {
-            return Err(NoClientName);
+            return Err(ParseClientNameError);
         }
         Ok(Self(text.into()))
     }
@@ -93,7 +93,7 @@ mod tests {
             assert_eq!(name.parse::<ClientName>().unwrap().to_string(), name);
         }
         for text in ["", "a b", "(anonymous)", "sha256:00", "é", "a\u{202e}", &"a".repeat(NAME_BYTES_MAX + 1)] {
-            assert_eq!(text.parse::<ClientName>(), Err(NoClientName), "{text}");
+            assert_eq!(text.parse::<ClientName>(), Err(ParseClientNameError), "{text}");
         }
     }
 }

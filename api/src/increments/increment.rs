@@ -28,13 +28,13 @@ const IMPORT_PREFIX: &str = "import:";
 /// Why a value can't be recorded, in words for the client: the field and its limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
-pub struct Invalid {
+pub struct ValidationError {
     /// The field's name in the GraphQL schema.
     pub field: &'static str,
     problem: String,
 }
 
-impl Invalid {
+impl ValidationError {
     fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
@@ -63,8 +63,8 @@ pub struct PageName(Box<str>);
 impl PageName {
     /// # Errors
     /// [`Invalid`] when it is empty, too long or has a character that names may not have.
-    pub fn new(name: String) -> Result<Self, Invalid> {
-        check_text("page", &name, PAGE_BYTES_MAX)?;
+    pub fn new(name: String) -> Result<Self, ValidationError> {
+        check_nesting("page", &name, PAGE_BYTES_MAX)?;
         Ok(Self(name.into_boxed_str()))
     }
 
@@ -82,8 +82,8 @@ pub struct Title(Box<str>);
 impl Title {
     /// # Errors
     /// [`Invalid`] when it is empty, too long or has a character that names may not have.
-    pub fn new(title: String) -> Result<Self, Invalid> {
-        check_text("title", &title, TITLE_BYTES_MAX)?;
+    pub fn new(title: String) -> Result<Self, ValidationError> {
+        check_nesting("title", &title, TITLE_BYTES_MAX)?;
         Ok(Self(title.into_boxed_str()))
     }
 
@@ -94,16 +94,16 @@ impl Title {
     }
 }
 
-fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), Invalid> {
+fn check_nesting(field: &'static str, text: &str, bytes_max: usize) -> Result<(), ValidationError> {
     if text.is_empty() || text.len() > bytes_max {
-        return Err(Invalid::new(field, format!("must be 1 to {bytes_max} bytes long, not {}", text.len())));
+        return Err(ValidationError::new(field, format!("must be 1 to {bytes_max} bytes long, not {}", text.len())));
     }
     if text.chars().any(char::is_control) {
-        return Err(Invalid::new(field, "must not have control characters"));
+        return Err(ValidationError::new(field, "must not have control characters"));
     }
     if let Some(control) = text.chars().find(|character| is_bidirectional_control(*character)) {
         let problem = format!("must not have bidirectional control characters, such as {}", control.escape_unicode());
-        return Err(Invalid::new(field, problem));
+        return Err(ValidationError::new(field, problem));
     }
     Ok(())
 }
@@ -115,11 +115,11 @@ pub struct Views(i64);
 impl Views {
     /// # Errors
     /// [`Invalid`] when it is out of range.
-    pub fn new(views: i64) -> Result<Self, Invalid> {
+    pub fn new(views: i64) -> Result<Self, ValidationError> {
         if (1..=VIEWS_MAX).contains(&views) {
             return Ok(Self(views));
         }
-        Err(Invalid::new("views", format!("must be 1 to {VIEWS_MAX}, not {views}")))
+        Err(ValidationError::new("views", format!("must be 1 to {VIEWS_MAX}, not {views}")))
     }
 
     /// The number.
@@ -172,12 +172,12 @@ impl RecordingLimits {
     ///
     /// # Errors
     /// [`Invalid`] when it is out of range.
-    pub fn check_views(&self, views: i64) -> Result<Views, Invalid> {
+    pub fn check_views(&self, views: i64) -> Result<Views, ValidationError> {
         if (1..=self.views_max).contains(&views) {
             return Views::new(views);
         }
         let problem = format!("must be 1 to {}{}, not {views}", self.views_max, self.remark());
-        Err(Invalid::new("views", problem))
+        Err(ValidationError::new("views", problem))
     }
 }
 
@@ -194,17 +194,24 @@ pub enum BackDating {
 ///
 /// # Errors
 /// [`Invalid`] when it is more than 5 minutes ahead, before the year 2000, or longer ago than `back_dating` lets it.
-pub fn check_at(at: DateTime<Utc>, now: DateTime<Utc>, back_dating: BackDating) -> Result<DateTime<Utc>, Invalid> {
+pub fn check_at(
+    at: DateTime<Utc>,
+    now: DateTime<Utc>,
+    back_dating: BackDating,
+) -> Result<DateTime<Utc>, ValidationError> {
     use chrono::Datelike;
     if at > now + AHEAD_MAX {
-        return Err(Invalid::new("at", format!("must not be more than {} minutes ahead", AHEAD_MAX.num_minutes())));
+        return Err(ValidationError::new(
+            "at",
+            format!("must not be more than {} minutes ahead", AHEAD_MAX.num_minutes()),
+        ));
     }
     if at.year() < YEAR_MIN {
-        return Err(Invalid::new("at", format!("must not be before the year {YEAR_MIN}")));
+        return Err(ValidationError::new("at", format!("must not be before the year {YEAR_MIN}")));
     }
     if back_dating == BackDating::Anonymous && at < now - ANONYMOUS_AGE_MAX {
         let hours = ANONYMOUS_AGE_MAX.num_hours();
-        return Err(Invalid::new("at", format!("must not be more than {hours} hours ago without a token")));
+        return Err(ValidationError::new("at", format!("must not be more than {hours} hours ago without a token")));
     }
     Ok(at)
 }
@@ -242,18 +249,18 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// [`Invalid`] when it is empty, longer than 128 characters, has a control character or looks like an import's.
-    pub fn of_client(key: String, client: Client) -> Result<Self, Invalid> {
+    pub fn of_client(key: String, client: Client) -> Result<Self, ValidationError> {
         const FIELD: &str = "idempotencyKey";
         let characters = key.chars().count();
         if key.is_empty() || characters > KEY_CHARACTERS_MAX {
             let problem = format!("must be 1 to {KEY_CHARACTERS_MAX} characters long, not {characters}");
-            return Err(Invalid::new(FIELD, problem));
+            return Err(ValidationError::new(FIELD, problem));
         }
         if key.chars().any(char::is_control) {
-            return Err(Invalid::new(FIELD, "must not have control characters"));
+            return Err(ValidationError::new(FIELD, "must not have control characters"));
         }
         if key.starts_with(IMPORT_PREFIX) {
-            return Err(Invalid::new(FIELD, format!("must not begin with {IMPORT_PREFIX}")));
+            return Err(ValidationError::new(FIELD, format!("must not begin with {IMPORT_PREFIX}")));
         }
         Ok(Self { text: key, client, kept: false })
     }
@@ -262,11 +269,11 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// [`Invalid`] when it does not begin with `import:`.
-    pub fn of_import(key: String) -> Result<Self, Invalid> {
+    pub fn of_import(key: String) -> Result<Self, ValidationError> {
         if key.starts_with(IMPORT_PREFIX) {
             return Ok(Self { text: key, client: Client::import(), kept: true });
         }
-        Err(Invalid::new("key", format!("must begin with {IMPORT_PREFIX}")))
+        Err(ValidationError::new("key", format!("must begin with {IMPORT_PREFIX}")))
     }
 }
 

@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use serde::Serialize;
 
 use super::errors::{Code, error};
-use crate::room::{Room, Taken};
+use crate::memory_budget::{MemoryBudget, Reservation};
 
 /// How many fields the points and pages of an answer may have in all: 10,000 points with all their fields, and a few more.
 const LIST_FIELDS_MAX: usize = 100_000;
@@ -32,7 +32,7 @@ pub(super) const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerBounds {
     bytes_max: usize,
-    room: Room,
+    room: MemoryBudget,
 }
 
 /// What one answer has taken so far. A cheap handle: clone it.
@@ -44,14 +44,14 @@ struct Inner {
     bounds: AnswerBounds,
     spent: Mutex<Spent>,
     /// The room of the request, which is kept as long as anything of it may be in use.
-    _request: Option<Arc<Taken>>,
+    _request: Option<Arc<Reservation>>,
 }
 
 #[derive(Debug, Default)]
 struct Spent {
     fields: usize,
     bytes: usize,
-    room: Option<Taken>,
+    room: Option<Reservation>,
 }
 
 /// What each item of a list costs, by what is selected of it.
@@ -90,7 +90,7 @@ pub(super) struct NoRoom;
 
 struct Text {
     bytes: Vec<u8>,
-    _room: Taken,
+    _room: Reservation,
 }
 
 /// Collects what is written, up to a bound.
@@ -102,11 +102,11 @@ struct BoundedWriter {
 impl AnswerBounds {
     /// An answer has at most `bytes_max` bytes; all answers that are put together, or wait to be written, `bytes_in_all`.
     pub(crate) fn new(bytes_max: usize, bytes_in_all: usize) -> Self {
-        Self { bytes_max, room: Room::new(bytes_in_all) }
+        Self { bytes_max, room: MemoryBudget::new(bytes_in_all) }
     }
 
     /// What is known of an answer that has not begun. The request's room is free when the answer is.
-    pub(crate) fn budget(&self, request: Option<Arc<Taken>>) -> AnswerBudget {
+    pub(crate) fn budget(&self, request: Option<Arc<Reservation>>) -> AnswerBudget {
         AnswerBudget(Arc::new(Inner { bounds: self.clone(), spent: Mutex::default(), _request: request }))
     }
 }
@@ -176,7 +176,7 @@ impl AnswerBudget {
             return Ok(AnswerText(bytes.into()));
         }
         bytes.shrink_to_fit();
-        let missing = bytes.len().saturating_sub(room.as_ref().map_or(0, Taken::bytes));
+        let missing = bytes.len().saturating_sub(room.as_ref().map_or(0, Reservation::bytes));
         let more = bounds.room.try_take(missing).ok_or(NoText::NoRoom)?;
         let room = match room {
             Some(mut taken) => {

@@ -8,7 +8,7 @@ use sea_orm::DbErr;
 
 use super::execution::{Cancelled, VersionChanged};
 use crate::{
-    increments::{Invalid, RecordError},
+    increments::{RecordError, ValidationError},
     metrics,
     reports::ReportError,
 };
@@ -106,7 +106,7 @@ fn internal(source: &(dyn StdError + 'static)) -> Error {
     error(Code::Internal, "internal error; the server's log says why")
 }
 
-pub(super) fn of_invalid(invalid: &Invalid, place: &str) -> Error {
+pub(super) fn of_invalid(invalid: &ValidationError, place: &str) -> Error {
     error(Code::BadUserInput, format!("{place}{invalid}"))
 }
 

@@ -150,21 +150,21 @@ impl PageFilter {
                     return Err(error(Code::BadUserInput, message));
                 }
                 for (index, name) in names.iter().enumerate() {
-                    check_text(&format!("filter.pages.names[{index}]"), name)?;
+                    check_nesting(&format!("filter.pages.names[{index}]"), name)?;
                 }
                 Ok(reports::PageFilter::Names(names))
             }
             Self::Prefix(prefix) => {
-                check_text("filter.pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix))
+                check_nesting("filter.pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix))
             }
             Self::Contains(part) => {
-                check_text("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
+                check_nesting("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
             }
         }
     }
 }
 
-pub(super) fn check_text(field: &str, text: &str) -> async_graphql::Result<()> {
+pub(super) fn check_nesting(field: &str, text: &str) -> async_graphql::Result<()> {
     if text.is_empty() || text.len() > TEXT_BYTES_MAX {
         let message = format!("{field} must be 1 to {TEXT_BYTES_MAX} bytes long, not {}", text.len());
         return Err(error(Code::BadUserInput, message));

@@ -12,7 +12,7 @@ use super::{
     scalars::SafeInt,
 };
 use crate::increments::{
-    Client, IdempotencyKey, Increment, Invalid, PageName, Recorder, RecordingLimits, Request, Title, check_at,
+    Client, IdempotencyKey, Increment, PageName, Recorder, RecordingLimits, Request, Title, ValidationError, check_at,
 };
 
 /// The names of the mutation and of its types in the schema.
@@ -136,7 +136,7 @@ impl RecordPageViewsInput {
 }
 
 impl PageViewIncrement {
-    fn parse(self, now: DateTime<Utc>, limits: &RecordingLimits) -> Result<Increment, Invalid> {
+    fn parse(self, now: DateTime<Utc>, limits: &RecordingLimits) -> Result<Increment, ValidationError> {
         Ok(Increment {
             page: PageName::new(self.page)?,
             views: limits.check_views(self.views.0)?,

@@ -13,7 +13,7 @@ pub(crate) struct Query;
 
 /// What can be asked where no reports are read.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct NoReports;
+pub(crate) struct QueryWithoutReports;
 
 /// What can be asked.
 #[Object]
@@ -41,7 +41,7 @@ impl Query {
 
 /// What can be asked.
 #[Object(name = "Query")]
-impl NoReports {
+impl QueryWithoutReports {
     /// The version of the program that answers.
     async fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")

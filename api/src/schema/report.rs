@@ -343,7 +343,7 @@ impl Cursor {
     fn decode(cursor: &str) -> async_graphql::Result<PageCursor> {
         let OpaqueCursor(Self { views, page, .. }) = OpaqueCursor::decode_cursor(cursor)
             .map_err(|_unreadable| error(Code::BadUserInput, "pages.after is not a cursor of this list"))?;
-        inputs::check_text("pages.after", &page)?;
+        inputs::check_nesting("pages.after", &page)?;
         Ok(PageCursor { views, name: page })
     }
 }

@@ -15,13 +15,13 @@ pub(crate) struct SafeInt(pub i64);
 /// A number that JavaScript may not hold exactly.
 #[derive(Debug, thiserror::Error)]
 #[error("not between -(2^53 - 1) and 2^53 - 1")]
-pub(crate) struct Unsafe;
+pub(crate) struct OutOfSafeRange;
 
 impl TryFrom<i64> for SafeInt {
-    type Error = Unsafe;
+    type Error = OutOfSafeRange;
 
-    fn try_from(number: i64) -> Result<Self, Unsafe> {
-        if number.unsigned_abs() <= SAFE_MAX { Ok(Self(number)) } else { Err(Unsafe) }
+    fn try_from(number: i64) -> Result<Self, OutOfSafeRange> {
+        if number.unsigned_abs() <= SAFE_MAX { Ok(Self(number)) } else { Err(OutOfSafeRange) }
     }
 }
 

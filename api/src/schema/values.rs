@@ -46,8 +46,8 @@ enum Given<'a> {
 }
 
 /// Where a value stands: `input.increments[0].at`.
-struct Place<'a> {
-    parent: Option<&'a Place<'a>>,
+struct SubscriberPermit<'a> {
+    parent: Option<&'a SubscriberPermit<'a>>,
     segment: Segment<'a>,
 }
 
@@ -139,7 +139,7 @@ impl Check<'_> {
             let variable = &definition.node;
             if let Some(default) = &variable.default_value {
                 let name = format!("the default of ${}", variable.name.node);
-                let place = Place { parent: None, segment: Segment::Name(&name) };
+                let place = SubscriberPermit { parent: None, segment: Segment::Name(&name) };
                 self.value(&variable.var_type.node, Given::Sent(&default.node), &place)
                     .map_err(|wrong| invalid(wrong, default.pos))?;
             }
@@ -157,7 +157,7 @@ impl Check<'_> {
                     let field = &field.node;
                     // What the schema does not have, the library refuses.
                     let Some((arguments, answer)) = self.inputs.field(object, &field.name.node) else { continue };
-                    let name = Place { parent: None, segment: Segment::Name(&field.name.node) };
+                    let name = SubscriberPermit { parent: None, segment: Segment::Name(&field.name.node) };
                     let parent = (!is_root).then_some(&name);
                     self.arguments(arguments, &field.arguments, parent, selection.pos)?;
                     self.selections(&field.selection_set.node, answer, false)?;
@@ -182,7 +182,7 @@ impl Check<'_> {
         directives.iter().try_for_each(|directive| {
             let Some(arguments) = self.inputs.directives.get(&directive.node.name.node) else { return Ok(()) };
             let name = format!("@{}", directive.node.name.node);
-            let place = Place { parent: None, segment: Segment::Name(&name) };
+            let place = SubscriberPermit { parent: None, segment: Segment::Name(&name) };
             self.arguments(arguments, &directive.node.arguments, Some(&place), directive.pos)
         })
     }
@@ -191,11 +191,11 @@ impl Check<'_> {
         &self,
         known: &[Positioned<InputValueDefinition>],
         given: &[(Positioned<Name>, Positioned<Literal>)],
-        parent: Option<&Place<'_>>,
+        parent: Option<&SubscriberPermit<'_>>,
         pos: Pos,
     ) -> Result<(), ServerError> {
         known.iter().map(|argument| &argument.node).try_for_each(|argument| {
-            let place = Place { parent, segment: Segment::Name(&argument.name.node) };
+            let place = SubscriberPermit { parent, segment: Segment::Name(&argument.name.node) };
             match given.iter().find(|(name, _)| name.node == argument.name.node) {
                 Some((name, value)) => self
                     .value(&argument.ty.node, Given::Literal(&value.node), &place)
@@ -207,7 +207,7 @@ impl Check<'_> {
     }
 
     /// What is wrong with a value, in words.
-    fn value(&self, ty: &Type, given: Given<'_>, place: &Place<'_>) -> Result<(), String> {
+    fn value(&self, ty: &Type, given: Given<'_>, place: &SubscriberPermit<'_>) -> Result<(), String> {
         let given = match given {
             Given::Literal(Literal::Variable(name)) => {
                 let mut definitions = self.operation.variable_definitions.iter().map(|definition| &definition.node);
@@ -232,7 +232,7 @@ impl Check<'_> {
             BaseType::Named(name) => self.named(name, given, place),
             BaseType::List(item) => match given.items() {
                 Some(mut items) => items.try_for_each(|(index, value)| {
-                    self.value(item, value, &Place { parent: Some(place), segment: Segment::Index(index) })
+                    self.value(item, value, &SubscriberPermit { parent: Some(place), segment: Segment::Index(index) })
                 }),
                 // One value is a list of it.
                 None => self.value(item, given, place),
@@ -240,7 +240,7 @@ impl Check<'_> {
         }
     }
 
-    fn named(&self, name: &Name, given: Given<'_>, place: &Place<'_>) -> Result<(), String> {
+    fn named(&self, name: &Name, given: Given<'_>, place: &SubscriberPermit<'_>) -> Result<(), String> {
         match self.inputs.types.get(name) {
             Some(TypeKind::InputObject(object)) => self.object(name, object, given, place),
             Some(TypeKind::Enum(known)) => {
@@ -262,14 +262,20 @@ impl Check<'_> {
         }
     }
 
-    fn object(&self, name: &Name, object: &InputObjectType, given: Given<'_>, place: &Place<'_>) -> Result<(), String> {
+    fn object(
+        &self,
+        name: &Name,
+        object: &InputObjectType,
+        given: Given<'_>,
+        place: &SubscriberPermit<'_>,
+    ) -> Result<(), String> {
         let names = || listed(object.fields.iter().map(|field| field.node.name.node.as_str()));
         let is_one_of = self.inputs.one_of.contains(name);
         let form = || format!("an object with {} {}", if is_one_of { "exactly one of" } else { "the fields" }, names());
         let Some(fields) = given.fields() else { return Err(must_be(place, form(), given)) };
         let mut count = 0;
         for (field, value) in fields {
-            let place = Place { parent: Some(place), segment: Segment::Name(field) };
+            let place = SubscriberPermit { parent: Some(place), segment: Segment::Name(field) };
             let known = object.fields.iter().find(|known| known.node.name.node == *field);
             let Some(known) = known else {
                 return Err(format!("{place} is not a field of {name}, which has {}", names()));
@@ -301,7 +307,7 @@ fn invalid(message: String, pos: Pos) -> ServerError {
     error(Code::BadUserInput, message).into_server_error(pos)
 }
 
-fn must_be(place: &Place<'_>, form: impl Display, given: Given<'_>) -> String {
+fn must_be(place: &SubscriberPermit<'_>, form: impl Display, given: Given<'_>) -> String {
     format!("{place} must be {form}, not {}", given.shown())
 }
 
@@ -392,7 +398,7 @@ impl<'a> Given<'a> {
     }
 }
 
-impl Display for Place<'_> {
+impl Display for SubscriberPermit<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(formatter)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 use api::{
     freshness::FreshnessFeed,
     http::{
-        HttpSettings, Patience, Readiness, Reports, Services,
+        HttpSettings, Timeouts, Readiness, Reports, Services,
         access::{Access, AccessSettings, Scope},
         fuzzing,
     },
@@ -170,17 +170,17 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         connections: 30_000,
         connections_each: Some(30_000),
         request_timeout_ms: BOUND_MS.into(),
-        kept_answers_bytes: 1024 * 1024,
+        response_cache_bytes: 1024 * 1024,
         // Nobody may record: the counts stay what they are. And nobody asks too often.
         access: AccessSettings { anonymous: vec![Scope::Reports], rate_limit: 0, ..AccessSettings::default() },
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
     };
     let access = Access::new(&settings.access, settings.listen).unwrap();
     let services = Services {
         recorder: Some(recorder),
         reports: Some(Reports { reader, feed }),
         readiness: Readiness::new(&["increments", "reports"], || Box::pin(async { Ok(()) })),
-        exposition: None,
+        metrics_renderer: None,
     };
     (fuzzing::service(services, access, &settings), tasks)
 }

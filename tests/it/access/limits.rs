@@ -109,7 +109,7 @@ async fn ask_again(connection: &mut TcpStream) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_silent_are_closed() {
     let silence = Duration::from_millis(300);
-    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.patience.silence = silence).await;
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.timeouts.silence = silence).await;
     let (mut watching, _) = initialised(&app, json!({})).await;
     assert_eq!(of_operation(&mut watching, INTROSPECT).await["type"], "next");
     // The only writer's place is taken: what is asked for takes longer.

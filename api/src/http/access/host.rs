@@ -23,16 +23,16 @@ pub struct Host(String);
 /// Reports that a text is no host's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a host is a name such as stats.example.org, without http:// and without a port")]
-pub struct NoHost;
+pub struct ParseHostError;
 
 impl FromStr for Host {
-    type Err = NoHost;
+    type Err = ParseHostError;
 
-    fn from_str(text: &str) -> Result<Self, NoHost> {
+    fn from_str(text: &str) -> Result<Self, ParseHostError> {
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_of_names) {
-            return Err(NoHost);
+            return Err(ParseHostError);
         }
         Ok(Self(name))
     }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!("Increments".parse::<Host>().unwrap().0, "increments", "a container's name, for instance");
         for text in ["", ".", "http://stats.example.org", "stats.example.org:80", "*", "a b", "[::1]", &"a".repeat(254)]
         {
-            assert_eq!(text.parse::<Host>(), Err(NoHost), "{text}");
+            assert_eq!(text.parse::<Host>(), Err(ParseHostError), "{text}");
         }
     }
 }

@@ -15,20 +15,20 @@ pub struct Origin(HeaderValue);
 /// The text is no origin.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an origin is http:// or https:// and a host, perhaps :PORT, and nothing behind")]
-pub struct NoOrigin;
+pub struct ParseOriginError;
 
 impl FromStr for Origin {
-    type Err = NoOrigin;
+    type Err = ParseOriginError;
 
-    fn from_str(text: &str) -> Result<Self, NoOrigin> {
+    fn from_str(text: &str) -> Result<Self, ParseOriginError> {
         let text = text.to_ascii_lowercase();
-        let uri: Uri = text.parse().map_err(|_unreadable| NoOrigin)?;
-        let authority = uri.authority().ok_or(NoOrigin)?;
-        let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or(NoOrigin)?;
+        let uri: Uri = text.parse().map_err(|_unreadable| ParseOriginError)?;
+        let authority = uri.authority().ok_or(ParseOriginError)?;
+        let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or(ParseOriginError)?;
         if text != format!("{scheme}://{authority}") || text.contains(['@', '*']) {
-            return Err(NoOrigin);
+            return Err(ParseOriginError);
         }
-        HeaderValue::try_from(text).map(Self).map_err(|_not_visible| NoOrigin)
+        HeaderValue::try_from(text).map(Self).map_err(|_not_visible| ParseOriginError)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
             "https://a@b",
             "https://*.a",
         ] {
-            assert_eq!(text.parse::<Origin>(), Err(NoOrigin), "{text}");
+            assert_eq!(text.parse::<Origin>(), Err(ParseOriginError), "{text}");
         }
     }
 }

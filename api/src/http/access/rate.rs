@@ -18,7 +18,7 @@ use super::address::Network;
 
 /// Who asks: a token, by its place in the list, or an address.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
-pub(in crate::http) enum Who {
+pub(in crate::http) enum RateKey {
     Token(usize),
     Address(Network),
 }
@@ -28,7 +28,7 @@ const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
 /// So many a second, and so many at once after a pause; of each who asks.
 pub(super) struct RateLimit<C: Clock = MonotonicClock> {
-    limiter: RateLimiter<Who, Recent, C, NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<RateKey, Recent, C, NoOpMiddleware<C::Instant>>,
     burst: NonZeroU32,
 }
 
@@ -53,7 +53,7 @@ impl<C: Clock> RateLimit<C> {
     ///
     /// # Errors
     /// The number of seconds after which it is worth to ask again.
-    pub(super) fn check(&self, who: Who) -> Result<(), u64> {
+    pub(super) fn check(&self, who: RateKey) -> Result<(), u64> {
         self.check_many(who, 1)
     }
 
@@ -61,7 +61,7 @@ impl<C: Clock> RateLimit<C> {
     ///
     /// # Errors
     /// The number of seconds after which it is worth to ask again.
-    pub(super) fn check_many(&self, who: Who, count: u32) -> Result<(), u64> {
+    pub(super) fn check_many(&self, who: RateKey, count: u32) -> Result<(), u64> {
         let Some(count) = NonZeroU32::new(count.min(self.burst.get())) else { return Ok(()) };
         // It is never more than the burst, which is what the outer error would say.
         let Ok(checked) = self.limiter.check_key_n(&who, count) else { return Ok(()) };
@@ -73,7 +73,7 @@ impl<C: Clock> RateLimit<C> {
 }
 
 /// The limiter's memory of those who asked last.
-struct Recent(Mutex<LruCache<Who, Nanos>>);
+struct Recent(Mutex<LruCache<RateKey, Nanos>>);
 
 impl Recent {
     fn new() -> Self {
@@ -82,9 +82,9 @@ impl Recent {
 }
 
 impl StateStore for Recent {
-    type Key = Who;
+    type Key = RateKey;
 
-    fn measure_and_replace<T, F, E>(&self, who: &Who, measure: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, who: &RateKey, measure: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
@@ -108,8 +108,8 @@ mod tests {
         NonZeroU32::new(number).unwrap()
     }
 
-    fn at(address: u32) -> Who {
-        Who::Address(Network::of(Ipv4Addr::from(address).into()))
+    fn at(address: u32) -> RateKey {
+        RateKey::Address(Network::of(Ipv4Addr::from(address).into()))
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
         let limit = RateLimit::with_clock(count(2), count(4), clock.clone());
         assert_eq!((0..5).map(|_| limit.check(at(1))).filter(Result::is_ok).count(), 4);
         assert_eq!(limit.check(at(1)), Err(1));
-        assert_eq!((limit.check(at(2)), limit.check(Who::Token(1))), (Ok(()), Ok(())));
+        assert_eq!((limit.check(at(2)), limit.check(RateKey::Token(1))), (Ok(()), Ok(())));
         clock.advance(Duration::from_millis(500));
         assert_eq!((limit.check(at(1)), limit.check(at(1))), (Ok(()), Err(1)));
     }
@@ -146,7 +146,7 @@ mod tests {
         let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
         for address in 0..200_000 {
             assert_eq!(limit.check(at(address)), Ok(()));
-            assert_eq!(limit.check(Who::Token(0)).is_ok(), address == 0);
+            assert_eq!(limit.check(RateKey::Token(0)).is_ok(), address == 0);
         }
         assert_eq!(limit.limiter.into_state_store().0.into_inner().unwrap().len(), REMEMBERED_MAX.get());
     }

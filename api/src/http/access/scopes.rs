@@ -23,7 +23,7 @@ pub struct Scopes {
 /// The text is no list of scopes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scopes are increments, reports, or increments,reports")]
-pub struct NoScopes;
+pub struct ParseScopesError;
 
 impl Scopes {
     pub(super) const ALL: Self = Self { increments: true, reports: true };
@@ -50,13 +50,13 @@ impl FromIterator<Scope> for Scopes {
 }
 
 impl FromStr for Scopes {
-    type Err = NoScopes;
+    type Err = ParseScopesError;
 
-    fn from_str(text: &str) -> Result<Self, NoScopes> {
+    fn from_str(text: &str) -> Result<Self, ParseScopesError> {
         let scope = |name: &str| match name {
             "increments" => Ok(Scope::Increments),
             "reports" => Ok(Scope::Reports),
-            _ => Err(NoScopes),
+            _ => Err(ParseScopesError),
         };
         text.split(',').map(scope).collect()
     }

@@ -13,14 +13,14 @@ fn access(listen: &str, change: impl FnOnce(&mut AccessSettings)) -> Result<Acce
     Access::new(&settings, listen.parse().unwrap())
 }
 
-fn caller(access: &Access, authorization: Option<&'static str>) -> Result<Caller, Denied> {
+fn principal(access: &Access, authorization: Option<&'static str>) -> Result<Principal, AuthError> {
     let mut headers = HeaderMap::new();
     headers.extend(authorization.map(|text| (header::AUTHORIZATION, HeaderValue::from_static(text))));
-    access.caller(Peer("192.0.2.1".parse().unwrap()), &headers)
+    access.principal(Peer("192.0.2.1".parse().unwrap()), &headers)
 }
 
-fn limits(caller: &Caller) -> Result<RecordingLimits, Denied> {
-    caller.recording().map(|terms| terms.limits)
+fn limits(principal: &Principal) -> Result<RecordingLimits, AuthError> {
+    principal.recording().map(|terms| terms.limits)
 }
 
 #[test]
@@ -40,12 +40,12 @@ fn nobody_is_open_to_all_by_mistake() {
 fn on_loopback_without_tokens_everything_is_open_whatever_is_shown() {
     let access = access(LOOPBACK, |settings| settings.rate_limit = 1).unwrap();
     for shown in [None, Some("Bearer x"), Some("Basic eDp5")] {
-        let caller = caller(&access, shown).unwrap();
-        assert_eq!(limits(&caller), Ok(RecordingLimits::WIDEST));
-        assert!((caller.recording().ok().unwrap().count)(1_000_000).is_ok(), "nor are increments");
-        assert_eq!(caller.may(Scope::Reports), Ok(()));
-        assert!(caller.counted_by().is_none());
-        assert!((0..10_000).all(|_| caller.hurries().is_ok()), "it is not limited");
+        let principal = principal(&access, shown).unwrap();
+        assert_eq!(limits(&principal), Ok(RecordingLimits::WIDEST));
+        assert!((principal.recording().ok().unwrap().count)(1_000_000).is_ok(), "nor are increments");
+        assert_eq!(principal.require_scope(Scope::Reports), Ok(()));
+        assert!(principal.limit_key().is_none());
+        assert!((0..10_000).all(|_| principal.check_rate().is_ok()), "it is not limited");
     }
 }
 
@@ -56,26 +56,26 @@ fn a_token_gives_its_scopes_and_no_others() {
     })
     .unwrap();
     let may = |shown| {
-        let caller = caller(&access, Some(shown)).unwrap();
-        (limits(&caller), caller.may(Scope::Reports), caller.may_anything())
+        let principal = principal(&access, Some(shown)).unwrap();
+        (limits(&principal), principal.require_scope(Scope::Reports), principal.require_any_scope())
     };
-    let no = |scope| Err(Denied::NoScope(scope));
+    let no = |scope| Err(AuthError::NoScope(scope));
     assert_eq!(may("Bearer r"), (no(Scope::Increments).map(|()| RecordingLimits::WIDEST), Ok(()), Ok(())));
     assert_eq!(may("bearer  i"), (Ok(RecordingLimits::WIDEST), no(Scope::Reports), Ok(())));
     assert_eq!(may("Bearer both"), (Ok(RecordingLimits::WIDEST), Ok(()), Ok(())));
     for (shown, denied) in [
-        ("Bearer x", Denied::WrongToken),
-        ("Bearer ", Denied::WrongToken),
-        ("Bearer", Denied::NotBearer),
-        ("r", Denied::NotBearer),
-        ("", Denied::NotBearer),
-        ("Basic r", Denied::NotBearer),
+        ("Bearer x", AuthError::WrongToken),
+        ("Bearer ", AuthError::WrongToken),
+        ("Bearer", AuthError::NotBearer),
+        ("r", AuthError::NotBearer),
+        ("", AuthError::NotBearer),
+        ("Basic r", AuthError::NotBearer),
     ] {
-        assert_eq!(caller(&access, Some(shown)).err(), Some(denied), "{shown}");
+        assert_eq!(principal(&access, Some(shown)).err(), Some(denied), "{shown}");
     }
-    let nobody = caller(&access, None).unwrap();
-    assert_eq!(nobody.may_anything(), Err(Denied::NoToken));
-    assert_eq!(nobody.may(Scope::Reports), Err(Denied::NoToken));
+    let nobody = principal(&access, None).unwrap();
+    assert_eq!(nobody.require_any_scope(), Err(AuthError::NoToken));
+    assert_eq!(nobody.require_scope(Scope::Reports), Err(AuthError::NoToken));
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn who_is_anonymous_has_what_is_open_and_dates_nothing_back() {
         settings.token = vec![token("r", "reports")];
     })
     .unwrap();
-    let anonymous = caller(&access, None).unwrap();
+    let anonymous = principal(&access, None).unwrap();
     assert_eq!(limits(&anonymous), Ok(RecordingLimits::anonymous(100, 1)));
-    assert_eq!(anonymous.may(Scope::Reports), Err(Denied::NoToken));
-    assert_eq!(caller(&access, Some("Bearer x")).err(), Some(Denied::WrongToken), "wrong is not anonymous");
-    assert_eq!(limits(&caller(&access, Some("Bearer r")).unwrap()), Err(Denied::NoScope(Scope::Increments)));
+    assert_eq!(anonymous.require_scope(Scope::Reports), Err(AuthError::NoToken));
+    assert_eq!(principal(&access, Some("Bearer x")).err(), Some(AuthError::WrongToken), "wrong is not anonymous");
+    assert_eq!(limits(&principal(&access, Some("Bearer r")).unwrap()), Err(AuthError::NoScope(Scope::Increments)));
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn tokens_and_addresses_are_limited_each_on_its_own_and_guessing_too() {
         settings.rate_burst = NonZeroU32::new(3).unwrap();
     })
     .unwrap();
-    let denied = |shown| caller(&access, shown).err();
-    assert_eq!([(); 4].map(|()| denied(Some("Bearer a"))), [None, None, None, Some(Denied::TooOften(1))]);
+    let denied = |shown| principal(&access, shown).err();
+    assert_eq!([(); 4].map(|()| denied(Some("Bearer a"))), [None, None, None, Some(AuthError::TooOften(1))]);
     assert_eq!(denied(Some("Bearer b")), None);
-    let wrong = Some(Denied::WrongToken);
-    assert_eq!([(); 4].map(|()| denied(Some("Bearer x"))), [wrong, wrong, wrong, Some(Denied::TooOften(1))]);
-    assert_eq!(denied(None), Some(Denied::TooOften(1)), "the same address");
+    let wrong = Some(AuthError::WrongToken);
+    assert_eq!([(); 4].map(|()| denied(Some("Bearer x"))), [wrong, wrong, wrong, Some(AuthError::TooOften(1))]);
+    assert_eq!(denied(None), Some(AuthError::TooOften(1)), "the same address");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn increments_are_counted_one_by_one() {
         (settings.rate_limit_increments, settings.rate_burst_increments) = (1, NonZeroU32::new(200).unwrap());
     })
     .unwrap();
-    let recording = |shown| caller(&access, shown).unwrap().recording().ok().unwrap();
+    let recording = |shown| principal(&access, shown).unwrap().recording().ok().unwrap();
     let refused = |counted: async_graphql::Result<()>| counted.err().map(|refused| refused.message).unwrap_or_default();
     let wait = "too many increments, try again in ";
     let anonymous = recording(None);
@@ -126,14 +126,14 @@ fn increments_are_counted_one_by_one() {
     assert_eq!(refused((recording(None).count)(60)), "", "two operations, the second with its increments");
     assert!(refused((anonymous.count)(60)).starts_with(wait), "39 are left");
     assert_eq!(refused((anonymous.count)(39)), "");
-    assert!((0..39).any(|_| caller(&access, None).is_err()), "they are counted as requests are");
+    assert!((0..39).any(|_| principal(&access, None).is_err()), "they are counted as requests are");
 
     let known = recording(Some("Bearer a"));
     let message = "input.increments must be at most 200, which is --rate-burst-increments, not 201";
     assert_eq!(refused((known.count)(201)), message);
     assert_eq!(refused((known.count)(200)), "");
     assert!(refused((known.count)(200)).starts_with(wait));
-    assert!((0..50).all(|_| caller(&access, Some("Bearer a")).is_ok()), "requests are counted by themselves");
+    assert!((0..50).all(|_| principal(&access, Some("Bearer a")).is_ok()), "requests are counted by themselves");
     assert_eq!(refused((recording(Some("Bearer b")).count)(200)), "", "another token is another client");
 }
 
@@ -146,7 +146,7 @@ fn a_file_of_tokens_is_read_line_by_line() {
     };
     let line = Token::of_secret("a", Scopes::ALL, "shop".parse().ok()).to_string();
     let known = read(&format!("# of the dashboard\n\n  {line}\r\n")).unwrap();
-    assert!(caller(&known, Some("Bearer a")).is_ok());
+    assert!(principal(&known, Some("Bearer a")).is_ok());
     assert!(matches!(read(&format!("{line}\nsecret\n")), Err(AccessError::Line { number: 2, .. })));
     assert!(matches!(read("# none\n"), Err(AccessError::NoTokens)), "it would be open otherwise");
     std::fs::remove_file(&folder).unwrap();

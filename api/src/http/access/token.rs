@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::scopes::{NoScopes, Scopes};
-use crate::increments::{Client, ClientName, NoClientName};
+use super::scopes::{ParseScopesError, Scopes};
+use crate::increments::{Client, ClientName, ParseClientNameError};
 
 /// What stands before a hash, so that another kind can be told apart one day.
 const KIND: &str = "sha256:";
@@ -35,13 +35,13 @@ pub enum TokenError {
     Form,
     /// The first word is wrong.
     #[error(transparent)]
-    Scopes(#[from] NoScopes),
+    Scopes(#[from] ParseScopesError),
     /// The second word is wrong.
     #[error("the hash must be sha256: and 64 hexadecimal digits")]
     Hash,
     /// The third word is wrong.
     #[error(transparent)]
-    Name(#[from] NoClientName),
+    Name(#[from] ParseClientNameError),
 }
 
 impl Token {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Operation,
-    protocol::{Closing, Key, Protocol, Step},
+    protocol::{Action, Closing, Key, Protocol},
 };
 use crate::schema::{Code, code_of};
 
@@ -24,7 +24,7 @@ const OPERATIONS_MAX: usize = 100;
 /// # Panics
 /// When an answer is not what the model says, which is a finding.
 pub fn converse(lines: &str) {
-    let mut conversation = Conversation::new();
+    let mut conversation = Session::new();
     for line in lines.lines() {
         let goes_on = match line.split_at_checked(1) {
             Some(("+", id)) => {
@@ -50,7 +50,7 @@ pub fn converse(lines: &str) {
     }
 }
 
-struct Conversation {
+struct Session {
     protocol: Protocol,
     acknowledged: bool,
     last_key: Key,
@@ -68,7 +68,7 @@ enum Expected {
     Close(u16),
 }
 
-impl Conversation {
+impl Session {
     fn new() -> Self {
         Self {
             protocol: Protocol::new(OPERATIONS_MAX),
@@ -100,25 +100,25 @@ impl Conversation {
         let kind = message["type"].as_str().unwrap_or_default();
         let id = message["id"].as_str().unwrap_or_default();
         let (found, goes_on) = match self.protocol.receive(text) {
-            Step::Nothing => {
+            Action::Nothing => {
                 let had_ended = kind == "complete" && !self.live.contains_key(id);
                 assert!(kind == "pong" || had_ended, "{text}");
                 (Expected::Nothing, true)
             }
-            Step::Say(said) => {
+            Action::Say(said) => {
                 let said: Value = serde_json::from_str(&said).unwrap_or_default();
                 assert_eq!((kind, &said["type"]), ("ping", &json!("pong")), "{text}");
                 assert_eq!(said["payload"], message["payload"], "{text}");
                 return true;
             }
-            Step::Admit { .. } => {
+            Action::Admit { .. } => {
                 assert!(kind == "connection_init" && !self.acknowledged, "{text}");
                 let said: Value = serde_json::from_str(&self.protocol.acknowledge()).unwrap_or_default();
                 assert_eq!(said, json!({ "type": "connection_ack" }));
                 self.acknowledged = true;
                 return true;
             }
-            Step::Start { key, id: begun, request } => {
+            Action::Start { key, id: begun, request } => {
                 assert_eq!((kind, id), ("subscribe", begun.as_str()), "{text}");
                 assert_eq!(self.expected(id), Expected::Start, "{text}");
                 assert!(key > self.last_key, "keys are never used again");
@@ -128,21 +128,21 @@ impl Conversation {
                 self.running.insert(key, begun);
                 (Expected::Start, true)
             }
-            Step::Refuse { id: refused, code: Code::PersistedQueryNotSupported, .. } => {
+            Action::Refuse { id: refused, code: Code::PersistedQueryNotSupported, .. } => {
                 assert_eq!((kind, id), ("subscribe", refused.as_str()), "{text}");
                 assert!(self.acknowledged && message["payload"].get("query").is_none_or(Value::is_null), "{text}");
                 return true;
             }
-            Step::Refuse { id: refused, code, .. } => {
+            Action::Refuse { id: refused, code, .. } => {
                 assert_eq!((kind, id, code), ("subscribe", refused.as_str(), Code::Overloaded), "{text}");
                 assert_eq!(self.expected(id), Expected::Overloaded, "{text}");
                 (Expected::Overloaded, true)
             }
-            Step::Stop { key } => {
+            Action::Stop { key } => {
                 assert_eq!((kind, self.live.remove(id)), ("complete", Some(key)), "{text}");
                 (Expected::Stop, true)
             }
-            Step::Close(Closing { code, reason }) => {
+            Action::Close(Closing { code, reason }) => {
                 assert!(reason.len() <= REASON_BYTES_MAX, "a close frame has no room for {reason}");
                 let is_due = match code {
                     4400 => true,

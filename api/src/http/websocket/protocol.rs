@@ -101,7 +101,7 @@ pub(super) type Key = u64;
 
 /// What is to be done about a message.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Action {
     Nothing,
     Say(String),
     /// Acknowledge whoever this lets in, and close the socket of whom it does not.
@@ -166,25 +166,25 @@ impl Protocol {
         Self { operations_max, acknowledged: false, last_key: 0, live: HashMap::new(), running: HashMap::new() }
     }
 
-    pub(super) fn receive(&mut self, text: &str) -> Step {
+    pub(super) fn receive(&mut self, text: &str) -> Action {
         match serde_json::from_str(text) {
-            Err(wrong) => Step::Close(Closing::malformed(&format!("malformed message: {wrong}"))),
+            Err(wrong) => Action::Close(Closing::malformed(&format!("malformed message: {wrong}"))),
             Ok(ClientMessage::ConnectionInit { .. }) if self.acknowledged => {
-                Step::Close(Closing::new(4429, "Too many initialisation requests"))
+                Action::Close(Closing::new(4429, "Too many initialisation requests"))
             }
             Ok(ClientMessage::ConnectionInit { payload }) => {
-                Step::Admit { authorization: payload.and_then(authorization) }
+                Action::Admit { authorization: payload.and_then(authorization) }
             }
-            Ok(ClientMessage::Ping { payload }) => Step::Say(ServerMessage::Pong { payload }.text()),
-            Ok(ClientMessage::Pong { .. }) => Step::Nothing,
+            Ok(ClientMessage::Ping { payload }) => Action::Say(ServerMessage::Pong { payload }.text()),
+            Ok(ClientMessage::Pong { .. }) => Action::Nothing,
             Ok(ClientMessage::Subscribe { .. }) if !self.acknowledged => {
-                Step::Close(Closing::new(4401, "Unauthorized"))
+                Action::Close(Closing::new(4401, "Unauthorized"))
             }
             Ok(ClientMessage::Subscribe { id, payload }) => self.subscribe(id, payload),
             Ok(ClientMessage::Complete { id }) => match self.live.remove(&id) {
-                Some(key) => Step::Stop { key },
+                Some(key) => Action::Stop { key },
                 // It had just ended.
-                None => Step::Nothing,
+                None => Action::Nothing,
             },
         }
     }
@@ -195,25 +195,25 @@ impl Protocol {
         ServerMessage::ConnectionAck.text()
     }
 
-    fn subscribe(&mut self, id: String, payload: Subscribe) -> Step {
+    fn subscribe(&mut self, id: String, payload: Subscribe) -> Action {
         if id.is_empty() || id.len() > ID_BYTES_MAX {
-            return Step::Close(Closing::malformed(&format!(
+            return Action::Close(Closing::malformed(&format!(
                 "malformed message: id must be 1 to {ID_BYTES_MAX} bytes"
             )));
         }
         if self.live.contains_key(&id) {
-            return Step::Close(Closing::new(4409, format!("Subscriber for {id} already exists")));
+            return Action::Close(Closing::new(4409, format!("Subscriber for {id} already exists")));
         }
         let Some(query) = payload.query else {
             return match without_query(payload.extensions.as_ref()) {
-                Some((code, message)) => Step::Refuse { id, code, message: message.to_owned() },
-                None => Step::Close(Closing::malformed("malformed message: missing field `query`")),
+                Some((code, message)) => Action::Refuse { id, code, message: message.to_owned() },
+                None => Action::Close(Closing::malformed("malformed message: missing field `query`")),
             };
         };
         if self.running.len() >= self.operations_max {
             let message =
                 format!("a socket may have {} operations under way; wait for some to end", self.operations_max);
-            return Step::Refuse { id, code: Code::Overloaded, message };
+            return Action::Refuse { id, code: Code::Overloaded, message };
         }
         self.last_key += 1;
         let key = self.last_key;
@@ -221,7 +221,7 @@ impl Protocol {
         self.running.insert(key, id.clone());
         let mut request = Request::new(query).variables(payload.variables.unwrap_or_default());
         request.operation_name = payload.operation_name;
-        Step::Start { key, id, request: Box::new(request) }
+        Action::Start { key, id, request: Box::new(request) }
     }
 
     pub(super) fn is_acknowledged(&self) -> bool {
@@ -266,19 +266,19 @@ mod tests {
 
     fn acknowledged() -> Protocol {
         let mut protocol = Protocol::new(OPERATIONS_MAX);
-        assert!(matches!(protocol.receive(r#"{"type":"connection_init"}"#), Step::Admit { authorization: None }));
+        assert!(matches!(protocol.receive(r#"{"type":"connection_init"}"#), Action::Admit { authorization: None }));
         let said: Value = serde_json::from_str(&protocol.acknowledge()).unwrap();
         assert_eq!(said, json!({ "type": "connection_ack" }));
         protocol
     }
 
-    fn said(step: Step) -> Value {
-        let Step::Say(text) = step else { panic!("{step:?}") };
+    fn said(step: Action) -> Value {
+        let Action::Say(text) = step else { panic!("{step:?}") };
         serde_json::from_str(&text).unwrap()
     }
 
-    fn closed(step: Step) -> (u16, String) {
-        let Step::Close(closing) = step else { panic!("{step:?}") };
+    fn closed(step: Action) -> (u16, String) {
+        let Action::Close(closing) = step else { panic!("{step:?}") };
         assert!(closing.reason.len() <= REASON_BYTES_MAX, "a close frame has no room for more");
         (closing.code, closing.reason)
     }
@@ -287,8 +287,8 @@ mod tests {
         json!({ "type": "subscribe", "id": id, "payload": { "query": "{ a }" } }).to_string()
     }
 
-    fn started(step: Step) -> Key {
-        let Step::Start { key, .. } = step else { panic!("{step:?}") };
+    fn started(step: Action) -> Key {
+        let Action::Start { key, .. } = step else { panic!("{step:?}") };
         key
     }
 
@@ -349,7 +349,7 @@ mod tests {
             let init = json!({ "type": "connection_init", "payload": payload }).to_string();
             let step = Protocol::new(OPERATIONS_MAX).receive(&init);
             assert!(!format!("{step:?}").contains("Bearer"));
-            let Step::Admit { authorization } = step else { panic!("{step:?}") };
+            let Action::Admit { authorization } = step else { panic!("{step:?}") };
             assert_eq!(authorization.as_deref(), shown, "{payload}");
         }
     }
@@ -360,7 +360,7 @@ mod tests {
             assert_eq!(said(protocol.receive(r#"{"type":"ping"}"#)), json!({ "type": "pong" }));
             let pong = said(protocol.receive(r#"{"type":"ping","payload":{"a":1}}"#));
             assert_eq!(pong, json!({ "type": "pong", "payload": { "a": 1 } }));
-            assert!(matches!(protocol.receive(r#"{"type":"pong"}"#), Step::Nothing));
+            assert!(matches!(protocol.receive(r#"{"type":"pong"}"#), Action::Nothing));
         }
     }
 
@@ -384,8 +384,8 @@ mod tests {
     fn what_a_completed_operation_still_says_is_not_that_of_the_next_with_its_id() {
         let mut protocol = acknowledged();
         let first = started(protocol.receive(&subscribe("1")));
-        assert!(matches!(protocol.receive(&complete("1")), Step::Stop { key } if key == first));
-        assert!(matches!(protocol.receive(&complete("1")), Step::Nothing), "twice is no matter");
+        assert!(matches!(protocol.receive(&complete("1")), Action::Stop { key } if key == first));
+        assert!(matches!(protocol.receive(&complete("1")), Action::Nothing), "twice is no matter");
         let second = started(protocol.receive(&subscribe("1")));
         assert!(!protocol.is_live(first) && protocol.is_live(second));
         protocol.ended(first);
@@ -399,9 +399,10 @@ mod tests {
         let mut protocol = acknowledged();
         let keys: Vec<_> =
             (0..OPERATIONS_MAX).map(|id| started(protocol.receive(&subscribe(&id.to_string())))).collect();
-        let is_refused = |step: Step| matches!(step, Step::Refuse { id, code: Code::Overloaded, .. } if id == "more");
+        let is_refused =
+            |step: Action| matches!(step, Action::Refuse { id, code: Code::Overloaded, .. } if id == "more");
         assert!(is_refused(protocol.receive(&subscribe("more"))));
-        assert!(matches!(protocol.receive(&complete("0")), Step::Stop { .. }));
+        assert!(matches!(protocol.receive(&complete("0")), Action::Stop { .. }));
         assert!(is_refused(protocol.receive(&subscribe("more"))));
         protocol.ended(keys[0]);
         started(protocol.receive(&subscribe("more")));

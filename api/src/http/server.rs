@@ -1,7 +1,7 @@
 //! Connections: only so many at once, only a share of them of one address, none that is silent or takes nothing for
 //! long, and nobody hears from where.
 
-mod patient;
+mod write_timeout;
 
 use std::{
     convert::Infallible,
@@ -33,12 +33,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 use tracing::debug;
 
-use self::patient::PatientWriter;
+use self::write_timeout::WriteTimeout;
 use super::{
     access::{Network, Peer},
-    graphql::Refusal,
-    shares::{Share, Shares},
-    subscribers::Patience,
+    graphql::HttpError,
+    per_client::{PerClient, PerClientPermit},
+    subscriber_limits::Timeouts,
 };
 use crate::schema::Code;
 
@@ -55,34 +55,34 @@ const REFUSED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: applica
     \"extensions\":{\"code\":\"OVERLOADED\",\"retryable\":true}}]}\n";
 
 /// Who comes in, how many of them, and how long they may be silent.
-pub(super) struct Doors {
+pub(super) struct Server {
     listener: TcpListener,
     room: Arc<Semaphore>,
-    each: Option<Shares>,
-    patience: Patience,
+    each: Option<PerClient>,
+    timeouts: Timeouts,
 }
 
 /// A connection, and its room.
 struct Connection {
-    stream: PatientWriter<TcpStream>,
+    stream: WriteTimeout<TcpStream>,
     _room: Option<OwnedSemaphorePermit>,
-    _share: Option<Share>,
+    _share: Option<PerClientPermit>,
 }
 
-impl Doors {
+impl Server {
     /// A connection that has sent no whole head of a request for `patience.silence` is closed, a new one as one that has had
     /// answers, and so is one that takes nothing for `patience.write`. Of `connections` one address may have `each`; where
     /// that is left out, addresses are not told apart.
-    pub(super) fn new(listener: TcpListener, connections: u32, each: Option<u32>, patience: Patience) -> Self {
+    pub(super) fn new(listener: TcpListener, connections: u32, each: Option<u32>, timeouts: Timeouts) -> Self {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
-        Self { listener, room: Arc::new(Semaphore::new(connections)), each: each.map(Shares::new), patience }
+        Self { listener, room: Arc::new(Semaphore::new(connections)), each: each.map(PerClient::new), timeouts }
     }
 
     /// Accepts connections while there is room for them, others wait in the system's queue; until `stop`. Each is served
     /// in a task among `tasks`, that ends with what is asked when `stop` comes.
     pub(super) async fn serve(mut self, routes: Router, tasks: &TaskTracker, stop: &CancellationToken) {
         while let Some((connection, peer)) = stop.run_until_cancelled(self.accept()).await {
-            tasks.spawn(talk(connection, peer, routes.clone(), self.patience.silence, stop.clone()));
+            tasks.spawn(talk(connection, peer, routes.clone(), self.timeouts.silence, stop.clone()));
         }
     }
 
@@ -98,7 +98,7 @@ impl Doors {
                     // Without it a client that takes nothing is noticed later.
                     #[cfg(target_os = "linux")]
                     drop(SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
-                    let stream = PatientWriter::new(stream, self.patience.write);
+                    let stream = WriteTimeout::new(stream, self.timeouts.write);
                     return (Connection { stream, _room: room, _share: share.flatten() }, Peer(address.ip()));
                 }
             }
@@ -157,7 +157,7 @@ fn is_head_too_large(request: &Request<Incoming>) -> bool {
 
 fn too_large_head() -> Response {
     let message = format!("the request's first line and headers must be at most {HEAD_BYTES_MAX} bytes");
-    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::PayloadTooLarge, message).into_response()
+    HttpError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::PayloadTooLarge, message).into_response()
 }
 
 impl AsyncRead for Connection {

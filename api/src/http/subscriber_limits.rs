@@ -7,14 +7,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     access::Network,
-    graphql::Refusal,
-    shares::{Share, Shares},
+    graphql::HttpError,
+    per_client::{PerClient, PerClientPermit},
 };
 use crate::{metrics, schema::Code};
 
 /// How long clients are waited for.
 #[derive(Copy, Clone, Debug)]
-pub struct Patience {
+pub struct Timeouts {
     /// A connection has as long to send the head of a request, the first as the next one.
     pub silence: Duration,
     /// A connection whose client takes nothing of what waits to be written is closed after as long, over HTTP, in a stream
@@ -32,7 +32,7 @@ pub struct Patience {
     pub close: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             silence: Duration::from_secs(75),
@@ -48,10 +48,10 @@ impl Default for Patience {
 
 /// The room that there is for sockets and streams.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct SubscriberLimits {
     free: Arc<Semaphore>,
     count: u32,
-    each: Shares,
+    each: PerClient,
     /// Each place has its kind in its hands: so many there are.
     kinds: Arc<Kinds>,
 }
@@ -70,31 +70,31 @@ pub(super) enum Subscriber {
 }
 
 /// Free again when it is dropped.
-pub(super) struct Place {
+pub(super) struct SubscriberPermit {
     _permit: OwnedSemaphorePermit,
-    _share: Option<Share>,
+    _share: Option<PerClientPermit>,
     _kind: Arc<()>,
 }
 
-impl Places {
+impl SubscriberLimits {
     /// `count` in all, `each` of one client.
     pub(super) fn new(count: u32, each: u32) -> Self {
         let free = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
-        Self { free, count, each: Shares::new(each), kinds: Arc::default() }
+        Self { free, count, each: PerClient::new(each), kinds: Arc::default() }
     }
 
     /// A place for a client; for one that is not counted, only all are.
-    pub(super) fn take(&self, kind: Subscriber, client: Option<Network>) -> Result<Place, Refusal> {
+    pub(super) fn take(&self, kind: Subscriber, client: Option<Network>) -> Result<SubscriberPermit, HttpError> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_taken| {
             let message = format!("{} sockets and streams are open, and there is no room for more", self.count);
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
+            HttpError::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
         })?;
         let share = client.map(|client| self.share(client)).transpose()?;
         let kind = match kind {
             Subscriber::Socket => &self.kinds.socket,
             Subscriber::EventStream => &self.kinds.event_stream,
         };
-        Ok(Place { _permit: permit, _share: share, _kind: Arc::clone(kind) })
+        Ok(SubscriberPermit { _permit: permit, _share: share, _kind: Arc::clone(kind) })
     }
 
     /// Tells the metrics how many places are taken.
@@ -105,11 +105,11 @@ impl Places {
         metrics::observe_subscribers(sockets, event_streams);
     }
 
-    fn share(&self, client: Network) -> Result<Share, Refusal> {
+    fn share(&self, client: Network) -> Result<PerClientPermit, HttpError> {
         self.each.take(client).ok_or_else(|| {
             let each = self.each.each();
             let message = format!("{each} sockets and streams are open from one address, and it may have no more");
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::Overloaded, message)
+            HttpError::new(StatusCode::TOO_MANY_REQUESTS, Code::Overloaded, message)
         })
     }
 }

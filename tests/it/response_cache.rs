@@ -21,7 +21,7 @@ fn year() -> Value {
 }
 
 async fn start(rung: Rung) -> TestApp {
-    TestApp::start_with(rung, |settings| settings.http.kept_answers_bytes = 1024 * 1024).await
+    TestApp::start_with(rung, |settings| settings.http.response_cache_bytes = 1024 * 1024).await
 }
 
 /// By GET, with everything that an answer consists of but its date.
@@ -107,7 +107,7 @@ async fn what_moves_by_itself_and_what_fails_is_not_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_read_gets_nothing_that_was_kept_for_others() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
-        settings.http.kept_answers_bytes = 1024 * 1024;
+        settings.http.response_cache_bytes = 1024 * 1024;
         let access = &mut settings.http.access;
         access.token = ["reports", "increments"].map(|scope| token(scope, scope)).to_vec();
         (access.rate_limit, access.rate_burst) = (1, NonZeroU32::new(6).unwrap());

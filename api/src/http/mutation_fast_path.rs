@@ -25,7 +25,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::document;
+use super::query_limits;
 use crate::schema::{MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload};
 
 /// Documents are remembered if they are at most this long.
@@ -35,11 +35,11 @@ const DOCUMENTS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// Documents and what they come to, by their text.
 #[derive(Debug)]
-pub(super) struct PreparedMutations(Mutex<LruCache<Box<str>, Option<Arc<PreparedMutation>>>>);
+pub(super) struct FastPathMutations(Mutex<LruCache<Box<str>, Option<Arc<FastPathMutation>>>>);
 
 /// A document of that form.
 #[derive(Debug)]
-pub(super) struct PreparedMutation {
+pub(super) struct FastPathMutation {
     operation: Option<Name>,
     variable: Name,
     /// Where the field stands in the text, and under which name it is answered.
@@ -66,27 +66,27 @@ pub(super) struct Recorded<'a> {
 
 /// The one field of the answer.
 struct Field<'a> {
-    prepared: &'a PreparedMutation,
+    prepared: &'a FastPathMutation,
     payload: RecordPageViewsPayload,
 }
 
 /// What of it is selected.
 struct Payload<'a>(&'a Field<'a>);
 
-impl PreparedMutations {
+impl FastPathMutations {
     pub(super) fn new() -> Self {
         Self(Mutex::new(LruCache::new(DOCUMENTS_MAX)))
     }
 
     /// What the document of this text comes to, if it is of that form and its operation is the one that is meant.
-    pub(super) fn get(&self, text: &str, operation: Option<&str>) -> Option<Arc<PreparedMutation>> {
+    pub(super) fn get(&self, text: &str, operation: Option<&str>) -> Option<Arc<FastPathMutation>> {
         // Without a variable, values stand in the text: each would be another document.
         if text.len() > DOCUMENT_BYTES_MAX || !text.contains(MUTATION) || !text.contains('$') {
             return None;
         }
         let known = self.lock().get(text).cloned();
         let prepared = known.unwrap_or_else(|| {
-            let parsed = document::check_text(text).ok().and_then(|()| parse_query(text).ok());
+            let parsed = query_limits::check_nesting(text).ok().and_then(|()| parse_query(text).ok());
             let prepared = parsed.and_then(|parsed| prepare(&parsed)).map(Arc::new);
             self.lock().put(text.into(), prepared.clone());
             prepared
@@ -94,14 +94,14 @@ impl PreparedMutations {
         prepared.filter(|prepared| operation.is_none() || operation == prepared.operation.as_deref())
     }
 
-    fn lock(&self) -> MutexGuard<'_, LruCache<Box<str>, Option<Arc<PreparedMutation>>>> {
+    fn lock(&self) -> MutexGuard<'_, LruCache<Box<str>, Option<Arc<FastPathMutation>>>> {
         // What a panicking thread left behind is at worst a document forgotten.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Nothing unless it is exactly of that form: then it is valid, too.
-fn prepare(document: &ExecutableDocument) -> Option<PreparedMutation> {
+fn prepare(document: &ExecutableDocument) -> Option<FastPathMutation> {
     let (name, operation) = match &document.operations {
         DocumentOperations::Single(operation) => (None, operation),
         DocumentOperations::Multiple(operations) => {
@@ -140,7 +140,7 @@ fn prepare(document: &ExecutableDocument) -> Option<PreparedMutation> {
         selection.push((key.clone(), Selected::of(&field.name.node)?));
     }
     let key = field.node.response_key().node.clone();
-    let prepared = PreparedMutation { operation: name, variable: variable.clone(), pos: field.pos, key, selection };
+    let prepared = FastPathMutation { operation: name, variable: variable.clone(), pos: field.pos, key, selection };
     (!prepared.selection.is_empty()).then_some(prepared)
 }
 
@@ -169,11 +169,11 @@ impl Selected {
     }
 }
 
-impl PreparedMutation {
+impl FastPathMutation {
     /// The input in `variables`, if it is there, alone, and well-formed.
     pub(super) fn input(&self, variables: &RawValue) -> Option<RecordPageViewsInput> {
         let mut deserializer = serde_json::Deserializer::from_str(variables.get());
-        OnlyVariable(&self.variable).deserialize(&mut deserializer).ok()
+        SingleVariable(&self.variable).deserialize(&mut deserializer).ok()
     }
 
     /// The answer when it was recorded.
@@ -189,9 +189,9 @@ impl PreparedMutation {
 }
 
 /// Reads an object that has this field and no other.
-struct OnlyVariable<'a>(&'a str);
+struct SingleVariable<'a>(&'a str);
 
-impl<'de> DeserializeSeed<'de> for OnlyVariable<'_> {
+impl<'de> DeserializeSeed<'de> for SingleVariable<'_> {
     type Value = RecordPageViewsInput;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -199,7 +199,7 @@ impl<'de> DeserializeSeed<'de> for OnlyVariable<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for OnlyVariable<'_> {
+impl<'de> Visitor<'de> for SingleVariable<'_> {
     type Value = RecordPageViewsInput;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     fn is_prepared(document: &str) -> bool {
-        PreparedMutations::new().get(document, None).is_some()
+        FastPathMutations::new().get(document, None).is_some()
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn another_operation_is_not_this_one() {
         let document = "mutation A($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
-        let prepared = PreparedMutations::new();
+        let prepared = FastPathMutations::new();
         assert!(prepared.get(document, Some("A")).is_some());
         assert!(prepared.get(document, Some("B")).is_none());
     }

@@ -9,18 +9,18 @@ use super::access::Network;
 
 /// Counts what each client has, of those that have any. A cheap handle: clone it.
 #[derive(Clone)]
-pub(super) struct Shares {
+pub(super) struct PerClient {
     each: u32,
     taken: Arc<Mutex<HashMap<Network, u32>>>,
 }
 
 /// One of a client's; given back when it is dropped.
-pub(super) struct Share {
+pub(super) struct PerClientPermit {
     client: Network,
-    of: Shares,
+    of: PerClient,
 }
 
-impl Shares {
+impl PerClient {
     /// Each client may have `each` at once.
     pub(super) fn new(each: u32) -> Self {
         Self { each, taken: Arc::default() }
@@ -31,14 +31,14 @@ impl Shares {
     }
 
     /// Returns one more for the client; none if it has its share.
-    pub(super) fn take(&self, client: Network) -> Option<Share> {
+    pub(super) fn take(&self, client: Network) -> Option<PerClientPermit> {
         let mut taken = self.lock();
         let count = taken.entry(client).or_default();
         if *count >= self.each {
             return None;
         }
         *count += 1;
-        Some(Share { client, of: self.clone() })
+        Some(PerClientPermit { client, of: self.clone() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Network, u32>> {
@@ -46,7 +46,7 @@ impl Shares {
     }
 }
 
-impl Drop for Share {
+impl Drop for PerClientPermit {
     fn drop(&mut self) {
         let mut taken = self.of.lock();
         match taken.get_mut(&self.client) {
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn each_client_has_a_share_and_none_is_remembered_without() {
         let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|address| Network::of(address.parse().unwrap()));
-        let shares = Shares::new(2);
+        let shares = PerClient::new(2);
         let of_a = [shares.take(a), shares.take(a)];
         assert!(of_a.iter().all(Option::is_some) && shares.take(a).is_none() && shares.take(b).is_some());
         drop(of_a);

@@ -13,7 +13,7 @@ use futures_util::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::operation::Said;
+use super::operation::ExecutionEvent;
 
 /// What makes two subscriptions the same: everybody who may subscribe is told the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -25,20 +25,20 @@ struct Key {
 
 /// The newest event of each subscription that anybody follows. A cheap handle: clone it.
 #[derive(Clone, Default)]
-pub(super) struct Broadcasts(Arc<Mutex<HashMap<Key, Newest>>>);
+pub(super) struct SharedSubscriptions(Arc<Mutex<HashMap<Key, LatestEvent>>>);
 
 /// Nothing, as long as the first event is being found out. The text of an event is one for all.
-type Newest = watch::Sender<Option<Said>>;
+type LatestEvent = watch::Sender<Option<ExecutionEvent>>;
 
-impl Broadcasts {
+impl SharedSubscriptions {
     /// What `execute` says of `request`: the state of now, then one event on every change. Who is slow skips to the
     /// newest. Only what is said first, which the clock may have a part in, is found out for each who follows.
     pub(super) fn follow(
         &self,
         request: Request,
         tasks: &TaskTracker,
-        execute: impl Fn(Request) -> BoxStream<'static, Said>,
-    ) -> BoxStream<'static, Said> {
+        execute: impl Fn(Request) -> BoxStream<'static, ExecutionEvent>,
+    ) -> BoxStream<'static, ExecutionEvent> {
         let key = Key::of(&request);
         let mut all = self.lock();
         let (newest, first) = match all.get(&key) {
@@ -68,7 +68,7 @@ impl Broadcasts {
     }
 
     /// As long as anybody follows and there is something to tell.
-    async fn tell(self, key: Key, newest: Newest, mut events: BoxStream<'static, Said>) {
+    async fn tell(self, key: Key, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -88,7 +88,7 @@ impl Broadcasts {
         self.lock().remove(&key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Newest>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, LatestEvent>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,24 +111,25 @@ mod tests {
     use crate::schema::AnswerText;
 
     /// The number of the execution, then numbers from elsewhere.
-    fn told(said: Option<Said>) -> String {
+    fn told(said: Option<ExecutionEvent>) -> String {
         match said {
-            Some(Said::Next { text, .. }) => String::from_utf8(text.bytes().to_vec()).unwrap(),
+            Some(ExecutionEvent::Response { text, .. }) => String::from_utf8(text.bytes().to_vec()).unwrap(),
             other => panic!("{other:?}"),
         }
     }
 
-    fn answer(number: u32) -> Said {
-        Said::Next { text: AnswerText::small(&serde_json::json!({ "data": number })), is_whole: true }
+    fn answer(number: u32) -> ExecutionEvent {
+        ExecutionEvent::Response { text: AnswerText::small(&serde_json::json!({ "data": number })), is_whole: true }
     }
 
     #[tokio::test]
     async fn what_is_the_same_is_executed_once_and_forgotten_when_nobody_follows() {
-        let (broadcasts, tasks, executed) = (Broadcasts::default(), TaskTracker::new(), Arc::new(AtomicU32::new(0)));
+        let (shared_subscriptions, tasks, executed) =
+            (SharedSubscriptions::default(), TaskTracker::new(), Arc::new(AtomicU32::new(0)));
         let changes = watch::Sender::new(100);
         let follow = |query: &str| {
             let changes = changes.subscribe();
-            broadcasts.follow(Request::new(query), &tasks, |_request| {
+            shared_subscriptions.follow(Request::new(query), &tasks, |_request| {
                 let mut changes = changes.clone();
                 changes.mark_unchanged();
                 let first = answer(executed.fetch_add(1, Ordering::Relaxed));
@@ -155,25 +156,25 @@ mod tests {
             "who is slow skips to the newest"
         );
         assert_eq!(executed.load(Ordering::Relaxed), 3);
-        assert_eq!(broadcasts.lock().len(), 2);
+        assert_eq!(shared_subscriptions.lock().len(), 2);
         drop((b, other));
         tasks.close();
         tasks.wait().await;
-        assert!(broadcasts.lock().is_empty());
+        assert!(shared_subscriptions.lock().is_empty());
     }
 
     #[tokio::test]
     async fn what_ends_ends_for_all() {
-        let (broadcasts, tasks) = (Broadcasts::default(), TaskTracker::new());
-        let refused = |_request| stream::iter([Said::Refused(vec![panicked()])]).boxed();
+        let (shared_subscriptions, tasks) = (SharedSubscriptions::default(), TaskTracker::new());
+        let refused = |_request| stream::iter([ExecutionEvent::RequestErrors(vec![panicked()])]).boxed();
         let (mut a, mut b) = (
-            broadcasts.follow(Request::new("{ a }"), &tasks, refused),
-            broadcasts.follow(Request::new("{ a }"), &tasks, refused),
+            shared_subscriptions.follow(Request::new("{ a }"), &tasks, refused),
+            shared_subscriptions.follow(Request::new("{ a }"), &tasks, refused),
         );
         for follower in [&mut a, &mut b] {
-            assert!(matches!(follower.next().await, Some(Said::Refused(_))));
+            assert!(matches!(follower.next().await, Some(ExecutionEvent::RequestErrors(_))));
             assert!(follower.next().await.is_none());
         }
-        assert!(broadcasts.lock().is_empty());
+        assert!(shared_subscriptions.lock().is_empty());
     }
 }

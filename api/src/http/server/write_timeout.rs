@@ -16,16 +16,16 @@ use tokio::{
 const TAKEN_BYTES_MIN: usize = 64 * 1024;
 
 /// A connection on which writing fails once its client has taken less than `TAKEN_BYTES_MIN` for so long, though more waits.
-pub(super) struct PatientWriter<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
-    patience: Duration,
+    timeouts: Duration,
     /// Since when the client is waited for, as the time when that ends, and what it has taken since.
     waiting: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-impl<S: Unpin> PatientWriter<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+impl<S: Unpin> WriteTimeout<S> {
+    pub(super) fn new(stream: S, timeouts: Duration) -> Self {
+        Self { stream, timeouts, waiting: None }
     }
 
     /// Judges a write of `offered` bytes.
@@ -37,7 +37,7 @@ impl<S: Unpin> PatientWriter<S> {
     ) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Pending => {
-                let (until, _) = self.waiting.get_or_insert_with(|| (Box::pin(sleep(self.patience)), 0));
+                let (until, _) = self.waiting.get_or_insert_with(|| (Box::pin(sleep(self.timeouts)), 0));
                 if until.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client takes nothing")));
                 }
@@ -56,13 +56,13 @@ impl<S: Unpin> PatientWriter<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for PatientWriter<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for PatientWriter<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.judge(cx, buf.len(), written)
@@ -105,7 +105,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up() {
         let (near, _far) = duplex(1_000);
         let begun = Instant::now();
-        let mut near = PatientWriter::new(near, PATIENCE);
+        let mut near = WriteTimeout::new(near, PATIENCE);
         near.write_all(&[0; 1_000]).await.unwrap();
         assert_eq!(near.write_all(&[0]).await.unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(begun.elapsed(), PATIENCE);
@@ -115,7 +115,7 @@ mod tests {
     async fn a_client_that_takes_little_is_given_up_and_one_that_takes_enough_is_not() {
         for (bytes, is_enough) in [(32 * 1024, true), (8 * 1024, false)] {
             let (near, mut far) = duplex(16 * 1024);
-            let mut near = PatientWriter::new(near, PATIENCE);
+            let mut near = WriteTimeout::new(near, PATIENCE);
             let reading = async {
                 let mut taken = vec![0; bytes];
                 while far.read_exact(&mut taken).await.is_ok() {
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_has_taken_all_may_be_silent() {
         let (near, mut far) = duplex(1_000);
-        let mut near = PatientWriter::new(near, PATIENCE);
+        let mut near = WriteTimeout::new(near, PATIENCE);
         for _ in 0..3 {
             let mut all = [0; 1_500];
             let reading = async {

@@ -31,14 +31,14 @@ const PARTS_BYTES_MAX: usize = 64 * 1024;
 
 /// Knows what of an answer does not depend on the moment.
 #[derive(Debug)]
-pub(super) struct Tagger(Sha256);
+pub(super) struct ETagBuilder(Sha256);
 
 /// Whether all that the operation's answer depends on is in its tag.
 pub(super) fn is_tagged(operation: &mut Operation) -> bool {
     operation.kind() == OperationType::Query && !MOVES_ALWAYS.iter().any(|field| operation.has_field(field))
 }
 
-impl Tagger {
+impl ETagBuilder {
     /// For a query whose text, operation name and variables are `parts`; none where nothing is read, or if they are so
     /// long that it is rather something to record.
     pub(super) fn new(app: &App, parts: [Option<&str>; 3], media: &'static str) -> Option<Self> {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn tag_at(freshness: &Freshness, wall: &str, monotonic: Instant) -> Option<String> {
-        Tagger(Sha256::new()).tag(freshness, Moment { wall: wall.parse().unwrap(), monotonic })
+        ETagBuilder(Sha256::new()).tag(freshness, Moment { wall: wall.parse().unwrap(), monotonic })
     }
 
     fn known(id: i64, under_way: bool) -> Freshness {

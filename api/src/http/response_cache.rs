@@ -6,8 +6,8 @@ use moka::{future::Cache, policy::EvictionPolicy};
 
 use super::{
     App,
-    access::{Caller, Scope},
-    entity_tag::Tagger,
+    access::{Principal, Scope},
+    etag::ETagBuilder,
 };
 use crate::{metrics, schema::AnswerText};
 
@@ -18,9 +18,9 @@ const ENTRY_BYTES: usize = 256;
 
 /// The answers that are kept. A cheap handle: clone it.
 #[derive(Clone)]
-pub(super) struct KeptAnswers(Option<Cache<String, AnswerText>>);
+pub(super) struct ResponseCache(Option<Cache<String, AnswerText>>);
 
-impl KeptAnswers {
+impl ResponseCache {
     /// At most about `bytes_max` in all; 0 keeps none.
     pub(super) fn new(bytes_max: u64) -> Self {
         let weigh =
@@ -32,8 +32,13 @@ impl KeptAnswers {
 
     /// The answer that `caller` would get now, and its tag. Whoever may not read reports gets none: the general way says
     /// why.
-    pub(super) async fn get(&self, app: &App, caller: &Caller, tagger: &Tagger) -> Option<(String, AnswerText)> {
-        let cache = self.0.as_ref().filter(|_| caller.may(Scope::Reports).is_ok())?;
+    pub(super) async fn get(
+        &self,
+        app: &App,
+        principal: &Principal,
+        tagger: &ETagBuilder,
+    ) -> Option<(String, AnswerText)> {
+        let cache = self.0.as_ref().filter(|_| principal.require_scope(Scope::Reports).is_ok())?;
         let tag = tagger.tag(&app.feed.as_ref()?.known()?, Moment::now())?;
         let answer = cache.get(&tag).await?;
         Some((tag, answer))
@@ -41,9 +46,9 @@ impl KeptAnswers {
 
     /// Tells the metrics how much is kept.
     pub(super) async fn observe(&self) {
-        let Some(cache) = &self.0 else { return metrics::observe_kept_answers(0) };
+        let Some(cache) = &self.0 else { return metrics::observe_response_cache(0) };
         cache.run_pending_tasks().await;
-        metrics::observe_kept_answers(cache.weighted_size());
+        metrics::observe_response_cache(cache.weighted_size());
     }
 
     /// Keeps the answer that has this tag.
@@ -60,16 +65,16 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_kept_than_may_be() {
-        let kept = KeptAnswers::new(10_000);
+        let kept = ResponseCache::new(10_000);
         for number in 0..100 {
             kept.keep(&number.to_string(), AnswerText::small(&"x".repeat(1_000))).await;
         }
         let cache = kept.0.unwrap();
         cache.run_pending_tasks().await;
         assert!((5_000..=10_000).contains(&cache.weighted_size()), "{}", cache.weighted_size());
-        let kept = KeptAnswers::new(10_000_000);
+        let kept = ResponseCache::new(10_000_000);
         kept.keep("long", AnswerText::small(&"x".repeat(ANSWER_BYTES_MAX))).await;
         assert!(kept.0.unwrap().get("long").await.is_none());
-        assert!(KeptAnswers::new(0).0.is_none());
+        assert!(ResponseCache::new(0).0.is_none());
     }
 }

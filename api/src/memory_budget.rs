@@ -9,33 +9,33 @@ use tokio::{
 
 /// A bounded number of bytes. A cheap handle: clone it.
 #[derive(Clone, Debug)]
-pub(crate) struct Room {
+pub(crate) struct MemoryBudget {
     free: Arc<Semaphore>,
     bytes: usize,
 }
 
 /// Bytes that are taken; free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Taken(OwnedSemaphorePermit);
+pub(crate) struct Reservation(OwnedSemaphorePermit);
 
-impl Room {
+impl MemoryBudget {
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Semaphore::MAX_PERMITS);
         Self { free: Arc::new(Semaphore::new(bytes)), bytes }
     }
 
     /// Returns nothing when so many bytes are not free.
-    pub(crate) fn try_take(&self, bytes: usize) -> Option<Taken> {
-        Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok().map(Taken)
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<Reservation> {
+        Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok().map(Reservation)
     }
 
     /// Waits until so many bytes are free; returns nothing when they are not in time, or never.
-    pub(crate) async fn take(&self, bytes: usize, time: Duration) -> Option<Taken> {
+    pub(crate) async fn take(&self, bytes: usize, time: Duration) -> Option<Reservation> {
         if bytes > self.bytes {
             return None;
         }
         let taken = Arc::clone(&self.free).acquire_many_owned(u32::try_from(bytes).ok()?);
-        timeout(time, taken).await.ok()?.ok().map(Taken)
+        timeout(time, taken).await.ok()?.ok().map(Reservation)
     }
 
     /// Returns how many bytes are taken.
@@ -45,7 +45,7 @@ impl Room {
     }
 }
 
-impl Taken {
+impl Reservation {
     /// Adds `more`, which is of the same room.
     pub(crate) fn merge(&mut self, more: Self) {
         self.0.merge(more.0);
@@ -68,7 +68,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_taken_is_free_when_it_is_dropped() {
-        let (room, time) = (Room::new(10), Duration::from_secs(1));
+        let (room, time) = (MemoryBudget::new(10), Duration::from_secs(1));
         let mut taken = room.try_take(6).unwrap();
         taken.merge(room.try_take(3).unwrap());
         assert!(

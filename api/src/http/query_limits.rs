@@ -23,7 +23,7 @@ const ALIASES_MAX: usize = 100;
 
 /// What there is too much of.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMuch {
+pub(super) enum QueryLimitExceeded {
     #[error("the query's brackets must not be nested deeper than {NESTING_MAX}")]
     Nesting,
     #[error("the query's fields and fragments must not be nested deeper than {DEPTH_MAX}")]
@@ -38,7 +38,7 @@ pub(super) enum TooMuch {
 }
 
 /// Before the text is parsed.
-pub(super) fn check_text(query: &str) -> Result<(), TooMuch> {
+pub(super) fn check_nesting(query: &str) -> Result<(), QueryLimitExceeded> {
     let mut rest = query.as_bytes();
     let mut depth = 0_usize;
     while let Some((byte, behind)) = rest.split_first() {
@@ -46,7 +46,7 @@ pub(super) fn check_text(query: &str) -> Result<(), TooMuch> {
             b'{' | b'[' | b'(' => {
                 depth += 1;
                 if depth > NESTING_MAX {
-                    return Err(TooMuch::Nesting);
+                    return Err(QueryLimitExceeded::Nesting);
                 }
                 behind
             }
@@ -98,7 +98,7 @@ fn behind_block(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Before the document is validated.
-pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), TooMuch> {
+pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryLimitExceeded> {
     let mut walk = Walk { document, parts: 0, aliases: 0 };
     for fragment in document.fragments.values() {
         walk.directives(&fragment.node.directives)?;
@@ -111,7 +111,7 @@ pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), TooMuc
             walk.count(1)?;
             walk.directives(&variable.node.directives)?;
         }
-        walk.spread_out(&operation.selection_set.node, &mut HashSet::new(), 0)?;
+        walk.expand_fragments(&operation.selection_set.node, &mut HashSet::new(), 0)?;
     }
     Ok(())
 }
@@ -153,24 +153,24 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn count(&mut self, parts: usize) -> Result<(), TooMuch> {
+    fn count(&mut self, parts: usize) -> Result<(), QueryLimitExceeded> {
         self.parts += parts;
-        if self.parts > PARTS_MAX { Err(TooMuch::Parts) } else { Ok(()) }
+        if self.parts > PARTS_MAX { Err(QueryLimitExceeded::Parts) } else { Ok(()) }
     }
 
-    fn directives(&mut self, directives: &[Positioned<Directive>]) -> Result<(), TooMuch> {
+    fn directives(&mut self, directives: &[Positioned<Directive>]) -> Result<(), QueryLimitExceeded> {
         directives.iter().try_for_each(|directive| self.count(1 + directive.node.arguments.len()))
     }
 
     /// One selection without what is in it.
-    fn selection(&mut self, selection: &Selection) -> Result<(), TooMuch> {
+    fn selection(&mut self, selection: &Selection) -> Result<(), QueryLimitExceeded> {
         self.count(1)?;
         self.directives(selection.directives())?;
         if let Selection::Field(field) = selection { self.count(field.node.arguments.len()) } else { Ok(()) }
     }
 
     /// As it is written: a fragment is validated even if nothing spreads it.
-    fn written(&mut self, set: &SelectionSet) -> Result<(), TooMuch> {
+    fn written(&mut self, set: &SelectionSet) -> Result<(), QueryLimitExceeded> {
         set.items.iter().try_for_each(|selection| {
             self.selection(&selection.node)?;
             match &selection.node {
@@ -182,9 +182,14 @@ impl<'a> Walk<'a> {
     }
 
     /// As it is executed. `keys` are the names under which fields of the same object have been asked for.
-    fn spread_out(&mut self, set: &'a SelectionSet, keys: &mut HashSet<&'a str>, depth: usize) -> Result<(), TooMuch> {
+    fn expand_fragments(
+        &mut self,
+        set: &'a SelectionSet,
+        keys: &mut HashSet<&'a str>,
+        depth: usize,
+    ) -> Result<(), QueryLimitExceeded> {
         if depth > DEPTH_MAX && !set.items.is_empty() {
-            return Err(TooMuch::Depth);
+            return Err(QueryLimitExceeded::Depth);
         }
         let document = self.document;
         set.items.iter().try_for_each(|selection| {
@@ -196,17 +201,17 @@ impl<'a> Walk<'a> {
                     let again = !keys.insert(key) && field.name.node != "__typename";
                     self.aliases += usize::from(again || field.alias.is_some());
                     if self.aliases > ALIASES_MAX {
-                        return Err(TooMuch::Aliases);
+                        return Err(QueryLimitExceeded::Aliases);
                     }
-                    self.spread_out(&field.selection_set.node, &mut HashSet::new(), depth + 1)
+                    self.expand_fragments(&field.selection_set.node, &mut HashSet::new(), depth + 1)
                 }
                 Selection::FragmentSpread(spread) => match document.fragments.get(&spread.node.fragment_name.node) {
-                    Some(fragment) => self.spread_out(&fragment.node.selection_set.node, keys, depth + 1),
+                    Some(fragment) => self.expand_fragments(&fragment.node.selection_set.node, keys, depth + 1),
                     // Refused by the validation.
                     None => Ok(()),
                 },
                 Selection::InlineFragment(fragment) => {
-                    self.spread_out(&fragment.node.selection_set.node, keys, depth + 1)
+                    self.expand_fragments(&fragment.node.selection_set.node, keys, depth + 1)
                 }
             }
         })
@@ -220,8 +225,8 @@ mod tests {
 
     use super::*;
 
-    fn check(query: &str) -> Result<(), TooMuch> {
-        check_text(query)?;
+    fn check(query: &str) -> Result<(), QueryLimitExceeded> {
+        check_nesting(query)?;
         check_document(&parse_query(query).unwrap())
     }
 
@@ -250,10 +255,13 @@ mod tests {
             "{a".repeat(10_000),
         ];
         for query in seen {
-            assert_eq!(check_text(&query), Err(TooMuch::Nesting), "{}", &query[..20]);
+            assert_eq!(check_nesting(&query), Err(QueryLimitExceeded::Nesting), "{}", &query[..20]);
         }
         assert_eq!(check(&format!("{{ a(b: {}1{}) }}", "[".repeat(62), "]".repeat(62))), Ok(()));
-        assert_eq!(check_text(&format!("{{ a(b: {}1{}) }}", "[".repeat(63), "]".repeat(63))), Err(TooMuch::Nesting));
+        assert_eq!(
+            check_nesting(&format!("{{ a(b: {}1{}) }}", "[".repeat(63), "]".repeat(63))),
+            Err(QueryLimitExceeded::Nesting)
+        );
     }
 
     proptest! {
@@ -261,7 +269,7 @@ mod tests {
         #[test]
         fn no_text_gets_deep_brackets_past_the_check(prefix in "[\"\\\\#\n a(:\\[\\]{}]{0,24}", unit in "[\"\\\\#\n a:\\[({]{1,6}") {
             let query = format!("{{ a(b: {prefix}{}", unit.repeat(60_000_usize.checked_div(unit.len()).unwrap_or(1)));
-            if check_text(&query).is_ok() {
+            if check_nesting(&query).is_ok() {
                 drop(parse_query(&query));
             }
         }
@@ -273,16 +281,19 @@ mod tests {
             .map(|level| format!("fragment F{level} on Query {{ ...F{next} ...F{next} }} ", next = level + 1))
             .collect();
         let query = format!("{{ ...F0 }} {doubling} fragment F30 on Query {{ __typename }}");
-        assert_eq!(check(&query), Err(TooMuch::Parts));
+        assert_eq!(check(&query), Err(QueryLimitExceeded::Parts));
         let unused = format!("{{ a }} fragment F on Query {{ {} }}", "a ".repeat(2_000));
-        assert_eq!(check(&unused), Err(TooMuch::Parts));
+        assert_eq!(check(&unused), Err(QueryLimitExceeded::Parts));
         assert_eq!(
             check("{ ...A } fragment A on Query { ...B ...B } fragment B on Query { ...A ...A }"),
-            Err(TooMuch::Depth)
+            Err(QueryLimitExceeded::Depth)
         );
         let chain: String =
             (0..40).map(|level| format!("fragment F{level} on Query {{ ...F{} }} ", level + 1)).collect();
-        assert_eq!(check(&format!("{{ ...F0 }} {chain} fragment F40 on Query {{ a }}")), Err(TooMuch::Depth));
+        assert_eq!(
+            check(&format!("{{ ...F0 }} {chain} fragment F40 on Query {{ a }}")),
+            Err(QueryLimitExceeded::Depth)
+        );
         assert_eq!(check("{ ...Unknown }"), Ok(()));
     }
 
@@ -298,7 +309,7 @@ mod tests {
             format!("{{ {} }}", "... { __typename } ".repeat(1_001)),
             (0..1_001).map(|index| format!("query Q{index} {{ a b }} ")).collect(),
         ] {
-            assert_eq!(check(&query), Err(TooMuch::Parts), "{}", &query[..20]);
+            assert_eq!(check(&query), Err(QueryLimitExceeded::Parts), "{}", &query[..20]);
         }
     }
 
@@ -306,13 +317,13 @@ mod tests {
     fn aliases_and_repeated_fields_count() {
         let aliases = |count: usize| (0..count).map(|index| format!("a{index}: a ")).collect::<String>();
         assert_eq!(check(&format!("{{ {} }}", aliases(100))), Ok(()));
-        assert_eq!(check(&format!("{{ {} }}", aliases(101))), Err(TooMuch::Aliases));
+        assert_eq!(check(&format!("{{ {} }}", aliases(101))), Err(QueryLimitExceeded::Aliases));
         let repeated = |count: usize| "report { freshness { status } } ".repeat(count);
         assert_eq!(check(&format!("{{ {} }}", repeated(101))), Ok(()));
-        assert_eq!(check(&format!("{{ {} }}", repeated(102))), Err(TooMuch::Aliases));
+        assert_eq!(check(&format!("{{ {} }}", repeated(102))), Err(QueryLimitExceeded::Aliases));
         assert_eq!(
             check(&format!("{{ {} }}", "...F ".repeat(102) + "} fragment F on Query { a ")),
-            Err(TooMuch::Aliases)
+            Err(QueryLimitExceeded::Aliases)
         );
         assert_eq!(check(&format!("{{ {} }}", "__typename ".repeat(500))), Ok(()));
         // The same field of different objects is not repeated.
