@@ -1,4 +1,4 @@
-//! `analytics backup`: a copy of a live SQLite database.
+//! `analytics backup`: copies an SQLite database that is in use.
 
 use std::{
     fs::File,
@@ -22,10 +22,10 @@ use tokio::{
 
 use crate::{database::DiskFull, terminal};
 
-/// How often the progress is shown anew.
+/// The time between two updates of the progress bar.
 const SHOWN_EVERY: Duration = Duration::from_millis(100);
 
-/// PostgreSQL has tools for this which are better than ours would be.
+/// The error for a PostgreSQL database, which PostgreSQL's own tools back up.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a PostgreSQL database is backed up with PostgreSQL's own tools: one database by \
@@ -34,7 +34,7 @@ const SHOWN_EVERY: Duration = Duration::from_millis(100);
 )]
 pub(crate) struct BackedUpByPostgres;
 
-/// Why there is no backup.
+/// The reason why no backup was made.
 #[derive(Debug, thiserror::Error)]
 enum NotBackedUp {
     #[error("{} is there already, and a backup overwrites nothing", .0.display())]
@@ -47,7 +47,7 @@ enum NotBackedUp {
 
 /// Copies the database into `file`.
 ///
-/// The copy grows under a name of its own, is synced, and gets its name when it is whole: what has that name is a backup.
+/// The copy is written to a temporary file, synced, and then renamed, so that a file with this name is always complete.
 pub(crate) async fn back_up(settings: &DatabaseSettings, file: &Path) -> anyhow::Result<()> {
     let Place::Sqlite(source) = settings.url()?.place()? else { return Err(BackedUpByPostgres.into()) };
     let file = std::path::absolute(file)?;
@@ -60,7 +60,7 @@ pub(crate) async fn back_up(settings: &DatabaseSettings, file: &Path) -> anyhow:
     };
     let mut prefix = name.to_owned();
     prefix.push(".");
-    // Only its owner may read it; it goes away when this fails.
+    // Only its owner may read the temporary file, and it is deleted if the backup fails.
     let growing = tempfile::Builder::new().prefix(&prefix).suffix(".partial").tempfile_in(folder).map_err(write)?;
     copy(&source, &growing).await.map_err(|error| match error.downcast_ref() {
         Some(BackupError::TargetFull(_)) => error.context(DiskFull::around(&file)),
@@ -71,14 +71,14 @@ pub(crate) async fn back_up(settings: &DatabaseSettings, file: &Path) -> anyhow:
         io::ErrorKind::AlreadyExists => NotBackedUp::Exists(file.clone()),
         _ => write(failed.error),
     })?;
-    // So that the name outlives a crash too.
+    // The folder is synced too, so that the name survives a crash.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)?;
     let bytes = whole.metadata().map_err(write)?.len();
     terminal::print(&format!("backed up {} into {}, {bytes} bytes\n", source.display(), file.display()));
     Ok(())
 }
 
-/// Copies, and shows on a terminal how far it is.
+/// Copies the database, with a progress bar on a terminal.
 async fn copy(source: &Path, growing: &NamedTempFile) -> anyhow::Result<()> {
     let progress = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}") {

@@ -60,7 +60,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Its name in `--services`.
+    /// Returns the service's name in `--services`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Increments => "increments",
@@ -212,12 +212,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_flag_has_a_variable_of_its_name() {
+    fn every_flag_has_an_environment_variable_of_its_name() {
         for argument in Cli::command().get_arguments() {
             let Some(long) = argument.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
             let expected = match long {

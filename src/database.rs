@@ -1,4 +1,4 @@
-//! Opening the database such that its tables are there.
+//! Opens the database and checks that this program can use its schema.
 
 use std::{error::Error, path::Path, time::Duration};
 
@@ -16,35 +16,36 @@ use tracing::{error, warn};
 
 use crate::cli::Service;
 
-/// How often it is looked whether the database file is still the same.
+/// The time between two checks of whether the database file was removed or replaced.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Why a database can't be used by this program, as it is.
+/// The reason why this program can't use a database as it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SchemaError {
-    /// Nobody asked to apply the migrations that are missing.
+    /// Migrations are missing, and were not to be applied.
     #[error("the database {url} lacks {missing}; run: analytics migrate (or serve with --migrate)")]
     NotMigrated { url: String, missing: String },
-    /// Processes of this program that run already may go on: a rolling upgrade stops them one after the other.
+    /// A newer program has migrated the database. Processes of this program that run already may continue, so that a
+    /// rolling upgrade can stop them one after the other.
     #[error(
         "the database {url} has migrations of a newer program than this one, which is {}: {newer}; start the newer \
          program, or take them back with it: analytics migrate down", env!("CARGO_PKG_VERSION")
     )]
     Newer { url: String, newer: String },
-    /// PostgreSQL only.
+    /// The encoding is not UTF-8 (PostgreSQL only).
     #[error(
         "the database {url} has the encoding {encoding}, which does not hold every name of a page; use one that has been \
          made with: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
     )]
     Encoding { url: String, encoding: String },
-    /// PostgreSQL only.
+    /// No schema of the search path exists (PostgreSQL only).
     #[error("none of the schemas in the search_path of {url} exists; create it: CREATE SCHEMA analytics")]
     NoSchema { url: String },
     #[error("the database {url} has {relations} of another application; {way_out}")]
     Occupied { url: String, relations: String, way_out: &'static str },
 }
 
-/// A way around the relations of another application.
+/// The advice when a schema has relations of another application.
 const OTHER_SCHEMA: &str = "give this one a schema of its own: CREATE SCHEMA analytics, and add \
                             options=-csearch_path%3Danalytics to the URL's parameters";
 const OTHER_FILE: &str = "give this one a file of its own";
@@ -66,30 +67,31 @@ impl SchemaError {
     }
 }
 
-/// Compares the database's schema with what this program knows.
+/// Compares the migrations that the database has with those of this program.
 ///
 /// # Errors
-/// [`SchemaError`] if this program can't use the database, and neither after a migration.
+/// [`SchemaError`] if this program can't use the database, not even after a migration.
 async fn check(database: &Database) -> anyhow::Result<Status> {
     let checked = migration::check(&database.readers).await.context("can't read which migrations were applied")?;
     Ok(checked.map_err(|obstacle| SchemaError::new(database, obstacle))?)
 }
 
-/// Applies the migrations that are missing; on a Citus cluster the tables are distributed too.
+/// Applies the missing migrations. On a Citus cluster also distributes the tables.
 pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
     check(database).await?;
     database.migrate(migration::up).await.context("can't migrate the database")?;
     Ok(wolf::distribute(database).await?)
 }
 
-/// Takes the newest migration back.
+/// Reverts the newest migration.
 pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
     check(database).await?;
     database.migrate(migration::down).await.context("can't take the migration back")
 }
 
-/// Asks whether the database has the tables that this program needs, and still allows this program: a newer one may have
-/// migrated it meanwhile; and whether it can be written to if one of the process's `services` writes.
+/// Returns the readiness check of a process that runs `services`. It checks that the database has this program's
+/// tables, that no newer program has made it unusable for this one, and, if one of the services writes, that it is
+/// writable.
 pub(crate) fn readiness(database: &Database, services: &[Service]) -> Readiness {
     let database = database.clone();
     let writes = services.iter().any(|service| *service != Service::Reports);
@@ -109,6 +111,7 @@ pub(crate) fn readiness(database: &Database, services: &[Service]) -> Readiness 
     })
 }
 
+/// Logs the error of a database that can't be used.
 fn unusable(error: &(dyn Error + 'static)) -> NotReady {
     warn!(error, "the database can't be used");
     NotReady::Unusable
@@ -127,10 +130,10 @@ fn not_writable(why: NotWritable) -> NotReady {
     }
 }
 
-/// Looks every second whether an SQLite file is still the one that was opened, until `stop`.
+/// Checks every second that an SQLite file is still the one that was opened, until `stop` is cancelled.
 ///
 /// # Errors
-/// [`FileChanged`], as soon as it is not; then nothing is written to it any more.
+/// [`FileChanged`] as soon as the file was removed or replaced. Then nothing is written to it any more.
 pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> Result<(), FileChanged> {
     loop {
         tokio::select! { () = stop.cancelled() => return Ok(()), () = sleep(LOOK_EVERY) => {} }
@@ -142,7 +145,7 @@ pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> R
     }
 }
 
-/// Says in front of an error whose cause is a full disk which disk that is.
+/// Adds the disk's name to an error that is caused by a full disk.
 pub(crate) fn name_the_full_disk(error: anyhow::Error, settings: &DatabaseSettings) -> anyhow::Error {
     if error.downcast_ref::<DiskFull>().is_some() || !failure::is_disk_full(&*error) {
         return error;
@@ -154,21 +157,23 @@ pub(crate) fn name_the_full_disk(error: anyhow::Error, settings: &DatabaseSettin
     error.context(place)
 }
 
-/// A full disk, by the folder that is on it.
+/// The error that a disk is full, with a folder on this disk.
 #[derive(Debug, thiserror::Error)]
 #[error("the disk of {0} is full; make room there and run the command again")]
 pub(crate) struct DiskFull(String);
 
 impl DiskFull {
-    /// The disk that `file` is on.
+    /// Returns the error for the disk that `file` is on.
     pub(crate) fn around(file: &Path) -> Self {
         let folder = std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::to_owned));
         Self(folder.unwrap_or_else(|| file.to_owned()).display().to_string())
     }
 }
 
-/// Opens the database. An SQLite file is created and migrated; PostgreSQL is migrated if `migrate` says so, and
-/// has to be already if not.
+/// Opens the database. An SQLite file is created and migrated if necessary. PostgreSQL is migrated if `migrate` is set.
+///
+/// # Errors
+/// When the database can't be opened or migrated, or lacks migrations and `migrate` is not set.
 pub(crate) async fn open(settings: &DatabaseSettings, migrate: bool) -> anyhow::Result<Database> {
     let database = Database::connect(settings).await?;
     if migrate || database.kind == DatabaseKind::Sqlite {

@@ -1,4 +1,4 @@
-//! `analytics healthcheck`: what a container is asked by whoever runs it.
+//! `analytics healthcheck`: queries a server's health endpoint, for health checks of containers.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -13,10 +13,13 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::{cli::HealthcheckSettings, terminal};
 
-/// How long the server may take to answer; it answers within two seconds itself, whatever its database does.
+/// The time limit for the server's response. The server itself responds within two seconds, whatever its database does.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
 
-/// Prints what the server says; an error when that is not that all is well.
+/// Prints the server's response.
+///
+/// # Errors
+/// When the server does not respond in time, or not with a status of success.
 pub(crate) async fn ask(settings: HealthcheckSettings) -> anyhow::Result<()> {
     let address = reachable(settings.listen);
     let path = if settings.live { "/health/live" } else { "/health/ready" };
@@ -29,7 +32,7 @@ pub(crate) async fn ask(settings: HealthcheckSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a server can be reached that listens there: on this machine, if it listens on every address.
+/// Returns the address of a server that listens on `listen`: the loopback address if it listens on all addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -39,6 +42,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+/// Sends a GET request. Returns whether the status is one of success, and the body.
 async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> {
     let stream = TcpStream::connect(address).await.with_context(|| format!("can't connect to {address}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -49,6 +53,6 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> 
         let body = response.into_body().collect().await?.to_bytes();
         Ok((well, String::from_utf8_lossy(&body).into_owned()))
     };
-    // The connection ends when nobody sends any more.
+    // The connection's future ends when the sender is dropped.
     tokio::join!(answer, connection).0
 }

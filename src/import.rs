@@ -1,4 +1,4 @@
-//! `analytics import`: access logs into increments, through the same recorder as everything else.
+//! `analytics import`: records the page views of access logs, through the same recorder as the server.
 
 mod chunks;
 mod log_file;
@@ -20,22 +20,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{cli::ImportSettings, database, terminal};
 
-/// How many chunks are read ahead of the one that is being recorded.
+/// The number of chunks that are read ahead of the one being recorded.
 const CHUNKS_AHEAD: usize = 2;
-/// How often a chunk is tried while the database can't be reached.
+/// The most tries of a chunk while the database can't be reached.
 const TRIES_MAX: u32 = 10;
-/// The pause before the next try, times the number of tries so far.
+/// The pause before a retry, multiplied by the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// What became of a log.
+/// The result of the import of a log.
 #[derive(Debug, Default)]
 struct Imported {
     tally: Tally,
-    /// Page views that had been imported before.
+    /// The number of page views that had been imported before.
     again: u64,
 }
 
-/// Imports one log after the other; one that can't be read on ends the import, with what came before it counted.
+/// Imports the logs one after the other.
+///
+/// # Errors
+/// When a log can't be read to its end. The import stops there, and all chunks before remain counted.
 pub(crate) async fn import(settings: &DatabaseSettings, import: &ImportSettings) -> anyhow::Result<()> {
     let database = database::open(settings, false).await?;
     let (recorder, committer) = Recorder::new(&database, &import.recorder);
@@ -77,13 +80,14 @@ async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::
     };
     let result = result.await;
     progress.finish_and_clear();
-    // What was counted before a failure is counted: it is said either way.
+    // Chunks that were recorded before a failure remain counted, so the summary is printed in both cases.
     if result.is_ok() || imported.tally.lines > 0 {
         terminal::print(&imported.summary(file));
     }
     result
 }
 
+/// Records a chunk and adds its numbers to `imported`.
 async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> anyhow::Result<()> {
     let counted = chunk.tally.counted;
     let increments = chunk.views.into_iter().map(|((page, hour), views)| {
@@ -91,7 +95,7 @@ async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> a
         Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
     });
     let increments = increments.collect::<Result<_, api::increments::ValidationError>>()?;
-    // A chunk without a view is recorded too: by its key the whole log is known to have been read by these rules.
+    // A chunk without views is recorded too: with the keys of all chunks, a later import with other rules is detected.
     let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
     if record_with_retries(recorder, request).await? {
         imported.again += counted;
@@ -100,13 +104,13 @@ async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> a
     Ok(())
 }
 
-/// Whether the chunk had been imported before.
+/// Records a chunk, with retries while the database can't be reached. Returns whether it had been imported before.
 async fn record_with_retries(recorder: &Recorder, request: Request) -> anyhow::Result<bool> {
     let mut tries = 1;
     loop {
         match recorder.record(request.clone()).await {
             Ok(recorded) => return Ok(recorded.duplicate),
-            // Whether it was recorded or not: its key makes another try safe.
+            // The chunk may have been recorded, but its idempotency key makes a retry safe.
             Err(RecordError::Unavailable(_) | RecordError::Overloaded) if tries < TRIES_MAX => {
                 sleep(RETRY_PAUSE * tries).await;
                 tries += 1;
@@ -132,7 +136,7 @@ impl Imported {
     }
 }
 
-/// Shown on a terminal only.
+/// Returns a progress bar, which is shown only on a terminal.
 fn progress_bar(size_bytes: Option<u64>, file: &Path) -> ProgressBar {
     let Some(size) = size_bytes else { return ProgressBar::new_spinner() };
     let style = ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");

@@ -1,4 +1,4 @@
-//! The command line: parse, open the database, compose the services, stop them in order.
+//! The program `analytics`: parses the command line and runs the command.
 
 mod backup;
 mod cli;
@@ -24,15 +24,15 @@ use mimalloc::MiMalloc;
 use spans::Export;
 use tokio::runtime::Runtime;
 
-/// Recording allocates a little for each increment, on every core, and frees it on another.
+/// The allocator. Recording makes small allocations for each increment on all cores, and frees them on other cores.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Something went wrong.
+/// The exit code of a failure.
 const FAILURE: u8 = 1;
-/// What was asked for can't be done as it is configured.
+/// The exit code when the configuration does not allow the command.
 const BAD_CONFIGURATION: u8 = 2;
-/// `verify` could not compare the report with its definition: whether they differ is not known.
+/// The exit code when `verify` could not compare the report with its definition.
 const NOT_VERIFIED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let log_format = cli.log.log_format;
     let ended = Runtime::new().context("can't start the threads").and_then(|runtime| {
         let ended = runtime.block_on(run_and_tell(cli));
-        // A host's name that is looked up on a dead network would keep the process.
+        // Does not wait for blocking tasks: a DNS lookup on a dead network would keep the process running.
         runtime.shutdown_background();
         ended
     });
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs, and exports spans until the command has ended.
+/// Starts logging and the export of spans, runs the command, and sends the remaining spans.
 async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
     let export = cli.log.otlp_endpoint.as_ref().map(Export::to).transpose().context("can't export spans")?;
     terminal::log(&cli.log, export.as_ref());
@@ -69,6 +69,7 @@ async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
     ended
 }
 
+/// Runs the command.
 async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(settings) => serve::serve(&cli.database, *settings, cli.log.log_format).await,
@@ -89,6 +90,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// Returns whether the error is that of a bad configuration.
 fn is_configuration(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(wolf::WolfError::NoMaterializedView))
         || error.downcast_ref::<DatabaseError>().is_some_and(|error| !matches!(error, DatabaseError::Connect { .. }))

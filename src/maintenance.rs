@@ -1,4 +1,4 @@
-//! The commands that do one thing to the database and exit.
+//! The commands for maintenance: `migrate`, `refresh`, `rebuild` and `verify`.
 
 use anyhow::{Context, bail};
 use entity::{Database, DatabaseSettings};
@@ -12,12 +12,12 @@ use crate::{
     terminal,
 };
 
-/// The report is not what its definition says.
+/// The error that the report differs from its definition, with the number of differing rows.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} report rows differ from their definition; mend them with: analytics rebuild")]
 pub(crate) struct Differs(i64);
 
-/// Creates or changes the tables, and the logins.
+/// Runs a command of `migrate`: creates, changes or lists the tables, and creates the logins if `roles` asks for them.
 pub(crate) async fn migrate(
     settings: &DatabaseSettings,
     command: MigrateCommand,
@@ -43,7 +43,7 @@ pub(crate) async fn migrate(
     Ok(database.close().await?)
 }
 
-/// One refresh.
+/// Refreshes the report once.
 pub(crate) async fn refresh(settings: &DatabaseSettings, kind: ReportKindSetting) -> anyhow::Result<()> {
     let database = database::open(settings, false).await?;
     let refresher = kind.refresher(&database).await?;
@@ -59,10 +59,10 @@ pub(crate) async fn refresh(settings: &DatabaseSettings, kind: ReportKindSetting
     Ok(database.close().await?)
 }
 
-/// The report anew, beside the old one.
+/// Builds a new report beside the old one, and swaps it in.
 pub(crate) async fn rebuild(settings: &DatabaseSettings, kind: Option<ReportKind>) -> anyhow::Result<()> {
     let database = database::open(settings, false).await?;
-    // Shown on a terminal only.
+    // The progress bar is shown only on a terminal.
     let progress = ProgressBar::new(0).with_message("months");
     let tell = |done, total| {
         progress.set_length(total);
@@ -75,16 +75,16 @@ pub(crate) async fn rebuild(settings: &DatabaseSettings, kind: Option<ReportKind
     Ok(database.close().await?)
 }
 
-/// Compares the report with its definition, until SIGTERM or SIGINT.
+/// Compares the report with its definition. SIGTERM and SIGINT interrupt the comparison.
 ///
 /// # Errors
-/// [`Differs`]; every other error means that it is not known whether they differ.
+/// [`Differs`] when they differ. After every other error it is unknown whether they differ.
 pub(crate) async fn verify(settings: &DatabaseSettings) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let compared = async {
         let database = database::open(settings, false).await?;
         let found = wolf::verify(&database).await?;
-        // What was found out is known, however the connections end.
+        // An error while closing does not change the result.
         drop(database.close().await);
         anyhow::Ok(found)
     };

@@ -1,4 +1,4 @@
-//! The metrics of this process: the one place that knows who collects them, and how they are written down.
+//! Collects the metrics of this process and renders them in Prometheus' text format.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,15 +14,18 @@ const BUILD_INFO: &str = "analytics_build_info";
 const CONNECTIONS: &str = "analytics_database_connections";
 const CONNECTIONS_MAX: &str = "analytics_database_max_connections";
 
-/// How often what was measured is summed, if nobody asks for it: until then every single figure is kept.
+/// The time between two aggregations of the histograms' samples. Until then each sample is kept in memory.
 const SUM_EVERY: Duration = Duration::from_secs(5);
 
-/// Collects what is measured from now on in this process.
+/// A handle to the metrics of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// To be called once, before the parts that are measured are made.
+    /// Starts to collect metrics. Has to be called once, before the services are created.
+    ///
+    /// # Errors
+    /// When it was called before.
     pub(crate) fn collect() -> anyhow::Result<Self> {
         let mut builder = PrometheusBuilder::new();
         for (name, buckets) in api::metrics::HISTOGRAMS.into_iter().chain(wolf::HISTOGRAMS) {
@@ -38,7 +41,8 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// How they are written down, with what the services themselves do not know.
+    /// Returns the renderer for the metrics endpoint. Before it renders, it measures the connection pools, and the
+    /// stale hours if they are given.
     pub(crate) fn metrics_renderer(&self, database: &Database, stale_hours: Option<StaleHours>) -> MetricsRenderer {
         let (handle, database, stale_hours) = (self.0.clone(), database.clone(), stale_hours.map(Arc::new));
         MetricsRenderer::new(move || {
@@ -53,7 +57,7 @@ impl Metrics {
         })
     }
 
-    /// Sums what was measured, again and again, until `stop`.
+    /// Aggregates the samples periodically, until `stop` is cancelled.
     pub(crate) async fn sum(self, stop: CancellationToken) {
         let mut clock = tokio::time::interval(SUM_EVERY);
         while stop.run_until_cancelled(clock.tick()).await.is_some() {

@@ -1,4 +1,4 @@
-//! A login of the database for each service, with the least rights that it needs.
+//! Creates a PostgreSQL login for each service, with the least privileges that the service needs.
 
 use std::{collections::HashSet, fs, io, path::PathBuf, str::FromStr};
 
@@ -13,14 +13,14 @@ use crate::cli::{MigrateCommand, RoleSettings};
 
 /// The services that have logins.
 const SERVICES: [&str; 3] = ["increments", "reports", "wolf"];
-/// PostgreSQL cuts longer names than 63 bytes off; the longest ending has 11.
+/// The longest prefix. PostgreSQL truncates names to 63 bytes, and the longest suffix, `_increments`, has 11.
 const PREFIX_BYTES_MAX: usize = 48;
 
-/// What the logins' names begin with. It stands in SQL as it is.
+/// The prefix of the logins' names. It is inserted into SQL without quotes.
 #[derive(Clone, Debug)]
 pub(crate) struct RolePrefix(String);
 
-/// Why no logins can be made as it is set.
+/// The reason why the logins can't be created with these settings.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RoleError {
     #[error("a prefix is a small letter, then small letters, digits or _, at most {PREFIX_BYTES_MAX} in all")]
@@ -33,21 +33,24 @@ pub(crate) enum RoleError {
     Sqlite,
     #[error("can't read {}", .0.display())]
     File(PathBuf, #[source] io::Error),
-    /// Repeats nothing of the line.
+    /// The error of a line of the file with passwords. It does not repeat the line, which may hold a password.
     #[error("{}, line {line}: must be a service (increments, reports or wolf), a space and a password, once each", .file.display())]
     Line { file: PathBuf, line: usize },
 }
 
-/// The logins to make.
+/// The logins to create.
 #[derive(Debug)]
 pub(crate) struct Logins {
     prefix: RolePrefix,
-    /// By service, without the prefix: what the database knows passwords by.
+    /// The services that get a password, each with its SCRAM-SHA-256 verifier.
     verifiers: Vec<(&'static str, String)>,
 }
 
 impl Logins {
-    /// What is to be made, if anything is.
+    /// Reads the settings. Returns `None` if no logins are to be created.
+    ///
+    /// # Errors
+    /// [`RoleError`] when the settings don't go together, or the file with passwords can't be read.
     pub(crate) fn read(
         settings: &RoleSettings,
         command: MigrateCommand,
@@ -65,14 +68,15 @@ impl Logins {
         }
     }
 
-    /// Makes them, or mends them.
+    /// Creates the logins, or corrects existing ones.
     pub(crate) async fn make(&self, database: &Database) -> anyhow::Result<()> {
         let made = database.migrate(async |db| migration::make_roles(db, &self.prefix.0, &self.verifiers).await);
         made.await.context("can't make the services' logins")
     }
 }
 
-/// Verifiers are made here: no password is sent, and so none comes into the database's log.
+/// Reads the passwords and returns their verifiers. They are computed here, so that no password is sent to the database
+/// and gets into its log.
 fn read_passwords(file: &PathBuf) -> Result<Vec<(&'static str, String)>, RoleError> {
     let text = fs::read_to_string(file).map_err(|error| RoleError::File(file.clone(), error))?;
     let mut seen = HashSet::new();
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_can_stand_in_sql() {
+    fn prefix_needs_no_quotes_in_sql() {
         for good in ["analytics", "a", "site_2"] {
             assert!(good.parse::<RolePrefix>().is_ok(), "{good}");
         }

@@ -1,4 +1,4 @@
-//! The services of one process: started together, stopped in order.
+//! `analytics serve`: starts the services of one process together, and stops them in order.
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration};
 
@@ -28,20 +28,23 @@ use crate::{
     terminal,
 };
 
-/// How many connections may wait to be accepted; the system may allow less.
+/// The most connections that wait to be accepted. The system's limit may be lower.
 const BACKLOG: u32 = 4_096;
 
-/// Serves until SIGTERM or SIGINT.
+/// Runs the services until SIGTERM or SIGINT.
 ///
-/// Stopping goes from the outside in: first HTTP, so that nothing more comes; then the recorder, which commits and
-/// answers what came; then the Wolf, whose running refresh ends; then the database. It is cut short by a second signal,
-/// and when it takes too long.
+/// They stop in this order: HTTP, so that no further requests come; the recorder, which commits and answers waiting
+/// requests; the Wolf, which finishes a running refresh; the other tasks; the database. A second signal or
+/// `--shutdown-timeout-ms` cuts this short.
+///
+/// # Errors
+/// When the services can't be started, one of them ends by itself, or stopping is cut short.
 pub(crate) async fn serve(
     settings: &DatabaseSettings,
     serve: ServeSettings,
     log_format: LogFormat,
 ) -> anyhow::Result<()> {
-    // Every client is an open file; what the system allows is often less than what it would allow if asked.
+    // Every connection is an open file, and the soft limit of open files is often much lower than the hard limit.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(error = &error as &dyn Error, "can't raise the limit of open files");
     }
@@ -50,8 +53,8 @@ pub(crate) async fn serve(
     let listen = serve.http.listen;
     let access = if answers_graphql { Access::new(&serve.http.access, listen)? } else { Access::nobody() };
     let mut signals = Signals::new()?;
-    // Before the database, so that nothing is made or changed where the address can't be had. Connections are refused until
-    // there is somebody to serve them.
+    // The address is bound before the database is opened, so that nothing is created or changed if it is taken. Until
+    // the socket listens, connections are refused.
     let socket = bind(listen).with_context(|| format!("can't listen on {listen}"))?;
     let metrics = Metrics::collect()?;
     let database = database::open(settings, serve.migrate).await?;
@@ -75,7 +78,7 @@ pub(crate) async fn serve(
         Reports { reader, feed }
     });
 
-    // In the order of stopping.
+    // The parts are in the order in which they stop.
     let mut parts = Vec::new();
     let reader = reports.as_ref().map(|reports| reports.reader.clone());
     let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), metrics_renderer }, serve.http);
@@ -120,7 +123,7 @@ pub(crate) async fn serve(
 
     let failed = tokio::select! {
         () = signals.next() => {
-            // Whoever sends requests here learns of it before it is true.
+            // Load balancers learn from the readiness check that the process stops, before it refuses requests.
             readiness.stop();
             tokio::select! { () = sleep(Duration::from_millis(serve.shutdown_delay_ms)) => {} () = signals.next() => {} }
             None
@@ -137,10 +140,10 @@ pub(crate) async fn serve(
 
 /// Stops `parts` in their order, and then closes the database.
 ///
-/// Half of `limit` is for what ends in order; after that nothing is waited for that may be dead.
+/// After half of `limit`, connections to the database that may be dead are not waited for any more.
 ///
 /// # Errors
-/// The reason, when it is cut short.
+/// The outer error is the reason why stopping was cut short; the inner one is that of a part or of the database.
 async fn stop(
     parts: Vec<Part>,
     database: Database,
@@ -184,7 +187,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => info!("SIGTERM, stopping"),
@@ -193,11 +196,11 @@ impl Signals {
     }
 }
 
-/// What runs until it is told to stop.
+/// A task of the process that runs until it is stopped.
 struct Part {
     name: &'static str,
     stop: CancellationToken,
-    /// One task; none once it has been asked how it ended.
+    /// The task. The set is empty once the task's result has been taken.
     task: JoinSet<anyhow::Result<()>>,
 }
 
@@ -222,7 +225,7 @@ impl Part {
     }
 }
 
-/// Nothing ends by itself: what does has failed, and the others are to be stopped.
+/// Waits until one of the parts ends, and returns its error. A part that ends before it is stopped has failed.
 async fn first_to_end(parts: &mut [Part]) -> anyhow::Error {
     let ends = parts.iter_mut().map(|part| {
         Box::pin(async {
@@ -233,18 +236,18 @@ async fn first_to_end(parts: &mut [Part]) -> anyhow::Error {
     select_all(ends).await.0
 }
 
-/// Takes the address, without listening on it yet.
+/// Binds a socket to the address, without listening yet.
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // What a process that has ended left of its connections does not stand in the way.
+    // The address can be bound even if connections of an ended process are still in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// Says where the process serves: to people, or to who reads its log as JSON.
+/// Announces the address: as text on standard output, or in the log if that is JSON.
 fn tell(log_format: LogFormat, listen: SocketAddr, database: &str, services: &[Service]) {
-    // On all addresses: that is none which anybody could open.
+    // The unspecified address can't be opened in a browser.
     let host = if listen.ip().is_unspecified() { format!("localhost:{}", listen.port()) } else { listen.to_string() };
     if log_format == LogFormat::Json {
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
@@ -254,6 +257,7 @@ fn tell(log_format: LogFormat, listen: SocketAddr, database: &str, services: &[S
     }
 }
 
+/// Returns the text that is printed at the start.
 fn welcome(host: &str, database: &str, services: &[Service]) -> String {
     let mut text = format!("Analytics Service on {database}\n\n");
     let mut line = |name: &str, rest: &str| text.push_str(&format!("  {name:8} http://{host}{rest}\n"));

@@ -1,4 +1,4 @@
-//! What the services do, span by span, sent to an OpenTelemetry collector.
+//! Exports spans to an OpenTelemetry collector.
 
 use std::{str::FromStr, time::Duration};
 
@@ -13,16 +13,16 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// What a collector takes spans at.
+/// The path of the collector's endpoint for spans.
 const PATH: &str = "/v1/traces";
-/// How long a collector is waited for with what is left at the end.
+/// The time limit for sending the remaining spans at the end.
 const LAST_MAX: Duration = Duration::from_secs(2);
 
-/// Where a collector takes OTLP over HTTP.
+/// The address of a collector that accepts OTLP over HTTP.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint(Uri);
 
-/// The endpoint can't be used.
+/// The error for a text that is no endpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("an endpoint is http://HOST:PORT, without a path, such as http://127.0.0.1:4318")]
 pub(crate) struct NoEndpoint;
@@ -37,11 +37,12 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Sends spans until it is told to finish. A collector that does not answer loses them and disturbs nothing: 2,048 wait.
+/// An exporter of spans. Up to 2,048 spans wait to be sent; if the collector does not answer, further ones are dropped.
 #[derive(Debug)]
 pub(crate) struct Export(SdkTracerProvider);
 
 impl Export {
+    /// Returns an exporter to this endpoint.
     pub(crate) fn to(Endpoint(uri): &Endpoint) -> Result<Self, ExporterBuildError> {
         let endpoint = format!("{}{PATH}", uri.to_string().trim_end_matches('/'));
         let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint).build()?;
@@ -49,7 +50,7 @@ impl Export {
         Ok(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
     }
 
-    /// What spans go through. Events do not: what the log says is for the log.
+    /// Returns the layer that exports the spans of `api` and `wolf`. Events are not exported; they are in the log.
     pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let ours = Targets::new().with_targets([("api", LevelFilter::DEBUG), ("wolf", LevelFilter::DEBUG)]);
         let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer(env!("CARGO_PKG_NAME")));
@@ -57,7 +58,7 @@ impl Export {
         layer.with_filter(ours.and(filter_fn(|metadata| metadata.is_span())))
     }
 
-    /// Sends what is left.
+    /// Sends the remaining spans, for two seconds at most.
     pub(crate) fn finish(&self) {
         if let Err(error) = self.0.shutdown_with_timeout(LAST_MAX) {
             warn!(error = %error, "not all spans could be sent");

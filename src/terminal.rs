@@ -1,4 +1,4 @@
-//! What people see: results on standard output, logs and complaints on standard error.
+//! Output for people: results on standard output, logs and errors on standard error.
 
 use std::{
     error::Error,
@@ -14,14 +14,14 @@ use crate::{
     spans::Export,
 };
 
-/// What libraries say about every start is theirs to know; `--log` may ask for it all the same.
+/// The log directives that silence routine messages of libraries. `--log` can override them.
 const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn,tokio_cron_scheduler=warn,\
      opentelemetry_sdk=warn,opentelemetry-otlp=warn";
 
-/// These write down what clients send, and so their tokens: nobody may ask for that.
+/// The libraries that log what clients send, including tokens. `--log` can't enable them.
 const SILENT_LIBRARIES: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
-/// Starts logging, and exporting spans, if that is set up. A directive that can't be read is said and left out.
+/// Starts logging, and the export of spans if `export` is given. An invalid directive is reported and ignored.
 pub(crate) fn log(settings: &LogSettings, export: Option<&Export>) {
     let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     let lines = match settings.log_format {
@@ -32,6 +32,7 @@ pub(crate) fn log(settings: &LogSettings, export: Option<&Export>) {
     tracing_subscriber::registry().with(lines).with(export.map(Export::layer)).init();
 }
 
+/// Returns all log directives, with `asked` from `--log`.
 fn directives(asked: &str) -> String {
     let is_silent = |directive: &str| SILENT_LIBRARIES.iter().any(|library| directive.trim().starts_with(library));
     let asked = asked.split(',').filter(|directive| !is_silent(directive)).map(str::to_owned);
@@ -41,15 +42,15 @@ fn directives(asked: &str) -> String {
     all.join(",")
 }
 
-/// Prints text that ends with its own line end, if it has one.
+/// Prints the text, without adding a line end.
 pub(crate) fn print(text: &str) {
     let mut output = io::stdout().lock();
-    // Whoever closed standard output does not want it.
+    // Errors are ignored: standard output may be closed.
     drop(output.write_all(visible(text).as_bytes()).and_then(|()| output.flush()));
 }
 
-/// Returns the text with its bidirectional control characters written out, such as `\u{202e}`. Names of pages and of files
-/// may have them, and terminals let them change the direction of all that follows.
+/// Returns the text with its bidirectional control characters escaped, such as `\u{202e}`. Names of pages and files may
+/// have such characters, and in a terminal they change the direction of the text behind them.
 pub(crate) fn visible(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut visible, character| {
         if is_bidirectional_control(character) {
@@ -61,7 +62,8 @@ pub(crate) fn visible(text: &str) -> String {
     })
 }
 
-/// Says why the command failed, each cause once: libraries' errors like to repeat their cause.
+/// Prints the error with its causes. A cause whose text the message contains already is left out, since errors of
+/// libraries often repeat their cause.
 pub(crate) fn complain(error: &anyhow::Error, format: LogFormat) {
     let mut said = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -74,7 +76,7 @@ pub(crate) fn complain(error: &anyhow::Error, format: LogFormat) {
         said.push_str(&format!("; the process runs as user {}", rustix::process::geteuid().as_raw()));
     }
     let said = visible(&said);
-    // Who reads the log as JSON reads nothing else there.
+    // If the log is JSON, standard error must not have other text.
     if format == LogFormat::Json && tracing::enabled!(Level::ERROR) {
         error!("{said}");
     } else {
@@ -82,7 +84,7 @@ pub(crate) fn complain(error: &anyhow::Error, format: LogFormat) {
     }
 }
 
-/// Whether the system lets another user do what failed, but not this one.
+/// Returns whether the cause is that the process's user lacks a permission.
 fn is_denied(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changes_the_direction_of_text_is_written_out() {
+    fn bidirectional_control_characters_are_escaped() {
         assert_eq!(visible("/a\u{202e}b\u{2066}: 7\n"), "/a\\u{202e}b\\u{2066}: 7\n");
         assert_eq!(visible("/שלום\n"), "/שלום\n");
     }

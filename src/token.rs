@@ -1,4 +1,4 @@
-//! Makes a token.
+//! `analytics token`: creates a token.
 
 use anyhow::Context;
 use api::{
@@ -8,12 +8,12 @@ use api::{
 
 use crate::terminal;
 
-/// A token has as many random bytes: nobody guesses one.
+/// The number of random bytes of a token, too many to be guessed.
 const RANDOM_BYTES: usize = 32;
-/// What tokens begin with, so that a program that looks for secrets in the wrong places knows one.
+/// The prefix of tokens, by which secret scanners can recognize a leaked one.
 const PREFIX: &str = "analytics_";
 
-/// Prints a new token, and what a server needs to know of it.
+/// Prints a new token, and the line for the server's file of tokens.
 pub(crate) fn make(scopes: Scopes, client: Option<ClientName>) -> anyhow::Result<()> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).context("the system has no random numbers")?;

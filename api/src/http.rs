@@ -1,4 +1,4 @@
-//! HTTP: GraphQL, the pages that people open, and health.
+//! The HTTP server: GraphQL, the dashboard, `GraphiQL`, health checks and metrics.
 
 mod accept;
 pub mod access;
@@ -57,7 +57,7 @@ use crate::{
 };
 use mutation_fast_path::FastPathMutations;
 
-/// How long requests and sockets that are open may take to end once the server stops.
+/// How long open requests and sockets may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// What can be set about HTTP.
@@ -110,7 +110,8 @@ pub struct HttpSettings {
 }
 
 impl HttpSettings {
-    /// What is kept has its room beside what is on its way: both may be the same bytes.
+    /// Returns the bounds on responses in memory, in bytes. The response cache is added to the bound on all responses:
+    /// a cached response and one that is being sent may share their bytes.
     fn answer_bounds(&self) -> AnswerBounds {
         let in_all = u64::from(self.response_bytes_in_all).saturating_add(self.response_cache_bytes);
         let [each, in_all] =
@@ -118,34 +119,35 @@ impl HttpSettings {
         AnswerBounds::new(each, in_all)
     }
 
+    /// Returns how many connections one address may have open: half of all, rounded up, unless it is set.
     fn connections_of_one_address(&self) -> u32 {
         self.connections_each.unwrap_or_else(|| self.connections.div_ceil(2))
     }
 }
 
-/// What is served. A process with neither recorder nor reports serves its health and metrics only.
+/// The services of a process. With neither a recorder nor reports it serves only its health and metrics.
 #[derive(Debug)]
 pub struct Services {
-    /// For what clients record.
+    /// The recorder of page views, for mutations.
     pub recorder: Option<Recorder>,
-    /// For what they ask and watch.
+    /// The reports, for queries and subscriptions.
     pub reports: Option<Reports>,
-    /// For those who ask whether this process can do its work.
+    /// The readiness check behind `/health/ready`.
     pub readiness: Readiness,
-    /// For those who watch what it does; without it nobody can.
+    /// Renders `/metrics`; without it there is no such route.
     pub metrics_renderer: Option<MetricsRenderer>,
 }
 
-/// What reports are read with.
+/// The handles through which reports are read and watched.
 #[derive(Clone, Debug)]
 pub struct Reports {
-    /// For what clients ask.
+    /// The reader of reports, for queries.
     pub reader: ReportReader,
-    /// For what they watch.
+    /// The feed of the report's freshness, for subscriptions.
     pub feed: FreshnessFeed,
 }
 
-/// What the handlers share.
+/// The state that all request handlers share. Cheap to clone.
 #[derive(Clone)]
 struct App {
     schema: AnalyticsSchema,
@@ -160,18 +162,18 @@ struct App {
     body_room: MemoryBudget,
     answers: AnswerBounds,
     stop: CancellationToken,
-    /// Sockets, and operations that run apart from a request.
+    /// Sockets, and operations that may outlive their request.
     tasks: TaskTracker,
     subscriber_limits: SubscriberLimits,
     socket_operations: usize,
     shared_subscriptions: SharedSubscriptions,
     timeouts: Timeouts,
-    /// Stands for the program and its schema in entity tags.
+    /// A hash of the program's version and schema, part of each `ETag`.
     program: [u8; 32],
 }
 
-/// Serves on `listener` until `stop`: then accepts nothing more, lets open requests end, tells sockets to come
-/// back later, and returns within ten seconds more.
+/// Serves on `listener` until `stop`. Then it accepts no more connections, lets open requests end, closes sockets with
+/// a code that asks clients to reconnect later, and returns within ten seconds.
 pub async fn serve(
     listener: TcpListener,
     services: Services,
@@ -179,7 +181,7 @@ pub async fn serve(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) {
-    // Behind proxies the other end of a connection is no client, and all clients have the same.
+    // Behind a proxy all connections come from the proxy's address, so connections are not limited per address.
     let each = access.sees_clients().then(|| settings.connections_of_one_address());
     let (routes, tasks) = service(services, access, settings, stop.clone());
     let doors = Server::new(listener, settings.connections, each, settings.timeouts);
@@ -193,7 +195,7 @@ pub async fn serve(
     }
 }
 
-/// The routes to what there is, and the tasks that outlive their requests.
+/// Returns the routes of the services that this process has, and the tracker of tasks that may outlive a request.
 fn service(
     services: Services,
     access: Access,

@@ -1,4 +1,4 @@
-//! Recording: increments come in, and are acknowledged when they are durable.
+//! Recording: validates increments, commits them in groups and acknowledges each request once it is durable.
 
 mod batch;
 mod client;
@@ -15,5 +15,5 @@ pub use increment::{
 pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};
 pub use store::StoreError;
 
-/// How many increments one request may hold.
+/// The most increments of one request.
 pub const INCREMENTS_PER_REQUEST_MAX: usize = 10_000;

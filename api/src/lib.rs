@@ -1,7 +1,7 @@
-//! The GraphQL server: increments come in, reports and their freshness go out.
+//! The GraphQL server: it records increments, and serves reports and their freshness.
 //!
 //! Resolvers get handles that can do only their job ([`increments::Recorder`], [`reports::ReportReader`],
-//! [`freshness::FreshnessFeed`]) and never the database.
+//! [`freshness::FreshnessFeed`]), never the database itself.
 
 pub mod freshness;
 pub mod http;

@@ -1,4 +1,4 @@
-//! Memory that all clients share: how many bytes may be held of something at once.
+//! A memory budget that all clients share: a bound on the bytes that are held at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,14 +7,14 @@ use tokio::{
     time::timeout,
 };
 
-/// A bounded number of bytes. A cheap handle: clone it.
+/// A budget of bytes. A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryBudget {
     free: Arc<Semaphore>,
     bytes: usize,
 }
 
-/// Bytes that are taken; free again when this is dropped.
+/// A reservation of bytes, released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation(OwnedSemaphorePermit);
 
@@ -24,12 +24,13 @@ impl MemoryBudget {
         Self { free: Arc::new(Semaphore::new(bytes)), bytes }
     }
 
-    /// Returns nothing when so many bytes are not free.
+    /// Reserves `bytes`, or returns `None` when fewer are free.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Reservation> {
         Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok().map(Reservation)
     }
 
-    /// Waits until so many bytes are free; returns nothing when they are not in time, or never.
+    /// Reserves `bytes`, waiting up to `time` until they are free. Returns `None` after that, and at once when they
+    /// exceed the whole budget.
     pub(crate) async fn take(&self, bytes: usize, time: Duration) -> Option<Reservation> {
         if bytes > self.bytes {
             return None;
@@ -38,7 +39,7 @@ impl MemoryBudget {
         timeout(time, taken).await.ok()?.ok().map(Reservation)
     }
 
-    /// Returns how many bytes are taken.
+    /// Returns how many bytes are reserved.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> usize {
         self.bytes.saturating_sub(self.free.available_permits())
@@ -46,12 +47,12 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Adds `more`, which is of the same room.
+    /// Adds `more`, a reservation of the same budget.
     pub(crate) fn merge(&mut self, more: Self) {
         self.0.merge(more.0);
     }
 
-    /// Gives back what exceeds `bytes`.
+    /// Releases all but `bytes`.
     pub(crate) fn keep(&mut self, bytes: usize) {
         let more = self.0.num_permits().saturating_sub(bytes);
         drop(self.0.split(more));
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_taken_is_free_when_it_is_dropped() {
+    async fn reservation_is_released_when_shrunk_or_dropped() {
         let (room, time) = (MemoryBudget::new(10), Duration::from_secs(1));
         let mut taken = room.try_take(6).unwrap();
         taken.merge(room.try_take(3).unwrap());
@@ -77,7 +78,7 @@ mod tests {
         taken.keep(4);
         assert_eq!((taken.bytes(), room.taken()), (4, 4));
         taken.keep(5);
-        assert_eq!((taken.bytes(), room.taken()), (4, 4), "what it has not it does not take");
+        assert_eq!((taken.bytes(), room.taken()), (4, 4), "a reservation is only ever reduced");
         let (waited, ()) = tokio::join!(room.take(7, time), async { drop(taken) });
         assert_eq!(waited.map(|taken| taken.bytes()), Some(7));
     }

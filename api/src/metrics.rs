@@ -1,8 +1,8 @@
-//! What is measured of this crate's parts.
+//! The metrics of this crate.
 //!
-//! A part describes its metrics when it is made, so a process exposes those of the parts that it has. Figures that stand
-//! somewhere anyway are read when somebody asks for the metrics, and not before. A process that has installed no recorder
-//! measures nothing.
+//! Each part describes its metrics when it is created, so a process exposes the metrics of the parts that it has.
+//! Gauges of existing figures are set only when the metrics are requested. Without an installed metrics recorder
+//! nothing is measured.
 
 use std::time::{Duration, Instant};
 
@@ -29,17 +29,17 @@ const ERRORS: &str = "analytics_errors_total";
 const RATE_LIMITED: &str = "analytics_rate_limited_total";
 const SUBSCRIBERS: &str = "analytics_subscribers";
 
-/// Each histogram with the upper bounds of its buckets.
+/// The histograms, each with the upper bounds of its buckets.
 pub const HISTOGRAMS: [(&str, &[f64]); 3] = [
     (COMMIT_INCREMENTS, &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 60_000.0]),
     (COMMIT_DURATION, &SECONDS),
     (OPERATION_DURATION, &SECONDS),
 ];
 
-/// From an answer from memory to what no client waits for any more.
+/// The upper bounds of the buckets of durations, in seconds: from cached responses to ones that no client waits for.
 const SECONDS: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Recording. Counted once a commit, whatever is in it.
+/// The metrics of recording, updated once per commit.
 #[derive(Debug)]
 pub(crate) struct Commits {
     increments: Counter,
@@ -69,7 +69,7 @@ impl Commits {
         }
     }
 
-    /// `size` increments were committed together; of them these were counted, with as many views.
+    /// Records a commit of `size` increments, of which `increments` were new, with `views` views in sum.
     pub(crate) fn committed(&self, size: usize, increments: usize, views: i64, took: Duration) {
         self.increments.increment(u64::try_from(increments).unwrap_or_default());
         self.views.increment(u64::try_from(views).unwrap_or_default());
@@ -77,12 +77,13 @@ impl Commits {
         self.committed.record(took);
     }
 
+    /// Records the time of a commit that failed.
     pub(crate) fn failed(&self, took: Duration) {
         self.failed.record(took);
     }
 }
 
-/// How much waits to be recorded, of how much that may.
+/// Sets the gauges of the increments that wait to be recorded, and of the most that may wait.
 pub(crate) fn observe_queue(waiting: usize, capacity: usize) {
     gauge!(QUEUE).set(waiting as f64);
     gauge!(QUEUE_MAX).set(capacity as f64);
@@ -110,7 +111,7 @@ pub(crate) fn describe_freshness() {
     );
 }
 
-/// By what is known, if anything is.
+/// Sets the gauges of the report's age and time; NaN without a known refresh.
 pub(crate) fn observe_freshness(known: Option<&Freshness>) {
     let staleness = known.and_then(|known| known.staleness(Instant::now()));
     let age = staleness.and_then(|staleness| staleness.to_std().ok());
@@ -119,7 +120,7 @@ pub(crate) fn observe_freshness(known: Option<&Freshness>) {
     gauge!(REPORT_AS_OF).set(as_of.map_or(f64::NAN, |as_of| as_of.timestamp_micros() as f64 / 1e6));
 }
 
-/// What clients ask for.
+/// The metrics of the operations that clients send.
 #[derive(Debug)]
 pub(crate) struct Operations {
     pub(crate) queries: Executions,
@@ -128,7 +129,7 @@ pub(crate) struct Operations {
     pub(crate) from_memory: Counter,
 }
 
-/// Operations of one kind.
+/// The durations of operations of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Executions {
     kind: &'static str,
@@ -140,7 +141,7 @@ impl Executions {
         Self { kind, durations: histogram!(OPERATION_DURATION, "kind" => kind) }
     }
 
-    /// Takes the time of one.
+    /// Runs `execution` in a span and records its duration.
     pub(crate) async fn measure<T>(&self, execution: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let answer = execution.instrument(debug_span!("operation", operation.kind = self.kind)).await;
@@ -184,12 +185,12 @@ pub(crate) fn observe_response_cache(bytes: u64) {
     gauge!(RESPONSE_CACHE_BYTES).set(bytes as f64);
 }
 
-/// The counter of the errors with this code.
+/// Returns the counter of the errors with this code.
 pub(crate) fn errors(code: Code) -> Counter {
     counter!(ERRORS, "code" => code.as_str())
 }
 
-/// The counter of what a rate limit refused.
+/// Returns the counter of requests, operations and mutations that a rate limit refused.
 pub(crate) fn rate_limited() -> Counter {
     counter!(RATE_LIMITED)
 }

@@ -1,4 +1,4 @@
-//! The GraphQL schema: types and resolvers, thin over the handles that do the work.
+//! The GraphQL schema: its types, and its resolvers, which call the handles that do the work.
 
 mod budget;
 mod errors;
@@ -37,24 +37,24 @@ use query::{Query, QueryWithoutReports};
 use subscription::Subscription;
 use values::InputTypes;
 
-/// How deeply a query may be nested. `GraphiQL`'s introspection of types takes 15 levels.
+/// The deepest nesting of a query. `GraphiQL`'s introspection of types takes 15 levels.
 const DEPTH_MAX: usize = 16;
-/// How many fields a query may ask for, those of each page of a list counted.
+/// The most fields that a query may select, where those of a list count once for each page in it.
 const COMPLEXITY_MAX: usize = 20_000;
-/// How many directives a query may have on one field.
+/// The most directives on one field of a query.
 const DIRECTIVES_MAX: usize = 16;
 
-/// The schema's description. The library has no words of ours for it.
+/// The schema's description, which the GraphQL library does not let a service set.
 const DESCRIPTION: &str =
     "Page views that are counted, and the report of them: which pages were viewed how often, and when.";
-/// What the library answers instead.
+/// The description that the library gives every schema.
 const LIBRARY_DESCRIPTION: &str = "A GraphQL Schema defines the capabilities of a GraphQL server. It exposes all available \
     types and directives on the server, as well as the entry points for query, mutation, and subscription operations.";
 /// The description of `DateTime`.
 const DATE_TIME: &str = "A moment, written as RFC 3339 has it, with an offset from UTC, such as `2026-11-20T10:00:00Z`. Answers have \
     the offset `+00:00`, and up to nine digits of a second's fraction.";
 
-/// The schema of what a process does: no mutation where nothing is recorded, no report where none is read.
+/// The schema of one process: no mutation where nothing is recorded, no reports where none are read.
 #[derive(Clone)]
 pub(crate) struct AnalyticsSchema {
     executor: Executor,
@@ -69,7 +69,7 @@ enum Executor {
 }
 
 impl AnalyticsSchema {
-    /// With the handles that its resolvers use; nothing where there are none.
+    /// Builds the schema for the handles that its resolvers use; `None` if there are none.
     pub(crate) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
         let executor = match (recorder, reports) {
             (Some(recorder), Some(Reports { reader, feed })) => {
@@ -90,7 +90,7 @@ impl AnalyticsSchema {
         Some(Self { executor, inputs })
     }
 
-    /// In the schema definition language.
+    /// Returns the schema in the schema definition language.
     pub(crate) fn sdl(&self) -> String {
         with_description(&self.executor.exported())
     }
@@ -133,7 +133,7 @@ impl Executor {
     }
 }
 
-/// The whole schema in the schema definition language, as `schema.graphql` holds it.
+/// Returns the whole schema in the schema definition language, as `schema.graphql` holds it.
 #[must_use]
 pub fn sdl() -> String {
     with_description(&exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish()))
@@ -151,19 +151,20 @@ fn limited<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType
     builder.limit_depth(DEPTH_MAX).limit_complexity(COMPLEXITY_MAX).limit_directives(DIRECTIVES_MAX)
 }
 
-/// Gives the library's own types our words.
+/// Replaces the library's descriptions of its own types.
 fn described<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
     builder: SchemaBuilder<Q, M, S>,
 ) -> SchemaBuilder<Q, M, S> {
     builder.override_output_type_description::<DateTime<Utc>>(DATE_TIME)
 }
 
-/// The description is a comment: Rust's `graphql_client` can't read a schema that has it as the specification allows.
+/// Puts the schema's description before it as a comment: Rust's `graphql_client` can't read a schema that has a
+/// description in the form that the specification allows.
 fn with_description(exported: &str) -> String {
     format!("# {DESCRIPTION}\n\n{exported}")
 }
 
-/// Puts the schema's description where the library has put its own words.
+/// Replaces the library's description of the schema in the response to an introspection query.
 fn describe(answer: &mut Value) {
     match answer {
         Value::String(text) if text == LIBRARY_DESCRIPTION => DESCRIPTION.clone_into(text),
@@ -180,9 +181,8 @@ mod tests {
 
     use super::*;
 
-    /// Whether a wrong value is found, in whatever part of the schema a process serves.
     #[test]
-    fn values_are_checked_in_every_services_schema() {
+    fn wrong_value_is_refused_in_each_part_of_the_schema_that_serves_its_field() {
         let whole = exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish());
         let increments =
             exported(&described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription))).finish());
@@ -202,9 +202,9 @@ mod tests {
         ] {
             let variables = Variables::from_json(json!({ "value": 1 }));
             let mut request = Request::new(query).variables(variables.clone());
-            // What is not served, the library refuses.
+            // The library, not the check, refuses a field that is not served.
             assert_eq!(InputTypes::of(sdl).check(&mut request).is_err(), is_served, "{query}");
-            assert_eq!(request.variables, variables, "they are kept");
+            assert_eq!(request.variables, variables, "the request keeps its variables");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A copy of an SQLite database that is in use.
+//! Copies an SQLite database that is in use.
 //!
-//! `VACUUM INTO` reads one snapshot, as every query does: it waits for no writer and no writer waits for it. (SQLite's other
-//! way, the online backup API, begins anew whenever another process writes, and would need `unsafe` code.) Until it has
-//! ended the write-ahead log grows by all that is recorded meanwhile.
+//! `VACUUM INTO` reads one snapshot, as every query does: it does not wait for writers, and they do not wait for it.
+//! (SQLite's online backup API restarts whenever another process writes, and would need `unsafe` code.) Until the copy
+//! is complete, the write-ahead log grows by all that is recorded meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -16,39 +16,39 @@ use crate::{
     failure::Failure,
 };
 
-/// Why a database was not copied.
+/// The reason why a database was not copied.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The system does not let the file be used.
+    /// The system denies access to the file.
     #[error("can't open the database")]
     Refused(#[source] FileRefused),
-    /// There is none.
+    /// The file does not exist.
     #[error("there is no database {}", .0.display())]
     Missing(PathBuf),
-    /// The file can't be opened or is none of SQLite's.
+    /// The file can't be opened or is not an SQLite database.
     #[error("can't open the database {}", file.display())]
     Open {
-        /// The database.
+        /// The database file.
         file: PathBuf,
-        /// What SQLite says.
+        /// The error of SQLite.
         source: sqlx::Error,
     },
-    /// It is a database, but not of this program.
+    /// The file is an SQLite database of another program.
     #[error("{} is not a database of this program: it has no counts", .0.display())]
     Foreign(PathBuf),
     /// There is no room for the copy.
     #[error("there is no room for the backup")]
     TargetFull(#[source] sqlx::Error),
-    /// It failed on the way.
+    /// The copy failed for another reason.
     #[error("can't copy the database")]
     Copy(#[source] sqlx::Error),
 }
 
-/// Copies the database in `source`, as it is at one moment, into the file `target`, which is empty. `expect` learns how
-/// many bytes the copy has at most. The copy is not synced.
+/// Copies a snapshot of the database in `source` into the empty file `target`. Calls `expect` with the greatest size in
+/// bytes that the copy can have. Does not sync the copy.
 ///
 /// # Errors
-/// [`BackupError`]; then `target` has no copy.
+/// [`BackupError`]; then `target` has no complete copy.
 pub async fn copy_sqlite(source: &Path, target: &Path, expect: &(dyn Fn(u64) + Sync)) -> Result<(), BackupError> {
     let open = |error| match file_access::refusal(source) {
         Some(refusal) => BackupError::Refused(refusal),

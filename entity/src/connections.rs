@@ -1,9 +1,9 @@
-//! Connections whose every statement comes to an end, even where the link to the database is dead and says nothing.
+//! Connections on which every statement ends in bounded time, even if the link to the database is silently dead.
 //!
-//! On PostgreSQL every statement runs in a transaction that begins in one round trip, and is given up, with its
-//! connection, when its time is over or when a second connection finds that no backend works on it
-//! (`connections/proof_of_life.rs`). That holds for begin, commit and rollback too, and for a connection on its way back to the
-//! pool. An SQLite file does not fall silent: there the library's own pool is used.
+//! On PostgreSQL every statement runs in a transaction that begins in one round trip. A statement and its connection
+//! are given up when the time limit is over, or when a second connection finds that no backend works on the statement
+//! (`connections/proof_of_life.rs`). This holds for begin, commit and rollback too, and for a connection that returns
+//! to the pool. An SQLite file has no link that can die, so there SeaORM's own pool is used.
 
 mod postgres;
 mod proof_of_life;
@@ -19,18 +19,19 @@ pub(crate) use self::{
 };
 use crate::database::PoolUse;
 
-/// What a transaction does.
+/// The purpose of a transaction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// It reads, and everything is as it was at its begin.
+    /// The transaction reads, and all its statements see the same snapshot.
     Snapshot,
-    /// Each of its statements sees what was committed before it. On SQLite it takes the write lock at once.
+    /// The transaction writes, and each of its statements sees all earlier commits. On SQLite it takes the write lock
+    /// at once.
     Change,
 }
 
 impl Purpose {
-    /// What follows `BEGIN` on PostgreSQL. It holds whatever the role's default is: what a refresh proves rests on statements
-    /// that see what was committed before each of them.
+    /// Returns the text that follows `BEGIN` on PostgreSQL. It does not depend on the role's default isolation level:
+    /// the guarantee of `asOf` needs refreshes whose statements each see all earlier commits.
     fn characteristics(self) -> &'static str {
         match self {
             Self::Snapshot => "ISOLATION LEVEL REPEATABLE READ, READ ONLY",
@@ -39,7 +40,7 @@ impl Purpose {
     }
 }
 
-/// A pool of connections. A cheap handle: clone it.
+/// A handle to a pool of connections. Clones are cheap and share the pool.
 #[derive(Clone, Debug)]
 pub struct Connections(Kind);
 
@@ -49,7 +50,7 @@ enum Kind {
     Sqlite(DatabaseConnection),
 }
 
-/// A transaction; rolled back when it is dropped before it is committed.
+/// A transaction. It is rolled back if it is dropped before it is committed.
 #[derive(Debug)]
 pub struct Transaction(Inner);
 
@@ -68,10 +69,10 @@ impl Connections {
         Self(Kind::Sqlite(pool))
     }
 
-    /// Begins a transaction. It may be given up at any time: it leaves nothing behind then.
+    /// Begins a transaction. Dropping the future at any time leaves no open transaction behind.
     ///
     /// # Errors
-    /// When there is no connection, or the database refuses or does not answer.
+    /// When no connection can be acquired, or the database refuses or does not answer.
     pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, DbErr> {
         match &self.0 {
             Kind::Postgres(pool) => Ok(Transaction(Inner::Postgres(pool.begin(purpose.characteristics()).await?))),
@@ -79,11 +80,11 @@ impl Connections {
         }
     }
 
-    /// Runs `work` on a connection in the form that the library for migrations asks for. On PostgreSQL it is one of
-    /// their own, and all of `work` is given up when that connection is dead.
+    /// Runs `work` on a connection of the type that the migration library needs. On PostgreSQL it is a separate
+    /// connection, and `work` is given up when that connection is dead.
     ///
     /// # Errors
-    /// Those of `work`; when there is no connection, or it is given up.
+    /// Those of `work`; when no connection can be acquired, or it is given up.
     pub async fn migrate<T>(
         &self,
         work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, DbErr>,
@@ -94,7 +95,7 @@ impl Connections {
         }
     }
 
-    /// How many connections there are and how many of them are idle.
+    /// Returns the numbers of open and idle connections, for a pool called `name`.
     #[must_use]
     pub fn pool_use(&self, name: &'static str) -> PoolUse {
         match &self.0 {
@@ -103,10 +104,10 @@ impl Connections {
         }
     }
 
-    /// Closes all connections; on SQLite the last process to do so folds the write-ahead log into the file.
+    /// Closes all connections. On SQLite the last process to do so checkpoints the write-ahead log and removes it.
     ///
     /// # Errors
-    /// What the driver says.
+    /// Those of the driver.
     pub async fn close(self) -> Result<(), DbErr> {
         match self.0 {
             Kind::Postgres(pool) => {
@@ -120,8 +121,8 @@ impl Connections {
 
 /// Begins a transaction on SQLite.
 ///
-/// A begin of the library that is dropped halfway leaves its connection in a transaction that the pool knows nothing of.
-/// So it always comes to its end here, and is rolled back if it is not wanted then.
+/// If SeaORM's future for a begin is dropped, the connection stays in a transaction that the pool does not know of. So
+/// the begin runs in a task to its end, and the transaction is rolled back if the caller has gone.
 async fn begin_sqlite(pool: &DatabaseConnection, purpose: Purpose) -> Result<DatabaseTransaction, DbErr> {
     let pool = pool.clone();
     let options = TransactionOptions {
@@ -134,7 +135,7 @@ async fn begin_sqlite(pool: &DatabaseConnection, purpose: Purpose) -> Result<Dat
 }
 
 impl Transaction {
-    /// Commits. When that fails because the connection is lost, whether it was committed is unknown.
+    /// Commits the transaction. If the connection is lost meanwhile, it is unknown whether the commit succeeded.
     ///
     /// # Errors
     /// When the database refuses or does not answer.
@@ -145,7 +146,7 @@ impl Transaction {
         }
     }
 
-    /// Rolls back, and waits until that is done.
+    /// Rolls the transaction back, and waits until that is done.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -157,7 +158,7 @@ impl Transaction {
     }
 }
 
-/// Each statement is a transaction of its own.
+/// Runs each statement in a transaction of its own.
 #[async_trait]
 impl ConnectionTrait for Connections {
     fn get_database_backend(&self) -> DbBackend {

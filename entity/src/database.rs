@@ -1,4 +1,4 @@
-//! The connection to the database: which of the two it is, and one pool for each kind of work.
+//! Opens the database, PostgreSQL or SQLite, with one connection pool for each kind of work.
 
 pub(crate) mod file_access;
 pub mod pooling;
@@ -25,10 +25,10 @@ pub use writing::NotWritable;
 
 use crate::clock::Clock;
 
-/// A pooled connection idle for longer is tested before it is handed out.
+/// How long a pooled connection may be idle before it is tested when it is acquired.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 
-/// How long a process that has to hurry waits for the database.
+/// How long a process that [has to stop soon](Database::hurry) waits for the database.
 pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
 
 /// Where the database is and how it is used.
@@ -60,18 +60,18 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    /// Where the database is, and its password.
+    /// Returns the database's URL, with the password from the password file if there is one.
     ///
     /// # Errors
-    /// As [`DatabaseUrl::place`], and when there is a password file that can't be read or used.
+    /// Those of [`DatabaseUrl::place`]; when the password file can't be read, or the database is SQLite.
     pub fn url(&self) -> Result<DatabaseUrl, DatabaseError> {
         self.with_password(&self.database_url)
     }
 
-    /// Where to listen for notifications, with the password.
+    /// Returns the URL to listen for notifications at, with the password.
     ///
     /// # Errors
-    /// As [`DatabaseSettings::url`], and when one of the two is SQLite.
+    /// Those of [`DatabaseSettings::url`]; when there is a URL for notifications and one of the two URLs is SQLite's.
     pub fn notify_url(&self) -> Result<DatabaseUrl, DatabaseError> {
         let Some(url) = &self.notify_database_url else { return self.url() };
         match (self.database_url.place()?, url.place()?) {
@@ -92,7 +92,7 @@ impl DatabaseSettings {
     }
 }
 
-/// Which of the two databases it is.
+/// The kind of the database.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseKind {
     /// PostgreSQL 15 or newer.
@@ -102,7 +102,7 @@ pub enum DatabaseKind {
 }
 
 impl DatabaseKind {
-    /// SeaORM's name of it.
+    /// Returns SeaORM's equivalent.
     #[must_use]
     pub fn backend(self) -> DbBackend {
         match self {
@@ -112,33 +112,33 @@ impl DatabaseKind {
     }
 }
 
-/// Why there is no connection.
+/// The reason why the database can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The address is of neither database.
+    /// The URL is neither PostgreSQL's nor SQLite's.
     #[error("a database URL is sqlite:// and a file, or postgres://USER:PASSWORD@HOST/NAME")]
     Url,
-    /// The PostgreSQL address can't be read.
+    /// The PostgreSQL URL can't be parsed.
     #[error("the PostgreSQL URL can't be read, it should be like postgres://USER:PASSWORD@HOST:5432/NAME")]
     PostgresUrl,
-    /// The password is not to be had.
+    /// The password file can't be read.
     #[error("can't read the password file {}", .file.display())]
     PasswordFile {
-        /// Where it should be.
+        /// The password file.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// There is a password for an SQLite file.
+    /// There is a password file for an SQLite database.
     #[error("an SQLite file has no password: leave --database-password-file away")]
     NoPassword,
-    /// The URL leaves a choice among servers.
+    /// The URL names several servers, or restricts the kind of server.
     #[error(
         "a PostgreSQL URL names one host here, and no target_session_attrs: give an address that always leads to the \
          primary (or, for reports, to a standby), such as a DNS name or a proxy"
     )]
     SeveralServers,
-    /// There is an address for notifications beside an SQLite file, or one that is a file.
+    /// There is a URL for notifications, and it or the database's URL is SQLite's.
     #[error("an SQLite file notifies nobody: --notify-database-url goes with PostgreSQL only, and is a PostgreSQL URL")]
     NoNotifications,
     /// A pooler refuses transactions.
@@ -146,9 +146,9 @@ pub enum DatabaseError {
         "the pooler at {url} takes no transactions (statement pooling): set it to transaction pooling or session pooling"
     )]
     StatementPooling {
-        /// The address without its password.
+        /// The URL without its password.
         url: String,
-        /// What the pooler says.
+        /// The error of the pooler.
         #[source]
         source: sqlx::Error,
     },
@@ -158,48 +158,48 @@ pub enum DatabaseError {
          to session pooling, or use pgbouncer 1.21 or newer with max_prepared_statements above 0"
     )]
     PreparedStatements {
-        /// The address without its password.
+        /// The URL without its password.
         url: String,
     },
     /// The system does not let this process use an SQLite file.
     #[error("can't open the database {url}")]
     Refused {
-        /// The address.
+        /// The URL.
         url: String,
-        /// What the system refuses.
+        /// The reason.
         source: FileRefused,
     },
     /// The database could not be reached or opened.
     #[error("can't open the database {url}")]
     Connect {
-        /// The address without its password.
+        /// The URL without its password.
         url: String,
-        /// What the driver says.
+        /// The error of the driver.
         #[source]
         source: sqlx::Error,
     },
 }
 
-/// An open database: a pool for each kind of work, so that none can starve another.
+/// An open database, with a pool for each kind of work, so that none can starve another.
 ///
-/// On SQLite recording and the Wolf share one connection, the only writer of this process.
+/// On SQLite, recording and the Wolf share one connection, the only one of this process that writes.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Which database it is.
     pub kind: DatabaseKind,
-    /// For queries; read-only on SQLite.
+    /// The connections for queries; read-only on SQLite.
     pub readers: Connections,
-    /// For recording increments. On PostgreSQL each committer takes a connection out and keeps it.
+    /// The connections for recording increments. On PostgreSQL each committer detaches a connection and keeps it.
     pub writers: DatabaseConnection,
-    /// For the Wolf and for migrations.
+    /// The connections for the Wolf and for migrations.
     pub wolf: Connections,
-    /// Where it is.
+    /// The database's URL.
     pub url: DatabaseUrl,
-    /// Where to listen for notifications.
+    /// The URL to listen for notifications at.
     pub notify_url: DatabaseUrl,
-    /// The process stops, and waits no longer for what may be dead.
+    /// Cancelled when the process has to stop soon and waits no longer for connections that may be dead.
     hurry: CancellationToken,
-    /// The clocks of the process that uses it.
+    /// The clocks of this process.
     pub clock: Clock,
     sqlite_file: Option<Arc<SqliteFile>>,
 }
@@ -208,8 +208,9 @@ impl Database {
     /// Opens the database; an SQLite file is created when it is missing.
     ///
     /// # Errors
-    /// [`DatabaseError::Connect`] when it can't be reached within the timeout, [`DatabaseError::Refused`] when the system
-    /// does not let an SQLite file be used; those of the settings and of a pooler that can't be used.
+    /// [`DatabaseError::Connect`] when the database can't be reached within the timeout, [`DatabaseError::Refused`]
+    /// when the system denies access to an SQLite file, and the other errors when the settings or a pooler are
+    /// unusable.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
         let url = settings.url()?;
         let notify_url = settings.notify_url()?;
@@ -230,8 +231,8 @@ impl Database {
         Ok(Self { kind, readers, writers, wolf, url, notify_url, hurry, clock: Clock::default(), sqlite_file })
     }
 
-    /// How its pools are used. On PostgreSQL the one for recording is not among them: who records takes a connection
-    /// out of it and keeps it.
+    /// Returns how the pools are used. On PostgreSQL the pool for recording is left out: committers detach its
+    /// connections and keep them.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolUse> {
         let wolf = match self.kind {
@@ -241,10 +242,10 @@ impl Database {
         vec![self.readers.pool_use("queries"), self.wolf.pool_use(wolf)]
     }
 
-    /// Runs `work`, which migrates, on a connection in the form that the library for migrations asks for.
+    /// Runs the migration `work` on a connection of the type that the migration library needs.
     ///
     /// # Errors
-    /// Those of `work`; when there is no connection, or it is dead.
+    /// Those of `work`; when no connection can be acquired, or it is dead.
     pub async fn migrate<T>(
         &self,
         work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, DbErr>,
@@ -252,42 +253,42 @@ impl Database {
         self.wolf.migrate(work).await
     }
 
-    /// Makes every wait for PostgreSQL short from now on: for a process that is to end. Only a statement that a second
-    /// connection finds at work is still waited for.
+    /// Shortens all waits for PostgreSQL from now on, for a process that has to stop soon. A statement is only waited
+    /// for while a second connection finds that a backend works on it.
     pub fn hurry(&self) {
         self.hurry.cancel();
     }
 
-    /// Ends a second after the process was to hurry: nothing that may be dead is waited for any more.
+    /// Waits until a second after [`Database::hurry`]. From then on connections that may be dead are not waited for.
     pub async fn hurried(&self) {
         self.hurry.cancelled().await;
         tokio::time::sleep(HURRIED_MAX).await;
     }
 
-    /// Looks whether an SQLite file is still the one that was opened. Cheap enough for every commit.
+    /// Checks that an SQLite file is still the one that was opened. Cheap enough for every commit.
     ///
     /// # Errors
-    /// [`FileChanged`]: what is committed now goes to a file that nobody will open again.
+    /// [`FileChanged`]: further commits would go into a file that no process can open by its name.
     pub fn check_file(&self) -> Result<(), FileChanged> {
         self.sqlite_file.as_ref().map_or(Ok(()), |file| file.check())
     }
 
-    /// Gives up an SQLite file that has changed ([`Database::check_file`]): nothing is written any more, and nothing of the
-    /// write-ahead log can get into the file that took its name. Some seconds at most.
+    /// Gives up an SQLite file that was removed or replaced ([`Database::check_file`]). Nothing is written any more,
+    /// and nothing of the write-ahead log gets into a file that has taken the name. Takes some seconds at most.
     pub async fn give_up_file(&self) {
         if let Some(file) = &self.sqlite_file {
             file.give_up(self.writers.get_sqlite_connection_pool()).await;
         }
     }
 
-    /// Closes every pool; on SQLite the last process to do so folds the write-ahead log into the file.
+    /// Closes every pool. On SQLite the last process to do so checkpoints the write-ahead log and removes it.
     ///
     /// # Errors
-    /// What the driver says, and [`FileChanged`].
+    /// Those of the driver; when the SQLite file was removed or replaced ([`FileChanged`]).
     pub async fn close(self) -> Result<(), DbErr> {
         if let Err(changed) = self.check_file() {
             self.give_up_file().await;
-            // What is closed removes the log by its name, which may be another file's by now.
+            // Closing removes the log by its name, which may belong to another file by now.
             std::mem::forget(self);
             return Err(DbErr::Custom(changed.to_string()));
         }
@@ -301,16 +302,16 @@ impl Database {
     }
 }
 
-/// How a pool is used.
+/// The use of a pool.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct PoolUse {
-    /// What its connections are for.
+    /// The pool's name: the work that its connections are for.
     pub name: &'static str,
-    /// Connections that are open.
+    /// The number of open connections.
     pub open: u32,
-    /// Those of them that nobody uses.
+    /// The number of open connections that are not in use.
     pub idle: u32,
-    /// Connections that may be open.
+    /// The most connections that may be open.
     pub max: u32,
 }
 
@@ -333,7 +334,7 @@ fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u3
     PoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_millis(settings.database_timeout_ms))
-        // A connection that has just been used is not asked whether it still lives: that would be a round trip a checkout.
+        // Only a connection that was idle for long is tested: each test costs a round trip.
         .test_before_acquire(false)
         .before_acquire(|connection: &mut DB::Connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TEST_WHEN_IDLE_FOR || connection.ping().await.is_ok()) })
@@ -341,13 +342,13 @@ fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u3
         .after_release(|connection, _| Box::pin(has_ended_its_transaction(connection)))
 }
 
-/// Whether the library has seen the end of every transaction on `connection`; if not, it is to be closed.
+/// Returns whether sqlx has seen the end of every transaction on `connection`. If not, the pool closes the connection.
 ///
-/// SQLite rolls back by itself when a disk is full, when it fails or when memory runs out. The library then fails to roll
-/// back again and believes for ever that it is in a transaction (sqlx 0.9.0, `Command::Rollback`).
+/// SQLite rolls back by itself when the disk is full, on I/O errors or when memory runs out. sqlx then fails to roll
+/// back again and takes the connection to be in a transaction for ever (sqlx 0.9.0, `Command::Rollback`).
 async fn has_ended_its_transaction<C: Connection>(connection: &mut C) -> Result<bool, sqlx::Error> {
     if connection.is_in_transaction() {
-        // A rollback may be under way; what answers behind it has seen its end.
+        // A rollback may still run. The ping is answered after it.
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())

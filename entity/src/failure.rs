@@ -1,26 +1,25 @@
-//! What a failed statement means for the one who asked: whether the database can't be reached, has no room, was in the
-//! way of itself, or refuses.
+//! Classifies database errors by what the caller can do: retry at once, retry later, make room, or give up.
 
 use std::error::Error;
 
 use sea_orm::{DbErr, RuntimeErr};
 
-/// How a statement failed.
+/// The kind of a database error.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Other transactions were in the way: nothing was done, and the same again may succeed.
+    /// The transaction conflicted with others. Nothing was written, and a retry may succeed.
     Conflict,
-    /// The database can't be reached or stops: later it may be able to. What a lost connection was about to
-    /// commit may have been committed.
+    /// The database can't be reached or is stopping; a later retry may succeed. If the connection was lost during a
+    /// commit, the commit may have succeeded.
     Unavailable,
-    /// The disk is full. Nothing was done; when there is room the same again may succeed.
+    /// The disk is full. Nothing was written; a retry may succeed once there is room.
     DiskFull,
-    /// The database refuses what it was given.
+    /// The database refuses the statement or its values.
     Refused,
 }
 
 impl Failure {
-    /// What `error` means.
+    /// Classifies `error`.
     #[must_use]
     pub fn of(error: &DbErr) -> Self {
         match error {
@@ -32,7 +31,7 @@ impl Failure {
         }
     }
 
-    /// Whether a statement was stopped because it took longer than it may.
+    /// Returns whether a statement was cancelled because it exceeded its time limit.
     #[must_use]
     pub fn is_timeout(error: &DbErr) -> bool {
         let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
@@ -42,7 +41,7 @@ impl Failure {
         error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014" || code == "9")
     }
 
-    /// Whether a lock was not to be had within `lock_timeout` (PostgreSQL).
+    /// Returns whether a lock could not be acquired within `lock_timeout` (PostgreSQL).
     #[must_use]
     pub fn is_lock_timeout(error: &DbErr) -> bool {
         let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
@@ -52,7 +51,7 @@ impl Failure {
         error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
     }
 
-    /// What `error` means.
+    /// Classifies `error`.
     #[must_use]
     pub fn of_sqlx(error: &sqlx::Error) -> Self {
         match error {
@@ -67,23 +66,23 @@ impl Failure {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
-            // The connection is not in the transaction that it is taken to be in.
+            // The connection is not in the transaction that sqlx takes it to be in.
             | sqlx::Error::BeginFailed
             | sqlx::Error::InvalidSavePointStatement
-            // What should be there is gone in between: the same again may find it.
+            // An expected row was removed meanwhile; a retry may find it.
             | sqlx::Error::RowNotFound => Self::Unavailable,
             _ => Self::Refused,
         }
     }
 
-    /// Whether the connection that a statement failed on is of no use any more.
+    /// Returns whether the connection can't be used any more after `error`.
     #[must_use]
     pub fn loses_connection(error: &sqlx::Error) -> bool {
         match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-            // Connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now and their like;
-            // idle_in_transaction_session_timeout; read_only_sql_transaction: after a failover the address may lead to another
-            // server, and only a new connection goes there.
+            // Connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now and others of the class;
+            // idle_in_transaction_session_timeout; read_only_sql_transaction, since after a failover the address may
+            // lead to another server, which only a new connection reaches.
             sqlx::Error::Database(error) => error.code().is_some_and(|code| {
                 code.starts_with("08") || code.starts_with("57P") || code == "25P03" || code == "25006"
             }),
@@ -91,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+    /// Classifies an error code of PostgreSQL (<https://www.postgresql.org/docs/15/errcodes-appendix.html>).
     fn of_postgres(code: &str) -> Self {
         // Connection exception, insufficient resources, operator intervention, system error.
         const UNAVAILABLE: [&str; 4] = ["08", "53", "57", "58"];
@@ -102,16 +101,17 @@ impl Failure {
             "53100" => Self::DiskFull,
             // read_only_sql_transaction (a standby), idle_in_transaction_session_timeout, lock_not_available
             "25006" | "25P03" | "55P03" => Self::Unavailable,
-            // invalid_sql_statement_name, duplicate_prepared_statement: a pooler has lent the connection to somebody else
+            // invalid_sql_statement_name, duplicate_prepared_statement: a pooler has given the backend to another
+            // client
             "26000" | "42P05" => Self::Unavailable,
             _ if UNAVAILABLE.iter().any(|class| code.starts_with(class)) => Self::Unavailable,
             _ => Self::Refused,
         }
     }
 
-    /// <https://www.sqlite.org/rescode.html>
+    /// Classifies a result code of SQLite (<https://www.sqlite.org/rescode.html>).
     fn of_sqlite(code: &str) -> Self {
-        // There is no room for the index of the log.
+        // There is no room for the `-shm` file.
         const IOERR_SHMSIZE: &str = "4874";
         match sqlite_primary(code) {
             // SQLITE_FULL
@@ -124,7 +124,7 @@ impl Failure {
     }
 }
 
-/// Whether what failed is that the database may not be written to.
+/// Returns whether a write failed because the database is read-only.
 #[must_use]
 pub fn is_read_only(error: &sqlx::Error) -> bool {
     let Some(code) = error.as_database_error().and_then(|error| error.code()) else { return false };
@@ -132,13 +132,14 @@ pub fn is_read_only(error: &sqlx::Error) -> bool {
     code == "25006" || (code.len() < 5 && sqlite_primary(&code) == Some(8))
 }
 
-/// Whether a full disk is what `error` or one of its causes says.
+/// Returns whether `error` or one of its causes is a full disk.
 #[must_use]
 pub fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
     let failure = error.downcast_ref().map(Failure::of).or_else(|| error.downcast_ref().map(Failure::of_sqlx));
     failure == Some(Failure::DiskFull) || error.source().is_some_and(is_disk_full)
 }
 
+/// Returns the primary result code of an extended one.
 fn sqlite_primary(code: &str) -> Option<u32> {
     const PRIMARY_CODE_MASK: u32 = 0xff;
     code.parse::<u32>().ok().map(|code| code & PRIMARY_CODE_MASK)
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_mean_what_the_databases_say() {
+    fn error_codes_are_classified() {
         assert_eq!(Failure::of_postgres("40P01"), Failure::Conflict);
         assert_eq!(Failure::of_postgres("57P01"), Failure::Unavailable);
         assert_eq!(Failure::of_postgres("42P01"), Failure::Refused);

@@ -1,8 +1,8 @@
-//! `kept_days`: the sums of days whose hourly rows were dropped for their age.
+//! `kept_days`: the daily sums of hourly rows that were dropped for their age.
 
 use sea_orm::entity::prelude::*;
 
-/// The views of one page in one day, besides those that `page_views` still has.
+/// The views of one page in one day, without those that are still in `page_views`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "kept_days")]
 pub struct Model {
@@ -16,7 +16,7 @@ pub struct Model {
     pub views: i64,
 }
 
-/// None.
+/// The table has no relations.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,8 +1,7 @@
-//! The storage contract: the tables and the report as SeaORM entities, the connection to the
-//! database, the clock, and the hour that counts are kept by.
+//! The storage that `api` and `wolf` share: the tables and the report as SeaORM entities, the connections to the
+//! database, the clocks, and the hour.
 //!
-//! `api` and `wolf` both stand on this crate and never name each other: the database is all that
-//! is between them.
+//! `api` and `wolf` both depend on this crate and not on each other. They communicate through the database only.
 
 pub mod backup;
 pub mod clock;

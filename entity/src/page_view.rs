@@ -1,4 +1,4 @@
-//! `page_views`: the counts as they are recorded, one row per page and hour.
+//! `page_views`: the recorded counts, one row per page and hour.
 
 use sea_orm::entity::prelude::*;
 
@@ -15,13 +15,13 @@ pub struct Model {
     /// The hour of the day, 0 to 23.
     #[sea_orm(primary_key, auto_increment = false)]
     pub hour: i16,
-    /// How often the page was viewed in that hour.
+    /// The number of views of the page in the hour.
     pub views: i64,
     /// When the row last changed.
     pub updated_at: DateTimeUtc,
 }
 
-/// None: a page is joined by its name.
+/// The table has no declared relations. It refers to a page by its name.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-/// The size of one report row's bucket.
+/// The size of a report row's bucket.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum Grain {
@@ -18,7 +18,7 @@ pub enum Grain {
 }
 
 impl Grain {
-    /// The word in the column `grain`.
+    /// Returns the value in the column `grain`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -29,10 +29,10 @@ impl Grain {
     }
 }
 
-/// The name under which the whole site's sums stand; a page's name is never empty.
+/// The `name` of rows with the whole site's sums. A page's name is never empty.
 pub const SITE: &str = "";
 
-/// The views of one page, or of the whole site, in one bucket. Read-only: the Wolf alone writes it.
+/// The views of one page, or of the whole site, in one bucket. Only the Wolf writes the table.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "page_views_report")]
 pub struct Model {
@@ -45,16 +45,16 @@ pub struct Model {
     /// The bucket's first day in UTC.
     #[sea_orm(primary_key, auto_increment = false)]
     pub date: Date,
-    /// The bucket's hour of the day, 0 but for [`Grain::Hour`].
+    /// The bucket's hour of the day, 0 unless `grain` is [`Grain::Hour`].
     #[sea_orm(primary_key, auto_increment = false)]
     pub hour: i16,
-    /// The page's title, on its [`Grain::Month`] rows alone.
+    /// The page's title, only on [`Grain::Month`] rows.
     pub title: Option<String>,
-    /// The sum.
+    /// The sum of the bucket's views.
     pub views: i64,
 }
 
-/// None.
+/// The table has no relations.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,85 +1,87 @@
-//! `report_refreshes`: one row a refresh, the truth about freshness.
+//! `report_refreshes`: one row per refresh. The report's freshness is derived from these rows.
 
 use sea_orm::{
     Condition, DbBackend, FromQueryResult, QueryOrder, QuerySelect, QueryTrait, entity::prelude::*, sea_query::Expr,
 };
 
-/// One refresh: under way while `finished_at` is null, failed when `error` is not.
+/// A refresh. It runs while `finished_at` is null, and has failed if `error` is not null.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "report_refreshes")]
 pub struct Model {
-    /// Given by the database; later refreshes have greater ids.
+    /// The id that the database assigned. Later refreshes have greater ids.
     #[sea_orm(primary_key)]
     pub id: i64,
     /// Every increment with `recorded_at <= as_of` is in the report. Null until the refresh has succeeded.
     pub as_of: Option<DateTimeUtc>,
     /// When the refresh began.
     pub started_at: DateTimeUtc,
-    /// When it ended, well or badly.
+    /// When the refresh ended, with or without success.
     pub finished_at: Option<DateTimeUtc>,
-    /// The schedule's next tick; null when no schedule has ever run.
+    /// The next refresh by the schedule. Null when no schedule has ever run.
     pub next_refresh_at: Option<DateTimeUtc>,
-    /// The tick after that one: when it passes without a word, the report is overdue.
+    /// The scheduled refresh after `next_refresh_at`. If this time passes without a new row, the report is overdue.
     pub overdue_at: Option<DateTimeUtc>,
-    /// The first day of which the report has hours; older ones were dropped. Null when all are kept.
+    /// The first day with hours in the report. Hours of older days were dropped. Null when all hours are kept.
     pub hours_since: Option<Date>,
-    /// Grows with every transaction that changes the report: where it is the same, so is all of the report.
+    /// The version of the report's content. It grows with every transaction that changes the report, so equal versions
+    /// mean an equal report.
     pub content_version: i64,
-    /// How many stale hours were brought up to date.
+    /// The number of stale hours that were refreshed.
     pub hours: i32,
-    /// How many report rows changed.
+    /// The number of report rows that changed.
     pub rows_changed: i64,
-    /// Why it failed, in words that carry no SQL and no secret.
+    /// Why the refresh failed. The text has no SQL and no secrets.
     pub error: Option<String>,
-    /// The time of the database's clock at which the report was what `as_of` promises. The two are the same, unless a
-    /// clock went back: then `as_of` is later. Null in the rows of older programs.
+    /// The database's time when the report was as current as `as_of` states. It equals `as_of`, unless a clock went
+    /// back: then `as_of` is later. Null in rows of older program versions.
     pub looked_at: Option<DateTimeUtc>,
-    /// When, by the database's clock, `next_refresh_at` and `overdue_at` were said. Null in the rows of older programs.
+    /// The database's time when `next_refresh_at` and `overdue_at` were set. Null in rows of older program versions.
     pub scheduled_at: Option<DateTimeUtc>,
-    /// How long the refresh took, by a monotonic clock. Null until it has ended, and in the rows of older programs.
+    /// The duration of the refresh in milliseconds, by a monotonic clock. Null until it has ended, and in rows of older
+    /// program versions.
     pub duration_ms: Option<i64>,
-    /// `refresh_clock.elapsed_ms` as this refresh announced it; null when it announced nothing.
+    /// The value of `refresh_clock.elapsed_ms` that this refresh announced. Null if it announced none.
     pub elapsed_ms: Option<i64>,
 }
 
 impl Model {
-    /// The time of the database's clock that `as_of` stands for.
+    /// Returns the database's time that `as_of` stands for.
     #[must_use]
     pub fn looked_at(&self) -> Option<DateTimeUtc> {
         self.looked_at.or(self.as_of)
     }
 }
 
-/// None.
+/// The table has no relations.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The refresh that began last, whatever became of it.
+/// Returns the newest refresh, whether it runs, has failed or has succeeded.
 ///
 /// # Errors
-/// When the database can't be asked.
+/// When the query fails.
 pub async fn newest<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> {
     Entity::find().order_by_desc(Column::Id).one(db).await
 }
 
-/// The refresh that succeeded last: the one whose content the report has.
+/// Returns the newest successful refresh, which made the report's present content.
 ///
 /// # Errors
-/// When the database can't be asked.
+/// When the query fails.
 pub async fn newest_successful<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> {
     Entity::find().filter(Column::AsOf.is_not_null()).order_by_desc(Column::Id).one(db).await
 }
 
-/// The newest rows, both of one moment.
+/// The newest rows, read in one statement.
 #[derive(Clone, Debug, Default)]
 pub struct Newest {
-    /// The newest one, whatever it says.
+    /// The newest row.
     pub row: Option<Model>,
-    /// The newest one of a refresh that succeeded.
+    /// The newest row of a successful refresh.
     pub successful: Option<Model>,
-    /// What the database's clock showed when they were read. None on SQLite, which has none.
+    /// The database's time when the rows were read. `None` on SQLite, which has no clock of its own.
     pub database_now: Option<DateTimeUtc>,
 }
 
@@ -93,7 +95,7 @@ struct RowAndClock {
 /// Reads the newest row, the newest successful one and the database's clock in one statement.
 ///
 /// # Errors
-/// When the database can't be asked.
+/// When the query fails.
 pub async fn newest_and_successful<C: ConnectionTrait>(db: &C) -> Result<Newest, DbErr> {
     let newest = Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id).limit(1);
     let successful = newest.clone().filter(Column::AsOf.is_not_null());

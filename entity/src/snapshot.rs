@@ -1,4 +1,4 @@
-//! A transaction that sees the report and what belongs to it at one moment.
+//! Read-only transactions that see a consistent snapshot, even if the report's relation is swapped meanwhile.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
@@ -8,17 +8,18 @@ use crate::{
     connections::{Connections, Purpose, Transaction},
 };
 
-/// The report is swapped seldom: it does not happen several times in a row.
+/// The most tries. Each fails only if the report is swapped at that moment, which is rare.
 const TRIES_MAX: u32 = 10;
 
-/// Takes the lock that keeps `page_views_report` from being swapped, and tells whether the relation of that name is
-/// one that the snapshot sees.
+/// The query that locks `page_views_report` against a swap, and returns whether the snapshot sees the relation that has
+/// this name.
 ///
-/// The name stands for the newest relation, whose rows an older snapshot does not see: it would find it empty.
+/// The name belongs to the newest relation. A snapshot from before the swap would not see that relation's rows, and
+/// find it empty.
 const LOCK_AND_LOOK: &str = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('page_views_report')),
                                     EXISTS (SELECT FROM page_views_report)";
 
-/// Takes snapshots. A cheap handle: clone it.
+/// A handle that begins snapshots. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
     db: Connections,
@@ -27,26 +28,26 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// For queries, whose statements have a time limit.
+    /// Returns a handle for queries, whose statements have a time limit.
     #[must_use]
     pub fn for_queries(database: &Database) -> Self {
         Self { db: database.readers.clone(), clock: database.clock.clone() }
     }
 
-    /// For the Wolf, whose statements may take as long as the report is large.
+    /// Returns a handle for the Wolf, whose statements have no time limit.
     #[must_use]
     pub fn for_wolf(database: &Database) -> Self {
         Self { db: database.wolf.clone(), clock: database.clock.clone() }
     }
 
-    /// Begins a read-only transaction in which everything is as it was at its begin, even if the report is swapped
+    /// Begins a read-only transaction whose statements all see the same snapshot, even if the report is swapped
     /// meanwhile.
     ///
     /// # Errors
-    /// When the database can't be asked.
+    /// When the database can't be queried.
     pub async fn begin(&self) -> Result<Transaction, DbErr> {
         if self.db.get_database_backend() == DbBackend::Sqlite {
-            // Every transaction is a snapshot from its first read on, the schema included.
+            // In SQLite every transaction sees one snapshot from its first read on, including the schema.
             return self.db.begin(Purpose::Snapshot).await;
         }
         let mut tries = 1;

@@ -2,20 +2,20 @@
 
 use sea_orm::entity::prelude::*;
 
-/// One mark: append-only for writers, deleted by the refresh that reads it.
+/// A mark. Recorders only insert marks, and the refresh that reads a mark deletes it.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "stale_hours")]
 pub struct Model {
-    /// Given by the database; says nothing about the order of commits.
+    /// The id that the database assigned. Ids are not in the order of commits.
     #[sea_orm(primary_key)]
     pub id: i64,
     /// The stale hour's date in UTC.
     pub date: Date,
-    /// The stale hour of the day, 0 to 23.
+    /// The stale hour's number in its day, 0 to 23.
     pub hour: i16,
 }
 
-/// None.
+/// The table has no relations.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,22 +1,21 @@
 //! `stale_titles`: marks of the pages whose title changed since the last refresh.
 //!
-//! A title stands on the month rows of its page alone, so a changed one costs a row a month and
-//! not a row an hour.
+//! Only the month rows of a page have its title, so that a changed title costs one row per month, not one per hour.
 
 use sea_orm::entity::prelude::*;
 
-/// One mark: append-only for writers, deleted by the refresh that reads it.
+/// A mark. Recorders only insert marks, and the refresh that reads a mark deletes it.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "stale_titles")]
 pub struct Model {
-    /// Given by the database; says nothing about the order of commits.
+    /// The id that the database assigned. Ids are not in the order of commits.
     #[sea_orm(primary_key)]
     pub id: i64,
     /// The page whose title changed.
     pub name: String,
 }
 
-/// None.
+/// The table has no relations.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,5 +1,5 @@
-//! The schema of both databases. Knows none of the other crates: what a migration once did must
-//! not change with them.
+//! The migrations of both databases. This crate does not depend on the other crates, so that changes there can't change
+//! the effect of an old migration.
 
 use sea_orm_migration::{
     MigratorTrait, SchemaManager,
@@ -36,7 +36,7 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// One migration and whether the database has it.
+/// A migration, and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The migration's name.
@@ -64,7 +64,7 @@ impl Status {
     }
 }
 
-/// Applies what is missing. Several processes may do so at once.
+/// Applies the missing migrations. Several processes may do so at the same time.
 ///
 /// # Errors
 /// When the database refuses; then nothing has changed.
@@ -72,7 +72,7 @@ pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
     Change::Up.make(db).await
 }
 
-/// Takes the newest migration back: of the first one nothing remains, the counts included.
+/// Reverts the newest migration, with the data in its tables. Reverting the first one deletes all counts.
 ///
 /// # Errors
 /// When the database refuses; then nothing has changed.
@@ -80,10 +80,10 @@ pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
     Change::Down.make(db).await
 }
 
-/// Compares the migrations of this program with those that the database has. Changes nothing, and needs no right to.
+/// Compares the migrations of this program with those that the database has. It only reads.
 ///
 /// # Errors
-/// When the database can't be asked.
+/// When the database can't be queried.
 pub async fn status<C: ConnectionTrait>(db: &C) -> Result<Status, DbErr> {
     let own: Vec<_> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
     let has_been_migrated = match db.get_database_backend() {
@@ -107,14 +107,14 @@ pub async fn status<C: ConnectionTrait>(db: &C) -> Result<Status, DbErr> {
     })
 }
 
-/// The only column of a query's rows.
+/// Returns the first column of a query's rows.
 async fn texts<C: ConnectionTrait>(db: &C, sql: &str) -> Result<Vec<String>, DbErr> {
     let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
-/// Makes or mends the logins `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, and gives each in `verifiers` (login
-/// without its prefix, password verifier) a password. On PostgreSQL only.
+/// Creates or corrects the logins `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, and sets the passwords in
+/// `verifiers`: pairs of a login without its prefix and a password verifier. On PostgreSQL only.
 ///
 /// # Errors
 /// When the database refuses; then nothing has changed.
@@ -122,13 +122,13 @@ pub async fn make_roles(db: &DatabaseConnection, prefix: &str, verifiers: &[(&st
     Change::Roles { prefix, verifiers }.make(db).await
 }
 
-/// The statements of `make_roles` in the schema `public`, without passwords.
+/// Returns the statements of [`make_roles`] for the schema `public`, without passwords.
 #[must_use]
 pub fn roles_sql(prefix: &str) -> String {
     include_str!("roles.sql").replace("analytics_", &format!("{prefix}_"))
 }
 
-/// Executes the statements of the database that it is.
+/// Executes `postgres` or `sqlite`, depending on the database.
 async fn run(manager: &SchemaManager<'_>, postgres: &str, sqlite: &str) -> Result<(), DbErr> {
     let db = manager.get_connection();
     let sql = if db.get_database_backend() == DbBackend::Postgres { postgres } else { sqlite };

@@ -1,4 +1,4 @@
-//! Reads a log in chunks that can be recorded one by one, each under its own key.
+//! Reads a log in chunks, each of which is recorded with its own idempotency key.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
@@ -10,52 +10,51 @@ use super::log_line::{LineError, LogLine};
 use super::rules::{Rules, Verdict};
 use super::summary::Tally;
 
-/// How many lines, empty ones too, are recorded at once; as many increments as one request may have.
+/// The number of lines of a chunk, including empty ones. It equals the most increments of a request.
 pub(crate) const LINES_PER_CHUNK: u64 = 10_000;
-/// The longest line that is read; both servers keep a request's line and headers well below it.
+/// The longest line that is read, in bytes. Apache and nginx limit a request's line and headers well below it.
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1_024;
 
 /// The page views of some consecutive lines of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// `import:`, the SHA-256 in hex of the decompressed log up to the end of this chunk, `:`, the
-    /// chunk's number from 0. The same for the same log however it is named, compressed or handed
-    /// over, and whatever the rules: a log imported twice counts once.
+    /// The idempotency key: `import:`, the SHA-256 in hex of the decompressed log up to the end of this chunk, `:`, and
+    /// the chunk's number from 0. It does not depend on the log's name or compression, nor on the rules, so that a log
+    /// that is imported twice counts once.
     pub(crate) key: String,
-    /// Views by page and by the beginning of the hour. Empty where no line counted.
+    /// The views by page and by the start of the hour. Empty if no line counted.
     pub(crate) views: BTreeMap<(String, DateTime<Utc>), i64>,
-    /// What became of the chunk's lines; line numbers are those of the whole log.
+    /// The results of the chunk's lines. Line numbers are those in the whole log.
     pub(crate) tally: Tally,
-    /// The chunk's length, decompressed.
+    /// The decompressed length of the chunk.
     pub(crate) bytes: u64,
 }
 
-/// A log's lines in chunks of [`LINES_PER_CHUNK`], the last one shorter.
+/// An iterator over the chunks of a log, each of [`LINES_PER_CHUNK`] lines except for the last one.
 ///
-/// When the log can't be read on, the error takes the place of the chunk that it cut short, and
-/// nothing follows: a key for the part that was read would not be that chunk's key once the log
-/// can be read as a whole, and its lines would count twice.
+/// If reading fails, the iterator returns the error in place of the incomplete chunk, and ends. The incomplete chunk is
+/// not recorded: its key would differ from that of the complete chunk, so its lines would count again later.
 pub(crate) struct Chunks<R> {
     log: R,
     rules: Rules,
     now: DateTime<Utc>,
-    /// Of everything read so far.
+    /// The hash of everything read so far.
     digest: Sha256,
-    /// The line being read, or as much of it as is buffered.
+    /// The current line, or the part of it that was read last.
     line: Vec<u8>,
     line_number: u64,
     chunk_number: u64,
     ended: bool,
 }
 
-/// What stands in [`Chunks::line`].
+/// The kind of the line in [`Chunks::line`].
 enum Line {
     Whole,
     TooLong,
 }
 
 impl<R: BufRead> Chunks<R> {
-    /// Reads `log`, decompressed, by `rules`; lines from long after `now` are unreadable.
+    /// Returns the chunks of the decompressed `log`. Lines from more than five minutes after `now` count as unreadable.
     pub(crate) fn new(log: R, rules: Rules, now: DateTime<Utc>) -> Self {
         Self { log, rules, now, digest: Sha256::new(), line: Vec::new(), line_number: 0, chunk_number: 0, ended: false }
     }
@@ -74,7 +73,7 @@ impl<R: BufRead> Chunks<R> {
         Ok(Some(chunk))
     }
 
-    /// Reads the next line, adding its length to `bytes`; `None` at the end of the log.
+    /// Reads the next line and adds its length to `bytes`. Returns `None` at the end of the log.
     fn read_line(&mut self, bytes: &mut u64) -> io::Result<Option<Line>> {
         let mut is_end = self.read_piece(bytes)?;
         if self.line.is_empty() {
@@ -90,10 +89,11 @@ impl<R: BufRead> Chunks<R> {
         Ok(Some(Line::TooLong))
     }
 
-    /// Reads on to the end of the line, but never more than is buffered; whether the end was reached.
+    /// Reads up to the end of the line, but at most [`LINE_BYTES_MAX`] and its line end. Returns whether the end of the
+    /// line was reached.
     fn read_piece(&mut self, bytes: &mut u64) -> io::Result<bool> {
         self.line.clear();
-        // One more, for the line's end.
+        // One more byte for the line end.
         let bytes_max = LINE_BYTES_MAX + 1;
         let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
         let read = self.log.by_ref().take(limit).read_until(b'\n', &mut self.line)?;
@@ -161,7 +161,7 @@ mod tests {
         format!("import:{hex}:{number}")
     }
 
-    /// Fails once its text has been read, as a truncated file does.
+    /// A reader that fails after its text, like a truncated file.
     struct Broken<'a>(&'a [u8]);
 
     impl io::Read for Broken<'_> {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_sums_by_page_and_hour() {
+    fn chunk_sums_views_by_page_and_hour() {
         let log = [LINE, LINE, &LINE.replace(":10:05", ":11:00"), "\n", &LINE.replace("/a", "/b?c"), "x\n"].concat();
         let read = chunks(log.as_bytes());
         let views: Vec<_> =
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_breaks_off_gives_its_whole_chunks_then_the_error() {
+    fn truncated_log_gives_its_complete_chunks_and_then_the_error() {
         let log = LINE.repeat(10_005);
         let read = chunks_of(BufReader::new(Broken(log.as_bytes())), Rules::default());
         assert_eq!(read.len(), 2);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_skipped_without_being_buffered() {
+    fn too_long_line_is_skipped_without_being_buffered() {
         for (bytes, too_long) in [(LINE_BYTES_MAX, false), (LINE_BYTES_MAX + 1, true), (LINE_BYTES_MAX * 3 + 5, true)] {
             for end in ["", "\n"] {
                 let log = format!("{LINE}{}{end}", "x".repeat(bytes));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_does_not_depend_on_the_rules() {
+    fn key_does_not_depend_on_the_rules() {
         let log = LINE.replace("/a", "/a.png");
         let all = chunks_of(log.as_bytes(), Rules { include_assets: true, include_bots: true }).remove(0).unwrap();
         let few = chunks(log.as_bytes()).remove(0);
@@ -238,7 +238,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_chunk_does_not_depend_on_how_the_log_is_read(
+        fn chunk_does_not_depend_on_how_the_log_is_read(
             log in prop::collection::vec(prop_oneof![Just(LINE), Just("\r\n"), Just("x"), Just("\n")], 0..40),
             bytes in 1..100_usize,
         ) {

@@ -12,22 +12,22 @@ const BUFFER_BYTES: usize = 64 * 1_024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const STANDARD_INPUT: &str = "-";
 
-/// A log that can be read, and how far it has been.
+/// An open log, and how much of it has been read.
 pub(crate) struct LogFile {
     /// The log's text, decompressed.
     pub(crate) reader: Box<dyn BufRead + Send>,
-    /// How many bytes of the file have been read, before they are decompressed; grows while `reader` is read.
+    /// The number of bytes read from the file so far, before decompression.
     pub(crate) bytes_read: Arc<AtomicU64>,
-    /// The file's size in bytes, compressed if it is; `None` for what is no regular file.
+    /// The file's size in bytes, before decompression. `None` if it is not a regular file.
     pub(crate) size_bytes: Option<u64>,
 }
 
-/// Opens the log at `path`, or standard input for `-`. Whether it is compressed is told by its
-/// first bytes, since rotated logs go by any name.
+/// Opens the log at `path`, or standard input for `-`. Detects compression by the first bytes, since rotated logs can
+/// have any name.
 ///
 /// # Errors
-/// When the file can't be opened or its first bytes can't be read. That a compressed file is
-/// broken shows when it is read: [`LogFile::reader`] fails there.
+/// When the file can't be opened or its first bytes can't be read. If a compressed file is corrupt, [`LogFile::reader`]
+/// fails when it is read.
 pub(crate) fn open(path: &Path) -> io::Result<LogFile> {
     if path == Path::new(STANDARD_INPUT) {
         return from_raw(io::stdin(), None);
@@ -37,7 +37,7 @@ pub(crate) fn open(path: &Path) -> io::Result<LogFile> {
     from_raw(file, metadata.is_file().then_some(metadata.len()))
 }
 
-/// The same for a file that is open already, or for what is no file.
+/// Like [`open`], for a reader.
 ///
 /// # Errors
 /// When its first bytes can't be read.
@@ -45,13 +45,13 @@ pub(crate) fn from_raw(raw: impl Read + Send + 'static, size_bytes: Option<u64>)
     let bytes_read = Arc::new(AtomicU64::new(0));
     let counted = CountedReader { raw, bytes_read: Arc::clone(&bytes_read) };
     let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
-    // A pipe may hand out one byte at a time, so the magic is read, not peeked at.
+    // A pipe may return one byte at a time, so the first two bytes are read, and not peeked at.
     let mut magic = Vec::new();
     buffered.by_ref().take(2).read_to_end(&mut magic)?;
     let is_gzip = magic == GZIP_MAGIC;
     let whole = Cursor::new(magic).chain(buffered);
     let reader: Box<dyn BufRead + Send> = if is_gzip {
-        // Logs are often several members in one file: rotated parts put together, or flushes.
+        // A log often has several gzip members: concatenated rotated parts, or one per flush.
         Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(whole)))
     } else {
         Box::new(whole)
@@ -59,7 +59,7 @@ pub(crate) fn from_raw(raw: impl Read + Send + 'static, size_bytes: Option<u64>)
     Ok(LogFile { reader, bytes_read, size_bytes })
 }
 
-/// Counts what is read through it.
+/// A reader that counts the bytes that are read.
 struct CountedReader<R> {
     raw: R,
     bytes_read: Arc<AtomicU64>,
@@ -68,7 +68,7 @@ struct CountedReader<R> {
 impl<R: Read> Read for CountedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.raw.read(buffer)?;
-        // Relaxed: the number is for a progress bar and orders nothing.
+        // Relaxed is enough for a progress bar.
         self.bytes_read.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
         Ok(bytes)
     }
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands out one byte at a time, as a slow pipe does.
+    /// A reader that returns one byte at a time, like a slow pipe.
     struct Trickle(Cursor<Vec<u8>>);
 
     impl Read for Trickle {
@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn all_members_are_read() {
+    fn all_gzip_members_are_read() {
         let (end, text, _) = read([gzip(b"one\n"), gzip(b""), gzip(b"two\n")].concat());
         end.unwrap();
         assert_eq!(text, b"one\ntwo\n");
     }
 
     #[test]
-    fn a_truncated_file_is_an_error() {
+    fn truncated_gzip_file_is_an_error() {
         let whole = gzip(b"one\ntwo\n");
         for bytes in 2..whole.len() {
             let (end, _, _) = read(whole[..bytes].to_vec());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_size_and_a_missing_one_is_an_error() {
+    fn file_has_a_size_and_missing_file_is_an_error() {
         let log = open(Path::new(env!("CARGO_MANIFEST_PATH"))).unwrap();
         assert!(log.size_bytes.unwrap() > 0);
         assert_eq!(open(Path::new("/nonexistent")).err().unwrap().kind(), io::ErrorKind::NotFound);

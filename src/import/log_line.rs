@@ -4,10 +4,9 @@
 //! host ident user [17/May/2015:10:05:03 +0000] "GET /path?x HTTP/1.1" 200 123 "referer" "user agent"
 //! ```
 //!
-//! The line is read from its first quote, which opens the request: both servers escape quotes in
-//! what stands before it, so that user names with spaces and brackets can't mislead. The time is
-//! what the last bracket before that quote opens. What comes before the time, the client's
-//! address above all, is never looked at; a virtual host in front of it does no harm either.
+//! The first quote opens the request. Both servers escape quotes in the fields before it, so user names with spaces,
+//! brackets and quotes can't mislead the parser. The last bracket before that quote opens the time. Everything before
+//! the time is ignored: the client's address, the user, and a virtual host that some logs begin with.
 
 use std::borrow::Cow;
 use std::str::Utf8Error;
@@ -17,71 +16,71 @@ use chrono::{DateTime, TimeDelta, Utc};
 const TIME_FORMAT: &str = "%d/%b/%Y:%H:%M:%S %z";
 const STATUS_DIGITS: usize = 3;
 
-/// 2000-01-01T00:00:00Z as a Unix time: the service takes no page view from before it.
+/// The earliest time of a page view, as for other increments: 2000-01-01T00:00:00Z as a Unix time.
 const EARLIEST_S: i64 = 946_684_800;
-/// How far a log's clock may be ahead: as far as the service lets a client's.
+/// How far a log's clock may be ahead, as for other increments.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
-/// What one line says, as far as it matters for counting page views.
+/// The fields of a line that matter for counting page views.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogLine<'a> {
-    /// The request's method, `-` or nothing where the server got no request.
+    /// The request's method; `-` or empty if the server received no request.
     pub(crate) method: &'a [u8],
-    /// The request's target as it stands in the log, empty where there is none.
+    /// The request's target as it is in the log; empty if there is none.
     pub(crate) target: &'a str,
-    /// The answer's status; some servers write 000 for a connection closed without one.
+    /// The response's status. Some servers write 000 for a connection that was closed without a response.
     pub(crate) status: u16,
-    /// When the request came, not before 2000 and hardly after now.
+    /// When the request came: not before the year 2000, and at most five minutes ahead.
     pub(crate) time: DateTime<Utc>,
-    /// The user agent as it stands in the log, `None` for `-`, for nothing and in the common format.
+    /// The user agent as it is in the log. `None` in the common format, or if it is `-` or empty.
     pub(crate) user_agent: Option<Cow<'a, str>>,
 }
 
-/// Why a line can't be read. None of it repeats the line: that holds the client's address.
+/// The reason why a line can't be read. No error repeats the line, which has the client's address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineError {
-    /// Longer than is buffered; [`LogLine::parse`] never says this, the reader of lines does.
+    /// The line is too long. [`LogLine::parse`] never returns this error, but the reader of lines does.
     #[error("the line is longer than {bytes_max} bytes")]
     TooLong {
-        /// The most that is read.
+        /// The longest line that is read.
         bytes_max: usize,
     },
-    /// No request between two quotes.
+    /// The line has no request between two quotes.
     #[error("there is no request in quotes")]
     Request,
-    /// The target is not text. Well-behaved clients and servers escape what is not ASCII.
+    /// The target is not UTF-8. Well-behaved clients and servers escape everything but ASCII.
     #[error("the request's target is not UTF-8")]
     Target(#[source] Utf8Error),
-    /// Nothing in brackets before the request.
+    /// The line has no brackets before the request.
     #[error("there is no time in brackets before the request")]
     NoTime,
-    /// Something else than a time in the brackets.
+    /// The text in the brackets is not a time.
     #[error("the time is not written as in [17/May/2015:10:05:03 +0000]")]
     Time(#[source] chrono::ParseError),
-    /// Before 2000.
+    /// The time is before the year 2000.
     #[error("the time is before the year 2000")]
     TooEarly,
-    /// More than five minutes ahead.
+    /// The time is more than five minutes ahead.
     #[error("the time is in the future")]
     TooLate,
-    /// No status after the request.
+    /// The request is not followed by a status.
     #[error("the status after the request is not a number of three digits")]
     Status,
-    /// No size after the status.
+    /// The status is not followed by a size.
     #[error("the size after the status is neither a number nor -")]
     Size,
-    /// Neither the common format, which ends with the size, nor the combined one. To read such a
-    /// line as a common one would count bots as people.
+    /// The line is neither in the common format, which ends with the size, nor in the combined one. If it was read as
+    /// a common one, bots would count as people.
     #[error("what follows the size is not a referrer and a user agent in quotes")]
     UserAgent,
 }
 
 impl<'a> LogLine<'a> {
-    /// Reads a line, with or without its end of line (LF or CRLF), in time linear in its length.
+    /// Parses a line, with or without its line end (LF or CRLF), in time linear in its length.
     ///
     /// # Errors
-    /// Names the first part that can't be read. A time more than five minutes after `now` or
-    /// before 2000 can't be: the service would refuse it.
+    /// [`LineError`] of the first part that can't be read. A time before the year 2000 or more than five minutes after
+    /// `now` is an error too, since the service would refuse it.
     pub(crate) fn parse(line: &'a [u8], now: DateTime<Utc>) -> Result<Self, LineError> {
         let opening = unescaped_quote(line).ok_or(LineError::Request)?;
         let time = parse_time(&line[..opening], now)?;
@@ -98,7 +97,7 @@ impl<'a> LogLine<'a> {
     }
 }
 
-/// The time from everything before the request's quote.
+/// Parses the time from the text before the request's quote.
 fn parse_time(head: &[u8], now: DateTime<Utc>) -> Result<DateTime<Utc>, LineError> {
     let head = head.trim_ascii_end().strip_suffix(b"]").ok_or(LineError::NoTime)?;
     let bracket = head.iter().rposition(|&byte| byte == b'[').ok_or(LineError::NoTime)?;
@@ -113,8 +112,8 @@ fn parse_time(head: &[u8], now: DateTime<Utc>) -> Result<DateTime<Utc>, LineErro
     Ok(time)
 }
 
-/// Splits `GET /a HTTP/1.1` into method and target. HTTP/0.9 has no protocol at the end, and a
-/// broken client's target may have spaces in it, which the log repeats.
+/// Splits a request such as `GET /a HTTP/1.1` into method and target. A request of HTTP/0.9 has no protocol at the end,
+/// and the target of a broken client may have spaces.
 fn split_request(request: &[u8]) -> (&[u8], &[u8]) {
     let (method, rest) = split_word(request);
     let rest = rest.trim_ascii();
@@ -132,7 +131,7 @@ fn parse_status(word: &[u8]) -> Option<u16> {
     Some(word.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')))
 }
 
-/// The user agent from everything after the size; fields after it are a site's own and ignored.
+/// Parses the user agent from the text after the size. Further fields, which sites can add, are ignored.
 fn parse_user_agent(rest: &[u8]) -> Result<Option<Cow<'_, str>>, LineError> {
     let rest = rest.trim_ascii();
     if rest.is_empty() {
@@ -144,14 +143,14 @@ fn parse_user_agent(rest: &[u8]) -> Result<Option<Cow<'_, str>>, LineError> {
     Ok(is_given.then(|| String::from_utf8_lossy(user_agent)))
 }
 
-/// The inside of the quoted field that `text` begins with, its escapes left as they are, and what follows it.
+/// Returns the content of the quoted field that `text` begins with, with its escapes, and the text after the field.
 fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = text.strip_prefix(b"\"")?;
     let closing = unescaped_quote(inside)?;
     Some((&inside[..closing], &inside[closing + 1..]))
 }
 
-/// Where the first quote is that no backslash escapes.
+/// Returns the position of the first quote that is not escaped by a backslash.
 fn unescaped_quote(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|&byte| {
@@ -161,7 +160,7 @@ fn unescaped_quote(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// The first word of `text`, which may be empty, and what follows it.
+/// Returns the first word of `text`, which may be empty, and the text after it.
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     let text = text.trim_ascii_start();
     let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_common_format_has_no_user_agent() {
+    fn common_format_has_no_user_agent() {
         let line = parse(COMMON).unwrap();
         let time = "2015-05-17T10:05:03Z".parse().unwrap();
         assert_eq!(line, LogLine { method: b"GET", target: "/a?b", status: 200, time, user_agent: None });
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_combined_format_ends_with_the_user_agent_and_what_a_site_adds() {
+    fn combined_format_has_a_user_agent_and_may_have_further_fields() {
         for (rest, user_agent) in [
             (r#""http://e.org/" "Mozilla/5.0 (X11)""#, Some("Mozilla/5.0 (X11)")),
             (r#""-" "a \"quoted\\\" name" 0.005 "more"#, Some(r#"a \"quoted\\\" name"#)),
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_read_as_the_log_repeats_them() {
+    fn request_is_split_into_method_and_target() {
         for (request, method, target) in [
             ("GET /a HTTP/1.1", "GET", "/a"),
             ("GET /a", "GET", "/a"),
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_part_that_cannot_be_read() {
+    fn error_names_the_first_part_that_cannot_be_read() {
         for (broken, error) in [
             (String::new(), LineError::Request),
             (COMMON.replace('"', ""), LineError::Request),
@@ -276,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_may_be_five_minutes_ahead() {
+    fn clock_of_a_log_may_be_five_minutes_ahead() {
         let text = COMMON.replace("17/May/2015:10:05:03", "01/Jan/2026:00:05:00");
         assert!(parse(&text).is_ok());
         assert_eq!(parse(&text.replace("05:00 ", "05:01 ")), Err(LineError::TooLate));
     }
 
     #[test]
-    fn the_year_2000_begins_in_utc() {
+    fn year_2000_begins_in_utc() {
         let text = COMMON.replace("17/May/2015:10:05:03 +0000", "31/Dec/1999:23:00:00 -0100");
         assert!(parse(&text).is_ok());
         assert_eq!(parse(&text.replace("-0100", "-0059")), Err(LineError::TooEarly));
@@ -291,8 +290,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..COMMON.len()) {
-            // Raw bytes seldom get past the first quote, so they are also put into a good line.
+        fn parse_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..COMMON.len()) {
+            // Random bytes seldom have a valid request, so they are also inserted into a valid line.
             let (before, after) = COMMON.as_bytes().split_at(at);
             for line in [&bytes, &[before, &bytes, after].concat()] {
                 if let Ok(line) = LogLine::parse(line, now()) {
@@ -302,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn a_written_line_reads_back(
+        fn written_line_is_parsed_back(
             user in r#"([A-Za-z\[\] :/]|\\\\|\\")*"#,
             method in "[A-Z]{1,8}",
             target in r#"[!#-\[\]-~é]([ !#-\[\]-~é]*[!#-\[\]-~é])?"#,

@@ -1,4 +1,4 @@
-//! Which lines of an access log are page views, and of which page.
+//! Decides which lines of an access log are page views, and of which page.
 
 use std::fmt;
 
@@ -8,52 +8,53 @@ use chrono::{DateTime, Utc};
 use super::log_line::LogLine;
 
 const SECONDS_PER_HOUR: i64 = 3_600;
-/// The longest name of a page that the service takes.
+/// The longest name of a page that the service accepts, in bytes.
 const PAGE_BYTES_MAX: usize = 1_024;
-/// No crawler hides its name so far back, and the look-up's cost grows with what it is given.
+/// The number of a user agent's bytes that are searched for a crawler's name. Names come earlier, and the cost of the
+/// search grows with the length.
 const USER_AGENT_BYTES_MAX: usize = 1_024;
 
-/// Endings of what a page is made of, or what is no page: nobody views them for themselves.
+/// The extensions of files that are parts of pages, or that people do not view as pages.
 const ASSET_EXTENSIONS: [&str; 28] = [
     "css", "js", "mjs", "map", "png", "jpg", "jpeg", "gif", "svg", "ico", "webp", "avif", "woff", "woff2", "ttf",
     "eot", "mp4", "webm", "mp3", "xml", "txt", "json", "rss", "atom", "pdf", "zip", "gz", "tar",
 ];
 
-/// What to count besides the pages that people view.
+/// The requests to count besides people's page views.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Count pictures, scripts, feeds and downloads too.
+    /// Whether pictures, scripts, feeds and downloads count too.
     pub(crate) include_assets: bool,
-    /// Count what known bots fetch too.
+    /// Whether requests of known bots count too.
     pub(crate) include_bots: bool,
 }
 
-/// What becomes of a line.
+/// The decision on a line.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict<'a> {
-    /// One page view.
+    /// The line is a page view.
     Counted {
-        /// The page: the target's path as it stands in the log.
+        /// The page: the target's path as it is in the log.
         page: &'a str,
-        /// When the hour of the view begins.
+        /// The start of the hour of the view.
         hour: DateTime<Utc>,
     },
-    /// No page view.
+    /// The line is not a page view.
     LeftOut(LeftOut),
 }
 
-/// Why a readable line is no page view: the first reason in this order.
+/// The reason why a readable line is not a page view. If several apply, it is the first one in this order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum LeftOut {
-    /// Another method than GET, or no request at all.
+    /// The method is not GET, or there is no request.
     Method,
-    /// Another status than 200 to 299 or 304: nothing was shown, or only the way to it.
+    /// The status is not 200 to 299 or 304: no page was shown, or only a redirect.
     Status,
-    /// An asset, going by the path's ending.
+    /// The page is an asset, by its extension.
     Asset,
-    /// A known bot, going by the user agent.
+    /// The user agent is a known bot.
     Bot,
-    /// A path that can't be a page's name: empty, too long, or with characters that names may not have.
+    /// The path can't be a page's name: it is empty, too long, or has characters that names may not have.
     PageName,
 }
 
@@ -97,7 +98,7 @@ impl Rules {
     }
 }
 
-/// The path of a target, without scheme, host, query and fragment; otherwise as it is written.
+/// Returns the path of a target, without scheme, host, query and fragment, and otherwise unchanged.
 fn page(target: &str) -> &str {
     let end = target.find(['?', '#']).unwrap_or(target.len());
     let path = &target[..end];
@@ -118,12 +119,12 @@ fn is_asset(page: &str) -> bool {
     extension.is_some_and(|extension| ASSET_EXTENSIONS.iter().any(|asset| asset.eq_ignore_ascii_case(extension)))
 }
 
-/// Whether the user agent is on the list of known crawlers.
+/// Returns whether the user agent is on the list of known crawlers.
 ///
-/// `crawler_info` looks in Crawlerdex, a list of almost 3,000 named crawlers, so each verdict has
-/// a source. The crate's `is_crawler` guesses by words such as `http` and `feed` instead, takes
-/// more browsers for bots (23 against 15 of the crate's 19,897 browsers), and answers from a cache
-/// keyed by the text's *address*, length and ends: wrongly so where a buffer is used again, as here.
+/// `crawler_info` searches Crawlerdex, a list of almost 3,000 named crawlers, so each result has a source. The crate's
+/// `is_crawler` goes by words such as `http` and `feed` instead, and takes more browsers for bots (23 against 15 of the
+/// crate's 19,897 browsers). It also has a cache that is keyed by the text's address, length and ends, which returns
+/// wrong results for a reused buffer, as here.
 fn is_known_bot(user_agent: &str) -> bool {
     let end = user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX);
     iscrawl::crawler_info(&user_agent[..end]).is_some()
@@ -131,7 +132,7 @@ fn is_known_bot(user_agent: &str) -> bool {
 
 fn hour_start(time: DateTime<Utc>) -> DateTime<Utc> {
     let seconds = time.timestamp().div_euclid(SECONDS_PER_HOUR) * SECONDS_PER_HOUR;
-    // An hour that holds a time begins within what can be written, but for the first of all.
+    // This fails only in the first hour that chrono can represent.
     DateTime::from_timestamp(seconds, 0).unwrap_or(time)
 }
 
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_is_the_path_as_written() {
+    fn page_is_the_path_as_written() {
         for (target, expected) in [
             ("/", "/"),
             ("/a/B%20c/?q=/d.png#e", "/a/B%20c/"),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_get_that_was_answered_counts() {
+    fn only_successful_get_requests_count() {
         for method in [&b"HEAD"[..], b"POST", b"get", b"-", b""] {
             let line = LogLine { method, ..line("/") };
             assert_eq!(judged(&line), Verdict::LeftOut(LeftOut::Method), "{method:?}");
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn assets_are_told_by_the_last_segments_ending() {
+    fn assets_are_recognized_by_the_extension_of_the_last_segment() {
         for (target, asset) in [
             ("/a.png", true),
             ("/a.min.CSS?v=1", true),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn known_bots_are_left_out_and_a_missing_user_agent_is_none() {
+    fn known_bots_are_left_out_and_requests_without_user_agent_count() {
         let bot = LogLine { user_agent: Some(Cow::from(BOT)), ..line("/") };
         assert_eq!(judged(&bot), Verdict::LeftOut(LeftOut::Bot));
         let rules = Rules { include_bots: true, ..Rules::default() };
@@ -220,8 +221,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bot_is_found_in_a_buffer_that_held_a_browser() {
-        // Equal in length and at both ends; `iscrawl::is_crawler` takes the second for the first.
+    fn bot_is_recognized_in_a_reused_buffer() {
+        // The texts have the same length and ends, so `iscrawl::is_crawler` confuses them.
         let browser = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/1 Safari/537.36";
         let bot = "Mozilla/5.0 (compatible; Googlebot/2.1 ; +http://a.b/bot.h) Sari/537.36";
         assert_eq!(browser.len(), bot.len());
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_a_page_name_is_left_out() {
+    fn path_that_cannot_be_a_page_name_is_left_out() {
         let longest = format!("/{}", "a".repeat(PAGE_BYTES_MAX - 1));
         assert!(matches!(judged(&line(&longest)), Verdict::Counted { .. }));
         for target in [&format!("{longest}a"), "/a\tb", "/a\u{7f}", "/\u{85}", "/a\u{202e}b", "/\u{2066}", "", "?q"] {
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_is_the_one_given() {
+    fn first_of_several_reasons_is_given() {
         let mut worst = LogLine { method: b"PUT", status: 404, user_agent: Some(Cow::from(BOT)), ..line("/\t.png") };
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Method));
         worst.method = b"GET";

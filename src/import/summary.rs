@@ -1,4 +1,4 @@
-//! What became of a log's lines: counted while it is read, told when it ends.
+//! The summary of an import: counts of lines by their results.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,41 +7,41 @@ use std::fmt;
 use super::log_line::LineError;
 use super::rules::LeftOut;
 
-/// How many unreadable lines are told one by one: enough to see what is wrong with a log.
+/// The most unreadable lines that are listed with their errors, enough to see what is wrong with a log.
 pub(crate) const UNREADABLE_FIRST_MAX: usize = 5;
 
-/// How many lines were read and what became of them.
+/// The numbers of a log's lines by their results.
 ///
-/// Empty lines are in none of the numbers, so `lines` is the sum of all the others.
-/// [`Display`](fmt::Display) is the end of an import, several lines of aligned text, the last without its end.
+/// Empty lines are in none of the numbers, and `lines` is the sum of all the others. [`Display`](fmt::Display) writes
+/// several aligned lines, without a line end after the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Lines that were not empty.
+    /// The number of lines that are not empty.
     pub(crate) lines: u64,
-    /// Lines that are page views.
+    /// The number of lines that are page views.
     pub(crate) counted: u64,
-    /// Lines that are none, by reason; a reason that never held has no entry.
+    /// The number of lines that are not page views, by reason. A reason without lines has no entry.
     pub(crate) left_out: BTreeMap<LeftOut, u64>,
-    /// Lines that can't be read.
+    /// The number of lines that can't be read.
     pub(crate) unreadable: u64,
-    /// The number, from 1, and the fault of the first unreadable lines, at most [`UNREADABLE_FIRST_MAX`].
+    /// The line numbers, from 1, and the errors of the first unreadable lines, at most [`UNREADABLE_FIRST_MAX`].
     pub(crate) unreadable_first: Vec<(u64, LineError)>,
 }
 
 impl Tally {
-    /// Notes a page view.
+    /// Counts a page view.
     pub(crate) fn count(&mut self) {
         self.lines += 1;
         self.counted += 1;
     }
 
-    /// Notes a line that is no page view.
+    /// Counts a line that is not a page view.
     pub(crate) fn leave_out(&mut self, reason: LeftOut) {
         self.lines += 1;
         *self.left_out.entry(reason).or_default() += 1;
     }
 
-    /// Notes a line that can't be read; `line_number` counts from 1 and counts empty lines too, as editors do.
+    /// Counts a line that can't be read. `line_number` begins with 1 and includes empty lines, as in editors.
     pub(crate) fn give_up(&mut self, line_number: u64, error: LineError) {
         self.lines += 1;
         self.unreadable += 1;
@@ -50,7 +50,7 @@ impl Tally {
         }
     }
 
-    /// Adds what became of later lines of the same log. (Of another log, the line numbers would mean nothing.)
+    /// Adds the numbers of later lines of the same log. (The line numbers of another log would be meaningless here.)
     pub(crate) fn add(&mut self, later: Self) {
         self.lines += later.lines;
         self.counted += later.counted;
@@ -62,7 +62,7 @@ impl Tally {
         self.unreadable_first.truncate(UNREADABLE_FIRST_MAX);
     }
 
-    /// How many readable lines are no page views.
+    /// Returns the number of readable lines that are not page views.
     #[must_use]
     pub(crate) fn left_out_lines(&self) -> u64 {
         self.left_out.values().sum()
@@ -72,7 +72,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left_out = self.left_out_lines();
-        // `lines` is the largest number, so its width fits all.
+        // `lines` is the largest number, so its width is enough for all.
         let width = self.lines.to_string().len();
         write!(f, "{:<32}{:>width$}", "lines", self.lines)?;
         write!(f, "\n{:<32}{:>width$}", "counted", self.counted)?;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_aligned_and_tells_the_first_faults() {
+    fn summary_is_aligned_and_lists_the_first_errors() {
         let expected = "\
 lines                           12
 counted                          3
@@ -132,7 +132,7 @@ unreadable                       6
     }
 
     #[test]
-    fn a_fault_is_told_with_its_cause() {
+    fn error_is_listed_with_its_cause() {
         let mut tally = Tally::default();
         let cause = String::from_utf8(vec![b'/', 0xe9]).unwrap_err().utf8_error();
         tally.give_up(7, LineError::Target(cause));
@@ -141,12 +141,12 @@ unreadable                       6
     }
 
     #[test]
-    fn an_empty_log_has_nothing_to_tell() {
+    fn summary_of_an_empty_log_has_only_zeros() {
         assert_eq!(Tally::default().to_string().split_whitespace().filter(|word| *word == "0").count(), 4);
     }
 
     #[test]
-    fn adding_keeps_the_sum_and_the_first_faults() {
+    fn adding_sums_the_numbers_and_keeps_the_first_errors() {
         let mut sum = tally(3);
         sum.add(tally(4));
         assert_eq!((sum.lines, sum.counted, sum.left_out_lines(), sum.unreadable), (19, 6, 6, 7));

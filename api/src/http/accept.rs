@@ -1,34 +1,35 @@
-//! In which form an answer is wanted: what the header `accept` comes to.
+//! Content negotiation: the form of a response by the request's `accept` header.
 
 use axum::http::{HeaderMap, header};
 
-/// The current media type: the status tells whether the request was understood.
+/// The media type of GraphQL over HTTP: the response's status says whether the request was valid.
 pub(super) const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
-/// The old one, and what everybody gets who does not say: whatever was well-formed is answered with 200.
+/// The legacy media type, and the default: every well-formed request is answered with status 200.
 pub(super) const JSON: &str = "application/json";
-/// Server-sent events.
+/// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// What a client accepts.
+/// The forms of a response that a client accepts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
-    /// The media type of an answer that is no stream.
+    /// The media type of a response that is not a stream.
     pub(super) media: &'static str,
-    /// Whether it may be a stream of events.
+    /// Whether the response may be an event stream.
     pub(super) events: Events,
 }
 
-/// Whether an answer may be a stream of events.
+/// Whether a response may be a stream of server-sent events.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Events {
     No,
-    /// What can only be streamed is.
+    /// Only subscriptions are streamed.
     Accepted,
-    /// Everything is.
+    /// Every operation is streamed.
     Preferred,
 }
 
 impl Accepted {
+    /// Reads the `accept` headers. Unknown media types and `q=0` are ignored; among equal qualities the first wins.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let (mut media, mut events): (Option<(&str, f32)>, Option<f32>) = (None, None);
@@ -39,7 +40,7 @@ impl Accepted {
             }
             let known = [GRAPHQL_RESPONSE, JSON].into_iter().find(|known| name.eq_ignore_ascii_case(known));
             if name.eq_ignore_ascii_case(EVENT_STREAM) {
-                // Listed before what is wanted as much: preferred.
+                // Preferred when listed before media types of equal quality.
                 let before = media.is_none_or(|(_, best)| quality > best);
                 events = Some(if before { quality } else { quality.min(f32::MIN_POSITIVE) });
             } else if let Some(known) = known
@@ -57,7 +58,7 @@ impl Accepted {
     }
 }
 
-/// A media range and its quality.
+/// Returns a media range's name and its quality: 1 when left out, 0 when malformed.
 fn parse(range: &str) -> (&str, f32) {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default();
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_is_the_one_that_is_wanted_most() {
+    fn accepted_form_of_the_highest_quality_is_chosen() {
         for (accept, media, events) in [
             ("", JSON, Events::No),
             ("*/*", JSON, Events::No),

@@ -1,7 +1,8 @@
-//! Who may do what, and how often: everybody who asks passes here before anything else is done for them.
+//! Authentication, authorization and rate limits. Every GraphQL request passes through here before anything else is
+//! done for it.
 //!
-//! A handler takes a `Principal`, and only through it comes by what it needs: an operation can be executed when the caller
-//! has permitted it (`Operation::permitted`), and increments are recorded with what `Principal::recording` gives.
+//! A handler takes a `Principal`, the authenticated client, and cannot act without it: an operation can be executed
+//! only after `Operation::authorize`, and increments are recorded on the terms of `Principal::recording`.
 
 mod address;
 mod host;
@@ -29,7 +30,7 @@ use axum::{
 use tower_http::cors::CorsLayer;
 
 pub(super) use self::address::{Network, Peer};
-use self::rate::{RateLimit, RateKey};
+use self::rate::{RateKey, RateLimit};
 pub use self::{
     host::{Host, ParseHostError},
     origin::{Origin, ParseOriginError},
@@ -44,33 +45,34 @@ use crate::{
     schema::{Code, RecordingTerms, error},
 };
 
-/// What a token is sent as.
+/// The authorization scheme of tokens (RFC 6750).
 const BEARER: &str = "Bearer";
 
-/// Who may do what.
+/// The access rules of a server. A cheap handle: clone it.
 #[derive(Clone)]
 pub struct Access(Arc<Rules>);
 
 #[derive(Default)]
 struct Rules {
     tokens: Vec<Token>,
-    /// What may be done without a token.
+    /// The scopes of requests without a token.
     anonymous: Scopes,
-    /// Whoever reaches this server may do everything: nobody but this machine can.
+    /// Whether every request has all scopes and no limits. Only a server on a loopback address can be open.
     is_open: bool,
     origins: Vec<Origin>,
-    /// The names of this server, besides addresses and localhost; none where requests for any name are answered.
+    /// The host names that requests may be for, besides addresses and localhost; none where any name is accepted.
     hosts: Option<Vec<Host>>,
+    /// How many trusted proxies stand in front of this server.
     proxies: u8,
-    /// Bounds requests, and the increments of requests without a token.
+    /// Limits requests, and the increments of requests without a token.
     rate: Option<RateLimit>,
-    /// Bounds the increments of tokens.
+    /// Limits the increments of each token.
     token_increments: Option<RateLimit>,
-    /// Bounds a request without a token; none where everything is open.
+    /// Limits the increments and views in a request without a token; none where everything is open.
     limits_without_token: Option<RecordingLimits>,
 }
 
-/// Whoever sent a request, as far as it matters.
+/// The sender of a request: a token's holder, or an anonymous client by its address.
 #[derive(Clone)]
 pub(super) struct Principal {
     access: Access,
@@ -80,7 +82,7 @@ pub(super) struct Principal {
     client: Client,
 }
 
-/// Why a caller gets nothing.
+/// The reason why a request is refused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AuthError {
     #[error("a token is needed, as 'authorization: Bearer TOKEN' in the headers or in connection_init")]
@@ -98,8 +100,10 @@ pub(super) enum AuthError {
 }
 
 impl Access {
+    /// Returns the access rules of a server that listens on `listen`.
+    ///
     /// # Errors
-    /// When a token can't be read, or when everybody could reach a server that asks for none.
+    /// When a token can't be read, or when the server would be open to everybody on an address that is not loopback.
     pub fn new(settings: &AccessSettings, listen: SocketAddr) -> Result<Self, AccessError> {
         let tokens = settings.tokens()?;
         let is_open = tokens.is_empty() && settings.anonymous.is_empty();
@@ -125,13 +129,16 @@ impl Access {
         })))
     }
 
-    /// For a process that answers nothing but its health: nobody may do anything else.
+    /// Returns rules that permit nothing, for a process that serves only its health and metrics.
     #[must_use]
     pub fn nobody() -> Self {
         Self(Arc::default())
     }
 
-    /// The caller at `peer`. The error says that it has shown something, and not what is needed.
+    /// Authenticates a request from `peer` and counts it against its rate limit. Without a token it is anonymous.
+    ///
+    /// # Errors
+    /// When the `authorization` header is malformed or its token unknown, or when the rate limit is exceeded.
     fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let network = Network::of_client(peer, headers, self.0.proxies);
         let anonymous = Principal {
@@ -144,34 +151,37 @@ impl Access {
         let said = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
         match anonymous.with(said) {
             Ok(principal) => principal.check_rate().map(|()| principal),
-            // Guessing is asking, too.
+            // A failed attempt counts against the address's rate limit, which so bounds the guessing of tokens.
             Err(denied) => Err(anonymous.check_rate().err().unwrap_or(denied)),
         }
     }
 
-    /// The place of this secret's token. All are compared, whichever it is.
+    /// Returns the token of this secret and its index. Compares all tokens, so that the time tells nothing about which
+    /// one matched.
     fn find(&self, secret: &str) -> Option<(usize, &Token)> {
         let hash = token::hash(secret);
         self.0.tokens.iter().enumerate().fold(None, |found, token| if token.1.is(&hash) { Some(token) } else { found })
     }
 
-    /// Returns whether a connection's other end is its client, as far as is known, and not a proxy before many clients.
+    /// Returns whether a connection's peer address is the client's, as far as the settings say, and not a proxy's.
     pub(super) fn sees_clients(&self) -> bool {
         self.0.proxies == 0
     }
 
-    /// What lets pages of the allowed origins ask over HTTP, if there are any.
+    /// Returns the CORS layer for the allowed origins, or none if there are no such origins.
     pub(super) fn cors(&self) -> Option<CorsLayer> {
         (!self.0.origins.is_empty()).then(|| origin::cors(&self.0.origins))
     }
 
-    /// Whether the request comes from no page, or from one that may open a socket.
+    /// Returns whether the request may open a socket: it comes from no web page, from one of this server, or from one
+    /// of an allowed origin.
     pub(super) fn allows_socket(&self, headers: &HeaderMap) -> bool {
         origin::may_open_socket(headers, &self.0.origins)
     }
 }
 
-/// Refuses a request for another host, where the hosts of this server are known.
+/// Refuses requests for host names that are not this server's with 421 Misdirected Request, where anonymous clients
+/// have all scopes. See `host` for the reason.
 pub(super) async fn check_host(State(app): State<App>, request: Request, next: Next) -> Response {
     match &app.access.0.hosts {
         Some(hosts) if !host::is_for(&request, hosts) => {
@@ -183,7 +193,11 @@ pub(super) async fn check_host(State(app): State<App>, request: Request, next: N
 }
 
 impl Principal {
-    /// The same, with what it says to be allowed. On a server that is open to all nobody needs to say anything.
+    /// Returns this principal with the rights of the token in `authorization`, or unchanged without one. A server that
+    /// is open ignores tokens.
+    ///
+    /// # Errors
+    /// When the text is not `Bearer TOKEN`, or the token is unknown.
     pub(super) fn with(&self, authorization: Option<&str>) -> Result<Self, AuthError> {
         let Some(said) = authorization.filter(|_| !self.access.0.is_open) else { return Ok(self.clone()) };
         let (scheme, secret) = said.split_once(' ').ok_or(AuthError::NotBearer)?;
@@ -194,7 +208,10 @@ impl Principal {
         Ok(Self { who: RateKey::Token(place), scopes: token.scopes, client: token.client.clone(), ..self.clone() })
     }
 
-    /// Counts one thing that is asked for; the error says that there were too many.
+    /// Counts one request or operation against the rate limit.
+    ///
+    /// # Errors
+    /// [`AuthError::TooOften`] when the limit is exceeded.
     pub(super) fn check_rate(&self) -> Result<(), AuthError> {
         let Some(rate) = &self.access.0.rate else { return Ok(()) };
         rate.check(self.who).map_err(|seconds| {
@@ -203,8 +220,12 @@ impl Principal {
         })
     }
 
-    /// Counts the increments of a mutation: a token's by themselves, others as requests. The operation was counted as one of
-    /// these already, so its first mutation has one increment less to count.
+    /// Counts a mutation's increments: with a token against the limit on increments, without one against that on
+    /// requests. In the latter case the operation was already counted as one request, which pays for one increment of
+    /// its first mutation.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` when there are more increments than the burst, `OVERLOADED` when the limit is exceeded.
     fn count_increments(&self, increments: u32, is_first: bool) -> async_graphql::Result<()> {
         let rules = &self.access.0;
         let (rate, setting, more) = match self.who {
@@ -223,6 +244,7 @@ impl Principal {
         })
     }
 
+    /// Returns an error unless the principal has this scope.
     pub(super) fn require_scope(&self, scope: Scope) -> Result<(), AuthError> {
         match self.who {
             _ if self.scopes.has(scope) => Ok(()),
@@ -231,12 +253,15 @@ impl Principal {
         }
     }
 
-    /// Whether there is anything that it may do.
+    /// Returns an error unless the principal has at least one scope.
     pub(super) fn require_any_scope(&self) -> Result<(), AuthError> {
         if self.scopes.is_empty() { Err(AuthError::NoToken) } else { Ok(()) }
     }
 
-    /// What is needed to record increments.
+    /// Returns the terms on which the principal records increments: its client, its limits and its counter.
+    ///
+    /// # Errors
+    /// When the principal lacks the scope `increments`.
     pub(super) fn recording(&self) -> Result<RecordingTerms, AuthError> {
         self.require_scope(Scope::Increments)?;
         let without_token = matches!(self.who, RateKey::Address(_)).then_some(self.access.0.limits_without_token);
@@ -250,7 +275,8 @@ impl Principal {
         })
     }
 
-    /// What its sockets and streams are counted by; nothing where they are not.
+    /// Returns the key by which sockets and event streams are counted per client, or none on an open server, where they
+    /// are not.
     pub(super) fn limit_key(&self) -> Option<Network> {
         (!self.access.0.is_open).then_some(self.network)
     }
@@ -278,7 +304,7 @@ impl AuthError {
 
 impl From<AuthError> for HttpError {
     fn from(denied: AuthError) -> Self {
-        // As RFC 6750 has it.
+        // The challenges of RFC 6750, section 3.
         let challenge = |text| Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(text)));
         let (status, hint) = match denied {
             AuthError::NoToken => (StatusCode::UNAUTHORIZED, challenge("Bearer")),

@@ -1,4 +1,4 @@
-//! Requests' bodies, in bounded memory and bounded time.
+//! Reads request bodies in bounded memory and bounded time.
 
 use std::{error::Error, ops::Deref, time::Duration};
 
@@ -8,41 +8,41 @@ use tokio::time::timeout;
 
 use crate::memory_budget::{MemoryBudget, Reservation};
 
-/// How much of a body that is too long is read for politeness' sake.
+/// The most bytes that are read and discarded beyond the limit of a body.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How long a client may take to send a body.
+/// The time in which a client has to send a whole body.
 const READ_MAX: Duration = Duration::from_secs(30);
 
-/// How many values the JSON of a request may have: each field, each item and each container. 10,000 increments with all
-/// their fields have 50,000.
+/// The most values in a request's JSON: each field, list item, object and list counts. 10,000 increments with all their
+/// fields have 50,000.
 const VALUES_MAX: usize = 100_000;
-/// What a value takes once it is read, in bytes, about: a field with its name and its place in a map that is copied when it
-/// is validated.
+/// The approximate memory of a parsed value, in bytes: a field with its name and its entry in a map, which validation
+/// copies.
 const VALUE_BYTES: usize = 256;
-/// How many bytes each byte of a query's text takes once it is read.
+/// The memory that a parsed query takes, in bytes for each byte of its text.
 const DOCUMENT_FACTOR: usize = 8;
 
-/// Why there is no body.
+/// An error of reading a request's body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// It has too many bytes.
+    /// The body has more bytes than its limit.
     #[error("the body must be at most {0} bytes")]
     TooLarge(usize),
-    /// Its JSON has too many values.
+    /// The body's JSON has more than [`VALUES_MAX`] values.
     #[error("the request's JSON must have at most {VALUES_MAX} values, fields and items of lists counted")]
     TooManyValues,
-    /// All bodies at once have too many bytes.
+    /// The memory budget that all requests share is exhausted.
     #[error("too many large requests at once, try again later")]
     NoRoom,
-    /// It takes too long.
+    /// The body was not complete within [`READ_MAX`].
     #[error("the body must be sent within {} seconds", READ_MAX.as_secs())]
     TooSlow,
-    /// The connection fails.
+    /// The connection failed while the body was read.
     #[error("the body can't be read: {0}")]
     Broken(Box<dyn Error + Send + Sync>),
 }
 
-/// A body, and the room that it takes.
+/// A body and its reservation of the memory budget.
 #[derive(Debug)]
 pub(super) struct Bytes {
     bytes: Vec<u8>,
@@ -58,12 +58,13 @@ impl Deref for Bytes {
 }
 
 impl Bytes {
-    /// Only the room that it takes.
+    /// Drops the body and returns its reservation.
     pub(super) fn into_room(self) -> Option<Reservation> {
         self.room
     }
 
-    /// Whoever finds no room gives back what it has: nobody waits for another.
+    /// Appends a chunk. Fails at once when the budget is exhausted: bodies that waited while they hold memory could
+    /// wait for each other.
     fn extend(&mut self, chunk: &[u8], room: &MemoryBudget) -> Result<(), BodyError> {
         let more = room.try_take(chunk.len()).ok_or(BodyError::NoRoom)?;
         match &mut self.room {
@@ -75,10 +76,10 @@ impl Bytes {
     }
 }
 
-/// Reads a body of at most `bytes_max`.
+/// Reads a body of at most `bytes_max` bytes.
 ///
-/// A client that is still sending when it is answered takes the closed connection for a failure and never reads why:
-/// what is too much is read on, and thrown away.
+/// The rest of a body that is refused is read and discarded, up to [`DISCARDED_BYTES_MAX`] beyond the limit: a client
+/// that is still sending when the connection is closed reports a broken connection and never reads the response.
 pub(super) async fn read(body: Body, bytes_max: usize, room: &MemoryBudget) -> Result<Bytes, BodyError> {
     let read = async {
         let mut collected = Bytes { bytes: Vec::new(), room: None };
@@ -106,12 +107,13 @@ pub(super) async fn read(body: Body, bytes_max: usize, room: &MemoryBudget) -> R
     timeout(READ_MAX, read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-/// Reads a body for politeness' sake only.
+/// Reads and discards a body, so that its client reads the response (see [`read`]).
 pub(super) async fn discard(body: Body) {
     drop(read(body, 0, &MemoryBudget::new(0)).await);
 }
 
-/// Takes the room that the request in `json` needs beside its text, as long as its variables live.
+/// Reserves the memory that the values of the request in `json` take once parsed, beside its text. The reservation is
+/// to be held as long as they exist.
 pub(super) fn room_for_values(json: &[u8], room: &MemoryBudget) -> Result<Reservation, BodyError> {
     let values = values(json);
     if values > VALUES_MAX {
@@ -120,19 +122,20 @@ pub(super) fn room_for_values(json: &[u8], room: &MemoryBudget) -> Result<Reserv
     room.try_take(values.saturating_mul(VALUE_BYTES)).ok_or(BodyError::NoRoom)
 }
 
-/// The same for its query.
+/// Reserves the memory that a query takes once it is parsed.
 pub(super) fn room_for_document(query: &str, room: &MemoryBudget) -> Result<Reservation, BodyError> {
     room.try_take(query.len().saturating_mul(DOCUMENT_FACTOR)).ok_or(BodyError::NoRoom)
 }
 
-/// How many values a JSON text has at most; of what is none, any number.
+/// Returns an upper bound of the number of values in a JSON text, by its commas and opening brackets outside of
+/// strings. For text that is not JSON the number means nothing.
 fn values(json: &[u8]) -> usize {
     let mut values = 1_usize;
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
         match byte {
             b',' | b'[' | b'{' => values += 1,
-            // Up to its end.
+            // Skips to the end of the string.
             b'"' => {
                 while let Some(byte) = bytes.next() {
                     match byte {
@@ -158,24 +161,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_may_have_as_many_bytes_as_allowed() {
+    async fn body_longer_than_its_limit_is_refused() {
         let room = MemoryBudget::new(100);
         assert_eq!(&*read(body(&["abc", "de"]), 5, &room).await.unwrap(), b"abcde");
         assert!(matches!(read(body(&["abc", "def"]), 5, &room).await, Err(BodyError::TooLarge(5))));
     }
 
     #[tokio::test]
-    async fn all_bodies_share_the_room() {
+    async fn bodies_share_one_memory_budget() {
         let room = MemoryBudget::new(5);
         let held = read(body(&["abcd"]), 5, &room).await.unwrap();
         assert!(matches!(read(body(&["a", "b"]), 5, &room).await, Err(BodyError::NoRoom)));
-        assert_eq!(&*read(body(&["a"]), 5, &room).await.unwrap(), b"a", "what found no room took none");
+        assert_eq!(&*read(body(&["a"]), 5, &room).await.unwrap(), b"a", "a refused body holds no memory");
         drop(held);
         assert_eq!(&*read(body(&["abc", "de"]), 5, &room).await.unwrap(), b"abcde");
     }
 
     #[test]
-    fn values_are_counted_where_they_are() {
+    fn json_values_are_counted_and_limited() {
         for (json, count) in [
             ("1", 1),
             ("\"a,[{\\\",\"", 1),
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_never_ends_is_given_up() {
+    async fn body_that_never_ends_times_out() {
         let endless = Body::from_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>());
         assert!(matches!(read(endless, 5, &MemoryBudget::new(5)).await, Err(BodyError::TooSlow)));
     }

@@ -1,4 +1,4 @@
-//! The dashboard, from files that are in the binary: no build step, no internet.
+//! Serves the dashboard from files that are embedded in the binary: it needs no build step and no internet.
 
 use axum::{
     extract::Path,
@@ -9,11 +9,12 @@ use rust_embed::Embed;
 
 use super::etag::Known;
 
-/// Nothing is loaded from elsewhere, nothing runs or styles the page from within it, and no text can become markup.
+/// Allows resources of this server only, forbids inline scripts and styles, and keeps scripts from turning text into
+/// markup.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
-/// Asked for each time, and answered by "not modified": modules of two versions must not meet on a page.
+/// Makes browsers revalidate each file, mostly answered by 304, so that a page never mixes modules of two versions.
 const CACHE: &str = "no-cache";
 
 #[derive(Embed)]
@@ -36,7 +37,7 @@ pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Respon
 fn respond(name: &str, asked: &HeaderMap) -> Response {
     let Some(file) = Files::get(name) else { return StatusCode::NOT_FOUND.into_response() };
     let hash = file.metadata.sha256_hash();
-    // Weak: compressed or not, it is the same.
+    // Weak, because the compressed and the plain file share the tag.
     let tag = format!("W/\"{}\"", hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
     let known = Known::of(asked).has(&tag);
     let headers: [(HeaderName, &str); 6] = [

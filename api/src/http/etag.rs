@@ -1,17 +1,19 @@
-//! Entity tags: who has the answer already is told so, without asking the report.
+//! `ETag`s of queries: a GET is answered 304 Not Modified without querying the report while the client's copy is
+//! current. They are also the keys of the response cache.
 //!
-//! A tag is made of everything that the answer depends on: the program, its schema, the request, the form, what is known
-//! of the refreshes, and the clock. The refreshes stand for the report's content by its version. There is no tag while a
-//! refresh is under way: what it says of itself will not hold for long.
+//! A tag is a hash of everything that a response depends on: the program and its schema, the request, the media type,
+//! the freshness of the report, and the clock. The freshness includes the version of the report's content. There is no
+//! tag while a refresh is under way, because the freshness that the response shows is about to change.
 //!
-//! The clock moves an interval such as TODAY and makes a report overdue. The latter is part of the tag. The former
-//! happens at whole minutes that are multiples of five: at whole hours of UTC, with which all days begin in every zone
-//! (`reports/calendar.rs`), and five minutes before them (what may be recorded ahead of the clock). Whatever else comes to
-//! depend on the clock must move at these minutes only, or be named in [`MOVES_ALWAYS`].
+//! A response depends on the clock in two ways. The report becomes overdue: that status is part of the tag. And an
+//! interval such as TODAY moves, at minutes that are multiples of five only: at whole hours of UTC, where all days begin
+//! in every time zone (`reports/calendar.rs`), and five minutes earlier, because views may be recorded up to five
+//! minutes ahead of the clock. So the tag changes every five minutes. A new field that depends on the clock must change
+//! at these minutes only, or be listed in [`MOVES_ALWAYS`].
 //!
-//! An answer has one moment, and its tag is of that moment: a clock that jumps while it is put together changes neither.
+//! A response and its tag are computed for the same moment, so a clock that jumps meanwhile does not separate them.
 //!
-//! The tags are weak. They say that two answers mean the same, and promise nothing of the order of their bytes.
+//! The tags are weak (RFC 9110, 8.8.1): equal tags mean equivalent responses, not necessarily equal bytes.
 
 use async_graphql::parser::types::OperationType;
 use axum::http::{HeaderMap, header};
@@ -21,26 +23,27 @@ use sha2::{Digest, Sha256};
 use super::{App, operation::Operation};
 use crate::{freshness::Freshness, schema::sdl};
 
-/// How long an interval stands still at least.
+/// The seconds between changes of the tag by the clock: the shortest time between two moves of an interval.
 const STEP_SECONDS: i64 = 5 * 60;
-/// Fields that are another with every moment: there is no tag for who asks for them.
+/// Fields whose value changes with every moment. A query that selects one has no tag.
 const MOVES_ALWAYS: [&str; 1] = ["stalenessSeconds"];
 
-/// What a tag is made of is hashed before it is known what is asked; increments may have megabytes.
+/// The most bytes of a request that are hashed. The hash is made before the request is parsed, and a mutation's
+/// increments may have megabytes.
 const PARTS_BYTES_MAX: usize = 64 * 1024;
 
-/// Knows what of an answer does not depend on the moment.
+/// The hash of everything in a tag that does not depend on the moment.
 #[derive(Debug)]
 pub(super) struct ETagBuilder(Sha256);
 
-/// Whether all that the operation's answer depends on is in its tag.
+/// Returns whether a tag covers everything that the operation's response depends on.
 pub(super) fn is_tagged(operation: &mut Operation) -> bool {
     operation.kind() == OperationType::Query && !MOVES_ALWAYS.iter().any(|field| operation.has_field(field))
 }
 
 impl ETagBuilder {
-    /// For a query whose text, operation name and variables are `parts`; none where nothing is read, or if they are so
-    /// long that it is rather something to record.
+    /// Returns a builder for the request whose query, operation name and variables are `parts`. Returns none when this
+    /// process serves no reports, or when the parts are so long that the request is probably a mutation.
     pub(super) fn new(app: &App, parts: [Option<&str>; 3], media: &'static str) -> Option<Self> {
         let bytes: usize = parts.iter().flatten().map(|part| part.len()).sum();
         if app.feed.is_none() || bytes > PARTS_BYTES_MAX {
@@ -54,14 +57,15 @@ impl ETagBuilder {
         Some(Self(hash))
     }
 
-    /// The tag of the answer from what `freshness` stands for, at `now`.
+    /// Returns the tag of the response from the report's version in `freshness` at `now`; none before the first refresh
+    /// and while one is under way.
     pub(super) fn tag(&self, freshness: &Freshness, now: Moment) -> Option<String> {
         if !freshness.is_settled() {
             return None;
         }
         let mut hash = self.0.clone();
-        // Everything that is known, and what is added one day too. The times in it tell databases apart that have
-        // counted the same number of refreshes.
+        // `Debug` includes every field of the freshness, also those that are added later. Its times tell apart
+        // databases with the same number of refreshes.
         add(&mut hash, Some(&format!("{freshness:?} {:?}", freshness.status(now.monotonic))));
         hash.update(now.wall.timestamp().div_euclid(STEP_SECONDS).to_le_bytes());
         let digest = hash.finalize();
@@ -69,7 +73,7 @@ impl ETagBuilder {
     }
 }
 
-/// Stands for the program and its schema.
+/// Returns a hash of the program's version and its schema.
 pub(super) fn program() -> [u8; 32] {
     let mut hash = Sha256::new();
     add(&mut hash, Some(env!("CARGO_PKG_VERSION")));
@@ -77,7 +81,7 @@ pub(super) fn program() -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The tags of the answers that a client has.
+/// The `ETag`s of the copies that a client has, from its `if-none-match` headers.
 #[derive(Debug)]
 pub(super) struct Known<'a>(Vec<&'a str>);
 
@@ -96,12 +100,12 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Weak or not: who compares tags for a GET does not mind.
+/// Removes the mark of a weak tag: `if-none-match` is compared weakly (RFC 9110, 13.1.2).
 fn opaque(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
 }
 
-/// With its length, so that no two sequences of parts are the same bytes.
+/// Hashes a part with its length, so that no two sequences of parts are the same bytes.
 fn add(hash: &mut Sha256, part: Option<&str>) {
     let length = part.map_or(u64::MAX, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
     hash.update(length.to_le_bytes());
@@ -129,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_tag_before_the_first_refresh_and_while_one_is_under_way() {
+    fn no_tag_before_the_first_refresh_or_while_one_is_under_way() {
         assert_eq!(tag(&Freshness::default(), "2026-11-22T20:00:00Z"), None);
         assert_eq!(tag(&known(7, true), "2026-11-22T20:00:00Z"), None);
         assert!(tag(&known(7, false), "2026-11-22T20:00:00Z").unwrap().starts_with("W/\""));
     }
 
     #[test]
-    fn a_tag_moves_with_the_refreshes_and_with_whatever_the_clock_moves() {
+    fn tag_changes_with_each_refresh_when_overdue_and_every_five_minutes() {
         let said = Instant::now();
         let [seventh, eighth] = [7, 8].map(|id| Freshness::of_test(id, false, said, Some(TimeDelta::seconds(60))));
         let after = |freshness, seconds| tag_at(freshness, "2026-11-22T20:00:00Z", said + Duration::from_secs(seconds));
@@ -146,7 +150,8 @@ mod tests {
         let freshness = known(7, false);
         let now = tag(&freshness, "2026-11-22T20:00:00Z");
         assert_eq!(now, tag(&freshness, "2026-11-22T20:04:59Z"));
-        // The next hour, with which days begin; any step; what may be recorded ahead of the clock reaches the next hour.
+        // A whole hour, where days begin; any step of five minutes; five minutes before an hour, from when on views may
+        // be recorded in it.
         for (before, after) in [
             ("2026-11-22T20:59:59Z", "2026-11-22T21:00:00Z"),
             ("2026-11-22T18:14:59Z", "2026-11-22T18:15:00Z"),
@@ -157,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tags_of_a_client_are_read() {
+    fn if_none_match_is_parsed() {
         let mut headers = HeaderMap::new();
         assert!(Known::of(&headers).is_empty());
         headers.append(header::IF_NONE_MATCH, "W/\"a\", \"b\"".parse().unwrap());

@@ -1,8 +1,8 @@
 //! Operations as server-sent events: "distinct connections mode" of
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
 //!
-//! `next` carries a result, `complete` says that there are no more. A stream that ends without `complete` was cut off,
-//! as when the server stops: its client comes back.
+//! The event `next` carries a result, and `complete` ends the stream. A stream that ends without `complete` was cut
+//! off, for instance because the server stops: its client reconnects.
 
 use std::convert::Infallible;
 
@@ -23,29 +23,29 @@ use super::{
 };
 use crate::schema::{AnswerText, AnsweredFrom};
 
-/// Nothing, said so that a connection that is lost is noticed.
+/// A comment, sent as a keep-alive so that a lost connection is noticed.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
-/// With an empty line of data, without which browsers don't tell it to anybody.
+/// The last event. It has an empty `data` line because browsers do not dispatch an event without one.
 const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
-/// What stands around a result, whose JSON has no line ends of its own.
+/// The bytes before and after a result, whose JSON has no line breaks of its own.
 const NEXT: [Bytes; 2] = [Bytes::from_static(b"event: next\ndata: "), Bytes::from_static(b"\n\n")];
-/// The stream is live: no cache may keep it, no proxy hold it back.
+/// The headers of a live stream: caches must not store it, and proxies must not buffer it.
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_TYPE, "text/event-stream"),
     (header::CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
 
-/// Streams what the operation comes to, or why it was refused.
+/// Responds with a stream of the operation's results, or of the one error that refused it.
 pub(super) fn respond(
     app: &App,
     operation: Result<AuthorizedOperation, ServerError>,
     place: SubscriberPermit,
 ) -> Response {
-    // One waits to be sent while the next one is made.
+    // One event waits to be sent while the next one is computed.
     let (tx, events) = mpsc::channel(1);
     app.tasks.spawn(pump(app.clone(), operation, tx));
-    // The place is taken as long as the connection is.
+    // The permit is held as long as the connection is open.
     let state = (events, place, app.timeouts.keep_alive);
     let body = stream::unfold(state, async |(mut events, place, keep_alive)| {
         let event: Event = timeout(keep_alive, events.recv()).await.unwrap_or(Some(Event::Other(COMMENT)))?;
@@ -54,9 +54,9 @@ pub(super) fn respond(
     (HEADERS, Body::from_stream(body.flatten())).into_response()
 }
 
-/// What is sent at once.
+/// One event on the stream, or a comment.
 enum Event {
-    /// A result. Its text may be that of many streams.
+    /// A result, whose text many streams may share.
     Next(AnswerText),
     Other(Bytes),
 }
@@ -76,8 +76,8 @@ impl Event {
     }
 }
 
-/// Executes apart from the connection: whether and how fast the client reads is nothing to the database. A subscription
-/// ends with its client, or with the server; everything else runs to its end.
+/// Executes the operation apart from the connection, so that a slow client does not hold up the database. A
+/// subscription ends when its client disconnects or the server stops; queries and mutations run to their end.
 async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx: mpsc::Sender<Event>) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     let say = async {
@@ -96,7 +96,7 @@ async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx:
                 }
             }
         }
-        // What ends because the server stops is not complete.
+        // A subscription that ends because the server stops is not complete.
         if !(subscription && app.stop.is_cancelled()) {
             drop(tx.send(Event::Other(COMPLETE)).await);
         }

@@ -1,4 +1,4 @@
-//! What the fuzz targets drive: the service without its listener, and a socket's protocol without its socket.
+//! Entry points of the fuzz targets: the service without its listener, and the WebSocket protocol without a socket.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,7 +11,7 @@ use super::{
     access::{Access, Peer},
 };
 
-/// What [`super::serve`] serves, to be called directly by somebody on this machine.
+/// Returns the service that [`super::serve`] serves, to be called directly, with a client on this machine.
 pub fn service(services: Services, access: Access, settings: &HttpSettings) -> Router {
     let (routes, _tasks) = super::service(services, access, settings, CancellationToken::new());
     routes.layer(MockConnectInfo(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST))))

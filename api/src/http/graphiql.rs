@@ -1,4 +1,4 @@
-//! `GraphiQL`, from files that are in the binary: it works without internet.
+//! Serves `GraphiQL` from files that are embedded in the binary: it works without internet.
 
 use axum::{
     extract::Path,
@@ -7,13 +7,13 @@ use axum::{
 };
 use rust_embed::Embed;
 
-/// Nothing is loaded from elsewhere. The hash is that of the one style element that GraphiQL makes while it runs: what
-/// keeps the page from scrolling behind a menu.
+/// Allows resources of this server only. The hash is that of the one `style` element that `GraphiQL` creates while it
+/// runs, which keeps the page from scrolling behind an open menu.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
      style-src 'self' 'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo='; \
      img-src 'self' data:; font-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// The files change with the binary only.
+/// Lets browsers cache a file for an hour: files change only with the binary.
 const CACHE: &str = "max-age=3600";
 
 #[derive(Embed)]

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP, around the schema: <https://graphql.github.io/graphql-over-http/draft/>
+//! Handles GraphQL requests over HTTP, GET and POST: <https://graphql.github.io/graphql-over-http/draft/>
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -32,7 +32,7 @@ use crate::{
     schema::{self, AnsweredFrom, Code, RecordPageViewsInput, RecordPageViewsPayload, code_of},
 };
 
-/// A request's parameters, in a body. Variables may be long: they are read once it is known what for.
+/// The parameters in the JSON body of a POST. Variables may be long, so they are parsed only when they are needed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters<'a> {
@@ -46,18 +46,18 @@ struct Parameters<'a> {
     extensions: Option<Extensions<'a>>,
 }
 
-/// What a client says beside its request; known by their names only.
+/// The `extensions` of a request, of which only the names are read.
 pub(super) type Extensions<'a> = HashMap<Cow<'a, str>, IgnoredAny>;
 
-/// Why a request without a query can't be executed. Clients that send the hash of a query alone, in the hope that the
-/// server knows it, look for exactly this message and send the query itself then:
+/// Returns the error for a request that has only the hash of a persisted query, or `None` if `extensions` has no hash.
+/// Clients that send the hash first look for exactly this message, and then send the query itself:
 /// <https://www.apollographql.com/docs/apollo-server/performance/apq>
 pub(super) fn without_query(extensions: Option<&Extensions<'_>>) -> Option<(Code, &'static str)> {
     let is_hash = extensions.is_some_and(|extensions| extensions.contains_key("persistedQuery"));
     is_hash.then_some((Code::PersistedQueryNotSupported, "PersistedQueryNotSupported"))
 }
 
-/// The same in an address, where objects are JSON texts.
+/// The parameters in the URL of a GET, where `variables` and `extensions` are JSON texts.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct QueryParameters {
@@ -67,15 +67,15 @@ pub(super) struct QueryParameters {
     extensions: Option<String>,
 }
 
-/// The encoding of a body that has none.
+/// The content coding of a body that is not compressed.
 const IDENTITY: &[u8] = b"identity";
 
-/// Why a request is not even tried.
+/// The refusal of a request of which nothing is executed: an HTTP status, and a GraphQL error for the body.
 pub(super) struct HttpError {
     status: StatusCode,
     code: Code,
     message: String,
-    /// A header that says more.
+    /// A header that belongs to the status, such as `Allow` or `Retry-After`.
     pub(super) hint: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -84,14 +84,14 @@ impl HttpError {
         Self { status, code, message: message.into(), hint: hint(status) }
     }
 
-    /// The same as an error of a request.
+    /// Converts the refusal into a GraphQL request error, which has no status.
     pub(super) fn into_error(self) -> ServerError {
         operation::failure(self.code, self.message)
     }
 
     fn without_query(extensions: Option<&Extensions<'_>>) -> Self {
         match without_query(extensions) {
-            // As Apollo's servers do, whose clients take every other status for a failure of the network.
+            // 200, as Apollo's servers send it: Apollo's clients take every other status for a failure of the network.
             Some((code, message)) => Self::new(StatusCode::OK, code, message),
             None => Self::malformed("the request's query is missing"),
         }
@@ -102,7 +102,7 @@ impl HttpError {
     }
 }
 
-/// The header that says more of a status.
+/// Returns the header that belongs to a status: `Allow` to 405, `Retry-After` (in seconds) to 429 and 503.
 fn hint(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
     match status {
         StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, HeaderValue::from_static("POST"))),
@@ -119,7 +119,7 @@ impl IntoResponse for HttpError {
     }
 }
 
-/// Queries, and the ways to subscriptions.
+/// Answers GET: executes queries, and opens sockets and event streams.
 pub(super) async fn get(
     State(app): State<App>,
     principal: Result<Principal, HttpError>,
@@ -148,7 +148,7 @@ pub(super) async fn get(
         let room = parameters.room(&app)?;
         let operation = Operation::read(parameters.parse()?).map(|operation| operation.holding(room));
         let mut operation = match operation {
-            // What a browser can be made to GET must not change anything.
+            // A foreign page can make a browser send a GET, so a GET must not change anything.
             Ok(operation) if operation.kind() == OperationType::Mutation => {
                 let message = "mutations are not answered by GET, use POST";
                 return Err(HttpError::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadUserInput, message));
@@ -168,7 +168,7 @@ pub(super) async fn get(
     answered.await.unwrap_or_else(|refusal| refuse(refusal, accepted.media))
 }
 
-/// Queries and mutations, and subscriptions as streams of events.
+/// Answers POST: executes queries and mutations, and streams subscriptions as server-sent events.
 pub(super) async fn post(
     State(app): State<App>,
     principal: Result<Principal, HttpError>,
@@ -192,7 +192,7 @@ pub(super) async fn post(
             && let Some(recorder) = &app.recorder
             && let Some((prepared, input)) = parameters.prepared(&app)
         {
-            // What waits to be recorded is bounded by its number: its text need not wait with it.
+            // Requests waiting to be recorded are bounded by their number, so the memory of the body is released here.
             drop((body, room));
             let recorded = schema::record(recorder, input, principal.recording()?);
             return Ok(record(&app, recorded, &prepared, accepted.media).await);
@@ -234,7 +234,7 @@ async fn record(
     respond(StatusCode::OK, media, &answer)
 }
 
-/// Whether the body is of a kind that can be read.
+/// Refuses a body that is compressed or whose content type is not JSON, with 415.
 fn check_kind(headers: &HeaderMap) -> Result<(), HttpError> {
     let encoding =
         headers.get(header::CONTENT_ENCODING).filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(IDENTITY));
@@ -244,7 +244,7 @@ fn check_kind(headers: &HeaderMap) -> Result<(), HttpError> {
         let hint = (header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         return Err(HttpError { hint: Some(hint), ..refusal });
     }
-    // A form can't send this type, so no foreign page can make a browser record anything.
+    // HTML forms can't send this type, so a foreign page can't make a browser record anything (CSRF).
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(JSON) {
@@ -273,7 +273,7 @@ impl From<BodyError> for HttpError {
 
 impl<'a> Parameters<'a> {
     fn read(body: &'a [u8]) -> Result<Self, HttpError> {
-        // Nor are parameters in a list.
+        // Checked here because serde would accept an array as the parameters in their order.
         match body.trim_ascii_start().first() {
             Some(b'{') => {}
             Some(b'[') => {
@@ -287,14 +287,14 @@ impl<'a> Parameters<'a> {
             .map_err(|wrong| HttpError::malformed(format!("the body is not a GraphQL request: {wrong}")))
     }
 
-    /// What is to be recorded, if it is the mutation in its common form and well-formed.
+    /// Returns the mutation and its input if the document has the form of the fast path and the input is well-formed.
     fn prepared(&self, app: &App) -> Option<(Arc<FastPathMutation>, RecordPageViewsInput)> {
         let prepared = app.prepared.get(self.query.as_deref()?, self.operation_name.as_deref())?;
         let input = prepared.input(self.variables?)?;
         Some((prepared, input))
     }
 
-    /// All that the answer depends on.
+    /// Returns the parts of the request that determine the response: query, operation name and variables.
     fn parts(&self) -> [Option<&str>; 3] {
         [self.query.as_deref(), self.operation_name.as_deref(), self.variables.map(RawValue::get)]
     }
@@ -319,7 +319,9 @@ fn request(query: String, operation_name: Option<String>, variables: Option<Vari
 }
 
 impl QueryParameters {
-    /// The room that the request takes as long as its variables live.
+    /// Reserves memory for the request's document and variables.
+    ///
+    /// Errs with 413 when they have too many values, and with 503 when the memory for requests is used up.
     fn room(&self, app: &App) -> Result<Reservation, HttpError> {
         let [query, variables] = [&self.query, &self.variables].map(|part| part.as_deref().unwrap_or_default());
         let mut room = body::room_for_values(variables.as_bytes(), &app.body_room)?;
@@ -339,23 +341,23 @@ impl QueryParameters {
         request(query, self.operation_name.clone().filter(|name| !name.is_empty()), variables)
     }
 
-    /// All that the answer depends on.
+    /// Returns the parts of the request that determine the response: query, operation name and variables.
     fn parts(&self) -> [Option<&str>; 3] {
         [self.query.as_deref(), self.operation_name.as_deref(), self.variables.as_deref()]
     }
 }
 
-/// The tag of the answer that the client has, if it would be the answer still.
+/// Returns the `ETag` of the client's copy if that copy is still current.
 async fn not_modified(app: &App, tagger: Option<&ETagBuilder>, known: &Known<'_>) -> Option<String> {
     if known.is_empty() {
         return None;
     }
-    // If the database can't be asked, the query will say so.
+    // When the database can't be reached, the query itself reports the error.
     let freshness = app.feed.as_ref()?.read().await.ok()?;
     tagger?.tag(&freshness, Moment::now()).filter(|tag| known.has(tag))
 }
 
-/// The answer that is in memory, and its tag, if there is one and no stream is wanted.
+/// Returns the cached response and its `ETag`, if there is one and the client does not prefer an event stream.
 async fn kept(
     app: &App,
     principal: &Principal,
@@ -370,10 +372,10 @@ async fn kept(
     Some((tag, respond_with(StatusCode::OK, accepted.media, answer.into_bytes())))
 }
 
-/// An answer that has a tag.
+/// Marks a response that may be cached.
 struct Cacheable {
     tagger: ETagBuilder,
-    /// Whether its client is told.
+    /// Whether the `ETag` is sent to the client: with GET, not with POST.
     is_told: bool,
 }
 
@@ -416,7 +418,8 @@ async fn answer(
     }
 }
 
-/// Browsers keep the answer to ask whether it is still right; caches that people share keep nothing.
+/// Returns the caching headers of a response to GET: browsers may store it but must revalidate it, shared caches must
+/// not store it.
 fn validators(tag: &str) -> [(HeaderName, String); 3] {
     let text = str::to_owned;
     [
@@ -426,7 +429,7 @@ fn validators(tag: &str) -> [(HeaderName, String); 3] {
     ]
 }
 
-/// Nothing was executed: there is no `data`, not even null.
+/// Responds to a request of which nothing was executed: with `errors`, and without `data`.
 fn request_errors(media: &'static str, errors: &[ServerError]) -> Response {
     let is_overloaded = errors.iter().filter_map(code_of).any(|code| code == Code::Overloaded.as_str());
     let status = match media {

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can do its work.
+//! Health checks: whether the process lives (`/health/live`) and whether it can do its work (`/health/ready`).
 
 use std::{
     fmt,
@@ -12,61 +12,61 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Who asks waits a few seconds only.
+/// The time that the database has to answer a check. Health probes wait only a few seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// An answer holds so long: however often it is asked, the database is not.
+/// How long the result of a check is reused, so that frequent probes do not query the database each time.
 const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Why a process can't do its work.
+/// The reason why a process can't do its work.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// It is told to stop.
+    /// The process was told to stop.
     #[error("stopping")]
     Stopping,
-    /// The database is silent.
+    /// The database did not answer in time.
     #[error("the database does not answer")]
     Silent,
-    /// The database refuses.
+    /// The database refuses the connection or the check.
     #[error("the database can't be used")]
     Unusable,
-    /// The database is older than the program.
+    /// The database lacks migrations that the program needs.
     #[error("the database lacks migrations")]
     NotMigrated,
-    /// A newer program has migrated the database such that this one can't work with it.
+    /// A newer program has migrated the database, and this one can't work with the result.
     #[error("a newer program has migrated the database, and allows none as old as this one")]
     TooOld,
-    /// Nothing can be written: there is no room.
+    /// Nothing can be written: the database's disk is full.
     #[error("the database's disk is full: nothing can be written")]
     DiskFull,
-    /// Nothing can be written: it is read-only.
+    /// Nothing can be written: the database is read-only.
     #[error("the database is read-only: nothing can be written")]
     ReadOnly,
-    /// Nothing can be written: it follows another server.
+    /// Nothing can be written: the database is a standby.
     #[error("the database is a standby: nothing can be written before it is promoted")]
     Standby,
-    /// An SQLite file was removed or replaced.
+    /// The SQLite file was removed or replaced while it was in use.
     #[error("the database file was removed or replaced while it was in use")]
     FileChanged,
 }
 
-/// Finds out whether a process can do its work. A cheap handle: clone it.
+/// Checks whether the process can do its work. A cheap handle: clone it.
 #[derive(Clone)]
 pub struct Readiness {
-    /// What is answered while the process is ready.
+    /// The body of the response while the process is ready.
     answer: Arc<str>,
     check: Arc<Check>,
     last: Arc<Mutex<Option<Found>>>,
     stopping: CancellationToken,
 }
 
-/// When what was found out.
+/// The time of the last check, and its result.
 type Found = (Instant, Result<(), NotReady>);
 
 type Check = dyn Fn() -> BoxFuture<'static, Result<(), NotReady>> + Send + Sync;
 
 impl Readiness {
-    /// `check` asks the database. The answer names the `services` of the process, so that a proxy whose address leads to
-    /// another process by now can tell.
+    /// Returns the readiness of a process; `check` queries its database. The response names the `services` of the
+    /// process, so that a proxy notices when the address now leads to another process.
     #[must_use]
     pub fn new(
         services: &[&str],
@@ -76,7 +76,8 @@ impl Readiness {
         Self { answer, check: Arc::new(check), last: Arc::default(), stopping: CancellationToken::new() }
     }
 
-    /// From now on the process is not ready, while it still answers whoever has not heard of it.
+    /// Reports the process as stopping from now on. It still serves the requests of clients and proxies that have not
+    /// yet noticed.
     pub fn stop(&self) {
         self.stopping.cancel();
     }
@@ -85,7 +86,7 @@ impl Readiness {
         if self.stopping.is_cancelled() {
             return Err(NotReady::Stopping);
         }
-        // One at a time: the others wait for its answer and then have it.
+        // One check at a time: concurrent probes wait on the lock and reuse its result.
         let mut last = self.last.lock().await;
         if let Some((at, found)) = *last
             && at.elapsed() < CACHE_TTL
@@ -107,13 +108,13 @@ impl fmt::Debug for Readiness {
     }
 }
 
-/// The process answers.
+/// Serves `/health/live`: always 200.
 pub(super) async fn live() -> &'static str {
     "live\n"
 }
 
-/// The process is not about to stop, and the database answers, has all tables, and can be written to if the process has
-/// to write.
+/// Serves `/health/ready`: 200 while the process is not stopping and its database answers, is migrated, and can be
+/// written to if the process has to write; 503 with the reason otherwise.
 pub(super) async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
     match readiness.check().await {
         Ok(()) => (StatusCode::OK, readiness.answer.to_string()),

@@ -1,34 +1,34 @@
-//! The address to listen on, as people write it.
+//! Parses the address to listen on.
 
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
 };
 
-/// Why a text is no address to listen on.
+/// An error of parsing an address to listen on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// It is not of the form.
+    /// The text is not of the form `ADDRESS:PORT`.
     #[error(
         "it must be ADDRESS:PORT, such as 127.0.0.1:8000 for this machine alone, 0.0.0.0:8000 for every address of IPv4, \
          [::]:8000 for every address, or localhost:8000"
     )]
     Form,
-    /// The name leads to no address. The command line shows no sources of errors.
+    /// The name has no address. The message includes its cause, because the command line shows no error sources.
     #[error("can't find the address of {name}: {error}")]
     Name {
         /// The name.
         name: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// Reads an address to listen on. A name is looked up: one process listens on one address, so the first of IPv4 counts, and
-/// the first of IPv6 where there is none.
+/// Parses an address to listen on. A name is looked up, and its first IPv4 address is used, or its first IPv6 address
+/// where it has no IPv4 address: a process listens on one address.
 ///
 /// # Errors
-/// [`ListenError`].
+/// When the text is not of the form `ADDRESS:PORT`, or the name has no address.
 pub fn listen_address(text: &str) -> Result<SocketAddr, ListenError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_for_its_address() {
+    fn address_or_name_with_a_port_is_parsed() {
         for (text, address) in [
             ("127.0.0.1:8000", "127.0.0.1:8000"),
             ("[::1]:1", "[::1]:1"),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_the_form() {
+    fn error_for_malformed_text_shows_the_expected_form() {
         for text in ["", "8000", ":8000", "localhost", "localhost:", "localhost:http", "localhost:65536", "::1:8000"] {
             let told = listen_address(text).unwrap_err().to_string();
             assert!(told.contains("ADDRESS:PORT") && told.contains("127.0.0.1:8000"), "{text}: {told}");

@@ -1,4 +1,4 @@
-//! `/metrics`: what is measured, as Prometheus reads it.
+//! Serves `/metrics` in Prometheus's text format.
 
 use std::{fmt, sync::Arc};
 
@@ -12,15 +12,15 @@ use futures_util::future::BoxFuture;
 use super::{Reports, response_cache::ResponseCache, subscriber_limits::SubscriberLimits};
 use crate::increments::Recorder;
 
-/// Of Prometheus's text format.
+/// The content type of Prometheus's text format.
 const CONTENT_TYPE: (HeaderName, &str) = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
 
-/// Writes down all metrics of the process.
+/// Renders all metrics of the process as text.
 #[derive(Clone)]
 pub struct MetricsRenderer(Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>);
 
 impl MetricsRenderer {
-    /// One that is written by `write`, whenever somebody asks.
+    /// Returns a renderer that calls `write` for each request.
     pub fn new<F: Future<Output = String> + Send + 'static>(write: impl Fn() -> F + Send + Sync + 'static) -> Self {
         Self(Arc::new(move || Box::pin(write())))
     }
@@ -32,7 +32,7 @@ impl fmt::Debug for MetricsRenderer {
     }
 }
 
-/// What is exposed, and whose figures are read for it.
+/// The renderer, and the parts whose current figures are read before it is called.
 #[derive(Clone)]
 pub(super) struct Metrics {
     pub(super) metrics_renderer: MetricsRenderer,
@@ -42,7 +42,7 @@ pub(super) struct Metrics {
     pub(super) kept: ResponseCache,
 }
 
-/// What was counted until now, and the figures of this moment.
+/// Serves `/metrics`: the counters so far, and gauges that are read now.
 pub(super) async fn expose(State(metrics): State<Metrics>) -> impl IntoResponse {
     if let Some(recorder) = &metrics.recorder {
         recorder.observe();

@@ -1,8 +1,8 @@
-//! The one mutation as nearly every client sends it, answered without parsing, validating and executing its document
-//! each time: `mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { ... } }`.
+//! Answers the mutation as nearly every client sends it, without parsing, validating and executing its document each
+//! time: `mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { ... } }`.
 //!
-//! Whatever is not exactly that goes the general way, and so does whatever is wrong with it. Both ways read the same
-//! input type, check it by the same function and record it by the same handle; a test holds their answers equal.
+//! Any other form, and any malformed input, takes the general path. Both paths read the same input type, check it with
+//! the same function and record it with the same handle; a test holds their responses equal.
 
 use std::{
     num::NonZeroUsize,
@@ -28,24 +28,24 @@ use serde_json::value::RawValue;
 use super::query_limits;
 use crate::schema::{MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload};
 
-/// Documents are remembered if they are at most this long.
+/// The most bytes of a document that is cached.
 const DOCUMENT_BYTES_MAX: usize = 2 * 1024;
-/// How many documents are remembered; a client has one or two.
+/// The most documents that are cached, least recently used evicted first; a client has one or two.
 const DOCUMENTS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Documents and what they come to, by their text.
+/// A cache of parsed documents by their text; `None` for a document of another form.
 #[derive(Debug)]
 pub(super) struct FastPathMutations(Mutex<LruCache<Box<str>, Option<Arc<FastPathMutation>>>>);
 
-/// A document of that form.
+/// A document that has the form of the fast path.
 #[derive(Debug)]
 pub(super) struct FastPathMutation {
     operation: Option<Name>,
     variable: Name,
-    /// Where the field stands in the text, and under which name it is answered.
+    /// The field's position in the text, and its response key.
     pos: Pos,
     key: Name,
-    /// What is selected of the payload, and under which names.
+    /// The selected fields of the payload with their response keys.
     selection: Vec<(Name, Selected)>,
 }
 
@@ -58,19 +58,19 @@ enum Selected {
     TypeName,
 }
 
-/// What is answered when it was recorded.
+/// The response to a mutation that was recorded.
 #[derive(Serialize)]
 pub(super) struct Recorded<'a> {
     data: Field<'a>,
 }
 
-/// The one field of the answer.
+/// The `data` of the response, which has one field.
 struct Field<'a> {
     prepared: &'a FastPathMutation,
     payload: RecordPageViewsPayload,
 }
 
-/// What of it is selected.
+/// The value of the field: the selected fields of the payload.
 struct Payload<'a>(&'a Field<'a>);
 
 impl FastPathMutations {
@@ -78,9 +78,9 @@ impl FastPathMutations {
         Self(Mutex::new(LruCache::new(DOCUMENTS_MAX)))
     }
 
-    /// What the document of this text comes to, if it is of that form and its operation is the one that is meant.
+    /// Returns the document of this text if it has the form of the fast path and `operation`, if any, names it.
     pub(super) fn get(&self, text: &str, operation: Option<&str>) -> Option<Arc<FastPathMutation>> {
-        // Without a variable, values stand in the text: each would be another document.
+        // Without a variable the values stand in the text: each request would be another document in the cache.
         if text.len() > DOCUMENT_BYTES_MAX || !text.contains(MUTATION) || !text.contains('$') {
             return None;
         }
@@ -95,12 +95,12 @@ impl FastPathMutations {
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<Box<str>, Option<Arc<FastPathMutation>>>> {
-        // What a panicking thread left behind is at worst a document forgotten.
+        // A cache that a panicking thread left behind lacks a document at worst.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Nothing unless it is exactly of that form: then it is valid, too.
+/// Returns the mutation if the document has exactly the form of the fast path; the document is then valid, too.
 fn prepare(document: &ExecutableDocument) -> Option<FastPathMutation> {
     let (name, operation) = match &document.operations {
         DocumentOperations::Single(operation) => (None, operation),
@@ -133,7 +133,7 @@ fn prepare(document: &ExecutableDocument) -> Option<FastPathMutation> {
         let field = &plain_field(item)?.node;
         let key = &field.response_key().node;
         let is_leaf = field.arguments.is_empty() && field.selection_set.node.items.is_empty();
-        // The same name twice is one answer, or an error.
+        // The same response key twice is one field to be merged, or an error: the general path decides.
         if !is_leaf || selection.iter().any(|(other, _)| other == key) {
             return None;
         }
@@ -170,25 +170,25 @@ impl Selected {
 }
 
 impl FastPathMutation {
-    /// The input in `variables`, if it is there, alone, and well-formed.
+    /// Returns the input in `variables`, if it is well-formed and there are no other variables.
     pub(super) fn input(&self, variables: &RawValue) -> Option<RecordPageViewsInput> {
         let mut deserializer = serde_json::Deserializer::from_str(variables.get());
         SingleVariable(&self.variable).deserialize(&mut deserializer).ok()
     }
 
-    /// The answer when it was recorded.
+    /// Returns the response to a mutation that was recorded.
     pub(super) fn recorded(&self, payload: RecordPageViewsPayload) -> Recorded<'_> {
         Recorded { data: Field { prepared: self, payload } }
     }
 
-    /// The error of the field when it was not.
+    /// Returns the field's error when the mutation was not recorded.
     pub(super) fn failed(&self, failure: async_graphql::Error) -> ServerError {
         let path = vec![PathSegment::Field(self.key.to_string())];
         ServerError { path, ..failure.into_server_error(self.pos) }
     }
 }
 
-/// Reads an object that has this field and no other.
+/// A deserializer of an object that has this one field and no other.
 struct SingleVariable<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for SingleVariable<'_> {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_common_form_is_prepared() {
+    fn common_form_takes_the_fast_path() {
         for document in [
             "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }",
             "mutation Record($i: RecordPageViewsInput!) { a: recordPageViews(input: $i) { b: views __typename duplicate } }",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_form_is_not() {
+    fn every_other_form_takes_the_general_path() {
         for document in [
             "mutation ($input: RecordPageViewsInput) { recordPageViews(input: $input) { recordedAt } }",
             "mutation ($input: RecordPageViewsInput! = {increments: []}) { recordPageViews(input: $input) { views } }",
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn another_operation_is_not_this_one() {
+    fn operation_name_must_name_the_mutation() {
         let document = "mutation A($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
         let prepared = FastPathMutations::new();
         assert!(prepared.get(document, Some("A")).is_some());

@@ -1,4 +1,4 @@
-//! One operation, however it came: read, judged, executed.
+//! One GraphQL operation over any transport: parsed, checked against the limits, authorized and executed.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -22,32 +22,32 @@ use crate::{
     schema::{self, AnswerBudget, AnswerText, AnsweredFrom, Code, NoText, code_of, count_error, count_errors, error},
 };
 
-/// A request whose query can be parsed, is not too much, and says what is to be executed.
+/// A request whose query was parsed, keeps the limits, and determines the operation to execute.
 pub(super) struct Operation {
     request: Request,
     kind: OperationType,
-    /// It asks for the schema and nothing else.
+    /// Whether it selects nothing but the schema itself and the program's version.
     is_introspection: bool,
-    /// The order of the fields of its answers.
+    /// The order of the fields in its responses.
     order: FieldOrder,
-    /// What it takes of the room for requests, until nothing of it is in use.
+    /// The memory reserved for the request, until nothing of the request is in use.
     room: Option<Arc<Reservation>>,
 }
 
-/// An operation that its caller may have executed.
+/// An operation that its client is allowed to execute.
 pub(super) struct AuthorizedOperation(Operation);
 
-/// What an operation comes to.
+/// One result of executing an operation.
 #[derive(Clone, Debug)]
 pub(super) enum ExecutionEvent {
-    /// A result, and whether none of its fields has an error.
+    /// A GraphQL response as JSON; `is_whole` if none of its fields has an error.
     Response { text: AnswerText, is_whole: bool },
-    /// Nothing was executed, for these reasons; nothing follows.
+    /// Request errors: nothing was executed, and no event follows.
     RequestErrors(Vec<ServerError>),
 }
 
 impl Operation {
-    /// Reads the query. The error has its code, and is counted.
+    /// Parses the query and checks it against the limits. An error has its code, and is counted in the metrics.
     pub(super) fn read(request: Request) -> Result<Self, ServerError> {
         Self::parse(request).map_err(count_error)
     }
@@ -80,7 +80,7 @@ impl Operation {
         Ok(Self { request, kind, is_introspection, order, room: None })
     }
 
-    /// The same, which takes `room` as long as anything of the request may be in use.
+    /// Attaches `room`, the request's memory, which is released when nothing of the request is in use.
     pub(super) fn holding(self, room: Reservation) -> Self {
         Self { room: Some(Arc::new(room)), ..self }
     }
@@ -89,13 +89,15 @@ impl Operation {
         self.kind
     }
 
-    /// Whether a field of this name is asked for anywhere in the query.
+    /// Returns whether the query selects a field of this name anywhere.
     pub(super) fn has_field(&mut self, name: &str) -> bool {
         self.request.parsed_query().is_ok_and(|document| query_limits::has_field(document, name))
     }
 
-    /// The operation, if `caller` may have it executed: a mutation records, and everything else reads reports. The
-    /// schema itself is for all who may do anything.
+    /// Authorizes the operation. A mutation needs the right to record, a query or subscription [`Scope::Reports`], and
+    /// introspection any scope.
+    ///
+    /// Errs when `principal` lacks the scope.
     pub(super) fn authorize(mut self, principal: &Principal) -> Result<AuthorizedOperation, AuthError> {
         match self.kind {
             OperationType::Mutation => self.request = self.request.data(principal.recording()?),
@@ -106,7 +108,9 @@ impl Operation {
     }
 }
 
-/// The operation that is to be executed.
+/// Returns the operation of this name, or the only operation when there is no name.
+///
+/// Errs when there is no such operation, or several without a name to choose by.
 fn chosen<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, ServerError> {
     let mut operations = document.operations.iter();
     let found = match name {
@@ -142,8 +146,9 @@ impl AuthorizedOperation {
         self.0.kind
     }
 
-    /// What it comes to: a subscription's results one by one, or the one result of what is no subscription.
-    /// `from` is told what a query was answered from.
+    /// Executes the operation: one event for a query or mutation, one per event of a subscription.
+    ///
+    /// `from` receives the freshness and moment of the report that a query was answered from.
     pub(super) fn answers(self, app: &App, from: AnsweredFrom) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
         let Operation { request, kind, order, room, .. } = self.0;
         let (schema, time, operations) = (app.schema.clone(), app.request_max, Arc::clone(&app.operations));
@@ -190,7 +195,7 @@ fn said(
         if answer.errors.iter().any(NoText::is_no_room) {
             return ExecutionEvent::RequestErrors(vec![failure(Code::Overloaded, NoText::NoRoom.to_string())]);
         }
-        // An error of the request, in contrast to one of a field, has no path; then nothing was executed.
+        // A request error, unlike a field error, has no path: nothing was executed.
         let executed = answer.errors.is_empty() || answer.errors.iter().any(|error| !error.path.is_empty());
         if !executed {
             return ExecutionEvent::RequestErrors(answer.errors);
@@ -201,7 +206,7 @@ fn said(
             Err(no_text) => no_text,
         };
         let untold = count_error(match (kind, no_text) {
-            // What was recorded must not be recorded again by a client that knows no better.
+            // The mutation was executed: a retryable error would make clients record the same views again.
             (OperationType::Mutation, _) => {
                 failure(Code::AnswerTooLarge, format!("what was asked for is done, but not told: {no_text}"))
             }
@@ -217,12 +222,13 @@ fn said(
     })
 }
 
-/// The answer, or after this time one that says that there is none. Dropped is then what goes when its client does.
+/// Returns the response, or an error response when it takes longer than `time`. The future is then dropped, as it is
+/// when its client disconnects.
 async fn within(time: Duration, executions: &Executions, answer: impl Future<Output = Answer>) -> Answer {
     in_time(time, executions, answer).await.unwrap_or_else(|late| late)
 }
 
-/// The same for what is no answer yet.
+/// Like `within`, for a future whose output is not a GraphQL response.
 pub(super) async fn in_time<T>(
     time: Duration,
     executions: &Executions,
@@ -235,34 +241,35 @@ pub(super) async fn in_time<T>(
 }
 
 impl ExecutionEvent {
-    /// The one result of what is no subscription.
+    /// Returns the one event of a query or mutation.
     pub(super) async fn only(answers: impl Stream<Item = Self>) -> Self {
         std::pin::pin!(answers).next().await.unwrap_or_else(|| Self::RequestErrors(vec![panicked()]))
     }
 }
 
-/// An error of the request.
+/// Builds a request error, which has neither location nor path.
 pub(super) fn failure(code: Code, message: impl Into<String>) -> ServerError {
     let failure = error(code, message).into_server_error(Pos::default());
     ServerError { locations: Vec::new(), ..failure }
 }
 
-/// Where and why is in the log already: the panic itself wrote it.
+/// Builds the error for a panic. The log has the panic's message and location already.
 pub(super) fn panicked() -> ServerError {
     failure(Code::Internal, INTERNAL)
 }
 
 const INTERNAL: &str = "internal error; the server's log says why";
 
-/// What the GraphQL library says of arguments and variables that can't be read.
+/// The beginnings of the GraphQL library's messages about arguments and variables that can't be read.
 const INPUT_ERRORS: [&str; 3] = ["Expected input type ", "Failed to parse ", "Variable "];
 
-/// Gives the GraphQL library's own errors their codes, and takes the words of whatever nobody has foreseen.
+/// Gives an error of the GraphQL library its code. The message of an unforeseen one is logged and replaced, so that no
+/// client sees internal details.
 fn complete(failure: &mut ServerError) {
     if code_of(failure).is_some() {
         return;
     }
-    // What the resolvers say has a code already.
+    // The errors of the resolvers have a code already.
     let code = if failure.path.is_empty() {
         Code::ValidationFailed
     } else if INPUT_ERRORS.iter().any(|beginning| failure.message.starts_with(beginning)) {
@@ -294,10 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_that_of_what_will_be_executed() {
+    fn kind_is_that_of_the_operation_to_execute() {
         assert_eq!(kind("{ a }", None), Ok(OperationType::Query));
         assert_eq!(kind("mutation { a }", None), Ok(OperationType::Mutation));
-        assert_eq!(kind("mutation M { a }", None), Ok(OperationType::Mutation), "the only one needs no name");
+        assert_eq!(kind("mutation M { a }", None), Ok(OperationType::Mutation), "the only operation needs no name");
         let both = "query Q { a } mutation M { a }";
         assert_eq!(kind(both, Some("M")), Ok(OperationType::Mutation));
         assert_eq!(kind(both, Some("Q")), Ok(OperationType::Query));
@@ -307,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_foreseen_is_not_told() {
+    fn messages_of_unforeseen_errors_are_not_sent() {
         let failed = |message: &str, at_a_field: bool| {
             let mut failure = ServerError::new(message, None);
             if at_a_field {

@@ -1,4 +1,4 @@
-//! How much of something each client has, where no client may have it all.
+//! A limit on how many of something each client may have at once.
 
 use std::{
     collections::HashMap,
@@ -7,21 +7,21 @@ use std::{
 
 use super::access::Network;
 
-/// Counts what each client has, of those that have any. A cheap handle: clone it.
+/// Limits how many permits each client may hold. Only clients that hold any take memory. A cheap handle: clone it.
 #[derive(Clone)]
 pub(super) struct PerClient {
     each: u32,
     taken: Arc<Mutex<HashMap<Network, u32>>>,
 }
 
-/// One of a client's; given back when it is dropped.
+/// One of a client's permits, given back when it is dropped.
 pub(super) struct PerClientPermit {
     client: Network,
     of: PerClient,
 }
 
 impl PerClient {
-    /// Each client may have `each` at once.
+    /// Allows each client `each` permits at once.
     pub(super) fn new(each: u32) -> Self {
         Self { each, taken: Arc::default() }
     }
@@ -30,7 +30,7 @@ impl PerClient {
         self.each
     }
 
-    /// Returns one more for the client; none if it has its share.
+    /// Returns one more permit for the client, or none if it holds as many as it may.
     pub(super) fn take(&self, client: Network) -> Option<PerClientPermit> {
         let mut taken = self.lock();
         let count = taken.entry(client).or_default();
@@ -51,7 +51,7 @@ impl Drop for PerClientPermit {
         let mut taken = self.of.lock();
         match taken.get_mut(&self.client) {
             Some(count) if *count > 1 => *count -= 1,
-            // A client that has none is not remembered.
+            // The client's last permit: its entry is removed.
             _ => drop(taken.remove(&self.client)),
         }
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_client_has_a_share_and_none_is_remembered_without() {
+    fn clients_are_limited_separately_and_forgotten_without_permits() {
         let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|address| Network::of(address.parse().unwrap()));
         let shares = PerClient::new(2);
         let of_a = [shares.take(a), shares.take(a)];

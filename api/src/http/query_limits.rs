@@ -1,4 +1,4 @@
-//! How much a query's text may ask for: judged before it is validated, which is the first thing that costs.
+//! Limits on a query's text, checked before validation, which is the first expensive step.
 
 use std::collections::HashSet;
 
@@ -9,19 +9,19 @@ use async_graphql::{
 
 use crate::schema::VERSION_FIELD;
 
-/// A query's text is at most this long.
+/// The most bytes of a query's text.
 pub(super) const QUERY_BYTES_MAX: usize = 64 * 1024;
-/// How deeply brackets of any kind may be nested. The parser and whoever walks its result go down one call a bracket: a
-/// few thousand would end the process.
+/// The deepest nesting of brackets of any kind. The parser and every walk over its result recurse once per bracket: a
+/// few thousand would overflow the stack and end the process.
 const NESTING_MAX: usize = 64;
-/// How deeply fields and fragments may be nested once fragments are spread out: the GraphQL library's own bound.
+/// The deepest nesting of fields and fragments after fragments are expanded: the GraphQL library's own bound.
 const DEPTH_MAX: usize = 32;
-/// How many fields, fragments, arguments, directives and variables there may be once fragments are spread out.
+/// The most fields, fragments, arguments, directives and variables after fragments are expanded.
 const PARTS_MAX: usize = 2_000;
-/// How many of its fields may have an alias or be repeated: each is worked out anew.
+/// The most fields that have an alias or are repeated: each is resolved anew.
 const ALIASES_MAX: usize = 100;
 
-/// What there is too much of.
+/// The limit that a query exceeds.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QueryLimitExceeded {
     #[error("the query's brackets must not be nested deeper than {NESTING_MAX}")]
@@ -37,7 +37,7 @@ pub(super) enum QueryLimitExceeded {
     Aliases,
 }
 
-/// Before the text is parsed.
+/// Checks the nesting of brackets before the text is parsed.
 pub(super) fn check_nesting(query: &str) -> Result<(), QueryLimitExceeded> {
     let mut rest = query.as_bytes();
     let mut depth = 0_usize;
@@ -67,10 +67,10 @@ fn behind_comment(text: &[u8]) -> &[u8] {
     end.map_or(&[], |end| &text[end..])
 }
 
-/// What follows a string whose first quote was before `text`, as the parser sees it.
+/// Returns the text after a string whose first quote stands before `text`, as the parser sees it.
 fn behind_string(text: &[u8]) -> &[u8] {
     if let Some(block) = text.strip_prefix(b"\"\"") {
-        // Three quotes that are never closed are an empty string and the beginning of another.
+        // The parser reads a block string that is never closed as an empty string and the beginning of another.
         return behind_block(block).unwrap_or_else(|| &text[1..]);
     }
     let mut rest = text;
@@ -97,7 +97,7 @@ fn behind_block(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Before the document is validated.
+/// Checks the size, depth and aliases of the document before it is validated.
 pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryLimitExceeded> {
     let mut walk = Walk { document, parts: 0, aliases: 0 };
     for fragment in document.fragments.values() {
@@ -116,7 +116,7 @@ pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryL
     Ok(())
 }
 
-/// Whether a field of this name is asked for anywhere.
+/// Returns whether the document selects a field of this name anywhere.
 pub(super) fn has_field(document: &ExecutableDocument, name: &str) -> bool {
     fn is_in(set: &SelectionSet, name: &str) -> bool {
         set.items.iter().any(|selection| match &selection.node {
@@ -129,8 +129,8 @@ pub(super) fn has_field(document: &ExecutableDocument, name: &str) -> bool {
         || document.operations.iter().any(|(_, operation)| is_in(&operation.node.selection_set.node, name))
 }
 
-/// Whether all that an operation asks for is the schema itself. For a document that was checked: it does not go in
-/// circles.
+/// Returns whether the operation selects nothing but the schema itself and the program's version. The document must
+/// have passed [`check_document`]: its fragments have no cycles.
 pub(super) fn is_introspection(document: &ExecutableDocument, operation: &OperationDefinition) -> bool {
     fn is_only(document: &ExecutableDocument, set: &SelectionSet) -> bool {
         set.items.iter().all(|selection| match &selection.node {
@@ -145,7 +145,7 @@ pub(super) fn is_introspection(document: &ExecutableDocument, operation: &Operat
     is_only(document, &operation.selection_set.node)
 }
 
-/// Ends at the first bound: it never takes more than `PARTS_MAX` steps.
+/// A count of a document's parts. It ends at the first limit exceeded, so it takes at most `PARTS_MAX` steps.
 struct Walk<'a> {
     document: &'a ExecutableDocument,
     parts: usize,
@@ -162,14 +162,14 @@ impl<'a> Walk<'a> {
         directives.iter().try_for_each(|directive| self.count(1 + directive.node.arguments.len()))
     }
 
-    /// One selection without what is in it.
+    /// Counts one selection without its subselections.
     fn selection(&mut self, selection: &Selection) -> Result<(), QueryLimitExceeded> {
         self.count(1)?;
         self.directives(selection.directives())?;
         if let Selection::Field(field) = selection { self.count(field.node.arguments.len()) } else { Ok(()) }
     }
 
-    /// As it is written: a fragment is validated even if nothing spreads it.
+    /// Counts a selection set as it is written: a fragment is validated even if nothing spreads it.
     fn written(&mut self, set: &SelectionSet) -> Result<(), QueryLimitExceeded> {
         set.items.iter().try_for_each(|selection| {
             self.selection(&selection.node)?;
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// As it is executed. `keys` are the names under which fields of the same object have been asked for.
+    /// Counts a selection set as it is executed. `keys` are the response keys selected of the same object so far.
     fn expand_fragments(
         &mut self,
         set: &'a SelectionSet,
@@ -207,7 +207,7 @@ impl<'a> Walk<'a> {
                 }
                 Selection::FragmentSpread(spread) => match document.fragments.get(&spread.node.fragment_name.node) {
                     Some(fragment) => self.expand_fragments(&fragment.node.selection_set.node, keys, depth + 1),
-                    // Refused by the validation.
+                    // The validation refuses an unknown fragment.
                     None => Ok(()),
                 },
                 Selection::InlineFragment(fragment) => {
@@ -265,9 +265,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the text: what the check lets through, the parser gets through.
+        /// The parser survives every text that the check accepts.
         #[test]
-        fn no_text_gets_deep_brackets_past_the_check(prefix in "[\"\\\\#\n a(:\\[\\]{}]{0,24}", unit in "[\"\\\\#\n a:\\[({]{1,6}") {
+        fn text_that_passes_the_check_is_parsed_safely(prefix in "[\"\\\\#\n a(:\\[\\]{}]{0,24}", unit in "[\"\\\\#\n a:\\[({]{1,6}") {
             let query = format!("{{ a(b: {prefix}{}", unit.repeat(60_000_usize.checked_div(unit.len()).unwrap_or(1)));
             if check_nesting(&query).is_ok() {
                 drop(parse_query(&query));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_validated_counts() {
+    fn all_validated_parts_count() {
         for query in [
             format!("{{ a({}) }}", "b: 1 ".repeat(2_000)),
             format!("{{ a {} }}", "@skip(if: true) ".repeat(1_001)),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_wherever_it_is() {
+    fn field_is_found_in_any_operation_fragment_and_depth() {
         for query in [
             "{ wanted }",
             "{ a { b: wanted } }",

@@ -1,5 +1,5 @@
-//! Whole answers as they were sent, by their entity tags: a query is answered from memory until something has changed that
-//! its answer depends on.
+//! A cache of whole responses by their `ETag`: a query is answered from memory until something changes that its
+//! response depends on.
 
 use entity::clock::Moment;
 use moka::{future::Cache, policy::EvictionPolicy};
@@ -11,27 +11,27 @@ use super::{
 };
 use crate::{metrics, schema::AnswerText};
 
-/// Longer answers are not kept: one would take the place of many.
+/// The most bytes of a response that is cached: a longer one would displace many others.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// What an entry takes beside its answer, in bytes, about.
+/// The approximate memory of an entry beside its response, in bytes.
 const ENTRY_BYTES: usize = 256;
 
-/// The answers that are kept. A cheap handle: clone it.
+/// A cache of responses by `ETag`; none when it is turned off. A cheap handle: clone it.
 #[derive(Clone)]
 pub(super) struct ResponseCache(Option<Cache<String, AnswerText>>);
 
 impl ResponseCache {
-    /// At most about `bytes_max` in all; 0 keeps none.
+    /// Returns a cache of about `bytes_max` bytes at most; 0 turns it off.
     pub(super) fn new(bytes_max: u64) -> Self {
         let weigh =
             |_: &String, answer: &AnswerText| u32::try_from(answer.bytes().len() + ENTRY_BYTES).unwrap_or(u32::MAX);
         let cache = Cache::builder().max_capacity(bytes_max).weigher(weigh);
-        // By age alone: what was asked often before a refresh is not asked again after it.
+        // LRU in place of moka's frequency-based default: a refresh makes even the most popular entries useless.
         Self((bytes_max > 0).then(|| cache.eviction_policy(EvictionPolicy::lru()).build()))
     }
 
-    /// The answer that `caller` would get now, and its tag. Whoever may not read reports gets none: the general way says
-    /// why.
+    /// Returns the response that is valid now and its `ETag`, if it is cached. Returns none when `principal` may not
+    /// read reports: executing the operation then yields the error.
     pub(super) async fn get(
         &self,
         app: &App,
@@ -44,14 +44,14 @@ impl ResponseCache {
         Some((tag, answer))
     }
 
-    /// Tells the metrics how much is kept.
+    /// Sets the gauge of the cache's size.
     pub(super) async fn observe(&self) {
         let Some(cache) = &self.0 else { return metrics::observe_response_cache(0) };
         cache.run_pending_tasks().await;
         metrics::observe_response_cache(cache.weighted_size());
     }
 
-    /// Keeps the answer that has this tag.
+    /// Caches the response under its `ETag`, unless it is longer than [`ANSWER_BYTES_MAX`].
     pub(super) async fn keep(&self, tag: &str, answer: AnswerText) {
         if let Some(cache) = self.0.as_ref().filter(|_| answer.bytes().len() <= ANSWER_BYTES_MAX) {
             cache.insert(tag.to_owned(), answer).await;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_is_kept_than_may_be() {
+    async fn cache_respects_its_bounds() {
         let kept = ResponseCache::new(10_000);
         for number in 0..100 {
             kept.keep(&number.to_string(), AnswerText::small(&"x".repeat(1_000))).await;

@@ -1,9 +1,9 @@
-//! What an operation selects, collected as the specification says, where the GraphQL library does it otherwise:
+//! Collects fields as the specification says, where the GraphQL library differs from it:
 //! <https://spec.graphql.org/September2025/#sec-Field-Collection>
 //!
-//! async-graphql 7.2 answers the fields of an object in the order in which their resolvers are done, takes a variable
+//! async-graphql 7.2 returns the fields of an object in the order in which their resolvers finish, takes a variable
 //! without a value for null in `@skip` and `@include` even if it has a default value, and finds the root fields of a
-//! subscription only where they stand directly in the operation.
+//! subscription only where they stand directly in the operation, not in fragments.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ use async_graphql::{
     },
 };
 
-/// The response keys of an object in the order in which they are selected, with those of the objects in it.
+/// The response keys of an object in the order in which they are selected, each with the keys of the objects in it.
 ///
-/// The schema has neither interfaces nor unions: a fragment that is valid applies.
+/// The schema has neither interfaces nor unions, so every valid fragment applies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FieldOrder(IndexMap<Name, FieldOrder>);
 
 impl FieldOrder {
-    /// The order in `operation` of a document that was checked: fragments do not go in circles.
+    /// Returns the order in `operation`. The document was checked before: its fragments have no cycles.
     pub(super) fn of(document: &ExecutableDocument, operation: &OperationDefinition, variables: &Variables) -> Self {
         let mut order = Self::default();
         order.collect(&Collected { document, variables }, &operation.selection_set.node);
@@ -36,7 +36,7 @@ impl FieldOrder {
         });
     }
 
-    /// Puts the fields of `data`, and of all that is in it, into this order.
+    /// Sorts the fields of `data`, and of the objects in it, into this order.
     pub(super) fn apply(&self, data: &mut Value) {
         match data {
             Value::Object(fields) => {
@@ -55,7 +55,7 @@ impl FieldOrder {
     }
 }
 
-/// The values that `operation` has for variables that the request gives none.
+/// Sets the default values that `operation` has for variables without a value in the request.
 pub(super) fn set_default_values(operation: &OperationDefinition, variables: &mut Variables) {
     for definition in &operation.variable_definitions {
         let definition = &definition.node;
@@ -65,7 +65,7 @@ pub(super) fn set_default_values(operation: &OperationDefinition, variables: &mu
     }
 }
 
-/// The root fields of a subscription that are not exactly one field of the service, by their response keys.
+/// The response keys of a subscription's root fields where these are not exactly one field of the service.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RootFields(Vec<Name>);
 
@@ -79,9 +79,11 @@ impl fmt::Display for RootFields {
     }
 }
 
-/// A subscription's selection with its one root field, merged of all that name it, in the place where the GraphQL
-/// library looks for it. What was written stays beside it, to be validated, and counts twice for its complexity.
-/// Nothing, if the field stands there already.
+/// Returns a subscription's selection with its one root field, merged from all selections of it, directly in the
+/// operation, where the GraphQL library looks for it. The selection as written stays beside it, to be validated, and
+/// counts twice for its complexity. Returns `None` if the field stands directly in the operation already.
+///
+/// Errs when the root fields are not exactly one field of the service.
 pub(super) fn with_plain_root_field(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
@@ -99,7 +101,7 @@ pub(super) fn with_plain_root_field(
             None => drop(roots.insert(key, field.clone())),
         }
     });
-    // The schema itself has no events.
+    // The introspection fields have no events.
     let is_introspection = |root: &Positioned<Field>| root.node.name.node.starts_with("__");
     if roots.len() != 1 || roots.values().any(is_introspection) {
         return Err(RootFields(roots.into_keys().collect()));
@@ -116,21 +118,21 @@ pub(super) fn with_plain_root_field(
     Ok(Some(SelectionSet { items: merged.chain([as_written]).collect() }))
 }
 
-/// What fields are collected by.
+/// The document and the variables that determine which fields are collected.
 struct Collected<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
 }
 
 impl Collected<'_> {
-    /// The fields of one object, those of fragments where they are spread.
+    /// Visits the fields of one object, those of fragments where they are spread.
     fn for_each_field(&self, set: &SelectionSet, visit: &mut impl FnMut(&Positioned<Field>)) {
         let included = set.items.iter().filter(|selection| self.includes(selection.node.directives()));
         for selection in included {
             match &selection.node {
                 Selection::Field(field) => visit(field),
                 Selection::FragmentSpread(spread) => {
-                    // One that is not there is refused by the validation.
+                    // The validation refuses an unknown fragment.
                     if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
                         self.for_each_field(&fragment.node.selection_set.node, visit);
                     }
@@ -142,7 +144,7 @@ impl Collected<'_> {
         }
     }
 
-    /// By `@skip` and `@include`; an `if` that is no boolean is refused by the validation.
+    /// Returns whether `@skip` and `@include` admit the selection. The validation refuses an `if` that is no boolean.
     fn includes(&self, directives: &[Positioned<Directive>]) -> bool {
         directives.iter().all(|directive| {
             let directive = &directive.node;
@@ -205,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn the_requests_variables_count_more_than_default_values() {
+    fn request_variables_override_default_values() {
         let query = "query ($v: Boolean = true) { b @include(if: $v) a b }";
         assert_eq!(ordered(query, value!({}), value!({ "a": 1, "b": 2 })), "{b: 2, a: 1}");
         assert_eq!(ordered(query, value!({ "v": false }), value!({ "b": 2, "a": 1 })), "{a: 1, b: 2}");
     }
 
     #[test]
-    fn a_subscription_has_one_root_field_wherever_it_stands() {
+    fn subscription_has_exactly_one_root_field_also_in_fragments() {
         let root = |query: &str| {
             with_operation(query, value!({ "no": false }), with_plain_root_field).map(|rewritten| {
                 rewritten.map(|set| match &set.items.first().unwrap().node {
@@ -221,7 +223,7 @@ mod tests {
                 })
             })
         };
-        assert_eq!(root("subscription { a { x y } }"), Ok(None), "it is as it has to be");
+        assert_eq!(root("subscription { a { x y } }"), Ok(None), "the field stands in the operation");
         for (query, selected) in [
             ("subscription { ...F } fragment F on S { a { x } }", 1),
             ("subscription { ... { a { x } } }", 1),

@@ -1,5 +1,5 @@
-//! Connections: only so many at once, only a share of them of one address, none that is silent or takes nothing for
-//! long, and nobody hears from where.
+//! The accept loop. It limits connections in all and per address, closes connections whose client sends no request or
+//! reads no response for too long, and logs no client's address.
 
 mod write_timeout;
 
@@ -42,19 +42,21 @@ use super::{
 };
 use crate::schema::Code;
 
-/// How many bytes the head of a request may have: its first line and its headers. As much is kept of what is read and of
-/// what waits to be written, beside the one piece that exceeds it.
+/// The most bytes of a request's head, its first line and headers. It is also the size of a connection's read and write
+/// buffers, each of which may exceed it by one chunk.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// How many bytes the system holds of what was never sent, so that it takes more only when the client has taken some.
+/// The most bytes that the kernel buffers unsent (`TCP_NOTSENT_LOWAT`), so that it accepts more only once the client
+/// has read some.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
-/// What a connection is answered whose address has its share of them, whatever it asks.
+/// The response to a connection from an address that has as many connections as it may. It is sent without reading a
+/// request.
 const REFUSED: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json; charset=utf-8\r\n\
     retry-after: 1\r\nconnection: close\r\ncontent-length: 151\r\n\r\n\
     {\"errors\":[{\"message\":\"one address has as many connections as it may have (--connections-each)\",\
     \"extensions\":{\"code\":\"OVERLOADED\",\"retryable\":true}}]}\n";
 
-/// Who comes in, how many of them, and how long they may be silent.
+/// The listener, its limits on connections, and their timeouts.
 pub(super) struct Server {
     listener: TcpListener,
     room: Arc<Semaphore>,
@@ -62,7 +64,7 @@ pub(super) struct Server {
     timeouts: Timeouts,
 }
 
-/// A connection, and its room.
+/// An accepted connection, with the permits that it holds until it is dropped.
 struct Connection {
     stream: WriteTimeout<TcpStream>,
     _room: Option<OwnedSemaphorePermit>,
@@ -70,16 +72,18 @@ struct Connection {
 }
 
 impl Server {
-    /// A connection that has sent no whole head of a request for `patience.silence` is closed, a new one as one that has had
-    /// answers, and so is one that takes nothing for `patience.write`. Of `connections` one address may have `each`; where
-    /// that is left out, addresses are not told apart.
+    /// Returns a server of at most `connections` connections at once, of which one address may have `each`; without
+    /// `each` connections are not limited per address.
+    ///
+    /// A connection is closed when it completes no request head within `timeouts.silence`, for its first request and
+    /// between requests alike, or when its client does not read for `timeouts.write`.
     pub(super) fn new(listener: TcpListener, connections: u32, each: Option<u32>, timeouts: Timeouts) -> Self {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
         Self { listener, room: Arc::new(Semaphore::new(connections)), each: each.map(PerClient::new), timeouts }
     }
 
-    /// Accepts connections while there is room for them, others wait in the system's queue; until `stop`. Each is served
-    /// in a task among `tasks`, that ends with what is asked when `stop` comes.
+    /// Accepts connections until `stop`. While the limit is reached, further ones wait in the kernel's queue. Each
+    /// connection is served in a task of `tasks`, which on `stop` ends after the request that is in progress.
     pub(super) async fn serve(mut self, routes: Router, tasks: &TaskTracker, stop: &CancellationToken) {
         while let Some((connection, peer)) = stop.run_until_cancelled(self.accept()).await {
             tasks.spawn(talk(connection, peer, routes.clone(), self.timeouts.silence, stop.clone()));
@@ -87,7 +91,7 @@ impl Server {
     }
 
     async fn accept(&mut self) -> (Connection, Peer) {
-        // It is never closed.
+        // `ok` loses no error: the semaphore is never closed.
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
         loop {
             let (stream, address) = Listener::accept(&mut self.listener).await;
@@ -95,7 +99,7 @@ impl Server {
             match share {
                 Some(None) => refuse(stream),
                 share => {
-                    // Without it a client that takes nothing is noticed later.
+                    // Should this fail, a client that does not read is only noticed later.
                     #[cfg(target_os = "linux")]
                     drop(SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
                     let stream = WriteTimeout::new(stream, self.timeouts.write);
@@ -106,7 +110,8 @@ impl Server {
     }
 }
 
-/// Says why, if the system takes it at once: no connection that is refused is waited for.
+/// Sends the refusal and closes the connection. It never waits: the response is lost if the kernel does not take it at
+/// once.
 fn refuse(stream: TcpStream) {
     drop(stream.into_std().and_then(|mut stream| stream.write(REFUSED)));
     Code::Overloaded.count();
@@ -123,8 +128,8 @@ async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: D
             }
             let spelling = request.headers().contains_key(header::UPGRADE).then(|| request.extensions().clone());
             let mut response = routes.call(request).await?;
-            // The spelling of the client's own headers is among them: Python's gql looks for `Sec-WebSocket-Protocol` in
-            // the answer just so, as if case mattered.
+            // The extensions hold the case of the client's header names, which hyper then uses for the response's:
+            // Python's gql looks for `Sec-WebSocket-Protocol` in the response as if case mattered.
             response.extensions_mut().extend(spelling.unwrap_or_default());
             Ok::<_, Infallible>(response)
         }
@@ -145,7 +150,8 @@ async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: D
     }
 }
 
-/// The library reads a piece beyond its bound, and so the head may be longer.
+/// Returns whether the head has more than [`HEAD_BYTES_MAX`] bytes. The check is needed because hyper may read one
+/// chunk beyond its own bound.
 fn is_head_too_large(request: &Request<Incoming>) -> bool {
     let query = request.uri().query().map_or(0, str::len);
     let headers = request.headers().iter();
@@ -197,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_is_as_long_as_it_says() {
+    fn refusal_has_the_content_length_that_it_declares() {
         let text = std::str::from_utf8(REFUSED).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());

@@ -1,4 +1,4 @@
-//! Subscriptions that are the same: each event is found out, and put into JSON, once for all who follow.
+//! Shares identical subscriptions: each event is computed and serialized once for all their subscribers.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::operation::ExecutionEvent;
 
-/// What makes two subscriptions the same: everybody who may subscribe is told the same.
+/// The identity of a subscription: every client that may subscribe gets the same events for the same key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     query: String,
@@ -23,16 +23,16 @@ struct Key {
     variables: String,
 }
 
-/// The newest event of each subscription that anybody follows. A cheap handle: clone it.
+/// The latest event of each subscription that has subscribers. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct SharedSubscriptions(Arc<Mutex<HashMap<Key, LatestEvent>>>);
 
-/// Nothing, as long as the first event is being found out. The text of an event is one for all.
+/// The channel of a subscription: `None` until the first event is computed. All subscribers share an event's text.
 type LatestEvent = watch::Sender<Option<ExecutionEvent>>;
 
 impl SharedSubscriptions {
-    /// What `execute` says of `request`: the state of now, then one event on every change. Who is slow skips to the
-    /// newest. Only what is said first, which the clock may have a part in, is found out for each who follows.
+    /// Returns the events of `request`: the current state, then one event on every change. A slow subscriber skips to
+    /// the latest event. Only the first event, which may depend on the clock, is executed for each subscriber.
     pub(super) fn follow(
         &self,
         request: Request,
@@ -43,7 +43,7 @@ impl SharedSubscriptions {
         let mut all = self.lock();
         let (newest, first) = match all.get(&key) {
             Some(sender) => {
-                // Before it is asked what the first event is: nothing falls between.
+                // Subscribes before the first event is computed, so that no change is missed in between.
                 let newest = sender.subscribe();
                 let is_begun = newest.borrow().is_some();
                 (newest, is_begun.then(|| execute(request).take(1)))
@@ -67,7 +67,7 @@ impl SharedSubscriptions {
         }
     }
 
-    /// As long as anybody follows and there is something to tell.
+    /// Publishes the events until they end or the last subscriber has gone.
     async fn tell(self, key: Key, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
         loop {
             tokio::select! {
@@ -77,7 +77,7 @@ impl SharedSubscriptions {
                 },
                 () = newest.closed() => if newest.receiver_count() == 0 {
                     let mut all = self.lock();
-                    // Nobody can have come since: it takes the lock.
+                    // `follow` subscribes under the same lock: no subscriber can be added from here on.
                     if newest.receiver_count() == 0 {
                         all.remove(&key);
                         return;
@@ -110,7 +110,7 @@ mod tests {
     use super::{super::operation::panicked, *};
     use crate::schema::AnswerText;
 
-    /// The number of the execution, then numbers from elsewhere.
+    /// Returns the text of a response.
     fn told(said: Option<ExecutionEvent>) -> String {
         match said {
             Some(ExecutionEvent::Response { text, .. }) => String::from_utf8(text.bytes().to_vec()).unwrap(),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_the_same_is_executed_once_and_forgotten_when_nobody_follows() {
+    async fn identical_subscriptions_share_events_and_are_removed_with_the_last_subscriber() {
         let (shared_subscriptions, tasks, executed) =
             (SharedSubscriptions::default(), TaskTracker::new(), Arc::new(AtomicU32::new(0)));
         let changes = watch::Sender::new(100);
@@ -145,7 +145,7 @@ mod tests {
         let (mut a, mut other) = (follow("{ a }"), follow("{ b }"));
         assert_eq!((told(a.next().await), told(other.next().await)), (data(0), data(1)));
         let mut b = follow("{ a }");
-        assert_eq!(told(b.next().await), data(2), "its own, of now");
+        assert_eq!(told(b.next().await), data(2), "a first event of its own");
         changes.send_replace(101);
         assert_eq!((told(a.next().await), told(b.next().await)), (data(101), data(101)));
         drop(a);
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(
             (told(b.next().await), told(other.next().await)),
             (data(102), data(102)),
-            "who is slow skips to the newest"
+            "a slow subscriber skips to the latest event"
         );
         assert_eq!(executed.load(Ordering::Relaxed), 3);
         assert_eq!(shared_subscriptions.lock().len(), 2);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ends_ends_for_all() {
+    async fn end_of_the_events_ends_the_stream_of_every_subscriber() {
         let (shared_subscriptions, tasks) = (SharedSubscriptions::default(), TaskTracker::new());
         let refused = |_request| stream::iter([ExecutionEvent::RequestErrors(vec![panicked()])]).boxed();
         let (mut a, mut b) = (

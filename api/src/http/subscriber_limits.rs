@@ -1,4 +1,4 @@
-//! What sockets and streams of events have in common: there is room for so many, and they are waited for so long.
+//! Limits on open sockets and event streams, in all and per client, and the timeouts of connections.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,23 +12,23 @@ use super::{
 };
 use crate::{metrics, schema::Code};
 
-/// How long clients are waited for.
+/// The timeouts of connections, sockets and event streams.
 #[derive(Copy, Clone, Debug)]
 pub struct Timeouts {
-    /// A connection has as long to send the head of a request, the first as the next one.
+    /// The time in which a connection has to send a whole request head, for its first request and each later one.
     pub silence: Duration,
-    /// A connection whose client takes nothing of what waits to be written is closed after as long, over HTTP, in a stream
-    /// of events and on a socket alike.
+    /// The time after which a connection is closed when its client does not read what is waiting to be written: over
+    /// plain HTTP, in an event stream and on a socket alike.
     pub write: Duration,
-    /// A new socket has as long to say `connection_init`.
+    /// The time in which a new socket has to send `connection_init`.
     pub init: Duration,
-    /// A socket is pinged as often; one that said nothing since the last ping is dropped.
+    /// The interval between pings of a socket. A socket that sent nothing since the last ping is dropped.
     pub ping: Duration,
-    /// A stream of events that has nothing to say says so as often.
+    /// The interval between keep-alive messages in an event stream that has no events.
     pub keep_alive: Duration,
-    /// When the server stops, queries and mutations that a socket waits for have as long to be answered.
+    /// The time that a socket's pending queries and mutations have to finish when the server stops.
     pub answers: Duration,
-    /// Who is told that the socket is closed has as long to agree.
+    /// The time that a client has to answer a socket's close frame.
     pub close: Duration,
 }
 
@@ -46,13 +46,13 @@ impl Default for Timeouts {
     }
 }
 
-/// The room that there is for sockets and streams.
+/// The limits on open sockets and event streams. A cheap handle: clone it.
 #[derive(Clone)]
 pub(super) struct SubscriberLimits {
     free: Arc<Semaphore>,
     count: u32,
     each: PerClient,
-    /// Each place has its kind in its hands: so many there are.
+    /// Counts the open subscribers of each kind: each permit holds a reference to its kind.
     kinds: Arc<Kinds>,
 }
 
@@ -62,14 +62,14 @@ struct Kinds {
     event_stream: Arc<()>,
 }
 
-/// Who takes a place.
+/// The kind of a subscriber.
 #[derive(Copy, Clone, Debug)]
 pub(super) enum Subscriber {
     Socket,
     EventStream,
 }
 
-/// Free again when it is dropped.
+/// A permit for one open socket or event stream, released when it is dropped.
 pub(super) struct SubscriberPermit {
     _permit: OwnedSemaphorePermit,
     _share: Option<PerClientPermit>,
@@ -77,13 +77,16 @@ pub(super) struct SubscriberPermit {
 }
 
 impl SubscriberLimits {
-    /// `count` in all, `each` of one client.
+    /// Allows `count` sockets and event streams at once, of which one client may have `each`.
     pub(super) fn new(count: u32, each: u32) -> Self {
         let free = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX)));
         Self { free, count, each: PerClient::new(each), kinds: Arc::default() }
     }
 
-    /// A place for a client; for one that is not counted, only all are.
+    /// Returns a permit for one more subscriber. Without a `client` only the limit on all subscribers applies.
+    ///
+    /// # Errors
+    /// 503 when the limit on all is reached, 429 when the client's own is.
     pub(super) fn take(&self, kind: Subscriber, client: Option<Network>) -> Result<SubscriberPermit, HttpError> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_taken| {
             let message = format!("{} sockets and streams are open, and there is no room for more", self.count);
@@ -97,9 +100,9 @@ impl SubscriberLimits {
         Ok(SubscriberPermit { _permit: permit, _share: share, _kind: Arc::clone(kind) })
     }
 
-    /// Tells the metrics how many places are taken.
+    /// Sets the gauges of open sockets and event streams.
     pub(super) fn observe(&self) {
-        // One is its own.
+        // One reference is that of `Kinds` itself.
         let [sockets, event_streams] =
             [&self.kinds.socket, &self.kinds.event_stream].map(|kind| Arc::strong_count(kind) - 1);
         metrics::observe_subscribers(sockets, event_streams);

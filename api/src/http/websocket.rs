@@ -1,8 +1,8 @@
-//! Operations over WebSocket: one task a socket, one a operation.
+//! Operations over WebSocket: one task for each socket, and one for each operation.
 //!
-//! An operation runs apart from its socket, so a client that does not read holds up no other client, no other operation
-//! that has a connection to the database in its hands, and nothing but itself: what its operations say waits in a queue
-//! of a few places that they come to in turn. A query or a mutation that has begun runs to its end.
+//! An operation runs apart from its socket, so a client that does not read delays only itself: no other client, and no
+//! operation that holds a connection to the database. The messages of a socket's operations wait in a queue of a few
+//! places, which the operations get in turn. A query or mutation that has begun runs to its end.
 
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
@@ -48,19 +48,20 @@ use crate::{
     schema::{AnswerText, AnsweredFrom, Code, count_error},
 };
 
-/// The protocol's name.
+/// The name of the subprotocol.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// The name of the one before it, `subscriptions-transport-ws`. Its clients are told what is spoken instead: were it not
-/// agreed to, they would learn nothing but that the connection failed.
+/// The name of the older subprotocol of `subscriptions-transport-ws`. It is accepted only to tell its clients which
+/// subprotocol to use: if the handshake refused it, they would learn only that the connection failed.
 const LEGACY_PROTOCOL: &str = "graphql-ws";
-/// A message from a client is at most this long: a query and its variables.
+/// The most bytes of a message from a client: a query and its variables.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// How much of what a socket's operations say may wait to be sent, in messages. Each operation has one more in its hands.
+/// The most messages of a socket's operations that wait to be sent. Each operation may hold one more.
 const WAITING_MAX: usize = 4;
-/// How many queries and mutations of one socket are executed at the same time, or wait with an answer in their hands.
+/// The most queries and mutations of one socket that are executed, or hold a response to be sent, at the same time.
 const ANSWERING_MAX: usize = 4;
 
-/// `graphql` says whether the client has offered a subprotocol of GraphQL at all.
+/// Upgrades the connection to a WebSocket, unless the page's origin is not allowed or there are too many sockets.
+/// `graphql` says whether the client has offered any subprotocol of GraphQL.
 pub(super) fn upgrade(
     app: App,
     principal: Principal,
@@ -68,7 +69,7 @@ pub(super) fn upgrade(
     graphql: bool,
     headers: &HeaderMap,
 ) -> Response {
-    // Browsers ask nobody before they open a socket: a foreign page must not speak for its visitor.
+    // Browsers open sockets without a CORS preflight: without this check a foreign page could act for its visitor.
     if !app.access.allows_socket(headers) {
         let message = "the page's origin may not open a socket here";
         return refuse(HttpError::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
@@ -88,7 +89,8 @@ pub(super) fn upgrade(
     response
 }
 
-/// Until the client leaves, has to go, or the server stops; then it is told why.
+/// Serves a socket until the client leaves or breaks the protocol, or the server stops; then closes it with a reason if
+/// the client is still there.
 async fn talk(app: App, principal: Principal, mut socket: Socket, graphql: bool, _place: SubscriberPermit) {
     let timeouts = app.timeouts;
     let closing = match socket.protocol() {
@@ -96,7 +98,7 @@ async fn talk(app: App, principal: Principal, mut socket: Socket, graphql: bool,
         Some(LEGACY_PROTOCOL) => {
             let closing = Closing::not_spoken("legacy");
             let message = json!({ "type": "connection_error", "payload": { "message": closing.reason } });
-            // Whoever has left needs no reason.
+            // A client that has left needs no reason.
             drop(timeout(timeouts.close, socket.send(Message::text(message.to_string()))).await);
             Some(closing)
         }
@@ -109,7 +111,7 @@ async fn talk(app: App, principal: Principal, mut socket: Socket, graphql: bool,
             debug!(error = &error as &dyn Error, "a client had left");
             return;
         }
-        // Closed with something unread, the connection would be reset, and the client not read why.
+        // Closing with unread data would reset the connection, and the client could not read the reason.
         while let Some(Ok(_)) = socket.receive().await {}
     };
     if timeout(timeouts.close, goodbye).await.is_err() {
@@ -117,11 +119,11 @@ async fn talk(app: App, principal: Principal, mut socket: Socket, graphql: bool,
     }
 }
 
-/// What an operation says to its socket.
+/// A message from an operation to its socket.
 struct OutgoingMessage {
     key: Key,
     message: Option<OutputMessage>,
-    /// Nothing follows.
+    /// Whether it is the operation's last message.
     last: bool,
 }
 
@@ -130,7 +132,7 @@ enum OutputMessage {
     Other(String),
 }
 
-/// One socket.
+/// The state of one socket.
 struct Session<'a> {
     app: App,
     principal: Principal,
@@ -138,26 +140,26 @@ struct Session<'a> {
     protocol: Protocol,
     tx: mpsc::Sender<OutgoingMessage>,
     outputs: mpsc::Receiver<OutgoingMessage>,
-    /// Ends what need not run to its end, all of it or one operation.
+    /// Tokens that cancel the operations that need not run to their end: all of them, or one.
     stop_all: CancellationToken,
     stop_one: HashMap<Key, CancellationToken>,
     answering: Arc<Semaphore>,
     timing: Timing,
 }
 
-/// When what is due.
+/// The deadlines of a session.
 struct Timing {
     timeouts: Timeouts,
-    /// When the client must have said `connection_init`.
+    /// The deadline for the client's `connection_init`.
     init_until: Option<Instant>,
     next_ping: Instant,
-    /// Whether the client has said anything since the last ping.
+    /// Whether the client has sent anything since the last ping.
     heard: bool,
-    /// When those who still wait for answers wait no longer: the server stops.
+    /// The deadline for responses under way; set when the server stops.
     answers_until: Option<Instant>,
 }
 
-/// The socket is done for; with a reason if there is somebody to tell it to.
+/// The end of a session: the close frame to send, or `None` if the client has gone.
 type Done = Option<Closing>;
 
 impl<'a> Session<'a> {
@@ -185,13 +187,13 @@ impl<'a> Session<'a> {
             if stopping && self.protocol.is_idle() {
                 return Some(Closing::restart());
             }
-            // In no order: neither a client that talks without end nor operations that do keep the other from its turn.
+            // `select!` polls in random order, so neither a busy client nor busy operations starve the other.
             let done = tokio::select! {
                 frame = self.socket.receive() => self.on_frame(frame).await,
                 Some(output) = self.outputs.recv() => self.send_output(output).await,
                 () = sleep_until(self.timing.next()) => self.on_timer().await,
                 () = stop.cancelled(), if !stopping => {
-                    // Subscriptions end without a word: their clients are to come back for them.
+                    // Subscriptions end without `complete`, which tells their clients to reconnect and subscribe again.
                     self.stop_all.cancel();
                     self.timing.answers_until = Some(Instant::now() + self.timing.timeouts.answers);
                     Ok(())
@@ -211,14 +213,14 @@ impl<'a> Session<'a> {
                 self.apply(action, &text).await
             }
             Some(Ok(Message::Binary(_))) => Err(Some(Closing::malformed("malformed message: messages are texts"))),
-            // Pings are answered where frames are read; a close frame is answered there too, and then there is no more.
+            // The WebSocket library answers pings and close frames, and yields nothing after a close frame.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => Ok(()),
             Some(Err(error)) => Err(Some(Closing::of_error(&error))),
             None => Err(None),
         }
     }
 
-    /// Does what has to be done about the message `text`.
+    /// Carries out the action that the message `text` demands.
     async fn apply(&mut self, action: Action, text: &str) -> Result<(), Done> {
         match action {
             Action::Nothing => Ok(()),
@@ -266,7 +268,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What an operation takes of the room for requests.
+    /// Reserves memory for an operation's document and variables.
+    ///
+    /// Errs when they have too many values, or the memory for requests is used up.
     fn room_for(&self, text: &str, query: &str) -> Result<Reservation, ServerError> {
         let room = &self.app.body_room;
         let taken = body::room_for_values(text.as_bytes(), room).and_then(|mut taken| {
@@ -276,7 +280,10 @@ impl<'a> Session<'a> {
         taken.map_err(|wrong| HttpError::from(wrong).into_error())
     }
 
-    /// What stands in `connection_init` counts more than what came with the upgrade: browsers set no headers there.
+    /// Authenticates the client. The token in `connection_init` takes precedence over that of the upgrade, because
+    /// browsers set no headers there.
+    ///
+    /// Errs when the token is not valid, or the client has no scope at all.
     fn admit(&mut self, authorization: Option<&str>) -> Result<(), AuthError> {
         self.principal = self.principal.with(authorization)?;
         self.principal.require_any_scope()
@@ -310,7 +317,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         if !self.timing.heard {
-            // It may have been heard at this very moment, or while something was sent to it.
+            // A frame may have arrived just now, or while a message was being sent.
             match self.socket.receive().now_or_never() {
                 Some(frame) => self.on_frame(frame).await?,
                 None => {
@@ -324,7 +331,7 @@ impl<'a> Session<'a> {
         self.send(Message::Ping(Vec::new().into())).await
     }
 
-    /// Waits for the client to take the message, which the connection sees to.
+    /// Sends a message. The connection's write timeout bounds the wait for a client that does not read.
     async fn send(&mut self, message: Message) -> Result<(), Done> {
         is_sent(self.socket.send(message).await)
     }
@@ -359,7 +366,7 @@ impl Closing {
         Self::new(4406, format!("Subprotocol not acceptable: {offered}, use {PROTOCOL}"))
     }
 
-    /// Clients come back.
+    /// Returns 1012, Service Restart, upon which clients reconnect.
     fn restart() -> Self {
         Self::new(CloseCode::Restart.into(), "the server restarts")
     }
@@ -377,7 +384,7 @@ impl Closing {
     }
 }
 
-/// An operation, apart from its socket.
+/// An operation's task, which runs apart from its socket.
 struct OperationTask {
     key: Key,
     id: Arc<str>,
@@ -385,7 +392,7 @@ struct OperationTask {
     stop: CancellationToken,
     tx: mpsc::Sender<OutgoingMessage>,
     answering: Arc<Semaphore>,
-    /// Until the operation has it.
+    /// The memory of the request, until the operation takes it over.
     room: Option<Reservation>,
 }
 
@@ -394,11 +401,11 @@ impl OperationTask {
         let last = match self.authorize(*request) {
             Err(refused) => Some(self.error(&[refused])),
             Ok(operation) if operation.kind() == OperationType::Subscription => {
-                // Cut off, it says no more: what could it say that its client wants to hear?
+                // A cancelled subscription sends no last message: its client does not wait for one.
                 self.stop.run_until_cancelled(self.answer(&app, operation)).await.flatten()
             }
             Ok(operation) => {
-                // Only who has to wait for room can be stopped.
+                // A query or mutation can be cancelled only while it waits for a permit.
                 let room = match self.answering.try_acquire() {
                     Ok(room) => Some(room),
                     Err(_taken) => self.stop.run_until_cancelled(self.answering.acquire()).await.and_then(Result::ok),
@@ -419,7 +426,7 @@ impl OperationTask {
         operation.authorize(&self.principal).map_err(denied)
     }
 
-    /// Says everything but the last word, which it returns.
+    /// Sends the operation's messages except the last one, which it returns.
     async fn answer(&self, app: &App, operation: AuthorizedOperation) -> Option<String> {
         let subscription = operation.kind() == OperationType::Subscription;
         let mut answers = std::pin::pin!(operation.answers(app, AnsweredFrom::default()));
@@ -432,7 +439,7 @@ impl OperationTask {
                 return None;
             }
         }
-        // What ends because the server stops is not complete: its client is to come back for the rest.
+        // A subscription that ends because the server stops is not complete: its client is to reconnect.
         let cut_off = subscription && app.stop.is_cancelled();
         (!cut_off).then(|| ServerMessage::Complete { id: &self.id }.text())
     }
@@ -441,7 +448,7 @@ impl OperationTask {
         ServerMessage::Error { id: &self.id, payload }.text()
     }
 
-    /// Says whether anybody is there to hear it.
+    /// Sends a message to the socket's task. Returns whether that task still runs.
     async fn say(&self, message: Option<OutputMessage>, last: bool) -> bool {
         self.tx.send(OutgoingMessage { key: self.key, message, last }).await.is_ok()
     }

@@ -1,4 +1,4 @@
-//! What one transaction writes: the increments of many requests, summed and sorted by key.
+//! The rows that one transaction writes: the increments of many requests, summed and sorted by key.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,24 @@ use entity::Hour;
 
 use super::increment::{Request, Title};
 
-/// Rows in the order of their keys, each key once: two processes that lock the same rows do so in the same order.
+/// The rows of one transaction, sorted by key and without duplicates. All processes lock rows in this order, so that
+/// they do not deadlock.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Batch<'a> {
-    /// Each page, with the title that was sent last by a request that replaces titles.
+    /// Each page, with the last title among the requests that replace titles.
     pub(super) pages: Vec<(&'a str, Option<&'a Title>)>,
-    /// The pages without such a title, with the one that was sent first by a request that replaces none.
+    /// The first title among the requests that do not replace titles, for each page that has no title in `pages`.
     pub(super) first_titles: Vec<(&'a str, &'a Title)>,
-    /// Page, hour, views.
+    /// The views to add, by page and hour.
     pub(super) counts: Vec<(&'a str, Hour, i64)>,
-    /// Each hour once.
+    /// The hours of `counts`.
     pub(super) hours: Vec<Hour>,
 }
 
 impl<'a> Batch<'a> {
+    /// Sums the increments of `requests`.
     pub(super) fn new(requests: impl IntoIterator<Item = &'a Request>) -> Self {
-        // Summed before they are sorted: of a large batch most increments are of a few pages.
+        // Sums come before sorting: in a large batch most increments are for a few pages.
         let (mut sums, mut titles, mut first_titles) = (HashMap::new(), HashMap::new(), HashMap::new());
         for request in requests {
             for increment in &request.increments {
@@ -78,7 +80,7 @@ mod tests {
         let pages: Vec<_> = batch.pages.iter().map(|(page, title)| (*page, title.map(Title::as_str))).collect();
         assert_eq!(pages, [("/a", None), ("/b", Some("new"))]);
 
-        // Two that replace no title come first and last, so one is in the way of a page with a title either way.
+        // The requests that do not replace titles stand before and after the one that does: the order must not matter.
         let stranger = [increment("/b", 0, 1, Some("first")), increment("/c", 0, 1, Some("second"))];
         let stranger = Request::new(stranger.to_vec(), None).without_replacing_titles();
         let later = [increment("/c", 0, 1, Some("third"))];

@@ -1,19 +1,20 @@
-//! The clients that idempotency keys belong to: equal keys of two clients are two keys.
+//! The clients that idempotency keys belong to: the same text is a different key for each client.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// A client's name is at most this long.
+/// The longest name of a client, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// The client of all requests without a token. An address would not do: it may change between two tries of a request.
+/// The id of the one client that all requests without a token belong to. Their addresses do not tell clients apart: an
+/// address may change between two tries of a request.
 const ANONYMOUS: &str = "(anonymous)";
-/// Stands with the keys of imports, and with those that any client claimed before keys belonged to clients.
+/// The id in the keys of imports, and in the keys of older program versions, where keys did not belong to clients.
 const SHARED: &str = "";
 
 /// A client's name, such as `shop.example`: 1 to 64 ASCII letters, digits, `.`, `-` and `_`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientName(Arc<str>);
 
-/// Reports that a text is no client's name.
+/// The error for a text that is no client's name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a client's name is 1 to {NAME_BYTES_MAX} letters, digits, '.', '-' and '_', all ASCII")]
 pub struct ParseClientNameError;
@@ -36,12 +37,13 @@ impl fmt::Display for ClientName {
     }
 }
 
-/// The client that sends a request.
+/// A client that sends requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// The text that its keys are stored with. No name has brackets or a colon.
+    /// The id that the client's keys are stored with: its name, its token's fingerprint or a constant. No name has
+    /// brackets or a colon, so the three can't be equal.
     id: Arc<str>,
-    /// The text that those of its keys may be stored with that it claimed before it had its `id`.
+    /// The id that the client's older keys may be stored with, from before it had its `id`.
     former: Arc<str>,
 }
 
@@ -52,8 +54,8 @@ impl Client {
         Self { id: ANONYMOUS.into(), former: SHARED.into() }
     }
 
-    /// Returns the client of a token with this `fingerprint`. Without a `name` the token is a client of its own, and when it
-    /// is given one the keys that it claimed before are still known.
+    /// Returns the client of the token with this `fingerprint`. A token without a `name` is a client of its own. If the
+    /// token gets a name later, its earlier keys remain valid.
     #[must_use]
     pub fn of_token(fingerprint: &str, name: Option<&ClientName>) -> Self {
         match name {
@@ -62,22 +64,23 @@ impl Client {
         }
     }
 
-    /// Returns the client of all imports: a log counts once, whatever process imports it.
+    /// Returns the client of all imports. It is one for all processes, so that a log counts once.
     pub(super) fn import() -> Self {
         Self { id: SHARED.into(), former: SHARED.into() }
     }
 
+    /// Returns the id that the client's keys are stored with.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// Returns the ids under which a key of this client may stand besides its own. Other clients may have used the key there,
-    /// so a request is the same only if its increments are, too.
+    /// Returns the other ids that a key of this client may be stored with. Other clients may have used the same key
+    /// with these ids, so a request counts as a duplicate only if its increments are the same too.
     pub(super) fn former_ids(&self) -> [&str; 2] {
         [SHARED, &self.former]
     }
 
-    /// Returns the second of them.
+    /// Returns the second of the [former ids](Self::former_ids).
     pub(super) fn former_id(&self) -> &str {
         &self.former
     }
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_short_and_plain() {
+    fn names_have_1_to_64_letters_digits_dots_dashes_and_underscores() {
         for name in ["shop", "shop.example", "A-1_b", &"a".repeat(NAME_BYTES_MAX)] {
             assert_eq!(name.parse::<ClientName>().unwrap().to_string(), name);
         }

@@ -1,4 +1,4 @@
-//! What can be recorded, as types that can only be valid.
+//! Increments and requests, as types whose constructors validate them.
 
 use std::ops::RangeInclusive;
 
@@ -8,24 +8,24 @@ use sha2::{Digest, Sha256};
 
 use super::{INCREMENTS_PER_REQUEST_MAX, client::Client};
 
-/// A page's name is at most this long.
+/// The longest name of a page, in bytes.
 const PAGE_BYTES_MAX: usize = 1_024;
-/// A title is at most this long.
+/// The longest title, in bytes.
 const TITLE_BYTES_MAX: usize = 1_024;
-/// One increment counts at most this many views.
+/// The most views of one increment.
 const VIEWS_MAX: i64 = 1_000_000;
-/// How far ahead of this process's clock a view may have happened.
+/// How far a view's time may be ahead of this process's clock.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
-/// How long ago a view may have happened that somebody without a token records: what is known of the days before stays.
+/// The greatest age of a view in a request without a token, so that anonymous clients can't change older counts.
 const ANONYMOUS_AGE_MAX: TimeDelta = TimeDelta::hours(24);
-/// No view happened before this year.
+/// The first year that a view may have happened in.
 const YEAR_MIN: i32 = 2000;
-/// An idempotency key is at most this long.
+/// The longest idempotency key of a client, in characters.
 const KEY_CHARACTERS_MAX: usize = 128;
-/// Keys of imports begin so; clients' keys must not.
+/// The prefix of an import's keys. Clients' keys must not have it.
 const IMPORT_PREFIX: &str = "import:";
 
-/// Why a value can't be recorded, in words for the client: the field and its limit.
+/// An invalid value, described for the client by its field and the limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
 pub struct ValidationError {
@@ -41,7 +41,7 @@ impl ValidationError {
 }
 
 /// The characters that change the direction of the text behind them (Unicode's UAX #9, 2.1 to 2.4): embeddings and
-/// overrides, then isolates. A name that has one changes how all is read that is printed after it.
+/// overrides, then isolates. In a name they would also change how the text printed after the name is displayed.
 const BIDIRECTIONAL_CONTROLS: [RangeInclusive<char>; 2] = ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
 /// Returns whether the character changes the direction of the text behind it.
@@ -56,45 +56,50 @@ pub fn is_allowed_in_names(character: char) -> bool {
     !character.is_control() && !is_bidirectional_control(character)
 }
 
-/// A page's name: 1 to 1,024 bytes, no control characters, none that changes the direction of text.
+/// A page's name: 1 to 1,024 bytes, without control characters and [bidirectional ones](is_bidirectional_control).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageName(Box<str>);
 
 impl PageName {
+    /// Validates `name`.
+    ///
     /// # Errors
-    /// [`Invalid`] when it is empty, too long or has a character that names may not have.
+    /// [`ValidationError`] when it is empty, too long or has a character that names may not have.
     pub fn new(name: String) -> Result<Self, ValidationError> {
-        check_nesting("page", &name, PAGE_BYTES_MAX)?;
+        check_text("page", &name, PAGE_BYTES_MAX)?;
         Ok(Self(name.into_boxed_str()))
     }
 
-    /// The name as it was sent.
+    /// Returns the name as it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A page's title: as a page's name.
+/// A page's title, with the limits of a [page's name](PageName).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Title(Box<str>);
 
 impl Title {
+    /// Validates `title`.
+    ///
     /// # Errors
-    /// [`Invalid`] when it is empty, too long or has a character that names may not have.
+    /// [`ValidationError`] when it is empty, too long or has a character that names may not have.
     pub fn new(title: String) -> Result<Self, ValidationError> {
-        check_nesting("title", &title, TITLE_BYTES_MAX)?;
+        check_text("title", &title, TITLE_BYTES_MAX)?;
         Ok(Self(title.into_boxed_str()))
     }
 
-    /// The title as it was sent.
+    /// Returns the title as it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-fn check_nesting(field: &'static str, text: &str, bytes_max: usize) -> Result<(), ValidationError> {
+/// Checks the length and the characters of a name or title.
+fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), ValidationError> {
     if text.is_empty() || text.len() > bytes_max {
         return Err(ValidationError::new(field, format!("must be 1 to {bytes_max} bytes long, not {}", text.len())));
     }
@@ -108,13 +113,15 @@ fn check_nesting(field: &'static str, text: &str, bytes_max: usize) -> Result<()
     Ok(())
 }
 
-/// How many views an increment counts: 1 to 1,000,000.
+/// The number of views of an increment: 1 to 1,000,000.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Views(i64);
 
 impl Views {
+    /// Validates `views`.
+    ///
     /// # Errors
-    /// [`Invalid`] when it is out of range.
+    /// [`ValidationError`] when it is out of range.
     pub fn new(views: i64) -> Result<Self, ValidationError> {
         if (1..=VIEWS_MAX).contains(&views) {
             return Ok(Self(views));
@@ -122,7 +129,7 @@ impl Views {
         Err(ValidationError::new("views", format!("must be 1 to {VIEWS_MAX}, not {views}")))
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub fn get(self) -> i64 {
         self.0
@@ -132,18 +139,18 @@ impl Views {
 /// The limits of a request that records.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct RecordingLimits {
-    /// How many increments it may have.
+    /// The most increments of the request.
     pub increments_max: usize,
-    /// How many views each of them may count.
+    /// The most views of each increment.
     pub views_max: i64,
-    /// How long ago they may have happened.
+    /// How long ago the views may have happened.
     pub back_dating: BackDating,
-    /// Whether its titles replace those that pages have; if not, they are for pages that have none.
+    /// Whether the request's titles replace existing titles; if not, they are only set on pages without a title.
     pub replaces_titles: bool,
 }
 
 impl RecordingLimits {
-    /// Holds for requests with a token, and where everything is open.
+    /// The limits of requests with a token, and of all requests where no token is needed.
     pub const WIDEST: Self = Self {
         increments_max: INCREMENTS_PER_REQUEST_MAX,
         views_max: VIEWS_MAX,
@@ -162,16 +169,17 @@ impl RecordingLimits {
         }
     }
 
-    /// Returns the words that an error has behind a limit that holds without a token only.
+    /// Returns the words that follow a limit in an error message: empty, or a remark that the limit is that of requests
+    /// without a token.
     #[must_use]
     pub fn remark(&self) -> &'static str {
         if *self == Self::WIDEST { "" } else { " without a token" }
     }
 
-    /// Checks how many views an increment counts.
+    /// Checks the number of views of an increment.
     ///
     /// # Errors
-    /// [`Invalid`] when it is out of range.
+    /// [`ValidationError`] when it is out of range.
     pub fn check_views(&self, views: i64) -> Result<Views, ValidationError> {
         if (1..=self.views_max).contains(&views) {
             return Views::new(views);
@@ -181,19 +189,19 @@ impl RecordingLimits {
     }
 }
 
-/// How long ago views may have happened that somebody records.
+/// The limit of how long ago recorded views may have happened.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum BackDating {
-    /// At any time.
+    /// At any time since the year 2000.
     Any,
-    /// In the last 24 hours: nobody knows who it is.
+    /// In the last 24 hours, for requests without a token.
     Anonymous,
 }
 
-/// Checks when a page was viewed, seen from `now`.
+/// Checks the time of a view against `now`.
 ///
 /// # Errors
-/// [`Invalid`] when it is more than 5 minutes ahead, before the year 2000, or longer ago than `back_dating` lets it.
+/// [`ValidationError`] when `at` is more than 5 minutes ahead, before the year 2000 or older than `back_dating` allows.
 pub fn check_at(
     at: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -225,13 +233,13 @@ pub struct Increment {
     pub views: Views,
     /// The hour to add them to.
     pub hour: Hour,
-    /// When the page was viewed, if the client said so.
+    /// When the page was viewed, if the client sent it.
     pub at: Option<DateTime<Utc>>,
-    /// The page's title, if the client said so.
+    /// The page's title, if the client sent it.
     pub title: Option<Title>,
 }
 
-/// The name under which a request of a client counts once.
+/// An idempotency key: requests of a client with the same key count once.
 #[derive(Clone, Debug)]
 pub struct IdempotencyKey {
     pub(super) text: String,
@@ -240,15 +248,16 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// Returns the two texts that tell the key from others: its own and that of its client.
+    /// Returns the key's text and its client's id, which identify it together.
     pub(super) fn id(&self) -> (&str, &str) {
         (&self.text, self.client.id())
     }
 
-    /// A client's key: forgotten after 24 hours.
+    /// Validates a client's key, which expires after 24 hours.
     ///
     /// # Errors
-    /// [`Invalid`] when it is empty, longer than 128 characters, has a control character or looks like an import's.
+    /// [`ValidationError`] when the key is empty, longer than 128 characters, has a control character or begins with
+    /// `import:`.
     pub fn of_client(key: String, client: Client) -> Result<Self, ValidationError> {
         const FIELD: &str = "idempotencyKey";
         let characters = key.chars().count();
@@ -265,10 +274,10 @@ impl IdempotencyKey {
         Ok(Self { text: key, client, kept: false })
     }
 
-    /// An import's key, made of the file's content and the chunk's place in it: kept as long as its counts.
+    /// Validates an import's key, made of a hash of the log and the chunk's number. It is kept as long as its counts.
     ///
     /// # Errors
-    /// [`Invalid`] when it does not begin with `import:`.
+    /// [`ValidationError`] when the key does not begin with `import:`.
     pub fn of_import(key: String) -> Result<Self, ValidationError> {
         if key.starts_with(IMPORT_PREFIX) {
             return Ok(Self { text: key, client: Client::import(), kept: true });
@@ -277,7 +286,7 @@ impl IdempotencyKey {
     }
 }
 
-/// SHA-256 of a request's increments as they were sent.
+/// The SHA-256 of a request's increments as they were sent.
 pub(super) type Fingerprint = [u8; 32];
 
 /// Increments that are recorded together or not at all.
@@ -289,34 +298,35 @@ pub struct Request {
 }
 
 impl Request {
-    /// `increments` under `key`, if there is one.
+    /// Returns a request of `increments`, which counts once if it has a `key`.
     #[must_use]
     pub fn new(increments: Vec<Increment>, key: Option<IdempotencyKey>) -> Self {
         let key = key.map(|key| (key, fingerprint(&increments)));
         Self { increments, key, replaces_titles: true }
     }
 
-    /// Returns the same request, with titles for those pages only that have none.
+    /// Returns the request, changed so that its titles are only set on pages without a title.
     #[must_use]
     pub fn without_replacing_titles(self) -> Self {
         Self { replaces_titles: false, ..self }
     }
 
-    /// How many increments there are.
+    /// Returns the number of increments.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an empty request is never made")]
     pub fn len(&self) -> usize {
         self.increments.len()
     }
 
-    /// The sum of the increments' views.
+    /// Returns the sum of the increments' views.
     #[must_use]
     pub fn views(&self) -> i64 {
         self.increments.iter().map(|increment| increment.views.get()).sum()
     }
 }
 
-/// Of what was sent and not of what it came to: an increment without `at` belongs to another hour when it is retried.
+/// Returns the hash of the increments as they were sent. Their hours are left out: an increment without `at` gets
+/// another hour when it is retried later.
 fn fingerprint(increments: &[Increment]) -> Fingerprint {
     let mut hash = Sha256::new();
     let mut text = |text: &str| {
@@ -348,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_checked_by_bytes() {
+    fn names_have_1_to_1024_bytes_and_no_control_characters() {
         assert!(PageName::new("é".repeat(512)).is_ok());
         let error = PageName::new("é".repeat(513)).unwrap_err();
         assert_eq!(error.to_string(), "page must be 1 to 1024 bytes long, not 1026");
@@ -358,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_titles_have_nothing_that_changes_the_direction_of_text() {
+    fn names_and_titles_with_bidirectional_controls_are_refused() {
         for control in ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
             let text = format!("/a{control}b");
             let expected =
@@ -386,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_without_a_token_has_limits_of_their_own() {
+    fn requests_without_a_token_have_narrower_limits() {
         let limits = RecordingLimits::anonymous(100, 2);
         assert_eq!(limits.check_views(2).unwrap().get(), 2);
         assert_eq!(limits.check_views(3).unwrap_err().to_string(), "views must be 1 to 2 without a token, not 3");
@@ -396,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_of_what_was_sent() {
+    fn fingerprint_depends_on_sent_values_and_not_on_the_hour() {
         let first = fingerprint(&[increment("/a", None, 0)]);
         assert_eq!(first, fingerprint(&[increment("/a", None, 7)]), "an hour later, without `at`");
         assert_ne!(first, fingerprint(&[increment("/b", None, 0)]));
@@ -405,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_and_imports_have_keys_of_their_own() {
+    fn client_keys_are_bounded_and_must_not_begin_with_import() {
         let of_client = |key: String| IdempotencyKey::of_client(key, Client::anonymous());
         assert!(of_client("import:1".to_owned()).is_err());
         assert!(of_client("k".repeat(129)).is_err());

@@ -1,4 +1,4 @@
-//! The pages that are known to be in `pages`, so that it is written only for new ones and changed titles.
+//! A cache of the rows of the table `pages`, so that only new pages and changed titles are written.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,28 +11,30 @@ use lru::LruCache;
 
 use super::increment::Title;
 
-/// How many pages are remembered: about 100 bytes and a name each.
+/// The most pages in the cache. Each takes about 100 bytes and its name.
 const PAGES_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
-/// Another process may have changed a title since: after this long it is written again.
+/// The lifetime of an entry. After it the page is written again, since another process may have changed its title.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
-/// A bounded memory, shared by the committers of one process.
+/// An LRU cache of pages, shared by the committers of one process.
 #[derive(Debug)]
 pub(super) struct KnownPages(Mutex<LruCache<Box<str>, Known>>);
 
+/// A cached page.
 #[derive(Copy, Clone, Debug)]
 struct Known {
     title: KnownTitle,
     since: Instant,
 }
 
+/// The title of a cached page.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum KnownTitle {
-    /// It may have one or none.
+    /// The page may have a title or none.
     Unknown,
-    /// It has one, whichever.
+    /// The page has a title, but not a known one.
     Some,
-    /// It has the one of this hash.
+    /// The page has the title with this hash.
     Is(u64),
 }
 
@@ -41,11 +43,11 @@ impl KnownPages {
         Self(Mutex::new(LruCache::new(PAGES_MAX)))
     }
 
-    /// Leaves out the pages that writing, with these titles or without, would not change, and the first titles of pages
-    /// that have one. A page whose first title stays stays, too. All are in the order of their names.
+    /// Removes the pages that a write would not change from `sent`, and the pages that have a title from `first`. A
+    /// page that remains in `first` remains in `sent` too. Both are sorted by name.
     pub(super) fn retain_unknown(&self, sent: &mut Vec<(&str, Option<&Title>)>, first: &mut Vec<(&str, &Title)>) {
         let (pages, now) = (self.lock(), Instant::now());
-        // Not noted as used: what is used is written again, and so noted, before long.
+        // `peek` does not mark an entry as used. A page in use is soon written again, which does.
         let known = |name: &str| pages.peek(name).filter(|known| now.duration_since(known.since) < REMEMBERED_FOR);
         first.retain(|(name, _)| known(name).is_none_or(|known| known.title == KnownTitle::Unknown));
         sent.retain(|(name, title)| {
@@ -54,7 +56,7 @@ impl KnownPages {
         });
     }
 
-    /// Remembers what has been committed.
+    /// Caches pages and titles that have been committed.
     pub(super) fn learn(&self, pages: &[(&str, Option<&Title>)], first: &[(&str, &Title)]) {
         let mut known = self.lock();
         let mut remember = |name: &str, title: Option<KnownTitle>, or: KnownTitle| {
@@ -65,12 +67,12 @@ impl KnownPages {
         for (name, title) in pages {
             remember(name, title.map(|title| KnownTitle::Is(hash(title))), KnownTitle::Unknown);
         }
-        // Whether it was written or the page had another.
+        // The page has a title in any case: this one, or another that it had before.
         first.iter().for_each(|(name, _)| remember(name, None, KnownTitle::Some));
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<Box<str>, Known>> {
-        // What a panicking thread left behind is at worst a page forgotten.
+        // A thread that panicked with the lock has at worst left a page out.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_written_again_only_for_another_title() {
+    fn known_page_is_written_again_only_for_another_title() {
         let pages = KnownPages::new();
         let has = |name, title| {
             let mut sent = vec![(name, title)];
@@ -100,11 +102,11 @@ mod tests {
         assert!(has("/a", Some(&first)));
         assert!(!has("/a", Some(&second)));
         pages.learn(&[("/a", None)], &[]);
-        assert!(has("/a", Some(&first)), "an increment without a title does not forget it");
+        assert!(has("/a", Some(&first)), "an increment without a title keeps the cached title");
     }
 
     #[test]
-    fn a_first_title_is_written_only_where_no_title_is_known() {
+    fn first_title_is_written_only_for_pages_without_a_known_title() {
         let pages = KnownPages::new();
         let [first, second] = ["first", "second"].map(|title| Title::new(title.to_owned()).unwrap());
         let retained = |name| {
@@ -114,13 +116,13 @@ mod tests {
         };
         assert_eq!(retained("/a"), (1, 1));
         pages.learn(&[("/a", None)], &[]);
-        assert_eq!(retained("/a"), (1, 1), "it may have none: its row is locked before its title is looked at");
+        assert_eq!(retained("/a"), (1, 1), "a page whose title is unknown is written, which locks its row");
         pages.learn(&[("/a", None)], &[("/a", &first)]);
         assert_eq!(retained("/a"), (0, 0));
         for title in [&first, &second] {
             let mut sent = vec![("/a", Some(title))];
             pages.retain_unknown(&mut sent, &mut Vec::new());
-            assert_eq!(sent.len(), 1, "which title it has is not known");
+            assert_eq!(sent.len(), 1, "a page with an unknown title is written");
         }
         pages.learn(&[("/b", Some(&second))], &[]);
         assert_eq!(retained("/b"), (0, 0));

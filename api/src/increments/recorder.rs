@@ -1,4 +1,4 @@
-//! Group commit: whatever waits is committed together, and while it commits the next group gathers.
+//! Group commit: all waiting requests are committed in one transaction, while the next group gathers.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -19,11 +19,11 @@ use super::{
 };
 use crate::metrics::{self, Commits};
 
-/// One transaction takes at most this many increments (and whole requests only).
+/// A group takes no further request once it has this many increments. Requests are never split.
 const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
-/// How often a transaction is tried that others were in the way of, or that lost its connection before the commit.
+/// The most tries of a transaction that conflicts with others or loses its connection before the commit.
 const TRIES_MAX: u32 = 5;
-/// The pause before the next try, times the number of tries so far.
+/// The pause before a retry, multiplied by the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What can be set about recording.
@@ -42,30 +42,30 @@ pub struct RecorderSettings {
 }
 
 fn queue_range() -> clap::builder::RangedI64ValueParser<u32> {
-    // A whole request has to fit.
+    // The largest request has to fit.
     clap::value_parser!(u32).range(10_000..=100_000_000)
 }
 
-/// What a client is told.
+/// The acknowledgement of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// In the report once `freshness.asOf` is at or after this.
+    /// The increments are in the report once `freshness.asOf` is at or after this time.
     pub recorded_at: DateTime<Utc>,
-    /// Whether the key had been counted before, so that nothing was counted again.
+    /// Whether the idempotency key had been counted before, so that nothing was counted again.
     pub duplicate: bool,
 }
 
-/// Why nothing is acknowledged.
+/// The reason why a request is not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Too much waits already. Nothing was recorded.
+    /// The queue is full. Nothing was recorded.
     #[error("too many increments wait to be recorded, try again later")]
     Overloaded,
-    /// The database can't be reached, or does not answer in time. Whether the increments were recorded is unknown if
-    /// the connection was lost during the commit; a retry with the same idempotency key is safe.
+    /// The database can't be reached or does not answer in time. If the connection was lost during the commit, the
+    /// increments may have been recorded; a retry with the same idempotency key is safe.
     #[error("the increments could not be recorded, try again with the same idempotency key")]
     Unavailable(#[source] Option<Arc<StoreError>>),
-    /// The key stands for other increments. Nothing was recorded.
+    /// The idempotency key was used with other increments before. Nothing was recorded.
     #[error("idempotencyKey was used before, with other increments")]
     KeyReused,
     /// The database refuses the increments. Nothing was recorded.
@@ -73,7 +73,7 @@ pub enum RecordError {
     Refused(#[source] Arc<StoreError>),
 }
 
-/// Takes increments and answers when they are durable. A cheap handle: clone it.
+/// A handle that records requests and answers once they are durable. Clones are cheap and share one queue.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     queue: mpsc::Sender<Submission>,
@@ -82,7 +82,7 @@ pub struct Recorder {
     timeout: Duration,
 }
 
-/// Commits what recorders take, until the last of them is dropped.
+/// Commits the requests that its recorders have accepted.
 #[derive(Debug)]
 pub struct Committer {
     queue: Mutex<mpsc::Receiver<Submission>>,
@@ -93,22 +93,23 @@ pub struct Committer {
     commits: Commits,
 }
 
+/// A request in the queue.
 #[derive(Debug)]
 struct Submission {
     request: Request,
     reply: oneshot::Sender<Result<Recorded, RecordError>>,
-    /// After this nobody waits for it any more.
+    /// When the caller stops waiting for the reply.
     deadline: Instant,
-    /// Gives the room in the queue back when the submission is answered and dropped.
+    /// Permits of the queue, one per increment, returned when the submission is dropped.
     _room: OwnedSemaphorePermit,
 }
 
 impl Recorder {
-    /// A recorder for `database`, and what has to run for it to work.
+    /// Returns a recorder for `database`, and its committer, which has to [run](Committer::run).
     #[must_use]
     pub fn new(database: &Database, settings: &RecorderSettings) -> (Self, Committer) {
         let capacity = usize::try_from(settings.queue_increments).unwrap_or(usize::MAX);
-        // Every request holds at least one increment, so the semaphore is always the narrower bound.
+        // Every request takes at least one permit, so the semaphore is always the narrower bound.
         let (sender, receiver) = mpsc::channel(capacity);
         let timeout = Duration::from_millis(settings.record_timeout_ms);
         let committer = Committer {
@@ -123,16 +124,16 @@ impl Recorder {
         (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), capacity, timeout }, committer)
     }
 
-    /// Tells the metrics how much waits.
+    /// Records the length of the queue as a metric.
     pub(crate) fn observe(&self) {
         metrics::observe_queue(self.capacity - self.room.available_permits(), self.capacity);
     }
 
-    /// Records `request`, all of it or nothing, and returns after the commit, or when the time for it is over. A caller
-    /// that stops waiting does not take it back.
+    /// Records `request` as a whole or not at all. Returns after the commit, or when `--record-timeout-ms` is over.
+    /// Dropping the future does not withdraw the request.
     ///
     /// # Errors
-    /// See [`RecordError`]; only [`RecordError::Unavailable`] leaves open whether it was recorded.
+    /// See [`RecordError`]. Only after [`RecordError::Unavailable`] is it unknown whether `request` was recorded.
     pub async fn record(&self, request: Request) -> Result<Recorded, RecordError> {
         let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
@@ -150,8 +151,8 @@ impl Recorder {
 }
 
 impl Committer {
-    /// Commits until every [`Recorder`] is dropped, or until `stop`, and all that they took is answered. What is
-    /// recorded after `stop` is refused.
+    /// Commits requests until every [`Recorder`] is dropped or `stop` is cancelled, and the queue is empty. Requests
+    /// after `stop` are refused.
     pub async fn run(self, stop: CancellationToken) {
         let shared = Arc::new(self);
         let tasks = TaskTracker::new();
@@ -168,7 +169,8 @@ impl Committer {
         tasks.wait().await;
     }
 
-    /// Waits for a submission and takes all that wait behind it, up to the bound.
+    /// Waits for a submission and takes those behind it too, until they have [`INCREMENTS_PER_COMMIT_MAX`] increments.
+    /// Returns `None` when the queue is closed and empty.
     async fn gather(&self, stop: &CancellationToken) -> Option<Vec<Submission>> {
         let mut queue = self.queue.lock().await;
         let first = tokio::select! {
@@ -190,16 +192,17 @@ impl Committer {
         Some(group)
     }
 
-    /// A group that is refused for what one of its requests has in it is halved until that one stands alone.
+    /// Commits `group` and answers its requests. When the database refuses a group because of one of its requests, the
+    /// group is halved until that request is alone.
     async fn commit(&self, session: &mut Session, group: Vec<Submission>) {
         let mut groups = vec![group];
         while let Some(mut group) = groups.pop() {
-            // Its callers have been told that it was not recorded in time: now it need not be.
+            // After the deadline the caller has had an error, so the request need not be recorded any more.
             group.retain(|submission| Instant::now() < submission.deadline);
             let Some(last) = group.iter().map(|submission| submission.deadline).max() else { continue };
             let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
-            // What can't begin while somebody waits for it is not begun. What has begun may take its time: a retry will
-            // find it.
+            // The transaction has to begin before the last deadline. It may end later: a retry by key will find its
+            // rows.
             let size: usize = requests.iter().map(|request| request.increments.len()).sum();
             let span = debug_span!("commit", commit.increments = size);
             let begun = Instant::now();
@@ -226,7 +229,7 @@ impl Committer {
         }
     }
 
-    /// What failed before it was committed counts once when it is tried again.
+    /// Commits `requests`, with retries where the transaction has certainly not been committed.
     async fn commit_with_retries(
         &self,
         session: &mut Session,
@@ -246,6 +249,7 @@ impl Committer {
     }
 }
 
+/// Answers each submission of a group.
 fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
     match result {
         Ok(committed) => {
@@ -277,7 +281,7 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
 
 impl Submission {
     fn answer(self, result: Result<Recorded, RecordError>) {
-        // Whoever stopped waiting has no use for the answer.
+        // Sending fails only when the caller has stopped waiting.
         drop(self.reply.send(result));
     }
 }

@@ -1,4 +1,4 @@
-//! One transaction: keys, pages, counts and marks, on either database.
+//! The transaction that records a group of requests: keys, pages, counts and marks, on both databases.
 
 mod postgres;
 mod sqlite;
@@ -24,115 +24,120 @@ use super::{
     known_pages::KnownPages,
 };
 
-/// Begins a transaction, at the isolation level that it needs whatever the role's default is: a second request with a
-/// key has to see what the first one committed. All that follows goes in the same round trip and holds for this
-/// transaction only: a pooler may lend the connection to somebody else for the next one.
+/// Begins a transaction and sets its limits in the same round trip.
 ///
-/// The limits: how long a statement may take; and how long the transaction may stand still, since others wait for its
-/// locks. And a durable commit: `synchronous_commit` becomes `on` unless it is stricter already. `off`, `local` and `remote_write` answer before
-/// the commit is on the disks of this server and of its synchronous standbys
-/// (<https://www.postgresql.org/docs/15/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>).
+/// * The isolation level does not depend on the role's default: a second request with a key has to see the rows that
+///   the first one committed.
+/// * `statement_timeout` limits each statement, and `idle_in_transaction_session_timeout` an idle transaction, since
+///   others wait for its locks.
+/// * `synchronous_commit` becomes `on` unless it is stricter already. With `off`, `local` and `remote_write` a commit
+///   returns before it is on the disks of this server and of its synchronous standbys
+///   (<https://www.postgresql.org/docs/15/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>).
+///
+/// All settings are local to the transaction: a pooler may give the connection to another client for the next one.
 const BEGIN_POSTGRES: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '30s';
     SET LOCAL idle_in_transaction_session_timeout = '10s';
     SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN false
                       ELSE set_config('synchronous_commit', 'on', true) IS NULL END";
-/// A connection that was not used for so long is closed: whoever carries it may have forgotten it, and say nothing.
+/// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Why a transaction was not committed.
+/// The error of a transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Other transactions were in the way; the same again may succeed.
+    /// The transaction conflicted with others; a retry may succeed.
     #[error("other transactions were in the way")]
     Conflict(#[source] sqlx::Error),
-    /// The connection was lost before the commit: nothing was done, and the same again may succeed.
+    /// The connection was lost before the commit: nothing was written, and a retry may succeed.
     #[error("the connection to the database was lost")]
     Lost(#[source] sqlx::Error),
-    /// The database can't be reached, or the connection was lost during the commit: it may even have committed.
+    /// The database can't be reached, or the connection was lost during the commit, which may have succeeded.
     #[error("the database can't be reached")]
     Unavailable(#[source] sqlx::Error),
-    /// The database's disk is full: when there is room the same again may succeed.
+    /// The database's disk is full; a retry may succeed once there is room.
     #[error("the database's disk is full")]
     DiskFull(#[source] sqlx::Error),
-    /// The database refuses what it was given.
+    /// The database refuses the values.
     #[error("the database refuses the increments")]
     Refused(#[source] sqlx::Error),
 }
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Counted.
+    /// The increments were counted.
     Counted,
-    /// Its key had been counted with the same increments: nothing was counted again.
+    /// The request's key had been counted with the same increments: nothing was counted again.
     Duplicate,
-    /// Its key had been counted with other increments: nothing was counted.
+    /// The request's key had been counted with other increments: nothing was counted.
     KeyReused,
 }
 
 /// A committed transaction.
 #[derive(Debug)]
 pub(super) struct Committed {
-    /// By the database's clock, after the commit, and later than what any refresh promises that may have looked before it.
+    /// The database's time after the commit, but later than the `as_of` of every refresh that may have missed the
+    /// commit.
     pub(super) recorded_at: DateTime<Utc>,
     pub(super) counted: Counted,
 }
 
-/// What a transaction comes to.
+/// The counts of a transaction.
 #[derive(Debug)]
 pub(super) struct Counted {
-    /// One for each request, in their order.
+    /// One outcome per request, in the order of the requests.
     pub(super) outcomes: Vec<Outcome>,
-    /// How many increments were counted.
+    /// The number of increments that were counted.
     pub(super) increments: usize,
-    /// The sum of their views.
+    /// The sum of the counted increments' views.
     pub(super) views: i64,
 }
 
-/// What one committer commits through, one transaction after the other.
+/// A committer's access to the database, for one transaction at a time.
 #[derive(Debug)]
 pub(super) enum Session {
-    /// A connection that is kept from one transaction to the next, and taken out while one runs: a transaction that is
-    /// given up half-way closes it, which ends the transaction too. A pool would wait for it.
+    /// The pool for new connections, and the connection that is reused from one transaction to the next. During a
+    /// transaction the connection is taken out, so that dropping the future closes it and ends the transaction. (A pool
+    /// would wait for the transaction's end.)
     Postgres(PgPool, Option<Kept>),
-    /// The one connection that writes, which the Wolf uses too.
+    /// The process's only writing connection, shared with the Wolf.
     Sqlite(Box<Database>),
 }
 
-/// A connection, and since when it has not been used.
+/// An idle connection, and since when it is idle.
 #[derive(Debug)]
 pub(super) struct Kept(PgConnection, Instant);
 
-/// The statements of a transaction. Every slice is sorted by key and has each key once.
+/// The statements of a transaction. Every slice is sorted by key, without duplicates.
 trait Statements: Send {
-    /// Writes the keys that are new and returns their ids; waits for a transaction that is writing one of them. A key is not
-    /// new either if its client claimed it under a former id, for the same increments.
+    /// Inserts the new keys and returns their ids. Waits for other transactions that are inserting one of them. A key
+    /// that its client has claimed with a former id, for the same increments, is not new.
     fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<(String, String)>, sqlx::Error>> + Send;
-    /// Returns the fingerprints that were counted under these ids of keys.
+    /// Returns the stored fingerprints of the keys with these ids.
     fn fingerprints(
         &mut self,
         ids: &[(&str, &str)],
     ) -> impl Future<Output = Result<Vec<(String, String, Vec<u8>)>, sqlx::Error>> + Send;
-    /// Writes the pages that are new or have another title, and returns them, with whether they have a title.
+    /// Writes the pages that are new or have another title. Returns them, and whether each has a title.
     fn write_pages(
         &mut self,
         pages: &[(&str, Option<&Title>)],
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<(String, bool)>, sqlx::Error>> + Send;
-    /// Writes the titles of pages that have none, and returns those pages.
+    /// Sets the titles of those pages that have none, and returns the names of these pages.
     fn write_first_titles(
         &mut self,
         titles: &[(&str, &Title)],
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
     /// Marks the titles of these pages stale.
     fn mark_titles(&mut self, names: &[String]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Adds to the counts.
+    /// Adds views to the counts.
     fn add_views(
         &mut self,
         counts: &[(&str, Hour, i64)],
@@ -150,8 +155,8 @@ impl Session {
         }
     }
 
-    /// Commits all of `requests` in one transaction, unless it can't begin by `begin_by`. When this is given up half-way,
-    /// whether they were is unknown.
+    /// Commits `requests` in one transaction, which has to begin before `begin_by`. If the future is dropped, it is
+    /// unknown whether they were committed.
     pub(super) async fn commit(
         &mut self,
         clock: &Clock,
@@ -177,9 +182,9 @@ impl Session {
     }
 }
 
-/// A connection with a new transaction.
+/// Begins a transaction on the kept connection, or on a new one, and returns the connection.
 async fn begin_postgres(pool: &PgPool, kept: Option<Kept>) -> Result<PgConnection, sqlx::Error> {
-    // One that was kept may have been lost meanwhile. Then nothing is begun on it, and a new one takes its place.
+    // The kept connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
     if let Some(Kept(mut connection, since)) = kept
         && since.elapsed() < KEPT_FOR
         && connection.execute(BEGIN_POSTGRES).await.is_ok()
@@ -225,17 +230,17 @@ async fn commit_sqlite(
     let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
     let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
     let written = write(&mut *transaction, clock.now(), requests, known).await?;
-    // Nobody can announce anything before this transaction is committed: it is the only one that writes.
+    // No refresh can announce a later time before this transaction is committed: SQLite has one writer at a time.
     let announced_at =
         sqlx::query_scalar("SELECT announced_at FROM refresh_clock").fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
-    // Nothing is acknowledged that went into a file which has lost its name.
+    // A commit into a file that was removed or replaced meanwhile must not be acknowledged.
     database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
     known.learn(&written.pages, &written.first_titles);
     Ok(Committed { recorded_at: clock::recorded_at(clock.now(), announced_at), counted: written.counted })
 }
 
-/// What a transaction has written, once it is committed.
+/// The rows of a transaction, to be cached once it is committed.
 struct Written<'a> {
     counted: Counted,
     pages: Vec<(&'a str, Option<&'a Title>)>,
@@ -257,10 +262,10 @@ async fn write<'a, S: Statements>(
     known.retain_unknown(&mut pages, &mut first_titles);
     if !pages.is_empty() {
         let written = statements.write_pages(&pages, now).await?;
-        // A page that is new is marked too, needlessly: its first month row will have the title.
+        // New pages are marked too, which does no harm: their month rows get the title anyway.
         let mut retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
         if !first_titles.is_empty() {
-            // Their rows are locked already, in the order of all pages.
+            // `write_pages` has locked these rows already, in the common order.
             retitled.extend(statements.write_first_titles(&first_titles).await?);
         }
         if !retitled.is_empty() {
@@ -275,7 +280,8 @@ async fn write<'a, S: Statements>(
     Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })
 }
 
-/// Which requests count. Keys come first: until a key is claimed nobody knows whether its counts may be written.
+/// Claims the requests' keys and decides which requests count. Keys are claimed before anything else is written, since
+/// a request counts only if its key is new.
 async fn claim<S: Statements>(
     statements: &mut S,
     requests: &[&Request],
@@ -311,7 +317,7 @@ async fn claim<S: Statements>(
             _ if claimed.contains(&key.id()) => first_fingerprint.as_slice(),
             Some(counted) => *counted,
             None if former() => first_fingerprint.as_slice(),
-            // Neither new nor there: it was pruned in between, and the same again will find it new.
+            // The key existed at the claim and was pruned before it was read. A retry will find it new.
             None => return Err(sqlx::Error::RowNotFound),
         };
         Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
@@ -319,13 +325,13 @@ async fn claim<S: Statements>(
     requests.iter().enumerate().map(outcome).collect()
 }
 
-/// Returns the ids under which a key may be stored that its client claimed before it had its id.
+/// Returns the ids that a key may be stored with, from before its client had its present id.
 fn former_ids(key: &IdempotencyKey) -> impl Iterator<Item = (&str, &str)> {
     key.client.former_ids().into_iter().map(|client| (key.text.as_str(), client))
 }
 
 impl StoreError {
-    /// The error of a transaction that may have been committed.
+    /// Classifies the error of a transaction that may have been committed.
     fn of_transaction(error: sqlx::Error) -> Self {
         match Failure::of_sqlx(&error) {
             Failure::Conflict => Self::Conflict(error),
@@ -335,7 +341,7 @@ impl StoreError {
         }
     }
 
-    /// The error of a statement behind which no commit was sent.
+    /// Classifies the error of a statement before the commit.
     fn before_commit(error: sqlx::Error) -> Self {
         match Self::of_transaction(error) {
             Self::Unavailable(error) => Self::Lost(error),
@@ -343,8 +349,8 @@ impl StoreError {
         }
     }
 
-    /// The error of a commit and what is read after it. Nothing in the schema waits for the commit to be refused: what is
-    /// refused may be what came after it.
+    /// Classifies the error of a commit and of the query after it. The schema has no deferred constraints, so a refusal
+    /// may be that of the query after a successful commit: it counts as unavailable.
     fn of_commit(error: sqlx::Error) -> Self {
         match Self::of_transaction(error) {
             Self::Refused(error) => Self::Unavailable(error),
@@ -352,7 +358,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the connection is as good as before.
+    /// Returns whether the connection can be used on after this error.
     fn leaves_a_connection(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::Refused(_))
     }

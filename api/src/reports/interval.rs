@@ -1,4 +1,4 @@
-//! Intervals of whole hours, and their buckets, cut in the caller's zone.
+//! Intervals of whole hours, and their division into buckets in the caller's time zone.
 
 use std::{iter, mem};
 
@@ -11,10 +11,10 @@ use super::{
     period::Range,
 };
 
-/// A series has at most this many points.
+/// The most points of a series.
 const POINTS_MAX: usize = 10_000;
 
-/// The size of a series' buckets, cut in the caller's zone. Weeks begin on Monday.
+/// The size of a series' buckets, in the caller's time zone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Granularity {
     /// One hour.
@@ -27,59 +27,59 @@ pub enum Granularity {
     Month,
 }
 
-/// Whole hours in UTC, from `start` up to and without `end`.
+/// A range of whole hours in UTC, from `start` to `end`, which is excluded.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Interval {
     /// The first hour.
     pub start: Hour,
     /// The hour after the last one.
     pub end: Hour,
-    /// Whether the interval that was asked for begins and ends where the report can be cut: at whole hours of UTC,
-    /// and at whole days where hours were dropped.
+    /// Whether the requested interval begins and ends exactly at `start` and `end`, and was not floored to the report's
+    /// resolution: whole hours of UTC, or whole days of UTC where hours were dropped for their age.
     pub exact: bool,
 }
 
 /// One point of a series.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Its first hour.
+    /// The first hour.
     pub start: Hour,
-    /// The hour after its last one.
+    /// The hour after the last one.
     pub end: Hour,
-    /// What the calendar calls its start.
+    /// The local date and time of `start`.
     pub local_start: NaiveDateTime,
-    /// The sum of its views.
+    /// The sum of the bucket's views.
     pub views: i64,
-    /// Whether it is all of its day, week or month: not cut by the interval's ends.
+    /// Whether the bucket is a whole hour, day, week or month, and not cut by the interval's ends.
     pub whole: bool,
 }
 
-/// Why there is no such interval or series.
+/// The error of an interval or series.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IntervalError {
-    /// The range is turned around.
+    /// The range ends before it starts.
     #[error("filter.interval.range.end must not be before filter.interval.range.start")]
     Reversed,
-    /// Dates of other years are not comparable as texts, which is how SQLite keeps them.
+    /// A bound lies outside of the supported years. SQLite compares dates as texts, which needs years of four digits.
     #[error("filter.interval.range.{bound} must lie in the years {first} to {last}")]
     Year {
-        /// `start` or `end`.
+        /// The name of the bound: `start` or `end`.
         bound: &'static str,
-        /// The first year there is.
+        /// The first supported year.
         first: i32,
-        /// The last one.
+        /// The last supported year.
         last: i32,
     },
-    /// A series of it would be too long.
+    /// The series would have more than 10,000 points.
     #[error("series.granularity: of {hours} hours there would be more than {POINTS_MAX} points; choose a coarser one")]
     TooManyPoints {
-        /// The interval's length.
+        /// The interval's length in hours.
         hours: i32,
     },
 }
 
 impl Interval {
-    /// Returns the hours from `start` up to `end`, both cut at the hour below.
+    /// Returns the hours from `start` to `end`, both rounded down to whole hours.
     ///
     /// # Errors
     /// Those of [`Range::new`].
@@ -87,21 +87,21 @@ impl Interval {
         Range::new(start, end).map(|range| range.interval(Calendar::new(UTC, None)))
     }
 
-    /// Returns the hours from `start` up to `end`; none when it ends before it starts.
+    /// Returns the hours from `start` to `end`; an empty interval when `end` is before `start`.
     pub(super) fn of_hours(start: Hour, end: Hour, exact: bool) -> Self {
         Self { start, end: end.max(start), exact }
     }
 
-    /// Returns whether there is no hour in it.
+    /// Returns whether the interval has no hours.
     pub(super) fn is_empty(self) -> bool {
         self.start >= self.end
     }
 
-    /// Returns its buckets of `granularity` in the order of time, without views. The first and the last one are cut at the
-    /// interval's ends.
+    /// Returns the interval's buckets in chronological order, with 0 views. The first and the last bucket are cut at
+    /// the interval's ends.
     ///
     /// # Errors
-    /// [`IntervalError::TooManyPoints`].
+    /// [`IntervalError::TooManyPoints`] when there would be more than 10,000.
     pub(super) fn buckets(self, granularity: Granularity, calendar: Calendar) -> Result<Vec<Bucket>, IntervalError> {
         let mut buckets = Vec::with_capacity(self.points(granularity, calendar)?);
         for (start, cut) in self.cuts(granularity, calendar) {
@@ -113,10 +113,10 @@ impl Interval {
         Ok(buckets)
     }
 
-    /// Returns how many buckets of `granularity` it has.
+    /// Returns the number of the interval's buckets.
     ///
     /// # Errors
-    /// [`IntervalError::TooManyPoints`].
+    /// [`IntervalError::TooManyPoints`] when there would be more than 10,000.
     pub fn points(self, granularity: Granularity, calendar: Calendar) -> Result<usize, IntervalError> {
         let points = self.cuts(granularity, calendar).take(POINTS_MAX + 1).count();
         if points > POINTS_MAX {
@@ -125,7 +125,7 @@ impl Interval {
         Ok(points)
     }
 
-    /// Returns the start of each bucket, and the end that the calendar gives it, which may be behind the interval's.
+    /// Returns the start of each bucket, and its end in the calendar, which may be after the interval's end.
     fn cuts(self, granularity: Granularity, calendar: Calendar) -> impl Iterator<Item = (Hour, Hour)> {
         let mut hour = self.start;
         let mut day = first_day(granularity, calendar.date(self.start));
@@ -143,7 +143,7 @@ impl Interval {
         iter::from_fn(move || {
             while start < self.end {
                 let cut = next();
-                // Two are the same where the zone skipped the day between them, or where hours were dropped.
+                // Two boundaries are equal where the zone skipped the day between them, or where hours were dropped.
                 if cut > start {
                     return Some((mem::replace(&mut start, cut.min(self.end)), cut));
                 }
@@ -154,7 +154,7 @@ impl Interval {
 }
 
 impl Bucket {
-    /// Returns whether it was over when the Wolf looked last, so that all of it is counted.
+    /// Returns whether the bucket was over at the newest refresh, so that all of its views are counted.
     #[must_use]
     pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
         looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
@@ -166,6 +166,7 @@ fn begins_bucket(granularity: Granularity, calendar: Calendar, hour: Hour) -> bo
     granularity == Granularity::Hour || calendar.day_start(first_day(granularity, calendar.date(hour))) == hour
 }
 
+/// Returns the first day of the bucket that contains `day`.
 fn first_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
     match granularity {
         Granularity::Hour | Granularity::Day => day,
@@ -174,6 +175,7 @@ fn first_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
     }
 }
 
+/// Returns the first day of the bucket after the one that begins on `day`.
 fn next_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
     match granularity {
         Granularity::Hour | Granularity::Day => add_days(day, 1),
@@ -203,20 +205,20 @@ mod tests {
     }
 
     #[test]
-    fn buckets_fill_the_interval() {
+    fn buckets_are_cut_at_the_intervals_ends_and_fill_it() {
         let [utc, berlin] = [UTC, Berlin].map(|zone| Calendar::new(zone, None));
         let interval = range("2026-03-27T22:00:00Z", "2026-04-08T06:00:00Z", utc);
         assert_eq!(starts(interval, Granularity::Week, utc), ["03-27T22", "03-30T00", "04-06T00"]);
         assert_eq!(starts(interval, Granularity::Month, utc), ["03-27T22", "04-01T00"]);
-        // Berlin's midnight moves from 23:00 to 22:00 in UTC.
+        // Midnight in Berlin moves from 23:00 to 22:00 UTC.
         assert_eq!(starts(interval, Granularity::Day, berlin)[..4], ["03-27T22", "03-27T23", "03-28T23", "03-29T22"]);
         assert_eq!(starts(interval, Granularity::Hour, utc).len(), 11 * 24 + 8);
     }
 
     #[test]
-    fn where_hours_were_dropped_days_are_whole() {
+    fn buckets_are_whole_utc_days_where_hours_were_dropped() {
         let calendar = Calendar::new(Berlin, Some("2026-04-01".parse().unwrap()));
-        // Berlin's midnights, of which the first one is that of 30 March in UTC.
+        // From midnight to midnight in Berlin. The first one, 30 March, has only its day in UTC left.
         let interval = range("2026-03-29T22:00:00Z", "2026-04-02T22:00:00Z", calendar);
         let expected = (at("2026-03-30T00:00:00Z"), at("2026-04-02T22:00:00Z"), false);
         assert_eq!((interval.start.start(), interval.end.start(), interval.exact), expected);
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_is_bounded() {
+    fn series_of_more_than_10000_points_is_refused() {
         let utc = Calendar::new(UTC, None);
         let long = range("2000-01-01T00:00:00Z", "2026-01-01T00:00:00Z", utc);
         assert!(matches!(long.buckets(Granularity::Hour, utc), Err(IntervalError::TooManyPoints { .. })));

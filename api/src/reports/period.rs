@@ -1,4 +1,4 @@
-//! What interval is asked for, what it comes to at a moment, and what it is compared with.
+//! Requested intervals: periods and ranges, their hours at a given time, and the hours that they are compared with.
 
 use std::ops::RangeInclusive;
 
@@ -39,25 +39,26 @@ pub enum Period {
     AllTime,
 }
 
-/// What a report is compared with.
+/// The interval that a report is compared with.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
-    /// The period before: yesterday, the 7 days before, the calendar month before; of a range, what is as long.
+    /// The period before, such as yesterday, the 7 days before or the calendar month before. For a range: an interval
+    /// of the same length that ends where the range starts.
     PreviousPeriod,
     /// The same dates and times a year before.
     SamePeriodLastYear,
 }
 
-/// The interval that is asked for. What a period comes to depends on the clock and on the report; a range does not.
+/// The requested interval. The hours of a period depend on the clock and on the report, those of a range do not.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum IntervalChoice {
     /// One of the predefined intervals.
     Period(Period),
-    /// Any hours.
+    /// An interval between two instants.
     Range(Range),
 }
 
-/// From a moment up to another, both in years that all databases know.
+/// The time from one instant to another, both in the years 1 to 9999, which both databases support.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Range {
     start: DateTime<Utc>,
@@ -65,10 +66,11 @@ pub struct Range {
 }
 
 impl Range {
-    /// From `start` up to `end`.
+    /// Returns the range from `start` to `end`.
     ///
     /// # Errors
-    /// [`IntervalError::Reversed`] when it ends before it starts, [`IntervalError::Year`] outside of the years 1 to 9999.
+    /// [`IntervalError::Reversed`] when `end` is before `start`, [`IntervalError::Year`] outside of the years 1 to
+    /// 9999.
     pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self, IntervalError> {
         for (bound, at) in [("start", start), ("end", end)] {
             if !YEARS.contains(&at.year()) {
@@ -78,7 +80,7 @@ impl Range {
         if end < start { Err(IntervalError::Reversed) } else { Ok(Self { start, end }) }
     }
 
-    /// Returns the hours that it comes to, cut at the hour below by the clocks of the zone.
+    /// Returns the hours of the range, with both ends floored to whole hours of local time.
     #[must_use]
     pub fn interval(self, calendar: Calendar) -> Interval {
         let [start, end] = [self.start, self.end].map(|bound| calendar.cut(bound));
@@ -91,28 +93,28 @@ impl Range {
 pub struct Counted {
     /// The site's first counted hour.
     pub from: Hour,
-    /// The hour after the last one that was over at the newest look of the Wolf.
+    /// The hour after the last one that was over at the newest refresh.
     pub until: Hour,
 }
 
-/// The hours of an interval that are compared, and their counterparts in another one.
+/// The hours of an interval that are compared, and the hours of another interval that they are compared with.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Compared {
-    /// The interval from its start on, as far as its hours are over and counted.
+    /// The beginning of the interval, as far as its hours are over and counted.
     pub part: Interval,
-    /// The other one, as far as the same dates and times of day reach.
+    /// The beginning of the other interval, up to the same date and time of day.
     pub other: Interval,
 }
 
 impl IntervalChoice {
-    /// Returns what it comes to in `calendar` at `now`; `first` is the first counted hour, if there is any.
+    /// Returns the hours of the interval in `calendar` at `now`. `first` is the first counted hour, if there is any.
     #[must_use]
     pub fn interval(self, calendar: Calendar, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
         let hour = Hour::containing(now);
         match self {
             Self::Range(range) => range.interval(calendar),
             Self::Period(Period::AllTime) => {
-                // What was recorded a little ahead of the clock is counted too.
+                // Views may be recorded up to `AHEAD_MAX` ahead of the clock.
                 let end = Hour::containing(now + AHEAD_MAX).plus(1);
                 let start = first.unwrap_or(end);
                 let kept = calendar.floor(start);
@@ -132,13 +134,13 @@ impl IntervalChoice {
         }
     }
 
-    /// Returns the hours of its interval at `now` that are compared, and those that they are compared with; nothing when
-    /// there are none: `ALL_TIME` has no period before it, 29 February none in most years, and a period that begins
-    /// before the first counted hour was not counted as a whole.
+    /// Returns the hours of the interval at `now` that are compared, and the hours that they are compared with.
     ///
-    /// Of an interval that is not over yet, what is compared ends with the last whole hour that is counted. What it is
-    /// compared with ends at the same time of its own days: Tuesday noon is compared with last Tuesday noon, however
-    /// long the days were.
+    /// Returns `None` when there is nothing to compare with: `ALL_TIME` has no period before it, 29 February is missing
+    /// in most years, and a period that begins before the first counted hour was not counted as a whole.
+    ///
+    /// An interval that is not over yet is compared up to its last counted whole hour. The other interval ends at the
+    /// same local time: Tuesday noon is compared with last Tuesday noon, even if the clocks were changed in between.
     #[must_use]
     pub fn compared(
         self,
@@ -161,7 +163,7 @@ impl IntervalChoice {
         compared.filter(|compared| compared.other.start >= counted.from)
     }
 
-    /// Returns what the hours of `interval` up to `until` are compared with, where they are no whole days.
+    /// Returns the comparison of `interval` up to `until`, for the last 24 hours and for ranges.
     fn compared_hours(
         self,
         comparison: Comparison,
@@ -181,7 +183,8 @@ impl IntervalChoice {
         if comparison == Comparison::SamePeriodLastYear && self.has_leap_day_between(bounds) {
             return None;
         }
-        // Where hours were dropped the other hours begin and end with their days; there are as many on both sides.
+        // Where hours were dropped, the other interval consists of whole days. Both sides have the same number of
+        // hours.
         let uncut = if until == interval.start { start } else { before(until).max(start) };
         let first = calendar.kept(start);
         let shifted = first.plus(uncut.since(start));
@@ -195,8 +198,8 @@ impl IntervalChoice {
         Some(Compared { part, other: Interval::of_hours(first, last, exact) })
     }
 
-    /// Returns whether 29 February stands between `bounds` and the same dates and times a year before: for the last 24
-    /// hours if it would make them a day longer or shorter, for a range if a bound lies within it.
+    /// Returns whether a leap day prevents the comparison of `bounds` with the same dates a year before. It does if it
+    /// makes the last 24 hours a day longer or shorter, or if a bound of a range lies within 29 February.
     fn has_leap_day_between(self, bounds: [NaiveDateTime; 2]) -> bool {
         let before = bounds.map(|bound| YEAR.before(bound));
         match self {
@@ -208,7 +211,7 @@ impl IntervalChoice {
 
 const YEAR: CalendarOffset = CalendarOffset::Months(12);
 
-/// Returns what the hours of `interval`, which are those of `days`, are compared with up to `until`.
+/// Returns the comparison of `interval` up to `until`, for an interval that consists of the local `days`.
 fn compared_days(
     days: &LocalDays,
     comparison: Comparison,
@@ -229,7 +232,7 @@ fn compared_days(
         (until, start, true)
     } else {
         let same = calendar.first_at(step.before(calendar.local(until)));
-        // Of a day whose hours were dropped there is no part.
+        // A day whose hours were dropped has no parts, so whole days are compared.
         let (until, same) = if calendar.is_dropped(same) {
             let day = calendar.date(until);
             (calendar.day_start(day), calendar.day_start(step.day_before(day)))
@@ -243,16 +246,16 @@ fn compared_days(
     Some(Compared { part, other: Interval::of_hours(start, end, exact) })
 }
 
-/// Local days, from the first one up to and without the last one.
+/// The local days from `from` to `to`, which is excluded.
 struct LocalDays {
     from: NaiveDate,
     to: NaiveDate,
-    /// How far back the period before lies.
+    /// The offset of the period before.
     step: CalendarOffset,
 }
 
 impl Period {
-    /// Returns the days that it comes to on the day `today`, if it is made of days.
+    /// Returns the local days of the period on the day `today`, or `None` if it does not consist of days.
     fn days(self, today: NaiveDate) -> Option<LocalDays> {
         let month = first_of_month(today);
         let year = add_months(month, -i32::try_from(today.month0()).unwrap_or_default());

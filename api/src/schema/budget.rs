@@ -1,8 +1,8 @@
-//! What one answer may take: fields, bytes, and room among all answers.
+//! Limits on one answer: its fields, its bytes, and its share of the memory for all answers.
 //!
-//! Lists are charged for when it is known how long they are, and before anything is made of them: a field that costs too
-//! much fails with words that say what to ask less of. What is charged is taken of the room that all answers share, until
-//! the answer is a text; then as many bytes as that has stay taken, for as long as anybody holds the text.
+//! A list is charged for once its length is known, and before its items are made: a field that costs too much fails
+//! with a message that says what to ask less of. The charge is reserved in the memory budget that all answers share,
+//! until the answer is serialized; then only the bytes of its text stay reserved, as long as anything refers to them.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -18,24 +18,24 @@ use serde::Serialize;
 use super::errors::{Code, error};
 use crate::memory_budget::{MemoryBudget, Reservation};
 
-/// How many fields the points and pages of an answer may have in all: 10,000 points with all their fields, and a few more.
+/// The most fields that all points and pages of an answer may have: 10,000 points with all their fields, and some more.
 const LIST_FIELDS_MAX: usize = 100_000;
-/// What a field of a list takes while an answer is put together, in bytes, about: its resolver and its value (measured: 400
-/// to 700).
+/// The memory of a list item's field while an answer is made, in bytes, roughly: its resolver and its value (measured:
+/// 400 to 700).
 const FIELD_BYTES: usize = 512;
-/// Texts of at most so many bytes take no room: an acknowledgement, a refusal, a few figures.
+/// The most bytes of a text that needs no reservation: an acknowledgement, an error, a few figures.
 const SMALL_BYTES_MAX: usize = 4 * 1024;
-/// How long an answer waits for room.
+/// The longest time that an answer waits for memory.
 pub(super) const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The bounds of every answer, and the room for all. A cheap handle: clone it.
+/// The limits of every answer, and the memory budget of all answers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerBounds {
     bytes_max: usize,
     room: MemoryBudget,
 }
 
-/// What one answer has taken so far. A cheap handle: clone it.
+/// The fields, bytes and memory that one answer has taken so far. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerBudget(Arc<Inner>);
 
@@ -43,7 +43,7 @@ pub(crate) struct AnswerBudget(Arc<Inner>);
 struct Inner {
     bounds: AnswerBounds,
     spent: Mutex<Spent>,
-    /// The room of the request, which is kept as long as anything of it may be in use.
+    /// The memory of the request, held as long as anything of the request may be in use.
     _request: Option<Arc<Reservation>>,
 }
 
@@ -54,37 +54,39 @@ struct Spent {
     room: Option<Reservation>,
 }
 
-/// What each item of a list costs, by what is selected of it.
+/// The cost of each item of a list, from its selected fields.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ItemCost {
     pub(super) fields: usize,
-    /// Those of the names under which fields are answered, at least.
+    /// The least number of bytes that the item takes without its texts: response keys and punctuation.
     pub(super) bytes: usize,
-    /// How often each text is selected.
+    /// How often a page's name is selected.
     pub(super) pages: usize,
+    /// How often a page's title is selected.
     pub(super) titles: usize,
+    /// How often a page's cursor is selected.
     pub(super) cursors: usize,
 }
 
-/// An answer as JSON. All who are told the same hold the same bytes, which take their room once.
+/// An answer as JSON. Its clones share the bytes, whose memory is reserved once.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerText(Bytes);
 
-/// Why an answer can't be told.
+/// The reason why an answer can't be sent.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoText {
-    /// It would be too long.
+    /// The text would be longer than this many bytes.
     #[error(
         "the answer would have more than {0} bytes (--response-bytes); ask for fewer fields, fewer pages, a coarser \
          granularity or a shorter interval"
     )]
     TooLong(usize),
-    /// Too much waits to be written.
+    /// The memory is used up by answers that wait to be written.
     #[error("too much waits for other clients to read it, try again later")]
     NoRoom,
 }
 
-/// Marks the error of a field for which there was no room.
+/// Marks the error of a field for which no memory was free.
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
@@ -93,32 +95,35 @@ struct Text {
     _room: Reservation,
 }
 
-/// Collects what is written, up to a bound.
+/// A writer that keeps the bytes written, and errs beyond `bytes_max`.
 struct BoundedWriter {
     bytes: Vec<u8>,
     bytes_max: usize,
 }
 
 impl AnswerBounds {
-    /// An answer has at most `bytes_max` bytes; all answers that are put together, or wait to be written, `bytes_in_all`.
+    /// Limits one answer to `bytes_max` bytes, and all answers that are being made or wait to be written to
+    /// `bytes_in_all`.
     pub(crate) fn new(bytes_max: usize, bytes_in_all: usize) -> Self {
         Self { bytes_max, room: MemoryBudget::new(bytes_in_all) }
     }
 
-    /// What is known of an answer that has not begun. The request's room is free when the answer is.
+    /// Returns the budget of a new answer, which holds the request's memory until it is dropped.
     pub(crate) fn budget(&self, request: Option<Arc<Reservation>>) -> AnswerBudget {
         AnswerBudget(Arc::new(Inner { bounds: self.clone(), spent: Mutex::default(), _request: request }))
     }
 }
 
 impl AnswerBudget {
-    /// Begins the answer anew.
+    /// Releases what was charged, for an answer that begins anew.
     pub(super) fn reset(&self) {
         *self.spent() = Spent::default();
     }
 
-    /// Charges for `items` that are selected at `cost`, whose texts have so many bytes as they are answered, and `held`
-    /// while they are made. Waits for room as long as `wait`.
+    /// Charges for `items` items at `cost` each, whose texts take `texts` bytes in the answer, and for `held` bytes in
+    /// use while the items are made. Waits for memory, at most as long as `wait`.
+    ///
+    /// Errs when the answer is too large, or no memory was free in time.
     pub(super) async fn charge(
         &self,
         items: usize,
@@ -142,7 +147,7 @@ impl AnswerBudget {
         Ok(())
     }
 
-    /// Fails if there is too much already: then nothing more need be found out.
+    /// Errs if the answer is too large already, so that nothing more is queried for it.
     pub(super) fn check(&self) -> async_graphql::Result<()> {
         self.spend(0, 0)
     }
@@ -165,7 +170,9 @@ impl AnswerBudget {
         Ok(())
     }
 
-    /// The answer's text, with the room that it takes; the budget is that of a new answer then.
+    /// Serializes the answer and reserves the memory of its text. The budget is then that of a new answer.
+    ///
+    /// Errs when the text is too long, or no memory is free.
     pub(crate) fn text(&self, answer: &impl Serialize) -> Result<AnswerText, NoText> {
         let bounds = &self.0.bounds;
         let room = take(&mut *self.spent()).room;
@@ -195,23 +202,23 @@ impl AnswerBudget {
 }
 
 impl ItemCost {
-    /// What each item costs that the field in `context` is a list of.
+    /// Returns the cost of each item of the list field in `context`.
     pub(super) fn of_item(context: &Context<'_>) -> Self {
         let mut cost = Self { fields: 1, bytes: "{},".len(), ..Self::default() };
         cost.add(&context.field(), 1);
         cost
     }
 
-    /// Those of a page's name and title as they are answered, at least.
+    /// Returns the least number of bytes that a page's name, title and cursor take in the answer.
     pub(super) fn texts(&self, name: &str, title: Option<&str>) -> usize {
         let title = title.map_or("null".len(), |title| title.len() + "\"\"".len());
-        // A cursor has the name in it, four characters for three bytes.
+        // A cursor contains the name in Base64: four characters for three bytes.
         let cursor = name.len().saturating_mul(4).div_ceil(3);
         self.pages * (name.len() + "\"\"".len()) + self.titles * title + self.cursors * cursor
     }
 
     fn add(&mut self, field: &async_graphql::SelectionField<'_>, times: usize) {
-        // What stands there once is none of the items'.
+        // `pageInfo` stands once beside the items, so it is not part of their cost.
         for field in field.selection_set().filter(|field| field.name() != "pageInfo") {
             let key = field.alias().unwrap_or_else(|| field.name());
             self.fields += times;
@@ -228,7 +235,7 @@ impl ItemCost {
 }
 
 impl AnswerText {
-    /// That of a few words, which takes no room.
+    /// Serializes a short answer without reserving memory.
     pub(crate) fn small(answer: &impl Serialize) -> Self {
         Self(serde_json::to_vec(answer).unwrap_or_default().into())
     }
@@ -250,7 +257,7 @@ impl NoText {
         }
     }
 
-    /// Whether a field of an answer failed for want of room.
+    /// Returns whether a field failed because no memory was free.
     pub(crate) fn is_no_room(failure: &ServerError) -> bool {
         failure.source::<NoRoom>().is_some()
     }
@@ -290,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_much_fails_before_it_takes_room() {
+    async fn too_large_answer_fails_before_it_takes_memory() {
         let bounds = AnswerBounds::new(1_000_000, 1_000_000_000);
         let budget = bounds.budget(None);
         assert_eq!(code(budget.charge(10_000, cost(8, 50), 0, 0, ROOM_WAIT_MAX).await), None);
@@ -314,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_text_keeps_its_room_as_long_as_anybody_holds_it() {
+    async fn text_keeps_its_memory_as_long_as_it_is_referred_to() {
         let bounds = AnswerBounds::new(20_000, 100_000);
         let budget = bounds.budget(None);
         assert_eq!(code(budget.charge(10, cost(10, 0), 0, 0, ROOM_WAIT_MAX).await), None);
@@ -323,11 +330,11 @@ mod tests {
         let held = text.bytes().slice(..1);
         drop(text);
         assert_eq!(bounds.room.taken(), 10_002);
-        // What is not charged for is taken of the room all the same.
+        // A text that was not charged for takes memory all the same.
         let more: Vec<_> = (0..8).map(|_| budget.text(&"x".repeat(10_000)).unwrap()).collect();
         assert_eq!(budget.text(&"x".repeat(10_000)).unwrap_err(), NoText::NoRoom);
         assert_eq!(code(budget.charge(100, cost(1, 0), 0, 0, ROOM_WAIT_MAX).await).as_deref(), Some("OVERLOADED"));
-        assert!(budget.text(&"x".repeat(1_000)).is_ok(), "what is small takes none");
+        assert!(budget.text(&"x".repeat(1_000)).is_ok(), "a small text takes no memory");
         drop((held, more));
         assert_eq!(budget.text(&"x".repeat(20_000)).unwrap_err(), NoText::TooLong(20_000));
         assert_eq!(bounds.room.taken(), 0);

@@ -1,4 +1,4 @@
-//! Errors on the wire: a code for programs, a message for people, nothing that is not theirs to know.
+//! Errors in responses: a code for programs and a message for people, without internal details.
 
 use std::{error::Error as StdError, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     reports::ReportError,
 };
 
-/// `extensions.code`.
+/// The code of an error, sent in `extensions.code`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     BadUserInput,
@@ -60,18 +60,18 @@ impl Code {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub(crate) fn is_retryable(self) -> bool {
         matches!(self, Self::Overloaded | Self::Unavailable)
     }
 
-    /// Counts an error that somebody is told.
+    /// Counts an error that is sent to a client.
     pub(crate) fn count(self) {
         metrics::errors(self).increment(1);
     }
 }
 
-/// An error with its code.
+/// Builds an error with its code.
 pub(crate) fn error(code: Code, message: impl Into<String>) -> Error {
     Error::new(message).extend_with(|_, extensions| {
         extensions.set("code", code.as_str());
@@ -79,7 +79,7 @@ pub(crate) fn error(code: Code, message: impl Into<String>) -> Error {
     })
 }
 
-/// The code of an error that has one; those of the GraphQL library itself have none.
+/// Returns the code of an error; errors of the GraphQL library itself have none.
 pub(crate) fn code_of(error: &ServerError) -> Option<&str> {
     match error.extensions.as_ref()?.get("code")? {
         Value::String(code) => Some(code),
@@ -87,20 +87,20 @@ pub(crate) fn code_of(error: &ServerError) -> Option<&str> {
     }
 }
 
-/// Counts errors that somebody is told; all have their codes.
+/// Counts errors that are sent to a client, by their codes.
 pub(crate) fn count_errors(errors: &[ServerError]) {
     for told in errors.iter().filter_map(code_of) {
         Code::ALL.into_iter().filter(|code| code.as_str() == told).for_each(Code::count);
     }
 }
 
-/// The same of one.
+/// Counts one error that is sent to a client, and returns it.
 pub(crate) fn count_error(error: ServerError) -> ServerError {
     count_errors(std::slice::from_ref(&error));
     error
 }
 
-/// What the log says, and the wire does not.
+/// Logs `source`, and returns an error that does not show it to the client.
 fn internal(source: &(dyn StdError + 'static)) -> Error {
     tracing::error!(error = source, "request failed");
     error(Code::Internal, "internal error; the server's log says why")
@@ -115,7 +115,7 @@ pub(super) fn of_record(failure: &RecordError) -> Error {
         RecordError::Overloaded => error(Code::Overloaded, failure.to_string()),
         RecordError::Unavailable(_) => error(Code::Unavailable, failure.to_string()),
         RecordError::KeyReused => error(Code::BadUserInput, failure.to_string()),
-        // Logged where the commit failed.
+        // The error was logged where the commit failed.
         RecordError::Refused(_) => error(Code::Internal, "internal error; the server's log says why"),
     }
 }

@@ -1,4 +1,4 @@
-//! Executing requests so that every answer is of one version of the report.
+//! Executes requests so that every response shows one version of the report.
 
 use std::{
     any::Any,
@@ -16,17 +16,17 @@ use crate::{
     reports::{ReportReader, ReportView},
 };
 
-/// How often a query is begun with what is known by heart before it takes a transaction for itself.
+/// The attempts to execute a query against the cache before it takes a transaction of its own.
 const SHARED_TRIES: u32 = 2;
 
-/// What one answer is read from: every report in it shows the same version.
+/// The view that one response is read from, so that every report in it shows the same version.
 #[derive(Clone, Debug, Default)]
 struct ViewCell {
     answer: Arc<OnceCell<ReportView>>,
     in_own_transaction: bool,
 }
 
-/// How fresh an answer is and of which moment, once it has been given and if it was read from the report at all.
+/// The freshness and the moment of a response, set once it is executed and only if it was read from the report.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AnsweredFrom(Arc<OnceLock<(Freshness, Moment)>>);
 
@@ -42,15 +42,16 @@ impl AnsweredFrom {
     }
 }
 
-/// Marks the error of a field whose version of the report was gone before it was found out.
+/// Marks a field error caused by the report changing during the request; the request is then retried.
 #[derive(Debug)]
 pub(super) struct VersionChanged;
 
-/// Marks the error of a field whose statement was in the way of something else: a standby cancels what holds up its replay.
+/// Marks a field error caused by a statement in conflict with other work of the database: a standby, for instance,
+/// cancels statements that hold up its replay.
 #[derive(Debug)]
 pub(super) struct Cancelled;
 
-/// What this answer is read from.
+/// Returns the view that this response is read from.
 pub(super) async fn report_view<'a>(context: &Context<'a>) -> async_graphql::Result<&'a ReportView> {
     let cell = context.data::<ViewCell>()?;
     let reader = context.data::<ReportReader>()?;
@@ -61,8 +62,8 @@ pub(super) async fn report_view<'a>(context: &Context<'a>) -> async_graphql::Res
     answer.await.map_err(|failure| errors::of_report(&failure))
 }
 
-/// Executes a query, and tells what it was answered from. One whose report changes meanwhile, or that the database cancels,
-/// is begun again.
+/// Executes a query, and sets `from` to the freshness and moment that it was answered from. A query whose report
+/// changes meanwhile, or that the database cancels, is executed again.
 pub(crate) async fn execute_query(
     schema: &AnalyticsSchema,
     mut request: Request,
@@ -95,7 +96,7 @@ pub(crate) async fn execute_mutation(schema: &AnalyticsSchema, request: Request)
 
 /// Executes a subscription.
 ///
-/// A report that changes while its event is put together is not sent: the next event is on its way.
+/// An event during which the report changes is not sent, because the next event is on its way.
 pub(crate) fn execute_stream(
     schema: &AnalyticsSchema,
     request: Request,
@@ -112,8 +113,8 @@ pub(crate) fn execute_stream(
     responses.filter(is_told).map(whole_or_nothing).boxed()
 }
 
-/// An answer with an error has no data. That is what becomes of a null where there must be none, up to the root, where
-/// no field of ours is nullable; the library leaves the field out instead.
+/// Sets the `data` of a response with errors to null. A null that a field must not have propagates up to `data`, since
+/// no root field of ours is nullable; the library leaves the root field out instead.
 fn whole_or_nothing(mut response: Response) -> Response {
     if !response.errors.is_empty() {
         response.data = Value::Null;

@@ -1,4 +1,4 @@
-//! `Freshness`.
+//! The type `Freshness`.
 
 use std::time::Instant;
 
@@ -50,12 +50,12 @@ pub(crate) struct Freshness {
 }
 
 impl Freshness {
-    /// That of a whole answer, at its moment.
+    /// Returns the freshness of a view, at the view's moment.
     pub(super) fn of_view(answer: &ReportView) -> Self {
         Self::at(answer.freshness(), answer.moment().monotonic)
     }
 
-    /// What is known, at `now`.
+    /// Converts the freshness, with its status and staleness at `now`.
     pub(super) fn at(freshness: &freshness::Freshness, now: Instant) -> Self {
         Self {
             refresh_id: freshness.refresh_id.into(),

@@ -1,4 +1,4 @@
-//! What queries filter by.
+//! The inputs of queries: filters, intervals, comparisons and granularities.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use chrono_tz::Tz;
 use super::errors::{Code, error};
 use crate::reports::{self, IntervalChoice, Range};
 
-/// How many page names a filter may have.
+/// The most page names in a filter.
 const NAMES_MAX: usize = 1_000;
-/// How long a text that is looked for may be.
+/// The most bytes of a text in a filter.
 const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Which views a report is about.
@@ -113,7 +113,7 @@ pub(crate) enum PageFilter {
     Contains(String),
 }
 
-/// A filter whose parts are valid.
+/// A filter whose parts were checked.
 #[derive(Clone, Debug)]
 pub(super) struct ParsedFilter {
     pub(super) interval: IntervalChoice,
@@ -150,26 +150,26 @@ impl PageFilter {
                     return Err(error(Code::BadUserInput, message));
                 }
                 for (index, name) in names.iter().enumerate() {
-                    check_nesting(&format!("filter.pages.names[{index}]"), name)?;
+                    check_text(&format!("filter.pages.names[{index}]"), name)?;
                 }
                 Ok(reports::PageFilter::Names(names))
             }
             Self::Prefix(prefix) => {
-                check_nesting("filter.pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix))
+                check_text("filter.pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix))
             }
             Self::Contains(part) => {
-                check_nesting("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
+                check_text("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
             }
         }
     }
 }
 
-pub(super) fn check_nesting(field: &str, text: &str) -> async_graphql::Result<()> {
+pub(super) fn check_text(field: &str, text: &str) -> async_graphql::Result<()> {
     if text.is_empty() || text.len() > TEXT_BYTES_MAX {
         let message = format!("{field} must be 1 to {TEXT_BYTES_MAX} bytes long, not {}", text.len());
         return Err(error(Code::BadUserInput, message));
     }
-    // No page's name has one, and PostgreSQL takes no zero character.
+    // No page's name has a control character, and PostgreSQL's texts can't hold U+0000.
     if text.chars().any(char::is_control) {
         return Err(error(Code::BadUserInput, format!("{field} must not have control characters")));
     }

@@ -1,4 +1,4 @@
-//! `recordPageViews`.
+//! The mutation `recordPageViews`.
 
 use std::sync::Arc;
 
@@ -20,24 +20,24 @@ pub(crate) const MUTATION: &str = "recordPageViews";
 pub(crate) const MUTATION_INPUT: &str = "RecordPageViewsInput";
 pub(crate) const MUTATION_PAYLOAD: &str = "RecordPageViewsPayload";
 
-/// What is counted when nothing else is said.
+/// The views of an increment that does not say how many.
 const ONE_VIEW: SafeInt = SafeInt(1);
 
 fn one_view() -> SafeInt {
     ONE_VIEW
 }
 
-/// What clients record.
+/// The root type of mutations.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Mutation;
 
-/// The terms on which a caller records.
+/// The terms on which a client records.
 #[derive(Clone)]
 pub(crate) struct RecordingTerms {
     /// The client that idempotency keys belong to.
     pub(crate) client: Client,
     pub(crate) limits: RecordingLimits,
-    /// Counts a request's increments against a limit; the error says that there are too many.
+    /// Counts a request's increments against a limit; errs when there are too many.
     pub(crate) count: Arc<dyn Fn(u32) -> async_graphql::Result<()> + Send + Sync>,
 }
 
@@ -96,6 +96,8 @@ impl Mutation {
 }
 
 /// Checks `input` and records it on these `terms`.
+///
+/// Errs when a field is invalid, there are too many increments, or recording fails.
 pub(crate) async fn record(
     recorder: &Recorder,
     input: RecordPageViewsInput,
@@ -106,7 +108,7 @@ pub(crate) async fn record(
     (terms.count)(u32::try_from(increments).unwrap_or(u32::MAX))?;
     let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
     Ok(RecordPageViewsPayload {
-        // At most 10,000.
+        // There are at most 10,000 increments.
         increments: i32::try_from(increments).unwrap_or(i32::MAX),
         views: SafeInt(views),
         recorded_at: recorded.recorded_at,
@@ -115,7 +117,7 @@ pub(crate) async fn record(
 }
 
 impl RecordPageViewsInput {
-    /// All or nothing: the first wrong field refuses the request.
+    /// Checks all fields; the first invalid one refuses the whole request.
     fn parse(self, now: DateTime<Utc>, limits: RecordingLimits, client: Client) -> async_graphql::Result<Request> {
         let size = self.increments.len();
         let size_max = limits.increments_max;

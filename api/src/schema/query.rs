@@ -1,17 +1,17 @@
-//! What can be asked.
+//! The root type of queries.
 
 use async_graphql::{Context, Object};
 
 use super::{execution, freshness::Freshness, inputs::ReportFilter, report::Report};
 
-/// The name of the field that tells the program's version.
+/// The name of the field that returns the program's version.
 pub(crate) const VERSION_FIELD: &str = "version";
 
-/// What can be asked.
+/// The root type of queries.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Query;
 
-/// What can be asked where no reports are read.
+/// The root type of queries where no reports are read.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct QueryWithoutReports;
 

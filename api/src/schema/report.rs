@@ -1,4 +1,4 @@
-//! `Report` and what is in it.
+//! The type `Report` and the types of its fields.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,9 +19,9 @@ use super::{
 };
 use crate::reports::{self, Calendar, Compared, Counted, IntervalChoice, PageCursor, PageFilter, ReportView};
 
-/// How many pages are listed when the query does not say.
+/// The number of pages listed when the query does not say.
 const PAGES_DEFAULT: i32 = 10;
-/// How many pages are listed at most.
+/// The most pages in one list.
 const PAGES_MAX: i32 = 1_000;
 
 /// The page views that a filter chooses.
@@ -31,7 +31,7 @@ pub(crate) struct Report {
     interval: reports::Interval,
     filter: ParsedFilter,
     calendar: Calendar,
-    /// When the interval was found.
+    /// The time from which the interval was determined.
     now: DateTime<Utc>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct PageEdge {
     node: PageViews,
 }
 
-/// Where a page stood, and in which refresh.
+/// The position of a page in the list, and the refresh that it was read from.
 #[derive(Debug, Deserialize, Serialize)]
 struct Cursor {
     refresh: i64,
@@ -120,7 +120,7 @@ struct Cursor {
 }
 
 impl Report {
-    /// What `filter` chooses of what `answer` is read from.
+    /// Returns the report of the page views that `filter` chooses, read from `answer`.
     pub(super) async fn new(answer: ReportView, filter: ParsedFilter) -> async_graphql::Result<Self> {
         let now = answer.moment().wall;
         let first = match filter.interval {
@@ -132,12 +132,13 @@ impl Report {
         Ok(Self { answer, interval, filter, calendar, now })
     }
 
-    /// Returns how long it may wait for room: not at all with a connection in its hands.
+    /// Returns how long the report may wait for memory: not at all while it holds a database connection.
     fn room_wait(&self) -> Duration {
         if self.answer.holds_connection() { Duration::ZERO } else { ROOM_WAIT_MAX }
     }
 
-    /// Returns what the report is compared with, if there is such a period and it was counted.
+    /// Returns the period that the report is compared with, if there is one and it does not begin before the first
+    /// counted hour.
     async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
         let (first, looked_at) = (self.answer.first_hour(), self.answer.freshness().looked_at);
         let counted = answered(first.await)?.zip(looked_at);
@@ -225,7 +226,7 @@ impl Report {
         let after = after.map(|cursor| Cursor::decode(&cursor)).transpose()?;
         let limit = usize::try_from(first).unwrap_or_default();
         let has_previous_page = after.is_some();
-        // One more than is shown tells whether there are more.
+        // One row more than is shown tells whether there is a next page.
         let more = u64::try_from(limit).unwrap_or_default() + 1;
         let pages = &self.filter.pages;
         let (total, rows) =
@@ -323,7 +324,7 @@ impl PageConnection {
 }
 
 impl PageEdge {
-    /// What one of `row` takes, in bytes, about.
+    /// Returns roughly how many bytes of memory the edge of `row` takes.
     fn bytes(row: &reports::PageRow) -> usize {
         size_of::<Self>() + 3 * row.name.len() + row.title.as_ref().map_or(0, String::len)
     }
@@ -343,7 +344,7 @@ impl Cursor {
     fn decode(cursor: &str) -> async_graphql::Result<PageCursor> {
         let OpaqueCursor(Self { views, page, .. }) = OpaqueCursor::decode_cursor(cursor)
             .map_err(|_unreadable| error(Code::BadUserInput, "pages.after is not a cursor of this list"))?;
-        inputs::check_nesting("pages.after", &page)?;
+        inputs::check_text("pages.after", &page)?;
         Ok(PageCursor { views, name: page })
     }
 }

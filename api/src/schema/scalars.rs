@@ -1,10 +1,10 @@
-//! `SafeInt` and `LocalDateTime`.
+//! The scalars `SafeInt` and `LocalDateTime`.
 
 use async_graphql::{InputValueError, InputValueResult, Number, Scalar, ScalarType, Value};
 use chrono::NaiveDateTime;
 use serde::Deserialize;
 
-/// The greatest whole number below which JavaScript has all of them: 2^53 - 1.
+/// The greatest whole number up to which JavaScript holds all of them exactly: 2^53 - 1.
 const SAFE_MAX: u64 = (1 << 53) - 1;
 
 /// A whole number that JavaScript holds exactly.
@@ -12,7 +12,7 @@ const SAFE_MAX: u64 = (1 << 53) - 1;
 #[serde(try_from = "i64")]
 pub(crate) struct SafeInt(pub i64);
 
-/// A number that JavaScript may not hold exactly.
+/// The error for a number that JavaScript may not hold exactly.
 #[derive(Debug, thiserror::Error)]
 #[error("not between -(2^53 - 1) and 2^53 - 1")]
 pub(crate) struct OutOfSafeRange;
@@ -45,7 +45,7 @@ impl ScalarType for SafeInt {
     }
 }
 
-/// How a `LocalDateTime` is written.
+/// The format of a `LocalDateTime`.
 const LOCAL_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
 
 /// A date and a time of day without an offset from UTC.

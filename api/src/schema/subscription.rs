@@ -1,4 +1,4 @@
-//! What can be watched.
+//! The root type of subscriptions.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use super::{errors, freshness::Freshness, inputs::ReportFilter, report::Report};
 use crate::{freshness::FreshnessFeed, reports::ReportReader};
 
-/// What can be watched.
+/// The root type of subscriptions.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Subscription;
 

@@ -1,5 +1,5 @@
-//! Checks the values that an operation gives as arguments, before the GraphQL library does: of a wrong value the library does
-//! not say which form it needs, and of some not where they stand.
+//! Checks the values that an operation gives as arguments, before the GraphQL library does: the library's errors do not
+//! say which form a wrong value should have, and some do not say where it stands.
 
 use std::{
     borrow::Cow,
@@ -26,7 +26,7 @@ use super::{
     scalars::SafeInt,
 };
 
-/// How many characters of a wrong value an error repeats.
+/// The most characters of a wrong value that an error repeats.
 const SHOWN_CHARACTERS_MAX: usize = 64;
 
 /// The fields, arguments and input types of a schema.
@@ -38,16 +38,16 @@ pub(super) struct InputTypes {
     root: Option<SchemaDefinition>,
 }
 
-/// A value as it stands in the document, or as a variable has it.
+/// A value given in the document or in a variable.
 #[derive(Copy, Clone)]
 enum Given<'a> {
     Literal(&'a Literal),
     Sent(&'a Sent),
 }
 
-/// Where a value stands: `input.increments[0].at`.
-struct SubscriberPermit<'a> {
-    parent: Option<&'a SubscriberPermit<'a>>,
+/// The path to a value, such as `input.increments[0].at`.
+struct ValuePath<'a> {
+    parent: Option<&'a ValuePath<'a>>,
     segment: Segment<'a>,
 }
 
@@ -56,9 +56,9 @@ enum Segment<'a> {
     Index(usize),
 }
 
-/// An operation and its variables.
+/// The check of one operation and its variables.
 struct Check<'a> {
-    /// Variables that are right as what they were used for: a long one may be used again and again.
+    /// The variables found valid, with the types they were used as: a long one may be used many times.
     checked: RefCell<HashSet<(Name, String)>>,
     inputs: &'a InputTypes,
     document: &'a ExecutableDocument,
@@ -67,7 +67,7 @@ struct Check<'a> {
 }
 
 impl InputTypes {
-    /// Those of a schema in the schema definition language.
+    /// Reads the types of a schema in the schema definition language.
     pub(super) fn of(sdl: &str) -> Self {
         let mut found = Self::default();
         for definition in parse_schema(sdl).map(|schema| schema.definitions).unwrap_or_default() {
@@ -88,8 +88,8 @@ impl InputTypes {
         found
     }
 
-    /// Refuses a request with the first wrong value of the operation that is meant. Its document was checked before: it does
-    /// not go in circles.
+    /// Errs with the first wrong value of the operation to execute. The document was checked before: its fragments have
+    /// no cycles.
     pub(super) fn check(&self, request: &mut Request) -> Result<(), ServerError> {
         let variables = std::mem::take(&mut request.variables);
         let name = request.operation_name.clone();
@@ -98,7 +98,7 @@ impl InputTypes {
             let meant = operations.find(|(found, _)| {
                 name.is_none() || found.is_some_and(|found| Some(found.as_str()) == name.as_deref())
             });
-            // Which operation is meant, the library has to say.
+            // The library refuses a request whose operation can't be found.
             let Some((_, operation)) = meant else { return Ok(()) };
             let (operation, checked) = (&operation.node, RefCell::default());
             Check { checked, inputs: self, document, operation, variables: &variables }.operation()
@@ -117,7 +117,7 @@ impl InputTypes {
         name.as_ref().map(|name| &name.node)
     }
 
-    /// The arguments of a field, and the type of its answer.
+    /// Returns the arguments of a field, and the name of its type.
     fn field(&self, object: &Name, field: &Name) -> Option<(&[Positioned<InputValueDefinition>], &Name)> {
         let TypeKind::Object(object) = self.types.get(object)? else { return None };
         let field = &object.fields.iter().find(|known| known.node.name.node == *field)?.node;
@@ -125,7 +125,7 @@ impl InputTypes {
     }
 }
 
-/// The type in any lists.
+/// Returns the name of a type, or of the items if it is a list.
 fn named(ty: &Type) -> &Name {
     match &ty.base {
         BaseType::Named(name) => name,
@@ -139,7 +139,7 @@ impl Check<'_> {
             let variable = &definition.node;
             if let Some(default) = &variable.default_value {
                 let name = format!("the default of ${}", variable.name.node);
-                let place = SubscriberPermit { parent: None, segment: Segment::Name(&name) };
+                let place = ValuePath { parent: None, segment: Segment::Name(&name) };
                 self.value(&variable.var_type.node, Given::Sent(&default.node), &place)
                     .map_err(|wrong| invalid(wrong, default.pos))?;
             }
@@ -155,9 +155,9 @@ impl Check<'_> {
             match &selection.node {
                 Selection::Field(field) => {
                     let field = &field.node;
-                    // What the schema does not have, the library refuses.
+                    // The library refuses a field that the schema does not have.
                     let Some((arguments, answer)) = self.inputs.field(object, &field.name.node) else { continue };
-                    let name = SubscriberPermit { parent: None, segment: Segment::Name(&field.name.node) };
+                    let name = ValuePath { parent: None, segment: Segment::Name(&field.name.node) };
                     let parent = (!is_root).then_some(&name);
                     self.arguments(arguments, &field.arguments, parent, selection.pos)?;
                     self.selections(&field.selection_set.node, answer, false)?;
@@ -182,7 +182,7 @@ impl Check<'_> {
         directives.iter().try_for_each(|directive| {
             let Some(arguments) = self.inputs.directives.get(&directive.node.name.node) else { return Ok(()) };
             let name = format!("@{}", directive.node.name.node);
-            let place = SubscriberPermit { parent: None, segment: Segment::Name(&name) };
+            let place = ValuePath { parent: None, segment: Segment::Name(&name) };
             self.arguments(arguments, &directive.node.arguments, Some(&place), directive.pos)
         })
     }
@@ -191,11 +191,11 @@ impl Check<'_> {
         &self,
         known: &[Positioned<InputValueDefinition>],
         given: &[(Positioned<Name>, Positioned<Literal>)],
-        parent: Option<&SubscriberPermit<'_>>,
+        parent: Option<&ValuePath<'_>>,
         pos: Pos,
     ) -> Result<(), ServerError> {
         known.iter().map(|argument| &argument.node).try_for_each(|argument| {
-            let place = SubscriberPermit { parent, segment: Segment::Name(&argument.name.node) };
+            let place = ValuePath { parent, segment: Segment::Name(&argument.name.node) };
             match given.iter().find(|(name, _)| name.node == argument.name.node) {
                 Some((name, value)) => self
                     .value(&argument.ty.node, Given::Literal(&value.node), &place)
@@ -206,18 +206,18 @@ impl Check<'_> {
         })
     }
 
-    /// What is wrong with a value, in words.
-    fn value(&self, ty: &Type, given: Given<'_>, place: &SubscriberPermit<'_>) -> Result<(), String> {
+    /// Checks one value. The error says in words what is wrong with it.
+    fn value(&self, ty: &Type, given: Given<'_>, place: &ValuePath<'_>) -> Result<(), String> {
         let given = match given {
             Given::Literal(Literal::Variable(name)) => {
                 let mut definitions = self.operation.variable_definitions.iter().map(|definition| &definition.node);
-                // What is not defined, the library refuses.
+                // The library refuses a variable that is not defined.
                 let Some(definition) = definitions.find(|definition| definition.name.node == *name) else {
                     return Ok(());
                 };
                 let sent = self.variables.get(name).or_else(|| definition.default_value());
                 let sent = sent.ok_or_else(|| format!("{place} must be given: the variable ${name} is missing"))?;
-                // The first wrong value ends the check: what was looked at is right.
+                // The first wrong value ends the whole check, so a variable checked before is valid.
                 if !self.checked.borrow_mut().insert((name.clone(), ty.to_string())) {
                     return Ok(());
                 }
@@ -232,15 +232,15 @@ impl Check<'_> {
             BaseType::Named(name) => self.named(name, given, place),
             BaseType::List(item) => match given.items() {
                 Some(mut items) => items.try_for_each(|(index, value)| {
-                    self.value(item, value, &SubscriberPermit { parent: Some(place), segment: Segment::Index(index) })
+                    self.value(item, value, &ValuePath { parent: Some(place), segment: Segment::Index(index) })
                 }),
-                // One value is a list of it.
+                // A single value stands for a list of one.
                 None => self.value(item, given, place),
             },
         }
     }
 
-    fn named(&self, name: &Name, given: Given<'_>, place: &SubscriberPermit<'_>) -> Result<(), String> {
+    fn named(&self, name: &Name, given: Given<'_>, place: &ValuePath<'_>) -> Result<(), String> {
         match self.inputs.types.get(name) {
             Some(TypeKind::InputObject(object)) => self.object(name, object, given, place),
             Some(TypeKind::Enum(known)) => {
@@ -252,12 +252,12 @@ impl Check<'_> {
                 let names = || known.values.iter().map(|value| value.node.value.node.as_str());
                 is_known.then_some(()).ok_or_else(|| must_be(place, format!("one of {}", listed(names())), given))
             }
-            // Scalars that the language has are not defined in the schema.
+            // GraphQL's built-in scalars are not defined in the schema.
             Some(TypeKind::Scalar) | None => {
                 let (is_valid, form) = scalar(name);
                 is_valid(&given.leaf()).then_some(()).ok_or_else(|| must_be(place, form, given))
             }
-            // No such type is an argument's.
+            // These are output types, which no argument has.
             Some(TypeKind::Object(_) | TypeKind::Interface(_) | TypeKind::Union(_)) => Ok(()),
         }
     }
@@ -267,7 +267,7 @@ impl Check<'_> {
         name: &Name,
         object: &InputObjectType,
         given: Given<'_>,
-        place: &SubscriberPermit<'_>,
+        place: &ValuePath<'_>,
     ) -> Result<(), String> {
         let names = || listed(object.fields.iter().map(|field| field.node.name.node.as_str()));
         let is_one_of = self.inputs.one_of.contains(name);
@@ -275,14 +275,14 @@ impl Check<'_> {
         let Some(fields) = given.fields() else { return Err(must_be(place, form(), given)) };
         let mut count = 0;
         for (field, value) in fields {
-            let place = SubscriberPermit { parent: Some(place), segment: Segment::Name(field) };
+            let place = ValuePath { parent: Some(place), segment: Segment::Name(field) };
             let known = object.fields.iter().find(|known| known.node.name.node == *field);
             let Some(known) = known else {
                 return Err(format!("{place} is not a field of {name}, which has {}", names()));
             };
             let known = &known.node.ty.node;
             match is_one_of {
-                // Each may be left out, and the one that is there must have a value.
+                // Each field may be left out, but the one that is given must not be null.
                 true => self.value(&Type { nullable: false, base: known.base.clone() }, value, &place)?,
                 false => self.value(known, value, &place)?,
             }
@@ -307,7 +307,7 @@ fn invalid(message: String, pos: Pos) -> ServerError {
     error(Code::BadUserInput, message).into_server_error(pos)
 }
 
-fn must_be(place: &SubscriberPermit<'_>, form: impl Display, given: Given<'_>) -> String {
+fn must_be(place: &ValuePath<'_>, form: impl Display, given: Given<'_>) -> String {
     format!("{place} must be {form}, not {}", given.shown())
 }
 
@@ -315,7 +315,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a value is one of the scalar, and the scalar's form in words.
+/// Returns the check for values of a scalar, and the scalar's form in words.
 fn scalar(name: &str) -> (fn(&Sent) -> bool, Cow<'static, str>) {
     match name {
         "DateTime" => (is_date_time, "an RFC 3339 time with an offset from UTC, such as 2026-11-20T10:00:00Z".into()),
@@ -325,12 +325,12 @@ fn scalar(name: &str) -> (fn(&Sent) -> bool, Cow<'static, str>) {
         "Boolean" => (bool::is_valid, "true or false".into()),
         "ID" => (async_graphql::ID::is_valid, "a string or a whole number".into()),
         "String" => (String::is_valid, "a string".into()),
-        // The resolver's business.
+        // The resolver checks values of any other scalar.
         other => (|_value| true, format!("a {other}").into()),
     }
 }
 
-/// What the resolvers read, which is a little more than RFC 3339 has.
+/// Returns whether the resolvers can read the time; they accept a little more than RFC 3339 allows.
 fn is_date_time(value: &Sent) -> bool {
     matches!(value, Sent::String(text) if text.parse::<DateTime<Utc>>().is_ok())
 }
@@ -344,7 +344,7 @@ impl<'a> Given<'a> {
         matches!(self, Self::Literal(Literal::Null) | Self::Sent(Sent::Null))
     }
 
-    /// The values of a list.
+    /// Returns the values of a list, or `None` for anything else.
     fn items(self) -> Option<Box<dyn Iterator<Item = (usize, Given<'a>)> + 'a>> {
         match self {
             Self::Literal(Literal::List(items)) => Some(Box::new(items.iter().map(Self::Literal).enumerate())),
@@ -353,7 +353,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The fields of an object.
+    /// Returns the fields of an object, or `None` for anything else.
     fn fields(self) -> Option<Box<dyn Iterator<Item = (&'a Name, Given<'a>)> + 'a>> {
         match self {
             Self::Literal(Literal::Object(fields)) => {
@@ -374,7 +374,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// The value, of a list or an object only that it is one.
+    /// Returns the value; a list or an object is returned empty.
     fn leaf(self) -> Cow<'a, Sent> {
         match self {
             Self::Sent(value) => Cow::Borrowed(value),
@@ -398,7 +398,7 @@ impl<'a> Given<'a> {
     }
 }
 
-impl Display for SubscriberPermit<'_> {
+impl Display for ValuePath<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(formatter)?;

@@ -1,4 +1,5 @@
-//! PostgreSQL's connections: each transaction has one for itself, and gives it back in order or loses it.
+//! PostgreSQL's connections. Each transaction has its own, which returns to the pool without an open transaction or is
+//! closed.
 
 use std::{
     fmt,
@@ -27,23 +28,23 @@ use super::{
 };
 use crate::{clock, failure::Failure};
 
-/// A connection that was idle for longer is tested before it is used: whatever carries it may have forgotten it.
+/// How long a connection may be idle before it is tested when it is acquired. A NAT may have dropped it without notice.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(1);
-/// How much longer than the server's own limit a statement is waited for.
+/// How much longer than the server's `statement_timeout` the client waits for a statement.
 const CLIENT_MARGIN: Duration = Duration::from_secs(5);
-/// How long a transaction may stand still: its client is gone, and its locks go too.
+/// How long a transaction may be idle before the server ends it and releases its locks: its client is gone.
 const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(10);
-/// How long the closing of all connections may take; those that are left then end with the process.
+/// The time limit for closing all connections. The remaining ones end with the process.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// How often a begin is tried: nothing was done on a connection that turned out to be lost.
+/// The most tries to begin a transaction. A retry is safe, since nothing was done on the lost connection.
 const BEGIN_TRIES: u32 = 2;
 
-/// What the connections of a pool are for.
+/// The work that the connections of a pool are for.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Work {
-    /// Queries, each statement of which may take so long on the server.
+    /// Queries, with the time limit of each statement on the server.
     Queries(Duration),
-    /// Changes to the report, which may take as long as it is large.
+    /// Changes to the report, without a time limit.
     Changes,
 }
 
@@ -57,11 +58,11 @@ struct PoolInner {
     work: Work,
     proof_of_life: ProofOfLife,
     lost: Lost,
-    /// Connections on their way back.
+    /// The tasks that return connections to the pool.
     returning: TaskTracker,
 }
 
-/// When a connection of the pool was given up last: those that were open by then may be dead too.
+/// When a connection of the pool was last given up. Connections that were opened before may be dead too.
 type Lost = Arc<Mutex<Option<Instant>>>;
 
 impl fmt::Debug for PoolInner {
@@ -73,23 +74,23 @@ impl fmt::Debug for PoolInner {
 /// A transaction on a connection of its own.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    /// None once the connection was given up, and while a statement has it.
+    /// The connection; `None` while a statement runs, and after such a statement was dropped.
     lease: AsyncMutex<Option<Lease>>,
 }
 
-/// A connection that is in use. When it is dropped, what it was in the middle of comes to an end, an open transaction is
-/// rolled back, and it goes back to the pool.
+/// A connection in use. When it is dropped, the connection finishes its current statement, ends its transaction and
+/// returns to the pool.
 #[derive(Debug)]
 struct Lease {
     connection: Option<PoolConnection<Postgres>>,
     pool: Pool,
     backend: Option<Backend>,
-    /// The statement that ends the transaction which may be open.
+    /// The statement that ends the transaction, if one may be open.
     ends_by: Option<&'static str>,
 }
 
 impl Pool {
-    /// A pool of at most `size` connections. `acquire_max` bounds the wait for one.
+    /// Returns a pool of at most `size` connections. `acquire_max` limits the wait for one.
     pub(crate) fn new(
         options: PgConnectOptions,
         size: u32,
@@ -108,7 +109,7 @@ impl Pool {
         &self.0.connections
     }
 
-    /// Begins the transaction of a statement that is alone in it.
+    /// Begins a transaction for a single statement.
     pub(super) async fn begin_alone(&self) -> Result<Transaction, DbErr> {
         match self.0.work {
             Work::Queries(_) => self.begin("ISOLATION LEVEL READ COMMITTED, READ ONLY").await,
@@ -141,12 +142,14 @@ impl Pool {
         Ok(Lease { connection: Some(connection), pool: self.clone(), backend: None, ends_by: None })
     }
 
-    /// What follows the `BEGIN` of a transaction, in the same round trip. Nothing of it outlives the transaction.
+    /// Returns the statements that begin a transaction and set its limits, in one round trip. The settings end with the
+    /// transaction.
     fn begin_sql(&self, characteristics: &str) -> String {
         let idle_max = IDLE_IN_TRANSACTION_MAX.as_millis();
         let limit = match self.0.work {
             Work::Queries(max) => format!("SET LOCAL statement_timeout = {}", max.as_millis()),
-            // A statement without a limit would hold its locks to its end, though its client's host has lost its power.
+            // These statements have no time limit, so the server has to notice by itself when the client's host is
+            // gone: otherwise they would hold their locks to their end.
             Work::Changes => "SET LOCAL tcp_keepalives_idle = 5; SET LOCAL tcp_keepalives_interval = 2;
                      SET LOCAL tcp_keepalives_count = 3;
                      SELECT set_config('client_connection_check_interval', '5s', true) WHERE version() LIKE '%linux%'"
@@ -158,7 +161,7 @@ impl Pool {
         )
     }
 
-    /// The client's limit of a statement.
+    /// Returns how long the client waits for a statement at most.
     fn answer_max(&self) -> Option<Duration> {
         match self.0.work {
             Work::Queries(max) => Some(max + CLIENT_MARGIN),
@@ -166,7 +169,7 @@ impl Pool {
         }
     }
 
-    /// Waits for `answer` until it is given up.
+    /// Waits for `answer` until it is there, `max` is over, or `backend` turns out to be dead.
     async fn wait<T>(
         &self,
         backend: Option<&Backend>,
@@ -199,7 +202,7 @@ impl Pool {
         &self,
         work: impl AsyncFnOnce(&DatabaseConnection) -> Result<T, DbErr>,
     ) -> Result<T, DbErr> {
-        // Told from all others that migrate by the process and the time.
+        // The process id and the time make the name unique among the sessions that migrate.
         let name = format!("analytics migrating {}.{}", std::process::id(), clock::process_now().timestamp_micros());
         let acquire_max = self.0.connections.options().get_acquire_timeout();
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_max);
@@ -234,20 +237,20 @@ impl Pool {
         ends_by: Option<&'static str>,
     ) {
         if let Some(sql) = ends_by {
-            // What was under way comes to its end first.
+            // A statement that still runs ends before `sql` is executed.
             let ended = self.wait(backend.as_ref(), self.answer_max(), connection.execute(sql)).await;
             if !matches!(ended, Ok(Ok(_))) {
                 return self.lose(connection);
             }
         }
-        // It is tested on its way; if this is given up, it is closed.
+        // `return_to_pool` tests the connection. If the time is over, the connection is closed.
         let returned = timeout(self.0.proof_of_life.every(), connection.return_to_pool());
         drop(returned.await);
     }
 }
 
 impl Lease {
-    /// Runs `statement`, for at most `max`, or gives the connection up. One that turns out to be closed is dropped at once.
+    /// Runs `statement` for at most `max`. If it has to be given up, or the connection is lost, closes the connection.
     async fn run<T>(
         &mut self,
         max: Option<Duration>,
@@ -293,14 +296,14 @@ impl Transaction {
         statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
         let mut slot = self.lease.lock().await;
-        // A statement that is dropped halfway takes the connection with it, which comes back by itself.
+        // If this future is dropped, the lease is dropped too and returns its connection to the pool.
         let mut lease = slot.take().ok_or(sqlx::Error::PoolClosed)?;
         let answer = lease.run(lease.pool.answer_max(), statement).await;
         *slot = Some(lease);
         answer
     }
 
-    /// Ends it by `sql`.
+    /// Ends the transaction by `sql`.
     async fn end(self, sql: &'static str) -> Result<(), DbErr> {
         let mut lease = self.lease.into_inner().ok_or_else(|| exec_error(sqlx::Error::PoolClosed))?;
         let max = lease.pool.answer_max();
@@ -309,7 +312,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Commits the transaction of a statement that was alone in it. A query's result is not made to wait for that.
+    /// Commits the transaction of a single statement. For queries the commit runs in the background, so that the result
+    /// does not wait for it.
     pub(super) async fn end_alone(mut self) -> Result<(), DbErr> {
         match self.lease.get_mut() {
             Some(lease) if matches!(lease.pool.0.work, Work::Queries(_)) => {
@@ -350,9 +354,10 @@ impl Transaction {
     }
 }
 
-/// A connection is tested before it is used if it was idle for some time, or another one was given up since it was opened.
+/// Returns the options of a pool that tests a connection before use if it was idle for more than a second, or if
+/// another connection was given up since it was opened.
 fn pool_options(acquire_max: Duration, every: Duration, lost: Lost) -> PoolOptions<Postgres> {
-    // Half of it, so that there is time for another connection.
+    // Half of `every`, so that there is time left to open another connection.
     let ping_max = every / 2;
     PgPoolOptions::new().acquire_timeout(acquire_max).test_before_acquire(false).before_acquire(
         move |connection: &mut PgConnection, meta| {
@@ -371,7 +376,7 @@ fn pool_options(acquire_max: Duration, every: Duration, lost: Lost) -> PoolOptio
     )
 }
 
-/// A statement with its values.
+/// Returns the statement as a query of sqlx, with its values bound.
 fn bound(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
     let values = statement.values.clone().unwrap_or_else(|| Values(Vec::new()));
     sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))

@@ -1,8 +1,8 @@
-//! Whether a backend of PostgreSQL still works on a statement that has had no answer for some time.
+//! Checks whether a PostgreSQL backend still works on a statement that has had no answer for some time.
 //!
-//! A link that is dead without a word (a host that lost its power, a NAT that forgot the connection) can't be told from
-//! a statement that takes long by the connection itself, so another connection looks at `pg_stat_activity`. Each look
-//! opens one of its own: that alone proves that the database can be reached now.
+//! On the connection itself, a silently dead link (a host without power, a NAT that dropped the connection) can't be
+//! told from a slow statement. So a second connection queries `pg_stat_activity`. Each check opens a new connection,
+//! which proves that the database can be reached now.
 
 use std::{fmt, time::Duration};
 
@@ -13,57 +13,59 @@ use tracing::{debug, warn};
 
 use crate::database::HURRIED_MAX;
 
-/// How long a look may take, the opening of its connection included.
+/// The time limit of a check, including the opening of its connection.
 const LOOK_MAX: Duration = Duration::from_secs(3);
-/// How long a statement is waited for while no look succeeds.
+/// How long a statement is waited for while all checks fail.
 const UNPROVEN_MAX: Duration = Duration::from_secs(60);
-/// Between two looks of a process that stops, and before a look that failed is tried again.
+/// The longest pause between two checks of a stopping process, and before a check is repeated because it failed or
+/// found the backend not at work.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A session of the database, as `pg_stat_activity` shows it to sessions of the same role.
+/// A session of the database, as it is identified in `pg_stat_activity`, which shows it to sessions of the same role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Backend {
-    /// One that works on a transaction. The begin of the transaction, in microseconds of the Unix epoch, tells it from
-    /// all others that the process of this number will ever serve, behind a pooler too.
+    /// A session with an open transaction. The begin of the transaction, in microseconds since the Unix epoch, tells it
+    /// from all other transactions of the same backend process, also behind a pooler.
     Transaction { pid: i32, begun_micros: i64 },
-    /// The only one whose `application_name` begins so.
+    /// The session whose `application_name` begins with this text. The text is unique.
     Application(String),
 }
 
-/// Why a statement and its connection were given up.
+/// The reason why a statement and its connection were given up.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GivenUp {
-    /// The time for it is over.
+    /// The statement's time limit is over.
     #[error("PostgreSQL did not answer a statement within {0:?}")]
     Late(Duration),
-    /// A second connection found nobody at work on it.
+    /// A second connection found that no backend works on the statement.
     #[error("PostgreSQL does not work on the statement any more and its answer did not come: the connection is dead")]
     Dead,
-    /// No second connection could be had.
+    /// The checks by a second connection failed.
     #[error("PostgreSQL did not answer a statement, and a second connection could not find out why within {0:?}")]
     Unproven(Duration),
-    /// The process stops, and has no more time for it.
+    /// The process has to stop.
     #[error("PostgreSQL did not answer before the process had to stop")]
     Stopping,
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
-    /// The backend is at work.
+    /// The backend is working.
     AtWork,
-    /// It waits for its client, or is not there. The time of its last change of state tells whether anything has happened
-    /// since another look.
+    /// The backend waits for its client, or does not exist. The time of the last change of its state, in microseconds
+    /// since the Unix epoch, tells whether anything happened between two checks.
     NotAtWork(Option<i64>),
 }
 
-/// Looks after statements. A cheap handle: clone it.
+/// A handle that checks whether backends work on statements. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct ProofOfLife {
     options: PgConnectOptions,
-    /// How long a statement may be without an answer before the first look, and between two looks.
+    /// The time without an answer before the first check, and between two checks.
     every: Duration,
-    /// The process stops: what is not proven to live is given up at once.
+    /// Cancelled when the process has to stop soon: statements that are not proven to be worked on are given up at
+    /// once.
     hurry: CancellationToken,
 }
 
@@ -78,23 +80,24 @@ impl ProofOfLife {
         Self { options, every, hurry }
     }
 
-    /// How long a statement may be without an answer before anybody doubts.
+    /// Returns the time without an answer after which a statement is checked.
     pub(super) fn every(&self) -> Duration {
         self.every
     }
 
-    /// Ends a little after the process began to stop and has no more time to wait for what may be dead.
+    /// Waits until a second after the process had to stop soon. From then on connections that may be dead are not
+    /// waited for.
     pub(super) async fn hurried(&self) {
         self.hurry.cancelled().await;
         sleep(HURRIED_MAX).await;
     }
 
-    /// Waits until it is certain that `backend` does not work any more on the statement that was just sent to it, and that
-    /// its answer does not come; or until that could not be found out for too long. What is left of a transaction on the
-    /// server is ended then, with its locks.
+    /// Waits until it is certain that `backend` does not work any more on the statement that was just sent to it, or
+    /// until the checks have failed for a minute. A backend that does not work any more is terminated, so that its
+    /// transaction ends and its locks are released.
     ///
-    /// Two looks in a row have to find the same: an answer may be on its way, and between two statements a backend
-    /// waits for its client.
+    /// Two checks in a row have to find the same state: the answer may be on its way, and between two statements a
+    /// backend waits for its client. A stopping process needs one check only.
     pub(super) async fn until_given_up(&self, backend: &Backend) -> GivenUp {
         let mut doubts = None;
         let mut unproven_since = None;
@@ -133,7 +136,7 @@ impl ProofOfLife {
     }
 
     async fn look(&self, backend: &Backend) -> Result<Found, sqlx::Error> {
-        // A backend whose client does not take its answer, or has sent half of a statement, counts as active too.
+        // A backend whose client does not read the answer, or has sent half of a statement, has the state 'active' too.
         let sql = format!(
             "SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client' AS at_work,
                     (extract(epoch FROM state_change) * 1000000)::bigint AS changed_at
@@ -146,7 +149,7 @@ impl ProofOfLife {
         if at_work == Some(true) { Ok(Found::AtWork) } else { Ok(Found::NotAtWork(row.try_get("changed_at")?)) }
     }
 
-    /// Ends the session on the server: it may not know yet that its client is gone, and hold the locks of its transaction.
+    /// Terminates the session on the server, which may not know yet that its client is gone, and may still hold locks.
     async fn end(&self, backend: &Backend) {
         let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {}", backend.condition());
         match self.ask(&sql).await {
@@ -155,11 +158,11 @@ impl ProofOfLife {
         }
     }
 
-    /// The row that a statement answers, on a connection of its own.
+    /// Runs a query on a new connection and returns its first row.
     async fn ask(&self, sql: &str) -> Result<Option<sqlx::postgres::PgRow>, sqlx::Error> {
         let asked = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
-            // Not prepared: a pooler may mix up the statements of two connections.
+            // The statement is not prepared, since a pooler may mix up the prepared statements of two connections.
             let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
             connection.close().await?;
             Ok(row)
@@ -169,7 +172,7 @@ impl ProofOfLife {
 }
 
 impl Backend {
-    /// Which row of `pg_stat_activity` it is.
+    /// Returns the condition on `pg_stat_activity` that selects this session's row.
     fn condition(&self) -> String {
         match self {
             Self::Transaction { pid, begun_micros } => {

@@ -1,5 +1,5 @@
-//! What keeps this process from using an SQLite file, in the system's words. SQLite's own ("unable to open database file")
-//! name neither the folder nor what is wrong with it.
+//! Finds out why this process can't use an SQLite file. SQLite's own message ("unable to open database file") names
+//! neither the folder nor the reason.
 
 use std::{
     io,
@@ -10,34 +10,35 @@ use rustix::fs::{Access, access};
 
 use super::sqlite_file::beside;
 
-/// What is in the way.
+/// The reason why an SQLite file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileRefused {
-    /// There is a folder of this name.
+    /// The path is a folder.
     #[error("{} is a folder, and not a file in one", .0.display())]
     IsFolder(PathBuf),
-    /// The folder is missing, or no files can be made in it.
+    /// The folder is missing, or this process can't create files in it.
     #[error("can't make files in the folder {}", folder.display())]
     Folder {
         /// The file's folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file, or one of those that SQLite has beside it, can't be used.
+    /// The database file, or its `-wal` or `-shm` file, can't be read and written.
     #[error("can't read and write the file {}", file.display())]
     File {
-        /// Which.
+        /// The file that can't be used.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Looks for what keeps this process from using the database in `file`. It opens nothing: whoever closes a file gives up
-/// all locks that the process has on it, SQLite's too (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+/// Returns the reason why this process can't use the database in `file`, if it finds one. Opens no file: closing one
+/// would release all POSIX locks of the process on it, SQLite's included (<https://www.sqlite.org/howtocorrupt.html>,
+/// 2.2).
 pub(crate) fn refusal(file: &Path) -> Option<FileRefused> {
-    // SQLite's own files are beside the one that a symbolic link leads to.
+    // The `-wal` and `-shm` files are beside the file that a symbolic link points to.
     let file = file.canonicalize().or_else(|_missing| std::path::absolute(file)).ok()?;
     if file.is_dir() {
         return Some(FileRefused::IsFolder(file));
@@ -51,7 +52,7 @@ pub(crate) fn refusal(file: &Path) -> Option<FileRefused> {
         return Some(FileRefused::File { file, source });
     }
     let folder = file.parent()?.to_owned();
-    // What is no folder has nothing of this name in it.
+    // With "." the check fails too if `folder` is not a folder.
     let source = refused(&folder.join("."), Access::WRITE_OK | Access::EXEC_OK)?;
     Some(FileRefused::Folder { folder, source })
 }

@@ -1,20 +1,20 @@
-//! What a pooler between this program and PostgreSQL does with its connections, found out by using two of them.
+//! Detects how a pooler between this program and PostgreSQL shares server connections, by means of two connections.
 //!
-//! A pooler looks like the server and does not say what it is. But every session of PostgreSQL has a backend of its own,
-//! which says its number: a connection whose backend changes, or is another connection's too, is lent from transaction to
-//! transaction.
+//! A pooler looks like the server. But each session of PostgreSQL has a backend process of its own, whose id a query
+//! returns. If a connection's backend changes, or serves another connection too, there is a pooler that shares backends
+//! between transactions (transaction pooling).
 
 use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 
-/// How often the two are compared. A pooler gives out the backend that was used last, or the one that was used longest ago:
-/// either shows in the first round, unless other clients of the pooler come in between.
+/// The number of comparisons. A pooler assigns the backend that was used last, or least recently: both show in the
+/// first round, unless other clients of the pooler interfere.
 const ROUNDS: u32 = 2;
 
-/// Whether a pooler lends the connections that `options` describe to others between transactions. What belongs to a session
-/// is lost there, and `LISTEN` would stay behind on a connection of somebody else.
+/// Returns whether connections with `options` go through a pooler that shares backends between transactions. There
+/// session state is lost, and a `LISTEN` would remain on a backend that another client uses.
 ///
 /// # Errors
-/// When the database can't be asked; [`is_of_statement_pooling`] tells whether it refused a transaction.
+/// When the database can't be queried; [`is_of_statement_pooling`] tells whether a pooler refused a transaction.
 pub async fn lends_by_transaction(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
     let mut pair = Pair::connect(options).await?;
     let lends = pair.shares_backends().await?;
@@ -22,14 +22,14 @@ pub async fn lends_by_transaction(options: &PgConnectOptions) -> Result<bool, sq
     Ok(lends)
 }
 
-/// Whether a pooler has refused to begin a transaction.
+/// Returns whether a pooler has refused to begin a transaction.
 #[must_use]
 pub fn is_of_statement_pooling(error: &sqlx::Error) -> bool {
-    // protocol_violation, pgbouncer's code for all that it says itself
+    // protocol_violation: the code of all errors from pgbouncer itself.
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "08P01")
 }
 
-/// Two connections to the same place.
+/// Two connections to the same database.
 pub(super) struct Pair(PgConnection, PgConnection);
 
 impl Pair {
@@ -38,10 +38,10 @@ impl Pair {
         Ok(Self(one?, other?))
     }
 
-    /// Whether transactions of the two are executed by the same backend, or those of one by several.
+    /// Returns whether both connections use the same backend, or one connection uses several.
     pub(super) async fn shares_backends(&mut self) -> Result<bool, sqlx::Error> {
         for _ in 0..ROUNDS {
-            // Twice: a pooler may give out its backends in turn.
+            // Asked twice, since a pooler may assign its backends in turn.
             let (first, second) = (backend(&mut self.0, "").await?, backend(&mut self.0, "").await?);
             let of_other = backend(&mut self.1, "BEGIN;").await?;
             let shared = first != second || first == of_other || backend(&mut self.0, "").await? != first;
@@ -53,7 +53,7 @@ impl Pair {
         Ok(false)
     }
 
-    /// Whether a statement that one has prepared is there for it, and for it alone, whichever backend it gets.
+    /// Returns whether each connection finds its own prepared statements on every backend, and not the other's.
     pub(super) async fn keeps_statements_apart(&mut self) -> Result<bool, sqlx::Error> {
         for _ in 0..ROUNDS {
             match self.ask_each().await {
@@ -72,18 +72,18 @@ impl Pair {
     }
 
     pub(super) async fn close(self) {
-        // They are not used any more: that one can't be closed in order is nothing to report.
+        // The connections are not used any more, so an error while closing does not matter.
         drop(tokio::join!(self.0.close(), self.1.close()));
     }
 }
 
-/// The number of the backend that executes this.
+/// Executes `before` and returns the process id of the backend that executes it.
 async fn backend(connection: &mut PgConnection, before: &str) -> Result<i32, sqlx::Error> {
     let sql = sqlx::AssertSqlSafe(format!("{before} SELECT pg_backend_pid()"));
     sqlx::raw_sql(sql).fetch_one(connection).await?.try_get(0)
 }
 
-/// Whether a prepared statement was not found, or another one had its name.
+/// Returns whether a prepared statement was missing, or its name was taken by another one.
 fn is_of_lost_statement(error: &sqlx::Error) -> bool {
     // invalid_sql_statement_name, duplicate_prepared_statement
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "26000" || code == "42P05")

@@ -1,4 +1,4 @@
-//! Connecting to PostgreSQL.
+//! Connects to PostgreSQL.
 
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use super::{
 };
 use crate::connections::{Connections, Pool, ProofOfLife, Work};
 
-/// The Wolf works on one connection and records its failures on another.
+/// The Wolf's connections: one for refreshes, and one to record their failures.
 const WOLF_CONNECTIONS: u32 = 2;
-/// Connections for recording that are opened at once; those that are taken out are not counted.
+/// The most connections for recording that are opened at the same time. Connections that committers have detached from
+/// the pool do not count.
 const WRITER_CONNECTIONS: u32 = 4;
 
 pub(super) async fn connect(
@@ -24,7 +25,7 @@ pub(super) async fn connect(
     settings: &DatabaseSettings,
     hurry: &CancellationToken,
 ) -> Result<Pools, DatabaseError> {
-    // A pool that can't connect says only that it waited; a connection says why.
+    // A connection reports why it can't connect; a pool would only report a timeout.
     let acquire_max = Duration::from_millis(settings.database_timeout_ms);
     let looked = timeout(acquire_max, keeps_statements_apart(&options)).await;
     match looked.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
@@ -49,7 +50,7 @@ pub(super) async fn connect(
     })
 }
 
-/// Whether each connection finds its own prepared statements, which every statement with parameters is.
+/// Returns whether each connection finds its own prepared statements. Every statement with parameters is one.
 async fn keeps_statements_apart(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
     let mut pair = Pair::connect(options).await?;
     let apart = !pair.shares_backends().await? || pair.keeps_statements_apart().await?;

@@ -1,4 +1,4 @@
-//! Connecting to an SQLite file, and trying whether it can be written to.
+//! Opens an SQLite file, and tests whether it can be written to.
 
 use std::{
     fs,
@@ -17,21 +17,24 @@ use sqlx::{
 use super::{DatabaseKind, DatabaseSettings, Pools, pool_options, sqlite_file::SqliteFile};
 use crate::connections::Connections;
 
-/// How long the switch of a new SQLite file into WAL may find it locked by other processes that start.
+/// The most retries of switching a new file to WAL mode, while other starting processes have it locked.
 const WAL_SWITCH_TRIES: u32 = 100;
+/// The pause before each of these retries.
 const WAL_SWITCH_PAUSE: Duration = Duration::from_millis(50);
-/// How many steps an SQLite query takes between two looks at the clock: less than a millisecond.
+/// The number of SQLite's virtual machine instructions between two checks of a query's deadline, which take less than a
+/// millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
-/// Readers of an SQLite file: they never wait for the writer, so a few serve many requests.
+/// The most reading connections. A few serve many requests, since they never wait for the writer.
 const SQLITE_READERS_MAX: u32 = 8;
 
-/// Only the owner reads and writes a new file; SQLite gives the files beside it the same rights.
+/// The mode of a new database file: only its owner may read and write it. SQLite creates the `-wal` and `-shm` files
+/// with the same mode.
 const NEW_FILE_MODE: u32 = 0o600;
-/// Where the log has grown larger, it is cut to this when its pages have gone into the database file.
+/// The size in bytes that the write-ahead log is truncated to after a checkpoint, if it has grown larger.
 const LOG_BYTES_KEPT: &str = "67108864";
-/// What a trial writes has to be more than the pages that its connection keeps in memory.
+/// The page cache of the trial's connection. The trial has to write more than fits into it, to reach the disk.
 const TRIAL_CACHE_PAGES: &str = "8";
-/// Writes 256 KiB into the log and takes them back. A commit of as much would have found room.
+/// Writes 256 KiB into the write-ahead log and rolls back. If it succeeds, there is room for a commit of that size.
 const TRIAL: &str = "BEGIN IMMEDIATE;
     CREATE TABLE analytics_trial (bytes BLOB);
     INSERT INTO analytics_trial VALUES (zeroblob(262144));
@@ -39,7 +42,7 @@ const TRIAL: &str = "BEGIN IMMEDIATE;
 
 pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<(Pools, SqliteFile), sqlx::Error> {
     let timeout = Duration::from_millis(settings.database_timeout_ms);
-    // Where it can't be made, or is there, SQLite says what is the matter with it.
+    // Errors are ignored: either the file exists, or SQLite reports the reason when it opens the file.
     drop(fs::OpenOptions::new().write(true).create_new(true).mode(NEW_FILE_MODE).open(file));
     let options = SqliteConnectOptions::new().filename(file).busy_timeout(timeout);
     let writable = options
@@ -51,7 +54,7 @@ pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<
     let mut tries = 0;
     let writer = loop {
         match sqlite_pool(settings, 1).connect_with(writable.clone()).await {
-            // SQLite's own timeout does not cover the switch into WAL.
+            // SQLite's `busy_timeout` does not cover the switch to WAL mode.
             Err(error) if is_locked(&error) && tries < WAL_SWITCH_TRIES => {
                 tries += 1;
                 tokio::time::sleep(WAL_SWITCH_PAUSE).await;
@@ -73,13 +76,13 @@ pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<
     Ok((pools, opened))
 }
 
-/// Connections that stay open: each new one opens whatever file has the name by then.
+/// Returns a pool whose connections stay open. A new connection could open another file that has taken the name.
 fn sqlite_pool(settings: &DatabaseSettings, connections: u32) -> PoolOptions<Sqlite> {
     pool_options(settings, connections).max_lifetime(None).idle_timeout(None)
 }
 
-/// Writes to the disk what is not kept, by a connection of its own, without waiting for the lock. While another connection
-/// has the lock this succeeds too: that one can write.
+/// Tests whether the file can be written to, by a write on a separate connection that is rolled back. Does not wait for
+/// the write lock, and succeeds if another connection has it.
 pub(super) async fn try_writing(file: &Path) -> Result<(), sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::ZERO);
     let options = options.pragma("cache_size", TRIAL_CACHE_PAGES);
@@ -92,10 +95,11 @@ pub(super) async fn try_writing(file: &Path) -> Result<(), sqlx::Error> {
     tried.await.or_else(|error| if is_locked(&error) { Ok(()) } else { Err(error) })
 }
 
-/// Interrupts what runs on a connection that was handed out longer ago than `timeout`. (PostgreSQL does so itself.)
+/// Interrupts statements on connections that were acquired longer than `timeout` ago. (PostgreSQL has
+/// `statement_timeout` for that.)
 fn with_deadline(options: PoolOptions<Sqlite>, timeout: Duration) -> PoolOptions<Sqlite> {
     options.after_connect(move |connection, _| Box::pin(set_deadline(connection, timeout))).before_acquire(
-        // Its file does not go away: what is open needs no test.
+        // An open file stays usable, so the connection needs no test.
         move |connection, _| Box::pin(async move { set_deadline(connection, timeout).await.map(|()| true) }),
     )
 }

@@ -1,4 +1,4 @@
-//! A database's address.
+//! Database URLs.
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
@@ -6,39 +6,39 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::DatabaseError;
 
-/// A database's address, as it was given. Its `Debug` and `Display` never show a password.
+/// A database URL as it was given. Its `Debug` and `Display` never show a password.
 #[derive(Clone)]
 pub struct DatabaseUrl {
     text: String,
-    /// Counts more than the one in the text.
+    /// The password that replaces the one in `text`.
     password: Option<String>,
 }
 
-/// What an address can mean.
+/// The database that a URL names.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// A PostgreSQL server's database.
+    /// A database of a PostgreSQL server.
     Postgres(Box<PgConnectOptions>),
     /// An SQLite file.
     Sqlite(PathBuf),
 }
 
 impl DatabaseUrl {
-    /// The error of a database that can't be reached here.
+    /// Returns the error that this database can't be reached.
     pub(super) fn unreachable(&self, source: sqlx::Error) -> DatabaseError {
         DatabaseError::Connect { url: self.to_string(), source }
     }
 
-    /// The same with another password.
+    /// Returns the URL with another password.
     pub(super) fn with_password(self, password: &str) -> Self {
         Self { password: Some(password.to_owned()), ..self }
     }
 
-    /// Where it points to.
+    /// Parses the URL.
     ///
     /// # Errors
-    /// [`DatabaseError::Url`], [`DatabaseError::PostgresUrl`] and [`DatabaseError::SeveralServers`], which repeat nothing of
-    /// it.
+    /// [`DatabaseError::Url`], [`DatabaseError::PostgresUrl`] and [`DatabaseError::SeveralServers`]. None of them
+    /// repeats any part of the URL.
     pub fn place(&self) -> Result<Place, DatabaseError> {
         let text = &self.text;
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
@@ -46,8 +46,8 @@ impl DatabaseUrl {
                 return Err(DatabaseError::SeveralServers);
             }
             let options = PgConnectOptions::from_str(text).map_err(|_may_repeat_it| DatabaseError::PostgresUrl)?;
-            // Poolers take no startup parameter that they do not know, and this one matters to floats in text only, of which
-            // there are none.
+            // Poolers refuse startup parameters that they do not know. `extra_float_digits` only matters for floats
+            // sent as text, and there are none.
             let options = options.application_name("analytics").extra_float_digits(None);
             let options = match &self.password {
                 Some(password) => options.password(password),
@@ -56,7 +56,7 @@ impl DatabaseUrl {
             return Ok(Place::Postgres(Box::new(options)));
         }
         match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
-            // An in-memory database is one per connection: there would be nothing to share. Parameters are not known.
+            // Each connection would have an in-memory database of its own. Parameters are not supported.
             Some(file) if !file.is_empty() && !file.starts_with(":memory:") && !file.contains('?') => {
                 Ok(Place::Sqlite(PathBuf::from(file)))
             }
@@ -68,7 +68,8 @@ impl DatabaseUrl {
 impl FromStr for DatabaseUrl {
     type Err = Infallible;
 
-    /// Takes anything: who refuses an argument repeats it, and it may hold a password. It is read when it is used.
+    /// Accepts any text. The URL is parsed when it is used, since clap would repeat a refused argument with its
+    /// password.
     fn from_str(url: &str) -> Result<Self, Infallible> {
         Ok(Self { text: url.to_owned(), password: None })
     }
@@ -80,7 +81,7 @@ impl fmt::Display for DatabaseUrl {
         if scheme == "sqlite" {
             return write!(f, "{}", self.text);
         }
-        // Parameters may hold a password, and so does what stands before the last @.
+        // The parameters may hold a password, and so may the part before the last @.
         let rest = rest.split('?').next().unwrap_or_default();
         let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
         write!(f, "postgres://{place}")
@@ -93,8 +94,8 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Whether a PostgreSQL URL names several servers, or which kind of server it should be, as libpq understands it
-/// (<https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>). The driver does not.
+/// Returns whether a PostgreSQL URL names several servers or restricts the kind of server, as in libpq
+/// (<https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>). sqlx does not support either.
 fn chooses_a_server(url: &str) -> bool {
     let (rest, parameters) = url.split_once('?').unwrap_or((url, ""));
     let authority = rest.split_once("://").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_never_shown() {
+    fn display_and_debug_never_show_a_password() {
         for (given, shown) in [
             ("postgres://me:secret@host:5432/db?password=secret", "postgres://host:5432/db"),
             ("postgresql://me:se@secret@host:5432/db", "postgres://host:5432/db"),
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_of_servers_is_refused_and_not_repeated() {
+    fn url_with_several_servers_is_refused_and_not_repeated() {
         for choice in [
             "postgres://me:secret@a:5432,b:5433/db",
             "postgres://me:secret@a,b/db?target_session_attrs=read-write",
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn other_databases_are_refused_and_not_repeated() {
+    fn url_of_another_database_is_refused_and_not_repeated() {
         for wrong in ["mysql://host/secret", "secret.db", "sqlite://", "sqlite::memory:", "", "sqlite://secret?mode=ro"]
         {
             assert!(matches!(url(wrong).place(), Err(DatabaseError::Url)), "{wrong}");

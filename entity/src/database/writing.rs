@@ -1,35 +1,35 @@
-//! Whether a database that can be read can be written to as well.
+//! Tests whether the database can be written to.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, Statement};
 
 use super::{Database, DatabaseKind, FileChanged, sqlite};
 use crate::failure::{Failure, is_read_only};
 
-/// Why a database can't be written to.
+/// The reason why a database can't be written to.
 #[derive(Debug, thiserror::Error)]
 pub enum NotWritable {
-    /// There is no room.
+    /// The database's disk is full.
     #[error("the database's disk is full")]
     DiskFull,
     /// The file, its folder, the session or the database is read-only.
     #[error("the database is read-only")]
     ReadOnly,
-    /// It follows another server.
+    /// The server is a standby.
     #[error("the database is a standby, which can't be written to before it is promoted")]
     Standby,
-    /// The file is another one by now, or gone.
+    /// The SQLite file was removed or replaced.
     #[error(transparent)]
     FileChanged(#[from] FileChanged),
-    /// It can't be tried.
+    /// The test failed for another reason.
     #[error("the database can't be used")]
     Failed(#[source] DbErr),
 }
 
 impl Database {
-    /// Finds out whether something could be written now. Leaves nothing behind.
+    /// Tests whether the database can be written to. Leaves no changes.
     ///
-    /// On SQLite 256 KiB are written to the disk and taken back, unless somebody else is writing. PostgreSQL is asked
-    /// whether its transactions may write; that its disk is full is known only by writing.
+    /// On SQLite it writes 256 KiB to the disk and rolls back, unless another connection is writing. On PostgreSQL it
+    /// queries whether transactions may write, which does not detect a full disk.
     ///
     /// # Errors
     /// [`NotWritable`].
@@ -39,7 +39,7 @@ impl Database {
             return sqlite::try_writing(&file.path).await.map_err(NotWritable::of);
         }
         debug_assert_eq!(self.kind, DatabaseKind::Postgres, "an SQLite database has a file");
-        // A query's own transaction is read-only: what others are by default is asked for.
+        // Transactions of queries are always read-only, so this asks for the default of other transactions.
         const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean";
         let row = self.readers.query_one_raw(Statement::from_string(DbBackend::Postgres, MAY_WRITE)).await;
         let found = row.and_then(|row| {

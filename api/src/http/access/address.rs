@@ -1,4 +1,4 @@
-//! Where a client is: used for its limits, and for nothing else. None of these types says it to a log.
+//! Client addresses. They are used for limits only: `Debug` of these types shows no address, so that none is logged.
 
 use std::{
     fmt,
@@ -7,20 +7,21 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// What proxies add the address to from which they were asked.
+/// The header to which each proxy appends the address that sent it the request.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Of an IPv6 address, what a provider gives to one customer at least.
+/// The bits of an IPv6 address that identify a network: providers assign at least a /64 to each customer.
 const IPV6_CUSTOMER_BITS: u32 = 64;
 
-/// The other end of a connection.
+/// The address at the other end of a connection: a client's or a proxy's.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub(in crate::http) struct Peer(pub(in crate::http) IpAddr);
 
-/// A client's address, or of IPv6 its network: a customer has all the addresses in it.
+/// A client's IPv4 address or IPv6 /64 network, since a client can use every address of its network.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
 pub(in crate::http) struct Network(IpAddr);
 
 impl Network {
+    /// Returns the network of an address. An IPv4-mapped IPv6 address counts as IPv4.
     pub(in crate::http) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -31,8 +32,9 @@ impl Network {
         })
     }
 
-    /// The client's, when `proxies` are between it and this server, each of which adds to `x-forwarded-for` whom it was
-    /// asked by. What stands there before, the client may have made up.
+    /// Returns the client's network when `proxies` trusted proxies, each of which appends to `x-forwarded-for`, stand
+    /// between it and this server. Only the last `proxies` entries are trusted: earlier ones may be forged by the
+    /// client. Falls back to `peer` when there is no such entry or it is not an address.
     pub(super) fn of_client(peer: Peer, headers: &HeaderMap, proxies: u8) -> Self {
         let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let mut behind: Vec<_> = values.flat_map(|value| value.split(',')).collect();
@@ -42,8 +44,8 @@ impl Network {
     }
 }
 
-/// Returns the address of `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`: the header has no standard, and some
-/// proxies add the port from which they were asked.
+/// Parses the address in `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`: the header has no standard, and
+/// some proxies add the client's port.
 fn address(text: &str) -> Option<IpAddr> {
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
     text.parse()
@@ -81,19 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_the_one_that_the_outermost_trusted_proxy_saw() {
-        assert!(client(0, &["192.0.2.1"]) == network("10.0.0.1"), "nobody is trusted");
-        assert!(client(1, &["192.0.2.9, 192.0.2.1"]) == network("192.0.2.1"), "the first is the client's own word");
+    fn client_address_is_the_one_that_the_outermost_trusted_proxy_saw() {
+        assert!(client(0, &["192.0.2.1"]) == network("10.0.0.1"), "no proxy is trusted");
+        assert!(client(1, &["192.0.2.9, 192.0.2.1"]) == network("192.0.2.1"), "the client may forge the first");
         assert!(client(2, &["192.0.2.9, 192.0.2.1", "192.0.2.2"]) == network("192.0.2.1"));
         for forwarded in [&[][..], &["unknown"], &["192.0.2.1, "], &["192.0.2.1:"], &["192.0.2.1:x"], &["[192.0.2.1]"]]
         {
             assert!(client(1, forwarded) == network("10.0.0.1"), "{forwarded:?}");
         }
-        assert!(client(2, &["192.0.2.1"]) == network("10.0.0.1"), "a proxy was passed by");
+        assert!(client(2, &["192.0.2.1"]) == network("10.0.0.1"), "the request bypassed a proxy");
     }
 
     #[test]
-    fn an_address_is_read_with_its_port_and_without() {
+    fn forwarded_address_is_parsed_with_and_without_port() {
         for forwarded in ["192.0.2.1:54321", "192.0.2.9:1, 192.0.2.1:2", "[::ffff:192.0.2.1]:80"] {
             assert!(client(1, &[forwarded]) == network("192.0.2.1"), "{forwarded}");
         }
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_client() {
+    fn addresses_of_an_ipv6_network_are_one_client() {
         assert!(network("2001:db8::1") == network("2001:db8::ffff:1"));
         assert!(network("2001:db8::1") != network("2001:db8:0:1::1"));
         assert!(network("::ffff:192.0.2.1") == network("192.0.2.1"));
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn debugging_shows_no_address() {
+    fn debug_output_shows_no_address() {
         let peer = Peer("192.0.2.1".parse().unwrap());
         assert!(!format!("{peer:?} {:?}", Network::of(peer.0)).contains("192"));
     }

@@ -1,8 +1,8 @@
-//! The hosts for which a server answers where everything is open to everybody.
+//! The hosts for which a server answers requests where anonymous clients have all scopes.
 //!
-//! The owner of a name can have it resolved to this server's address (DNS rebinding). A browser then takes the server for
-//! the origin of the pages that it has loaded under that name, and lets them read its answers. The request's host is all
-//! that tells such a page from the server's own.
+//! The owner of a domain can make it resolve to this server's address (DNS rebinding). A browser then treats this
+//! server as the origin of the pages that it loaded from that domain, and lets them read its responses. Only the
+//! request's host distinguishes such a page from the server's own.
 
 use std::{net::Ipv6Addr, str::FromStr};
 
@@ -11,16 +11,16 @@ use axum::{
     http::{HeaderMap, Uri, Version, header},
 };
 
-/// The name of the machine itself. Browsers look neither it nor what ends with it up in the DNS (RFC 6761, 6.3).
+/// The name of the machine itself. Browsers do not look it or names under it up in the DNS (RFC 6761, 6.3).
 const LOCALHOST: &str = "localhost";
-/// A name is at most this long (RFC 1035, 2.3.4).
+/// The most bytes of a name (RFC 1035, 2.3.4).
 const NAME_BYTES_MAX: usize = 253;
 
-/// A host's name without a port, in small letters, such as `stats.example.org`.
+/// A host name without a port, in lower case, such as `stats.example.org`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(String);
 
-/// Reports that a text is no host's name.
+/// The error for a text that is not a host name.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a host is a name such as stats.example.org, without http:// and without a port")]
 pub struct ParseHostError;
@@ -38,8 +38,8 @@ impl FromStr for Host {
     }
 }
 
-/// Returns whether the request is for an address, for this machine, or for one of `hosts`. A request of HTTP/1.0 may name
-/// no host: browsers send none of those.
+/// Returns whether every host that the request names is an IP address, `localhost` or a name under it, or one of
+/// `hosts`. An HTTP/1.0 request may name no host, which is safe because browsers do not send such requests.
 pub(super) fn is_for(request: &Request, hosts: &[Host]) -> bool {
     let named = named(request.uri(), request.headers());
     match named.as_deref() {
@@ -49,12 +49,13 @@ pub(super) fn is_for(request: &Request, hosts: &[Host]) -> bool {
     }
 }
 
-/// Returns every host that the request names, in its target and in its headers; none if one of them is no text.
+/// Returns every host that the request names, in its target and its `host` headers; `None` if a header is not text.
 fn named<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<Vec<&'a str>> {
     let header = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
     target.authority().map(|authority| Some(authority.as_str())).into_iter().chain(header).collect()
 }
 
+/// Returns whether an authority's host, with or without a port, is one that this server answers for.
 fn is_known(authority: &str, hosts: &[Host]) -> bool {
     if let Some((address, port)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
@@ -64,13 +65,13 @@ fn is_known(authority: &str, hosts: &[Host]) -> bool {
         Some(_) => return false,
         None => authority,
     };
-    // An IPv4 address is of the same letters. Browsers send it in this form, however it was written.
+    // An IPv4 address also parses as a name. Browsers send it in dotted decimal form, however the user wrote it.
     let Ok(Host(name)) = name.parse() else { return false };
     let is_local = || name.strip_suffix(LOCALHOST).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     name.parse::<std::net::Ipv4Addr>().is_ok() || is_local() || hosts.iter().any(|host| host.0 == name)
 }
 
-/// Returns whether the text can be a port, which may have no digits (RFC 3986, 3.2.3).
+/// Returns whether the text can be a port, which may be empty (RFC 3986, 3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_localhost_and_names_that_are_set_are_answered_for() {
+    fn addresses_localhost_and_configured_names_are_accepted() {
         for host in [
             "127.0.0.1",
             "127.0.0.1:8000",
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_name_is_answered_for() {
+    fn other_names_are_refused() {
         for host in [
             "",
             "rebind.example",
@@ -138,20 +139,20 @@ mod tests {
     }
 
     #[test]
-    fn every_host_that_a_request_names_is_looked_at() {
+    fn every_host_that_a_request_names_is_checked() {
         assert!(answers("http://localhost:8000/", Version::HTTP_11, &["localhost:8000"]));
         for (target, host) in [("http://rebind.example/", "localhost"), ("http://localhost/", "rebind.example")] {
             assert!(!answers(target, Version::HTTP_11, &[host]), "{target} {host}");
         }
         assert!(!answers("/", Version::HTTP_11, &["localhost", "rebind.example"]));
-        assert!(!answers("/", Version::HTTP_11, &[]), "HTTP/1.1 has it always (RFC 9112, 3.2)");
+        assert!(!answers("/", Version::HTTP_11, &[]), "HTTP/1.1 requires a host (RFC 9112, 3.2)");
         assert!(answers("/", Version::HTTP_10, &[]));
         assert!(!answers("/", Version::HTTP_10, &["rebind.example"]));
         assert!(!answers("http://rebind.example/", Version::HTTP_10, &[]));
     }
 
     #[test]
-    fn a_setting_is_a_name_and_nothing_more() {
+    fn host_setting_is_a_name_without_scheme_or_port() {
         assert_eq!("Increments".parse::<Host>().unwrap().0, "increments", "a container's name, for instance");
         for text in ["", ".", "http://stats.example.org", "stats.example.org:80", "*", "a b", "[::1]", &"a".repeat(254)]
         {

@@ -1,18 +1,18 @@
-//! Pages of other origins that may ask.
+//! Requests from web pages of other origins: CORS, and the check of a socket's origin.
 
 use std::{str::FromStr, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a browser may remember what it was allowed.
+/// How long a browser may cache the response to a CORS preflight request.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 /// An origin as browsers write it, such as `https://example.org` or `http://localhost:3000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
 
-/// The text is no origin.
+/// The error for a text that is not an origin.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an origin is http:// or https:// and a host, perhaps :PORT, and nothing behind")]
 pub struct ParseOriginError;
@@ -32,7 +32,7 @@ impl FromStr for Origin {
     }
 }
 
-/// What lets the pages of these origins ask over HTTP.
+/// Returns the CORS layer that lets pages of these origins send GraphQL requests over HTTP and read the responses.
 pub(super) fn cors(origins: &[Origin]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())))
@@ -42,7 +42,8 @@ pub(super) fn cors(origins: &[Origin]) -> CorsLayer {
         .max_age(REMEMBERED)
 }
 
-/// Whether the request comes from no page, from one of this server's own, or from one of these origins.
+/// Returns whether the request has no `origin`, and so comes from no web page, or this server's origin (that of
+/// `host`), or one of `origins`.
 pub(super) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     if origins.iter().any(|allowed| allowed.0 == origin) {
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_what_browsers_send() {
+    fn origin_is_parsed_to_the_form_that_browsers_send() {
         for (text, origin) in [
             ("https://example.org", "https://example.org"),
             ("HTTP://LocalHost:3000", "http://localhost:3000"),

@@ -1,4 +1,4 @@
-//! How often somebody may ask.
+//! Rate limits per client.
 
 use std::{
     num::{NonZeroU32, NonZeroUsize},
@@ -16,17 +16,18 @@ use lru::LruCache;
 
 use super::address::Network;
 
-/// Who asks: a token, by its place in the list, or an address.
+/// The client that a rate limit counts: a token, by its index in the list, or an address.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
 pub(in crate::http) enum RateKey {
     Token(usize),
     Address(Network),
 }
 
-/// Of how many it is remembered how much they have asked, those who asked last. Who is forgotten begins anew.
+/// The most clients whose state is kept; the least recently used is evicted first. An evicted client starts again with
+/// a full burst.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
-/// So many a second, and so many at once after a pause; of each who asks.
+/// A rate limit for each client: so many requests a second, and a burst of so many at once after a pause.
 pub(super) struct RateLimit<C: Clock = MonotonicClock> {
     limiter: RateLimiter<RateKey, Recent, C, NoOpMiddleware<C::Instant>>,
     burst: NonZeroU32,
@@ -44,7 +45,7 @@ impl<C: Clock> RateLimit<C> {
         Self { limiter: RateLimiter::new(quota, Recent::new(), clock), burst }
     }
 
-    /// Returns how many may come at once after a pause.
+    /// Returns how many requests may come at once after a pause.
     pub(super) fn burst(&self) -> u32 {
         self.burst.get()
     }
@@ -52,18 +53,18 @@ impl<C: Clock> RateLimit<C> {
     /// Counts one request.
     ///
     /// # Errors
-    /// The number of seconds after which it is worth to ask again.
+    /// The number of seconds after which to try again, when the limit is exceeded.
     pub(super) fn check(&self, who: RateKey) -> Result<(), u64> {
         self.check_many(who, 1)
     }
 
-    /// Counts `count` at once, or none of them; at most as many as the burst.
+    /// Counts `count` requests at once, or none of them. A `count` above the burst counts as the burst.
     ///
     /// # Errors
-    /// The number of seconds after which it is worth to ask again.
+    /// The number of seconds after which to try again, when the limit is exceeded.
     pub(super) fn check_many(&self, who: RateKey, count: u32) -> Result<(), u64> {
         let Some(count) = NonZeroU32::new(count.min(self.burst.get())) else { return Ok(()) };
-        // It is never more than the burst, which is what the outer error would say.
+        // The outer error is impossible: it would report a count above the burst.
         let Ok(checked) = self.limiter.check_key_n(&who, count) else { return Ok(()) };
         checked.map_err(|not_until| {
             let wait = not_until.wait_time_from(self.limiter.clock().now());
@@ -72,7 +73,7 @@ impl<C: Clock> RateLimit<C> {
     }
 }
 
-/// The limiter's memory of those who asked last.
+/// The limiter's state of the clients that sent requests most recently.
 struct Recent(Mutex<LruCache<RateKey, Nanos>>);
 
 impl Recent {
@@ -88,7 +89,7 @@ impl StateStore for Recent {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        // What a panicking thread left behind is at worst somebody forgotten.
+        // After a panic in another thread at worst one client's state is missing.
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (measured, next) = measure(recent.get(who).copied())?;
         recent.put(*who, next);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_too_often_waits_and_nobody_else_does() {
+    fn client_over_its_limit_waits_and_others_do_not() {
         let clock = FakeRelativeClock::default();
         let limit = RateLimit::with_clock(count(2), count(4), clock.clone());
         assert_eq!((0..5).map(|_| limit.check(at(1))).filter(Result::is_ok).count(), 4);
@@ -124,25 +125,25 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_count_as_many_or_not_at_all() {
+    fn requests_counted_together_count_all_or_none() {
         let clock = FakeRelativeClock::default();
         let limit = RateLimit::with_clock(count(2), count(10), clock.clone());
         assert_eq!((limit.check_many(at(1), 6), limit.check_many(at(1), 6)), (Ok(()), Err(1)));
         assert_eq!((limit.check_many(at(1), 4), limit.check(at(1))), (Ok(()), Err(1)));
-        assert_eq!(limit.check_many(at(1), 10), Err(5), "of which none was counted");
+        assert_eq!(limit.check_many(at(1), 10), Err(5), "none of the refused are counted");
         assert_eq!(limit.check_many(at(1), 0), Ok(()));
         clock.advance(Duration::from_secs(5));
         assert_eq!(limit.check_many(at(1), 10), Ok(()));
     }
 
     #[test]
-    fn slow_limits_say_how_long_to_wait() {
+    fn exhausted_limit_returns_the_seconds_to_wait() {
         let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
         assert_eq!((limit.check(at(1)), limit.check(at(1))), (Ok(()), Err(1)));
     }
 
     #[test]
-    fn memory_is_bounded_and_who_asks_on_is_not_forgotten() {
+    fn kept_clients_are_bounded_and_an_active_one_is_not_evicted() {
         let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
         for address in 0..200_000 {
             assert_eq!(limit.check(at(address)), Ok(()));

@@ -1,10 +1,10 @@
-//! What can be allowed.
+//! Scopes: the permissions of a client.
 
 use std::{fmt, str::FromStr};
 
 use clap::ValueEnum;
 
-/// One thing that can be allowed.
+/// A permission.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scope {
     /// To record page views: every mutation.
@@ -13,14 +13,14 @@ pub enum Scope {
     Reports,
 }
 
-/// What somebody may do.
+/// A set of scopes.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
     increments: bool,
     reports: bool,
 }
 
-/// The text is no list of scopes.
+/// The error for a text that is not a list of scopes.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("scopes are increments, reports, or increments,reports")]
 pub struct ParseScopesError;

@@ -1,4 +1,4 @@
-//! What can be set about access.
+//! The settings of access: tokens, anonymous access, origins and rate limits.
 
 use std::{fmt, fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -11,19 +11,21 @@ use super::{
     token::{Token, TokenError},
 };
 
-/// How many tokens there may be: each is compared with what a request shows.
+/// The most tokens: each is compared with the token of every request.
 const TOKENS_MAX: usize = 1_000;
-/// See the settings.
+/// The default of `--rate-limit`, in requests a second.
 const RATE_LIMIT: u32 = 500;
-/// See the settings.
+/// The default of `--rate-burst`, in requests.
 const RATE_BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
-/// See the settings.
+/// The default of `--rate-limit-increments`, in increments a second.
 const RATE_LIMIT_INCREMENTS: u32 = 50_000;
-/// See the settings: ten whole requests, and half of what may wait to be recorded (`--queue-increments`).
+/// The default of `--rate-burst-increments`: ten requests of the largest size, and half of the default of
+/// `--queue-increments`.
 const RATE_BURST_INCREMENTS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
-/// See the settings: what a page that was offline has gathered.
+/// The default of `--anonymous-increments`: as many as a page may gather while it is offline.
 const ANONYMOUS_INCREMENTS: u32 = 100;
-/// See the settings: one, so that the rate of increments bounds that of views. Two views of a page are two increments.
+/// The default of `--anonymous-views`: one, so that the rate limit on increments also limits views. Two views of a page
+/// are sent as two increments.
 const ANONYMOUS_VIEWS: u32 = 1;
 
 /// Who may do what, and how often.
@@ -71,53 +73,53 @@ pub struct AccessSettings {
     pub rate_burst_increments: NonZeroU32,
 }
 
-/// What is meant to be a token's scopes and hash. It may be a token itself by mistake: nothing shows it.
+/// The unparsed text of a token setting. `Debug` does not show it, because it may be a secret put there by mistake.
 #[derive(Clone)]
 pub struct TokenText(String);
 
-/// Why nobody can be let in as it is set.
+/// An error in the settings of access.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// There would be no protection at all.
+    /// The server would be open to everybody on an address that other machines can reach.
     #[error(
         "{0} can be reached from other machines: set --token or --tokens-file (`analytics token` makes one), or say with \
          --anonymous increments,reports what is open to everybody"
     )]
     OpenToAll(SocketAddr),
-    /// One of `--token` is none.
+    /// A value of `--token` is not a token.
     #[error("--token, number {number}")]
     Setting {
-        /// Counted from 1.
+        /// The position of the value, counted from 1.
         number: usize,
-        /// What is wrong.
+        /// The parse error.
         source: TokenError,
     },
-    /// A line of `--tokens-file` is none.
+    /// A line of `--tokens-file` is not a token.
     #[error("--tokens-file, line {number}")]
     Line {
-        /// Counted from 1.
+        /// The line's number, counted from 1.
         number: usize,
-        /// What is wrong.
+        /// The parse error.
         source: TokenError,
     },
     /// `--tokens-file` can't be read.
     #[error("can't read --tokens-file {}", .file.display())]
     File {
-        /// Which.
+        /// The path of the file.
         file: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file without tokens is a mistake, and not a wish to be open.
+    /// The file has no tokens. This is an error, because the server could be open without tokens.
     #[error("--tokens-file has no tokens")]
     NoTokens,
-    /// There are too many.
+    /// There are more tokens than allowed.
     #[error("there must be at most {TOKENS_MAX} tokens")]
     TooMany,
 }
 
 impl AccessSettings {
-    /// All of them, each read.
+    /// Parses all tokens, those of `--token` and those in the file.
     pub(super) fn tokens(&self) -> Result<Vec<Token>, AccessError> {
         let given =
             self.token.iter().enumerate().map(|(index, text)| {
@@ -138,6 +140,7 @@ impl AccessSettings {
     }
 }
 
+/// Returns whether a line is meant to be a token: it is neither empty nor a comment.
 fn is_token(line: &str) -> bool {
     let line = line.trim();
     !line.is_empty() && !line.starts_with('#')

@@ -24,7 +24,7 @@ fn limits(principal: &Principal) -> Result<RecordingLimits, AuthError> {
 }
 
 #[test]
-fn nobody_is_open_to_all_by_mistake() {
+fn server_without_tokens_must_listen_on_loopback() {
     for listen in [ANYWHERE, "192.0.2.1:8000", "[::]:8000", "[2001:db8::1]:1"] {
         let refused = access(listen, |_settings| {}).unwrap_err().to_string();
         assert!(refused.starts_with(listen) && refused.contains("--tokens-file"), "{refused}");
@@ -37,20 +37,20 @@ fn nobody_is_open_to_all_by_mistake() {
 }
 
 #[test]
-fn on_loopback_without_tokens_everything_is_open_whatever_is_shown() {
+fn loopback_server_without_tokens_is_open_whatever_the_authorization() {
     let access = access(LOOPBACK, |settings| settings.rate_limit = 1).unwrap();
     for shown in [None, Some("Bearer x"), Some("Basic eDp5")] {
         let principal = principal(&access, shown).unwrap();
         assert_eq!(limits(&principal), Ok(RecordingLimits::WIDEST));
-        assert!((principal.recording().ok().unwrap().count)(1_000_000).is_ok(), "nor are increments");
+        assert!((principal.recording().ok().unwrap().count)(1_000_000).is_ok(), "increments are not limited");
         assert_eq!(principal.require_scope(Scope::Reports), Ok(()));
         assert!(principal.limit_key().is_none());
-        assert!((0..10_000).all(|_| principal.check_rate().is_ok()), "it is not limited");
+        assert!((0..10_000).all(|_| principal.check_rate().is_ok()), "requests are not limited");
     }
 }
 
 #[test]
-fn a_token_gives_its_scopes_and_no_others() {
+fn token_grants_its_scopes_and_no_others() {
     let access = access(LOOPBACK, |settings| {
         settings.token = vec![token("r", "reports"), token("i", "increments"), token("both", "reports,increments")];
     })
@@ -79,7 +79,7 @@ fn a_token_gives_its_scopes_and_no_others() {
 }
 
 #[test]
-fn who_is_anonymous_has_what_is_open_and_dates_nothing_back() {
+fn anonymous_client_has_the_anonymous_scopes_and_limits() {
     let access = access(ANYWHERE, |settings| {
         settings.anonymous = vec![Scope::Increments];
         settings.token = vec![token("r", "reports")];
@@ -93,7 +93,7 @@ fn who_is_anonymous_has_what_is_open_and_dates_nothing_back() {
 }
 
 #[test]
-fn tokens_and_addresses_are_limited_each_on_its_own_and_guessing_too() {
+fn each_token_and_address_has_its_own_rate_limit_and_wrong_tokens_count() {
     let access = access(LOOPBACK, |settings| {
         settings.token = vec![token("a", "reports"), token("b", "reports")];
         settings.rate_limit = 1;
@@ -105,11 +105,11 @@ fn tokens_and_addresses_are_limited_each_on_its_own_and_guessing_too() {
     assert_eq!(denied(Some("Bearer b")), None);
     let wrong = Some(AuthError::WrongToken);
     assert_eq!([(); 4].map(|()| denied(Some("Bearer x"))), [wrong, wrong, wrong, Some(AuthError::TooOften(1))]);
-    assert_eq!(denied(None), Some(AuthError::TooOften(1)), "the same address");
+    assert_eq!(denied(None), Some(AuthError::TooOften(1)), "wrong tokens counted against the address");
 }
 
 #[test]
-fn increments_are_counted_one_by_one() {
+fn each_increment_counts_against_the_rate_limit() {
     let access = access(ANYWHERE, |settings| {
         settings.anonymous = vec![Scope::Increments];
         settings.token = vec![token("a", "increments"), token("b", "increments")];
@@ -123,22 +123,22 @@ fn increments_are_counted_one_by_one() {
     let anonymous = recording(None);
     let message = "input.increments must be at most 100, which is --rate-burst, not 101";
     assert_eq!(refused((anonymous.count)(101)), message);
-    assert_eq!(refused((recording(None).count)(60)), "", "two operations, the second with its increments");
-    assert!(refused((anonymous.count)(60)).starts_with(wait), "39 are left");
+    assert_eq!(refused((recording(None).count)(60)), "", "two operations, of which the second has 60 increments");
+    assert!(refused((anonymous.count)(60)).starts_with(wait), "only 39 are left");
     assert_eq!(refused((anonymous.count)(39)), "");
-    assert!((0..39).any(|_| principal(&access, None).is_err()), "they are counted as requests are");
+    assert!((0..39).any(|_| principal(&access, None).is_err()), "increments without a token count as requests");
 
     let known = recording(Some("Bearer a"));
     let message = "input.increments must be at most 200, which is --rate-burst-increments, not 201";
     assert_eq!(refused((known.count)(201)), message);
     assert_eq!(refused((known.count)(200)), "");
     assert!(refused((known.count)(200)).starts_with(wait));
-    assert!((0..50).all(|_| principal(&access, Some("Bearer a")).is_ok()), "requests are counted by themselves");
-    assert_eq!(refused((recording(Some("Bearer b")).count)(200)), "", "another token is another client");
+    assert!((0..50).all(|_| principal(&access, Some("Bearer a")).is_ok()), "requests are limited apart");
+    assert_eq!(refused((recording(Some("Bearer b")).count)(200)), "", "each token has a limit of its own");
 }
 
 #[test]
-fn a_file_of_tokens_is_read_line_by_line() {
+fn tokens_file_is_read_line_by_line() {
     let folder = std::env::temp_dir().join(format!("analytics-tokens-{}", std::process::id()));
     let read = |text: &str| {
         std::fs::write(&folder, text).unwrap();
@@ -148,7 +148,7 @@ fn a_file_of_tokens_is_read_line_by_line() {
     let known = read(&format!("# of the dashboard\n\n  {line}\r\n")).unwrap();
     assert!(principal(&known, Some("Bearer a")).is_ok());
     assert!(matches!(read(&format!("{line}\nsecret\n")), Err(AccessError::Line { number: 2, .. })));
-    assert!(matches!(read("# none\n"), Err(AccessError::NoTokens)), "it would be open otherwise");
+    assert!(matches!(read("# none\n"), Err(AccessError::NoTokens)), "the server would be open otherwise");
     std::fs::remove_file(&folder).unwrap();
     let gone = access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone()));
     assert!(matches!(gone, Err(AccessError::File { .. })));

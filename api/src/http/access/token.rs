@@ -1,4 +1,4 @@
-//! Tokens, of which only hashes are known here.
+//! Tokens. The server knows only their hashes.
 
 use std::{fmt, str::FromStr};
 
@@ -8,17 +8,17 @@ use subtle::ConstantTimeEq;
 use super::scopes::{ParseScopesError, Scopes};
 use crate::increments::{Client, ClientName, ParseClientNameError};
 
-/// What stands before a hash, so that another kind can be told apart one day.
+/// The prefix of a hash, which leaves room for other kinds of hashes.
 const KIND: &str = "sha256:";
-/// A hash has as many bytes.
+/// The bytes of a SHA-256 hash.
 const HASH_BYTES: usize = 32;
-/// The idempotency keys of a token without a name are stored with so many bytes of its hash.
+/// The bytes of a token's hash that identify its client in stored idempotency keys when the token has no name.
 const FINGERPRINT_BYTES: usize = 16;
 
-/// A token's scopes, its hash and perhaps its client's name. Its text is `SCOPES sha256:HEX NAME`, such as
-/// `increments,reports sha256:9f86… shop`, or the same without a name.
+/// A token's scopes, hash and optional client name. Its text is `SCOPES sha256:HEX NAME`, such as
+/// `increments,reports sha256:9f86… shop`, or the same without the name.
 ///
-/// Tokens are drawn at random, 256 bits long: there is nothing that salt or a slow hash could protect.
+/// Secrets are 256 random bits and cannot be guessed, so a salt or a slow hash would add no protection.
 #[derive(Clone)]
 pub struct Token {
     pub(super) scopes: Scopes,
@@ -27,25 +27,25 @@ pub struct Token {
     name: Option<ClientName>,
 }
 
-/// Why a text is no token's. It does not repeat the text, which may be a token that was put there by mistake.
+/// The error for a text that is not a token. It does not repeat the text, which may be a secret put there by mistake.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The text has not two or three words.
+    /// The text does not have two or three words.
     #[error("a token is 'SCOPES sha256:HEX' or 'SCOPES sha256:HEX CLIENT', as `analytics token` prints it")]
     Form,
-    /// The first word is wrong.
+    /// The first word is not a list of scopes.
     #[error(transparent)]
     Scopes(#[from] ParseScopesError),
-    /// The second word is wrong.
+    /// The second word is not a hash.
     #[error("the hash must be sha256: and 64 hexadecimal digits")]
     Hash,
-    /// The third word is wrong.
+    /// The third word is not a client's name.
     #[error(transparent)]
     Name(#[from] ParseClientNameError),
 }
 
 impl Token {
-    /// The token whose secret is `secret`, of the client of this name if it has one.
+    /// Returns the token with this secret, these scopes and, if given, this client name.
     #[must_use]
     pub fn of_secret(secret: &str, scopes: Scopes, name: Option<ClientName>) -> Self {
         Self::new(scopes, hash(secret), name)
@@ -59,12 +59,13 @@ impl Token {
         Self { scopes, client: Client::of_token(&fingerprint, name.as_ref()), hash, name }
     }
 
-    /// Takes as long whether it is or not.
+    /// Returns whether the token has this hash, in constant time.
     pub(super) fn is(&self, hash: &[u8; HASH_BYTES]) -> bool {
         self.hash.ct_eq(hash).into()
     }
 }
 
+/// Returns the SHA-256 hash of a secret.
 pub(super) fn hash(secret: &str) -> [u8; HASH_BYTES] {
     Sha256::digest(secret).into()
 }
@@ -82,6 +83,7 @@ impl FromStr for Token {
     }
 }
 
+/// Decodes 64 hexadecimal digits; `None` for any other text.
 fn bytes(hex: &str) -> Option<[u8; HASH_BYTES]> {
     let digits = hex.as_bytes();
     let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
@@ -113,11 +115,11 @@ impl fmt::Debug for Token {
 mod tests {
     use super::*;
 
-    /// Of "test", by sha256sum.
+    /// The hash of "test", made by `sha256sum`.
     const OF_TEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
     #[test]
-    fn a_token_is_read_as_it_is_written() {
+    fn token_text_round_trips() {
         let line = format!("increments,reports {OF_TEST}");
         let token: Token = line.parse().unwrap();
         assert_eq!(token.scopes, Scopes::ALL);
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_not_repeated() {
+    fn errors_do_not_repeat_the_text() {
         for text in [
             "",
             "reports",
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_its_name_or_its_token() {
+    fn client_is_identified_by_its_name_or_token() {
         let client = |line: &str| line.parse::<Token>().unwrap().client;
         let other = OF_TEST.replace("9f86", "9f87");
         let named = |hash: &str| client(&format!("increments {hash} shop"));
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn debugging_shows_no_hash() {
+    fn debug_output_shows_no_hash() {
         let text = format!("{:?}", Token::of_secret("test", Scopes::ALL, None));
         assert!(!text.contains("9f86") && !text.contains("159"), "{text}");
     }

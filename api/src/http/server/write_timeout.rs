@@ -1,4 +1,4 @@
-//! Writing to clients that may take nothing.
+//! A time limit on writing to clients that read slowly or not at all.
 
 use std::{
     io::{self, ErrorKind},
@@ -12,14 +12,16 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// What a client has to take within the time that it is waited for, unless less waits for it.
+/// The bytes that a client has to read within the timeout, unless fewer are waiting to be written.
 const TAKEN_BYTES_MIN: usize = 64 * 1024;
 
-/// A connection on which writing fails once its client has taken less than `TAKEN_BYTES_MIN` for so long, though more waits.
+/// A connection on which writing fails with `TimedOut` once its client has read less than [`TAKEN_BYTES_MIN`] within
+/// the timeout although more was waiting to be written.
 pub(super) struct WriteTimeout<S> {
     stream: S,
     timeouts: Duration,
-    /// Since when the client is waited for, as the time when that ends, and what it has taken since.
+    /// The deadline and the bytes written since the connection began to wait for its client; none while it does not
+    /// wait.
     waiting: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
@@ -28,7 +30,8 @@ impl<S: Unpin> WriteTimeout<S> {
         Self { stream, timeouts, waiting: None }
     }
 
-    /// Judges a write of `offered` bytes.
+    /// Starts, ends or enforces the deadline by the outcome of a write of `offered` bytes, and returns that outcome or
+    /// the error.
     fn judge(
         &mut self,
         cx: &mut Context<'_>,
@@ -102,7 +105,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_given_up() {
+    async fn write_to_a_client_that_reads_nothing_times_out() {
         let (near, _far) = duplex(1_000);
         let begun = Instant::now();
         let mut near = WriteTimeout::new(near, PATIENCE);
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_little_is_given_up_and_one_that_takes_enough_is_not() {
+    async fn write_times_out_only_when_the_client_reads_less_than_the_minimum() {
         for (bytes, is_enough) in [(32 * 1024, true), (8 * 1024, false)] {
             let (near, mut far) = duplex(16 * 1024);
             let mut near = WriteTimeout::new(near, PATIENCE);
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_has_taken_all_may_be_silent() {
+    async fn client_that_has_read_everything_may_be_idle() {
         let (near, mut far) = duplex(1_000);
         let mut near = WriteTimeout::new(near, PATIENCE);
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! A conversation of any messages, beside the plainest model of what one may come to.
+//! Drives the protocol with arbitrary messages, and compares it with a simple model of it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::schema::{Code, code_of};
 
-/// What RFC 6455 leaves beside the code.
+/// The most bytes of a close frame's reason: 125 less the code's 2 (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
-/// What ARCHITECTURE.md says.
+/// The most bytes of an operation's id, as ARCHITECTURE.md says.
 const ID_BYTES_MAX: usize = 128;
-/// What is set when nothing is.
+/// The default limit of operations under way on a socket.
 const OPERATIONS_MAX: usize = 100;
 
-/// Tells the protocol of each line until the socket is closed: of a message, of `+ID` and `-ID` as the messages that begin
-/// and complete an operation, and of `~N` as the end of the operation that is N-th among those under way.
+/// Passes each line to the protocol until the socket is closed. A line is a message; or `+ID` or `-ID`, the message
+/// that begins or completes an operation; or `~N`, the end of the N-th operation under way, counted from 0.
 ///
 /// # Panics
-/// When an answer is not what the model says, which is a finding.
+/// When the protocol does something else than the model expects, which is a finding.
 pub fn converse(lines: &str) {
     let mut conversation = Session::new();
     for line in lines.lines() {
@@ -58,7 +58,7 @@ struct Session {
     running: BTreeMap<Key, String>,
 }
 
-/// What has to be done about a message.
+/// The action that the model expects after a message.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Expected {
     Nothing,
@@ -79,7 +79,7 @@ impl Session {
         }
     }
 
-    /// About the beginning of an operation.
+    /// Returns the action expected after a message that begins an operation.
     fn expected(&self, id: &str) -> Expected {
         if !self.acknowledged {
             Expected::Close(4401)
@@ -94,7 +94,7 @@ impl Session {
         }
     }
 
-    /// Says whether the socket stays open.
+    /// Passes a message to the protocol and checks its action. Returns whether the socket stays open.
     fn hear(&mut self, text: &str, expected: Option<Expected>) -> bool {
         let message: Value = serde_json::from_str(text).unwrap_or_default();
         let kind = message["type"].as_str().unwrap_or_default();
@@ -165,7 +165,7 @@ impl Session {
         }
         self.running.remove(&key);
         self.protocol.ended(key);
-        assert!(!self.protocol.is_live(key), "nobody waits for what has ended");
+        assert!(!self.protocol.is_live(key), "an operation that has ended is not live");
     }
 
     fn check(&self) {
@@ -178,7 +178,7 @@ impl Session {
     }
 }
 
-/// What can't be read is refused with a code.
+/// Checks that a query that can't be read is refused with the code of a parse or validation error.
 fn read(request: Request) {
     if let Err(refused) = Operation::read(request) {
         let code = code_of(&refused).unwrap_or_default();

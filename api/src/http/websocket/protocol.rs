@@ -1,4 +1,4 @@
-//! `graphql-transport-ws` without a socket: what is to be done about each message.
+//! The protocol `graphql-transport-ws` without a socket: decides on the action that each message demands.
 //! <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>
 
 use std::{collections::HashMap, fmt, ops::Deref};
@@ -12,12 +12,12 @@ use crate::{
     schema::Code,
 };
 
-/// An operation's id is at most this long.
+/// The most bytes of an operation's id.
 const ID_BYTES_MAX: usize = 128;
-/// What fits into a close frame beside its code.
+/// The most bytes of a close frame's reason: 125 less the code's 2 (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 
-/// What a client says.
+/// A message from the client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ClientMessage {
@@ -49,7 +49,7 @@ struct Subscribe {
     extensions: Option<Extensions<'static>>,
 }
 
-/// What the server says.
+/// A message from the server; `next` is made by [`around_next`].
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ServerMessage<'a> {
@@ -73,13 +73,13 @@ impl ServerMessage<'_> {
     }
 }
 
-/// What stands before and behind a result in the message that says it.
+/// Returns the text before and after a result in a `next` message.
 pub(super) fn around_next(id: &str) -> (String, &'static str) {
     let id = Value::from(id);
     (format!(r#"{{"type":"next","id":{id},"payload":"#), "}")
 }
 
-/// What the client has shown to be let in. It is for nobody to see.
+/// The client's `Authorization`, which its `Debug` output does not show.
 pub(super) struct Secret(String);
 
 impl Deref for Secret {
@@ -96,38 +96,38 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Tells an operation from later ones of the same id.
+/// A key that tells an operation from later ones with the same id.
 pub(super) type Key = u64;
 
-/// What is to be done about a message.
+/// The action that a message demands.
 #[derive(Debug)]
 pub(super) enum Action {
     Nothing,
     Say(String),
-    /// Acknowledge whoever this lets in, and close the socket of whom it does not.
+    /// Authenticate the client: acknowledge it, or close the socket if it is denied.
     Admit {
         authorization: Option<Secret>,
     },
-    /// Execute the request, and tell [`Protocol::ended`] when that is over.
+    /// Execute the request, and call [`Protocol::ended`] when that is over.
     Start {
         key: Key,
         id: String,
         request: Box<Request>,
     },
-    /// Nothing is to be executed, and this is why.
+    /// Send this error in place of executing the operation.
     Refuse {
         id: String,
         code: Code,
         message: String,
     },
-    /// Whatever the operation still says is for nobody.
+    /// Cancel the operation: its client waits for no more messages of it.
     Stop {
         key: Key,
     },
     Close(Closing),
 }
 
-/// Why the server closes a socket.
+/// The code and the reason with which the server closes a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Closing {
     pub(super) code: u16,
@@ -148,16 +148,16 @@ impl Closing {
     }
 }
 
-/// What one socket has come to.
+/// The state of the protocol on one socket.
 #[derive(Debug)]
 pub(super) struct Protocol {
-    /// So many operations may be under way.
+    /// The most operations under way at the same time.
     operations_max: usize,
     acknowledged: bool,
     last_key: Key,
-    /// Operations that the client waits for, by their ids.
+    /// The operations that the client waits for, by their ids.
     live: HashMap<String, Key>,
-    /// Those that have not ended, among them ones that the client has completed.
+    /// The ids of operations that have not ended, including ones that the client has completed.
     running: HashMap<Key, String>,
 }
 
@@ -183,13 +183,13 @@ impl Protocol {
             Ok(ClientMessage::Subscribe { id, payload }) => self.subscribe(id, payload),
             Ok(ClientMessage::Complete { id }) => match self.live.remove(&id) {
                 Some(key) => Action::Stop { key },
-                // It had just ended.
+                // The operation had just ended.
                 None => Action::Nothing,
             },
         }
     }
 
-    /// The client is let in; what tells it so.
+    /// Marks the client as admitted, and returns the message that says so.
     pub(super) fn acknowledge(&mut self) -> String {
         self.acknowledged = true;
         ServerMessage::ConnectionAck.text()
@@ -228,12 +228,12 @@ impl Protocol {
         self.acknowledged
     }
 
-    /// Whether the client waits for what the operation says.
+    /// Returns whether the client waits for messages of the operation.
     pub(super) fn is_live(&self, key: Key) -> bool {
         self.running.get(&key).is_some_and(|id| self.live.get(id) == Some(&key))
     }
 
-    /// The operation is over: its id is free.
+    /// Removes an operation that is over; its id is free again.
     pub(super) fn ended(&mut self, key: Key) {
         let live = self.is_live(key);
         if let Some(id) = self.running.remove(&key).filter(|_| live) {
@@ -246,7 +246,8 @@ impl Protocol {
     }
 }
 
-/// The field of that name, in whatever case: people copy it from headers. What is no text is not what is asked for.
+/// Returns the field `authorization`, in any case, because people copy the name from HTTP headers. A value that is not
+/// a string counts as an empty one, not as a missing one.
 fn authorization(payload: Map<String, Value>) -> Option<Secret> {
     let (_, value) = payload.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
     match value {
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_closes_the_socket() {
+    fn malformed_message_closes_the_socket_with_4400() {
         let long = json!({ "type": "subscribe", "id": "x".repeat(129), "payload": { "query": "" } }).to_string();
         for text in [
             "",
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_initialised_once_and_first() {
+    fn connection_init_is_sent_once_and_before_any_operation() {
         assert_eq!(closed(Protocol::new(OPERATIONS_MAX).receive(&subscribe("1"))), (4401, "Unauthorized".to_owned()));
         let mut protocol = acknowledged();
         assert!(protocol.is_acknowledged());
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_shows_is_found_in_any_case_and_in_no_log() {
+    fn authorization_is_found_in_any_case_and_never_logged() {
         for (payload, shown) in [
             (json!({ "authorization": "Bearer x" }), Some("Bearer x")),
             (json!({ "Authorization": "Bearer x" }), Some("Bearer x")),
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_taken_until_its_operation_ends() {
+    fn id_is_taken_until_its_operation_ends() {
         let mut protocol = acknowledged();
         let first = started(protocol.receive(&subscribe("1")));
         assert!(protocol.is_live(first));
@@ -381,15 +382,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_completed_operation_still_says_is_not_that_of_the_next_with_its_id() {
+    fn messages_of_a_completed_operation_are_not_those_of_the_next_with_its_id() {
         let mut protocol = acknowledged();
         let first = started(protocol.receive(&subscribe("1")));
         assert!(matches!(protocol.receive(&complete("1")), Action::Stop { key } if key == first));
-        assert!(matches!(protocol.receive(&complete("1")), Action::Nothing), "twice is no matter");
+        assert!(matches!(protocol.receive(&complete("1")), Action::Nothing), "a second complete is ignored");
         let second = started(protocol.receive(&subscribe("1")));
         assert!(!protocol.is_live(first) && protocol.is_live(second));
         protocol.ended(first);
-        assert!(protocol.is_live(second), "the end of the first is not that of the second");
+        assert!(protocol.is_live(second), "the end of the first does not end the second");
         protocol.ended(second);
         assert!(protocol.is_idle());
     }

@@ -1,4 +1,4 @@
-//! A WebSocket: its handshake, and messages that are sent in pieces.
+//! A WebSocket: its handshake, and messages that are sent in fragments.
 
 use axum::{
     body::{Body, Bytes},
@@ -27,20 +27,20 @@ use tokio_tungstenite::{
 use super::protocol;
 use crate::schema::AnswerText;
 
-/// What is read from a socket at once; each socket has as much memory for it.
+/// The size of each socket's read buffer, in bytes.
 const READ_BYTES: usize = 4 * 1024;
-/// Longer messages are sent in frames of this size, one after the other: each socket has as much memory for what it sends,
-/// whatever it has sent before.
+/// The most bytes of a frame that carries a result. Longer messages are sent in several frames, so that each socket's
+/// write buffer stays within this size, whatever it has sent before.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
 
-/// A request to go on as a WebSocket: <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>
+/// A request to upgrade a connection to a WebSocket: <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>
 pub(in crate::http) struct Upgrade {
     key: HeaderValue,
     offered: Vec<String>,
     on_upgrade: OnUpgrade,
 }
 
-/// A WebSocket to be.
+/// A WebSocket whose handshake is not complete yet.
 pub(super) struct Upgrading {
     on_upgrade: OnUpgrade,
     protocol: Option<&'static str>,
@@ -75,7 +75,7 @@ fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 }
 
 impl Upgrade {
-    /// Agrees, to the first of `protocols` that is offered; to none if none is.
+    /// Accepts the upgrade with the first of `protocols` that the client offers, or without a subprotocol.
     pub(super) fn accept(self, protocols: &[&'static str]) -> (Upgrading, Response) {
         let mut known = protocols.iter().copied();
         let protocol = known.find(|protocol| self.offered.iter().any(|offered| offered == protocol));
@@ -90,14 +90,16 @@ impl Upgrade {
 }
 
 impl Upgrading {
-    /// Once the response is sent; the messages that it takes have at most `message_bytes_max`.
+    /// Returns the socket once the response is sent. It accepts messages of at most `message_bytes_max` bytes.
+    ///
+    /// Errs when the connection ends before that.
     pub(super) async fn socket(self, message_bytes_max: usize) -> Result<Socket, hyper::Error> {
         let upgraded = TokioIo::new(self.on_upgrade.await?);
         let config = WebSocketConfig::default()
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max))
             .read_buffer_size(READ_BYTES)
-            // Each frame is sent before the next one is taken: nothing gathers.
+            // Each frame is sent before the next one is made, so there is nothing to buffer.
             .write_buffer_size(0);
         let stream = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         Ok(Socket { stream, protocol: self.protocol })
@@ -117,8 +119,8 @@ impl Socket {
         self.stream.send(message).await
     }
 
-    /// Sends the result of an operation. The text, which may be that of many sockets, is not copied but for the frame that
-    /// is being sent.
+    /// Sends the result of an operation. Many sockets may share the text: only the part in the frame that is being sent
+    /// is copied.
     pub(super) async fn send_next(&mut self, id: &str, text: AnswerText) -> Result<(), Error> {
         let (before, after) = protocol::around_next(id);
         let text = text.into_bytes();
@@ -141,7 +143,7 @@ impl Socket {
     }
 }
 
-/// How much of a UTF-8 text is the next frame's: no character is parted.
+/// Returns the length in bytes of the next frame of a UTF-8 text: a frame does not end within a character.
 fn end_of_frame(text: &[u8]) -> usize {
     if text.len() <= FRAME_BYTES_MAX {
         return text.len();
@@ -155,10 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_part_no_character() {
+    fn frames_do_not_end_within_a_character() {
         assert_eq!(end_of_frame(b"abc"), 3);
         let text = format!("{}üü", "x".repeat(FRAME_BYTES_MAX - 1));
         assert_eq!(end_of_frame(text.as_bytes()), FRAME_BYTES_MAX - 1);
-        assert_eq!(end_of_frame(&[0x80; FRAME_BYTES_MAX + 1]), FRAME_BYTES_MAX, "no text, and it goes on");
+        assert_eq!(end_of_frame(&[0x80; FRAME_BYTES_MAX + 1]), FRAME_BYTES_MAX, "invalid UTF-8 is cut anywhere");
     }
 }

@@ -1,7 +1,7 @@
-//! The statements for PostgreSQL: arrays, so that one text serves every size of batch.
+//! The statements for PostgreSQL. Rows are sent as arrays, so that the SQL text does not depend on their number.
 //!
-//! A statement that joins what was sent with a table is planned each time: a plan that was made while the table was small
-//! would read all of it for ever.
+//! Statements that join the sent rows with a table are not kept as prepared statements: a plan made while the table was
+//! small would read the whole table even when it has grown.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::Hour;
@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use super::Statements;
 use crate::increments::increment::{Fingerprint, IdempotencyKey, Title};
 
+/// Returns the columns `date` and `hour` of `hours`.
 fn columns(hours: impl Iterator<Item = Hour> + Clone) -> (Vec<NaiveDate>, Vec<i16>) {
     (hours.clone().map(Hour::date).collect(), hours.map(Hour::of_day).collect())
 }

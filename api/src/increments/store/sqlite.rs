@@ -1,4 +1,4 @@
-//! The statements for SQLite: one JSON text each, so that one statement serves every size of batch.
+//! The statements for SQLite. Rows are sent as one JSON text, so that the SQL text does not depend on their number.
 
 use chrono::{DateTime, Utc};
 use entity::Hour;

@@ -1,4 +1,5 @@
-//! Every period, bucket and name in every zone, beside a plain model: a list of hours, each with its date.
+//! Compares periods, buckets and local dates in every time zone with a simple model: a list of hours, each with its
+//! date.
 
 use std::collections::HashSet;
 
@@ -8,17 +9,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::reports::{Granularity, Interval, IntervalChoice, Period, Range};
 
-/// One hour in the model.
+/// An hour of the model.
 #[derive(Copy, Clone, Debug)]
 struct Named {
     hour: Hour,
-    /// What the clocks show, by the offset that is floored to whole hours.
+    /// The local time, by the zone's offset floored to whole hours.
     local: NaiveDateTime,
-    /// The greatest date until now: no date comes back.
+    /// The greatest local date so far: days never repeat.
     date: NaiveDate,
 }
 
-/// The hours from the one that contains `from` up to that of `to`.
+/// Returns the hours from the one that contains `from` to the one that contains `to`.
 fn model(zone: Tz, since: Option<Hour>, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Named> {
     let mut hours: Vec<Named> = Vec::new();
     let mut hour = Hour::containing(from);
@@ -38,7 +39,7 @@ fn month(date: NaiveDate) -> i32 {
     date.year() * 12 + i32::try_from(date.month0()).unwrap()
 }
 
-/// Whether a day is in a period.
+/// Returns whether the day `date` is in the period.
 fn is_in(period: Period, date: NaiveDate, today: NaiveDate) -> bool {
     let days = (today - date).num_days();
     let months = month(today) - month(date);
@@ -55,7 +56,7 @@ fn is_in(period: Period, date: NaiveDate, today: NaiveDate) -> bool {
     }
 }
 
-/// What hours that are in one bucket have in common.
+/// Returns a key that is equal for all hours of a bucket and different for other buckets.
 fn bucket_of(granularity: Granularity, named: &Named, since: Option<Hour>) -> (i64, NaiveDate) {
     let date = named.date;
     match granularity {
@@ -86,7 +87,7 @@ fn check_buckets(hours: &[Named], interval: Interval, granularity: Granularity, 
     let starts = buckets.iter().skip(1).map(|bucket| bucket.start).chain((!buckets.is_empty()).then_some(interval.end));
     assert_eq!(ends, starts.collect::<Vec<_>>());
 
-    // Cut is what has an hour of the same bucket right outside of the interval.
+    // A bucket is cut if the hour just outside of the interval belongs to it too.
     let key_at = |hour: Hour| key(&hours[usize::try_from(hour.since(hours[0].hour)).unwrap()]);
     for bucket in &buckets {
         let own = key_at(bucket.start);
@@ -95,7 +96,7 @@ fn check_buckets(hours: &[Named], interval: Interval, granularity: Granularity, 
     }
 }
 
-/// Years take the model as long as all the others together.
+/// Periods of a year are drawn rarely: the model needs most of its time for them.
 fn any_period() -> impl Strategy<Value = Period> {
     let short = vec![
         Period::Today,
@@ -127,7 +128,7 @@ fn check_period(
         hours.iter().filter(|named| is_in(period, named.date, today)).map(|named| named.hour).collect();
     let found: Vec<_> = (0..interval.end.since(interval.start)).map(|hours| interval.start.plus(hours)).collect();
     assert_eq!(found, expected, "{period:?} at {now} in {zone}");
-    // (a): what reaches up to now contains now.
+    // A period that has not ended contains now.
     if !matches!(period, Period::Yesterday | Period::LastMonth) {
         assert!(found.contains(&Hour::containing(now)), "{period:?} at {now} in {zone}");
     }
@@ -138,7 +139,7 @@ fn check_period(
     if interval.exact {
         assert!(is_named_as_shown(interval.start) && is_named_as_shown(interval.end), "{interval:?} in {zone}");
     }
-    // (b) and (c), and what is cut.
+    // A year has too many points by the hour.
     if granularity != Granularity::Hour || days == 70 {
         check_buckets(&hours, interval, granularity, calendar);
     }
@@ -147,7 +148,7 @@ fn check_period(
     check_buckets(&hours, last_day, Granularity::Day, calendar);
 }
 
-/// Where a bucket begins and ends, a range can begin and end.
+/// Checks that ranges can begin and end at every day's boundary, and that boundaries never go back.
 fn check_ranges(zone: Tz, now: DateTime<Utc>, hours_since: Option<NaiveDate>) {
     let calendar = Calendar::new(zone, hours_since);
     let hours = model(zone, calendar.hours_since, now - TimeDelta::days(5), now + TimeDelta::days(2));
@@ -156,7 +157,7 @@ fn check_ranges(zone: Tz, now: DateTime<Utc>, hours_since: Option<NaiveDate>) {
         let [before, named] = pair else { unreachable!() };
         if before.date < named.date {
             assert_eq!(calendar.cut(named.hour.start()), named.hour, "the start of {} in {zone}", named.date);
-            // The minutes at which the clocks go over to this date: twice where they are put back right after midnight.
+            // The minutes at which the clocks reach this date. There are two if they are put back right after midnight.
             let around = TimeDelta::hours(if hours_since.is_some() { 20 } else { 2 });
             let is_reached = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive() >= named.date;
             let goes_over = |at: &DateTime<Utc>| is_reached(*at) && !is_reached(*at - TimeDelta::minutes(1));
@@ -174,7 +175,7 @@ fn check_ranges(zone: Tz, now: DateTime<Utc>, hours_since: Option<NaiveDate>) {
     }
 }
 
-/// The hours of the years 2000 to 2030 in which the clocks of `zone` were changed.
+/// Returns the hours of the years 2000 to 2030 in which the clocks of `zone` were changed.
 fn changes(zone: Tz) -> Vec<DateTime<Utc>> {
     const WEEK_HOURS: i32 = 7 * 24;
     let ahead = |hour: Hour| zone.offset_from_utc_datetime(&hour.start().naive_utc()).fix();
@@ -188,7 +189,7 @@ fn changes(zone: Tz) -> Vec<DateTime<Utc>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2))]
 
-    /// All zones at once: each at a moment of its own, and at one around a change of its clocks if there ever was one.
+    /// Checks every zone at a random moment, and at one near a change of its clocks if there was any.
     #[test]
     fn periods_and_buckets_are_those_of_the_calendar_in_every_zone(
         draws in prop::collection::vec(
@@ -224,12 +225,12 @@ fn offsets_are_floored_to_whole_hours() {
 }
 
 #[test]
-fn a_skipped_date_has_no_hours_and_a_date_that_comes_back_has_ended() {
+fn skipped_date_has_no_hours_and_repeated_date_is_one_day() {
     let date = |text: &str| text.parse::<NaiveDate>().unwrap();
     let apia = Calendar::new(Apia, None);
     assert_eq!(apia.day_start(date("2011-12-30")), apia.day_start(date("2011-12-31")));
     assert_eq!(apia.date(apia.day_start(date("2011-12-31"))), date("2011-12-31"));
-    // At Casey clocks were put back by three hours on 5 March 2010, at 02:00: it was 4 March for an hour more.
+    // At Casey clocks were put back by three hours on 5 March 2010 at 02:00, so they showed 4 March for an hour again.
     let casey = Calendar::new(chrono_tz::Antarctica::Casey, None);
     assert_eq!(casey.local(hour("2010-03-04T15:00:00Z")).date(), date("2010-03-04"));
     assert_eq!(casey.date(hour("2010-03-04T15:00:00Z")), date("2010-03-05"));
@@ -241,14 +242,14 @@ fn a_skipped_date_has_no_hours_and_a_date_that_comes_back_has_ended() {
 }
 
 #[test]
-fn where_hours_were_dropped_dates_are_those_of_utc() {
+fn dates_are_those_of_utc_where_hours_were_dropped() {
     let since: NaiveDate = "2026-03-10".parse().unwrap();
     for zone in [UTC, Berlin, Kolkata, New_York] {
         let calendar = Calendar::new(zone, Some(since));
         for days in 1..10 {
             let date = since - Days::new(days);
             assert_eq!(calendar.day_start(date), Hour::new(date, 0), "{zone}");
-            // By its own midnight and by UTC's.
+            // Local midnight and midnight in UTC.
             let midnight = NaiveDateTime::new(date, NaiveTime::MIN);
             let local = zone.from_local_datetime(&midnight).unwrap().with_timezone(&Utc);
             assert_eq!([calendar.cut(local), calendar.cut(midnight.and_utc())], [Hour::new(date, 0); 2], "{zone}");
@@ -266,7 +267,7 @@ fn before(step: CalendarOffset, at: &str) -> String {
 }
 
 #[test]
-fn a_day_that_a_month_does_not_have_is_the_one_after_it() {
+fn day_that_a_month_lacks_becomes_the_day_after_the_month() {
     for (step, at, expected) in [
         (CalendarOffset::Days(7), "2026-03-03T12:00:00", "2026-02-24T12:00"),
         (CalendarOffset::Months(1), "2026-03-28T12:00:00", "2026-02-28T12:00"),

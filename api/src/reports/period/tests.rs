@@ -1,4 +1,4 @@
-//! Intervals and what they are compared with, by the calendar.
+//! The hours of periods and ranges, and the hours that they are compared with.
 
 use chrono_tz::{
     America::New_York, America::Sao_Paulo, Asia::Kathmandu, Asia::Kolkata, Europe::Berlin, Pacific::Apia, Tz, UTC,
@@ -19,12 +19,12 @@ fn of_period(period: Period, zone: Tz, now: DateTime<Utc>, first: Option<Hour>) 
     IntervalChoice::Period(period).interval(Calendar::new(zone, None), now, first)
 }
 
-/// Whatever was asked for, counting had begun by then.
+/// Returns counts that began in 1970 and reach up to the refresh at `looked_at`.
 fn counted_until(looked_at: DateTime<Utc>) -> Counted {
     Counted { from: Hour::containing(DateTime::UNIX_EPOCH), until: Hour::containing(looked_at) }
 }
 
-/// What `choice` is compared with when the Wolf looked at `looked_at`.
+/// Returns the comparison of `choice` when the newest refresh was at `looked_at`.
 fn compared(
     choice: IntervalChoice,
     comparison: Comparison,
@@ -35,7 +35,7 @@ fn compared(
     choice.compared(comparison, Calendar::new(zone, None), now, counted_until(looked_at))
 }
 
-/// The interval that `period` is compared with when all up to `now` is counted.
+/// Returns the interval that `period` is compared with when all views up to `now` are counted.
 fn previous(period: Period, comparison: Comparison, zone: Tz, now: &str) -> Option<String> {
     let previous = compared(IntervalChoice::Period(period), comparison, zone, at(now), at(now))?.other;
     let text = |hour: Hour| hour.start().format("%Y-%m-%dT%H").to_string();
@@ -43,7 +43,7 @@ fn previous(period: Period, comparison: Comparison, zone: Tz, now: &str) -> Opti
 }
 
 #[test]
-fn periods_are_the_callers_days() {
+fn periods_follow_the_callers_time_zone() {
     let now = at("2026-03-01T02:30:00Z");
     let utc = of_period(Period::Today, UTC, now, None);
     assert_eq!((utc.start.start(), utc.end.start()), (at("2026-03-01T00:00:00Z"), at("2026-03-02T00:00:00Z")));
@@ -65,7 +65,7 @@ fn periods_are_the_callers_days() {
 }
 
 #[test]
-fn all_time_begins_with_the_first_count() {
+fn all_time_begins_with_the_first_counted_hour() {
     let now = at("2026-03-01T02:30:00Z");
     let first = Hour::containing(at("2015-05-17T10:00:00Z"));
     let all = of_period(Period::AllTime, UTC, now, Some(first));
@@ -78,18 +78,18 @@ fn days_are_23_and_25_hours_long_when_clocks_change() {
     for (now, length) in [("2026-03-29T12:00:00Z", 23), ("2026-10-25T12:00:00Z", 25), ("2026-10-26T12:00:00Z", 24)] {
         assert_eq!(hours(of_period(Period::Today, Berlin, at(now), None)), length, "{now}");
     }
-    // In São Paulo clocks were put forward at midnight: the day began at 01:00, which is 03:00 in UTC.
+    // In São Paulo clocks were put forward at midnight: the day began at 01:00, which is 03:00 UTC.
     let day = of_period(Period::Today, Sao_Paulo, at("2018-11-04T12:00:00Z"), None);
     assert_eq!((day.start.start(), hours(day)), (at("2018-11-04T03:00:00Z"), 23));
 }
 
 #[test]
-fn days_of_zones_off_by_part_of_an_hour_begin_with_the_next_hour_and_say_so() {
+fn days_in_half_hour_zones_begin_with_the_next_hour_and_are_not_exact() {
     let day = of_period(Period::Today, Kolkata, at("2026-01-10T12:00:00Z"), None);
     assert_eq!((day.start.start(), hours(day), day.exact), (at("2026-01-09T19:00:00Z"), 24, false));
     assert!(of_period(Period::Today, Berlin, at("2026-01-10T12:00:00Z"), None).exact);
     for (zone, now, begun) in [
-        // 23:40 in Kolkata, and 00:20: for half an hour today is still yesterday.
+        // 23:40 and 00:20 in Kolkata: the new day begins with the next whole hour of UTC.
         (Kolkata, "2025-06-10T18:10:00Z", "2025-06-09T19:00:00Z"),
         (Kolkata, "2025-06-10T18:50:00Z", "2025-06-09T19:00:00Z"),
         (Kolkata, "2025-06-10T19:00:00Z", "2025-06-10T19:00:00Z"),
@@ -103,7 +103,7 @@ fn days_of_zones_off_by_part_of_an_hour_begin_with_the_next_hour_and_say_so() {
 }
 
 #[test]
-fn a_date_that_a_zone_skipped_is_no_day() {
+fn skipped_date_has_no_hours() {
     // Samoa went from 29 to 31 December 2011.
     let week = of_period(Period::Last7Days, Apia, at("2011-12-31T00:00:00Z"), None);
     assert_eq!(hours(week), 6 * 24);
@@ -122,7 +122,7 @@ fn ranges_are_cut_at_whole_hours() {
     };
     let expected = (at("2026-01-01T00:00:00Z"), 5, false);
     assert_eq!(range("2026-01-01T00:30:00Z", "2026-01-01T05:00:00Z", UTC), expected);
-    // A whole day of Kolkata, and the hours that it comes to.
+    // A whole day in Kolkata, and its hours.
     let expected = (at("2026-01-01T19:00:00Z"), 24);
     assert_eq!(range("2026-01-01T18:30:00Z", "2026-01-02T18:30:00Z", Kolkata), (expected.0, expected.1, false));
     assert_eq!(range("2026-01-01T19:00:00Z", "2026-01-02T19:00:00Z", Kolkata), (expected.0, expected.1, true));
@@ -154,7 +154,7 @@ fn tuesday_noon_is_compared_with_last_tuesday_noon() {
 }
 
 #[test]
-fn the_hour_under_way_has_not_elapsed() {
+fn current_hour_is_not_compared() {
     let noon = "2026-03-02T00 2026-03-02T12";
     let compared = |now| previous(Period::Today, Comparison::PreviousPeriod, UTC, now);
     assert_eq!(compared("2026-03-03T12:59:59Z").as_deref(), Some(noon));
@@ -162,7 +162,7 @@ fn the_hour_under_way_has_not_elapsed() {
 }
 
 #[test]
-fn what_is_not_counted_yet_is_not_compared() {
+fn hours_not_counted_yet_are_not_compared() {
     let choice = IntervalChoice::Period(Period::Yesterday);
     let compared = |looked_at| {
         let now = at("2026-03-03T12:00:00Z");
@@ -172,13 +172,13 @@ fn what_is_not_counted_yet_is_not_compared() {
         (compared.other.start.start(), compared.other.end.start())
     };
     let day = at("2026-03-01T00:00:00Z");
-    // Yesterday is over, but counted until ten only.
+    // Yesterday is over, but only counted up to 10:00.
     assert_eq!(compared("2026-03-02T10:20:00Z"), (day, at("2026-03-01T10:00:00Z")));
     assert_eq!(compared("2026-02-02T10:20:00Z"), (day, day));
 }
 
 #[test]
-fn months_of_other_lengths_are_compared_up_to_their_ends() {
+fn months_of_different_lengths_are_compared_up_to_their_ends() {
     let compared = |now| previous(Period::ThisMonth, Comparison::PreviousPeriod, UTC, now).unwrap();
     assert_eq!(compared("2026-03-28T12:00:00Z"), "2026-02-01T00 2026-02-28T12");
     assert_eq!(compared("2026-03-29T00:00:00Z"), "2026-02-01T00 2026-03-01T00");
@@ -187,12 +187,12 @@ fn months_of_other_lengths_are_compared_up_to_their_ends() {
 }
 
 #[test]
-fn days_are_compared_by_their_clocks_when_those_change() {
+fn days_are_compared_by_local_time_when_clocks_change() {
     let compared = |now| previous(Period::Today, Comparison::PreviousPeriod, Berlin, now).unwrap();
     // 2026-03-29 has 23 hours in Berlin: noon comes after 11 of them, the day before after 12.
     assert_eq!(compared("2026-03-29T10:00:00Z"), "2026-03-27T23 2026-03-28T11");
     assert_eq!(compared("2026-03-30T10:00:00Z"), "2026-03-28T23 2026-03-29T10");
-    // 2026-10-25 has 25.
+    // 2026-10-25 has 25 hours.
     assert_eq!(compared("2026-10-25T11:00:00Z"), "2026-10-23T22 2026-10-24T10");
     assert_eq!(compared("2026-10-26T11:00:00Z"), "2026-10-24T22 2026-10-25T11");
     // São Paulo's 2018-11-04 began at 01:00: the day before began at midnight.
@@ -203,14 +203,14 @@ fn days_are_compared_by_their_clocks_when_those_change() {
 }
 
 #[test]
-fn a_leap_day_has_no_last_year() {
+fn leap_day_has_no_counterpart_last_year() {
     let compared = |period, now| previous(period, Comparison::SamePeriodLastYear, UTC, now);
     assert_eq!(compared(Period::Today, "2024-02-29T12:00:00Z"), None);
     assert_eq!(compared(Period::Today, "2025-02-28T12:00:00Z").as_deref(), Some("2024-02-28T00 2024-02-28T12"));
     // 28 February is compared with 28 and 29 February: up to 1 March.
     assert_eq!(compared(Period::Yesterday, "2025-03-01T12:00:00Z").as_deref(), Some("2024-02-28T00 2024-03-01T00"));
     assert_eq!(compared(Period::ThisYear, "2024-02-29T12:00:00Z").as_deref(), Some("2023-01-01T00 2023-03-01T00"));
-    // 24 hours would be 11, or 48.
+    // The leap day makes the last 24 hours longer or shorter a year before.
     for now in ["2024-02-29T12:30:00Z", "2024-03-01T12:30:00Z", "2025-03-01T12:30:00Z", "2025-02-28T23:30:00Z"] {
         assert_eq!(compared(Period::Last24Hours, now), None, "{now}");
     }
@@ -222,7 +222,7 @@ fn a_leap_day_has_no_last_year() {
 }
 
 #[test]
-fn a_range_is_compared_with_what_is_as_long_and_with_the_same_dates() {
+fn range_is_compared_with_equal_length_or_same_dates() {
     let range = Range::new(at("2026-03-20T10:00:00Z"), at("2026-04-02T10:00:00Z")).unwrap();
     let compared = |comparison, zone, looked_at| {
         let now = at("2027-01-01T00:00:00Z");
@@ -245,7 +245,7 @@ fn a_range_is_compared_with_what_is_as_long_and_with_the_same_dates() {
 }
 
 #[test]
-fn where_hours_were_dropped_whole_days_are_compared_with_whole_days() {
+fn whole_days_are_compared_where_hours_were_dropped() {
     let now = at("2026-07-20T12:30:00Z");
     let compared = |choice: IntervalChoice, zone, since: &str| {
         let calendar = Calendar::new(zone, Some(since.parse().unwrap()));
@@ -260,14 +260,14 @@ fn where_hours_were_dropped_whole_days_are_compared_with_whole_days() {
     assert_eq!(compared(week, UTC, "2026-07-13"), noon);
     let midnight = (at("2026-07-20T00:00:00Z"), start, at("2026-07-13T00:00:00Z"));
     assert_eq!(compared(week, UTC, "2026-07-14"), midnight);
-    // Three days of New York, and the three before, which begin with a day of UTC.
+    // Three days in New York, and the three days before, which begin at midnight UTC.
     let days = Range::new(at("2026-07-15T04:00:00Z"), at("2026-07-18T04:00:00Z")).map(IntervalChoice::Range).unwrap();
     let expected = (at("2026-07-18T04:00:00Z"), at("2026-07-12T00:00:00Z"), at("2026-07-15T00:00:00Z"));
     assert_eq!(compared(days, New_York, "2026-07-14"), expected);
 }
 
 #[test]
-fn half_hour_zones_are_compared_with_what_is_cut_alike() {
+fn half_hour_zones_are_compared_with_equally_cut_days() {
     let choice = IntervalChoice::Period(Period::Today);
     let now = at("2026-01-10T12:00:00Z");
     let previous = compared(choice, Comparison::PreviousPeriod, Kolkata, now, now).unwrap().other;
@@ -291,7 +291,7 @@ fn any_period() -> impl Strategy<Value = Period> {
     ])
 }
 
-/// Moments of the years 2000 to 2030.
+/// Draws a time in the years 2000 to 2030.
 fn any_moment() -> impl Strategy<Value = DateTime<Utc>> {
     (946_684_800..1_924_992_000_i64).prop_map(|seconds| DateTime::from_timestamp(seconds, 0).unwrap())
 }
@@ -302,7 +302,7 @@ fn any_zone() -> impl Strategy<Value = Tz> {
 
 proptest! {
     #[test]
-    fn what_is_compared_with_grows_with_what_is_counted(
+    fn other_interval_grows_with_the_counted_part(
         zone in any_zone(),
         now in any_moment(),
         period in any_period(),
@@ -318,7 +318,7 @@ proptest! {
             prop_assert_eq!((part.start, part.end), (interval.start, until));
             prop_assert!(other.start <= other.end);
             prop_assert!(other.end <= interval.start || last_year);
-            // Where clocks are put back, so is what they are compared with.
+            // Where the clocks are put back, the end of the other interval goes back too.
             let shown = |hour| Calendar::new(zone, None).local(hour);
             if let Some((_, last)) = last.filter(|(then, _)| shown(*then) <= shown(until)) {
                 prop_assert_eq!(other.start, last.start);
@@ -328,9 +328,9 @@ proptest! {
         }
     }
 
-    /// With a view a minute, `change` is 0 wherever there are as many hours on both sides.
+    /// Checks that both sides have the same number of hours, so that with one view per minute `change` is 0.
     #[test]
-    fn as_many_whole_hours_are_compared_with_each_other(
+    fn both_sides_have_the_same_number_of_whole_hours(
         zone in any_zone(),
         now in any_moment(),
         period in any_period(),
@@ -341,7 +341,7 @@ proptest! {
         let looked_at = now - chrono::TimeDelta::seconds(since_look);
         let Some(Compared { part, other }) = compared(IntervalChoice::Period(period), comparison, zone, now, looked_at)
         else { return Ok(()) };
-        prop_assert!(hours(part) == 0 || part.end.start() <= looked_at, "an hour counts that is not over");
+        prop_assert!(hours(part) == 0 || part.end.start() <= looked_at, "an hour that is not over is compared");
         let calendar = Calendar::new(zone, None);
         let ahead = |hour: Hour| calendar.local(hour) - hour.start().naive_utc();
         let days = match (period, comparison) {
@@ -356,7 +356,7 @@ proptest! {
             }
             _ => None,
         };
-        // Clocks that were changed in between, or a date that was skipped, make a difference.
+        // This holds only if the clocks were not changed and no date was skipped in between.
         let bounds = [part.start, part.end, other.start, other.end];
         if let Some(days) = days.filter(|_| bounds.iter().all(|hour| ahead(*hour) == ahead(part.start))) {
             prop_assert_eq!(hours(part), hours(other));
@@ -367,9 +367,9 @@ proptest! {
         }
     }
 
-    /// Else an answer that is kept by its entity tag would be wrong before the tag changes.
+    /// Otherwise a cached response could become wrong before its `ETag` changes.
     #[test]
-    fn intervals_move_with_whole_hours_only(
+    fn intervals_change_only_at_whole_hours(
         zone in any_zone(),
         now in any_moment(),
         period in any_period(),
@@ -380,7 +380,7 @@ proptest! {
         let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
         let compared = |now| compared(IntervalChoice::Period(period), comparison, zone, now, hour);
         prop_assert_eq!(compared(now), compared(hour));
-        // What may be recorded ahead of the clock moves five minutes before.
+        // The end of `ALL_TIME` moves five minutes earlier, since views may be recorded that far ahead of the clock.
         let step = DateTime::from_timestamp(now.timestamp() - now.timestamp().rem_euclid(300), 0).unwrap();
         let all = |now| of_period(Period::AllTime, zone, now, Some(Hour::containing(DateTime::UNIX_EPOCH)));
         prop_assert_eq!(all(now), all(step));
