@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 use api::{
     freshness::FreshnessFeed,
     http::{
-        HttpSettings, Timeouts, Readiness, Reports, Services,
+        HttpSettings, Readiness, Reports, Services, Timeouts,
         access::{Access, AccessSettings, Scope},
         fuzzing,
     },
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use wolf::{Refresher, LockMode};
+use wolf::{LockMode, Refresher};
 
 use super::model::Counts;
 
