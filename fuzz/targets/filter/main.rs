@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use service::{REPORT, Service};
 
 /// Errors that a client can cause.
-const CODES: [&str; 6] = [
+const CODES: [&str; 7] = [
     "BAD_USER_INPUT",
     "UNAUTHENTICATED",
     "FORBIDDEN",
