@@ -468,6 +468,8 @@ async function stateIs(state) {
 }
 
 async function barriers(what) {
+  // While the report waits for an answer, and 0.15 s longer, it is drawn pale: its contrast is not to be judged then.
+  await page.waitForFunction(() => getComputedStyle(document.querySelector('#report')).opacity === '1');
   const found = await findBarriers(page);
   if (found.length > 0) throw new Error(`barriers (${what}): ${found.join(' | ')}`);
 }
