@@ -43,7 +43,9 @@ impl FreshnessListener {
                 let latest = self.feed.state.borrow().latest.clone();
                 latest.into_iter().for_each(|update| drop(self.feed.publish(update.freshness, None)));
             }
-            let pause = self.feed.state.borrow().poll().min(self.until_overdue());
+            // Two statements: a borrow within a borrow waits for ever once a writer waits in between.
+            let poll = self.feed.state.borrow().poll();
+            let pause = poll.min(self.until_overdue());
             tokio::select! { () = wake.notified() => {} () = sleep(pause) => {} }
         }
     }
