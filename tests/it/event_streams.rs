@@ -77,6 +77,19 @@ impl Curl {
     }
 }
 
+/// Returns the data of the first event, in however many pieces it comes.
+pub(crate) async fn first_event(request: reqwest::RequestBuilder) -> String {
+    let mut response = request.send().await.unwrap();
+    let mut received = Vec::new();
+    loop {
+        received.extend(response.chunk().await.unwrap().expect("the stream ends without an event"));
+        let text = String::from_utf8_lossy(&received);
+        if let Some((event, _)) = text.split_once("\n\n") {
+            return event.strip_prefix("event: next\ndata: ").unwrap_or_else(|| panic!("{event}")).to_owned();
+        }
+    }
+}
+
 fn refresh_id(answer: &Value) -> &Value {
     &answer["data"]["freshness"]["refreshId"]
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Rung, TestApp},
+    event_streams::first_event,
     sockets::Socket,
 };
 
@@ -84,14 +85,7 @@ impl TestApp {
     async fn first_event(&self, query: &str) -> String {
         let request =
             self.client.post(format!("http://{}/graphql", self.address)).header("accept", "text/event-stream");
-        let mut response = request.json(&json!({ "query": query })).send().await.unwrap();
-        let mut text = String::new();
-        while !text.contains("\n\n") {
-            let chunk = response.chunk().await.unwrap().expect("the stream ends without an event");
-            text.push_str(std::str::from_utf8(&chunk).unwrap());
-        }
-        let (_, data) = text.split_once("event: next\ndata: ").unwrap_or_else(|| panic!("{text}"));
-        data.to_owned()
+        first_event(request.json(&json!({ "query": query }))).await
     }
 }
 
@@ -139,7 +133,7 @@ async fn a_subscriptions_root_field_is_found_wherever_it_stands() {
         socket.subscribe(&id.to_string(), query).await;
         let event = socket.hear().await;
         assert_eq!((&event["type"], &event["payload"]), (&json!("next"), &expected), "{query}\n{event}");
-        let event: Value = serde_json::from_str(app.first_event(query).await.trim_end()).unwrap();
+        let event: Value = serde_json::from_str(&app.first_event(query).await).unwrap();
         assert_eq!(event, expected, "{query}");
     }
     // They are the same subscriptions after a refresh, too.
@@ -159,7 +153,7 @@ async fn a_subscription_has_exactly_one_root_field() {
         assert_eq!(refused["type"], "error", "{query}\n{refused}");
         let code = json!("GRAPHQL_VALIDATION_FAILED");
         assert_eq!(refused["payload"][0]["extensions"]["code"], code, "{query}\n{refused}");
-        let event: Value = serde_json::from_str(app.first_event(query).await.trim_end()).unwrap();
+        let event: Value = serde_json::from_str(&app.first_event(query).await).unwrap();
         assert_eq!(event["errors"][0]["extensions"]["code"], code, "{query}\n{event}");
         assert_eq!(event.get("data"), None, "nothing was executed");
     }

@@ -11,6 +11,7 @@ use crate::{
     app::{Rung, TestDatabase, counts, eventually, report_rows},
     cluster::{self, Cluster},
     crash::stop_amid_a_refresh,
+    event_streams::first_event,
     faults::{clients::World, counts_of_days, plan::Dice},
     freshness::{Socket, next, subscribe},
     model,
@@ -86,12 +87,7 @@ async fn a_process_does_what_it_is_told_and_no_more() {
                 assert_eq!(report.is_ok(), runs("reports"), "{what}: {report:?}");
                 let stream = "subscription { freshness { status } }";
                 let request = server.client.get(server.url("/graphql")).query(&[("query", stream)]);
-                let mut events = request.header("accept", "text/event-stream").send().await.unwrap();
-                let mut first = Vec::new();
-                while !first.ends_with(b"\n\n") {
-                    first.extend(events.chunk().await.unwrap().expect("the stream ends without an event"));
-                }
-                let first = String::from_utf8(first).unwrap();
+                let first = first_event(request.header("accept", "text/event-stream")).await;
                 let wanted = if runs("reports") { STATUS } else { "GRAPHQL_VALIDATION_FAILED" };
                 assert!(first.contains(wanted), "{what}: {first}");
             }

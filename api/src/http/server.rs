@@ -3,15 +3,7 @@
 
 mod write_timeout;
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    io::{self, Write},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error, io::Write, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -25,7 +17,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -64,12 +55,8 @@ pub(super) struct Server {
     timeouts: Timeouts,
 }
 
-/// An accepted connection, with the permits that it holds until it is dropped.
-struct Connection {
-    stream: WriteTimeout<TcpStream>,
-    _room: Option<OwnedSemaphorePermit>,
-    _share: Option<PerClientPermit>,
-}
+/// An accepted connection. It holds its permits of all connections and of its address.
+type Connection = WriteTimeout<TcpStream, (Option<OwnedSemaphorePermit>, Option<PerClientPermit>)>;
 
 impl Server {
     /// Returns a server of at most `connections` connections at once, of which one address may have `each`; without
@@ -102,8 +89,8 @@ impl Server {
                     // Should this fail, a client that does not read is only noticed later.
                     #[cfg(target_os = "linux")]
                     drop(SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX));
-                    let stream = WriteTimeout::new(stream, self.timeouts.write);
-                    return (Connection { stream, _room: room, _share: share.flatten() }, Peer(address.ip()));
+                    let permits = (room, share.flatten());
+                    return (WriteTimeout::new(stream, self.timeouts.write, permits), Peer(address.ip()));
                 }
             }
         }
@@ -164,38 +151,6 @@ fn is_head_too_large(request: &Request<Incoming>) -> bool {
 fn too_large_head() -> Response {
     let message = format!("the request's first line and headers must be at most {HEAD_BYTES_MAX} bytes");
     HttpError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::PayloadTooLarge, message).into_response()
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

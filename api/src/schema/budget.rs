@@ -115,7 +115,7 @@ impl AnswerBounds {
 }
 
 impl AnswerBudget {
-    /// Releases what was charged, for an answer that begins anew.
+    /// Releases all charges, so that the answer can be computed again.
     pub(super) fn reset(&self) {
         *self.spent() = Spent::default();
     }

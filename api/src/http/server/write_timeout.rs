@@ -17,17 +17,19 @@ const TAKEN_BYTES_MIN: usize = 64 * 1024;
 
 /// A connection on which writing fails with `TimedOut` once its client has read less than [`TAKEN_BYTES_MIN`] within
 /// the timeout although more was waiting to be written.
-pub(super) struct WriteTimeout<S> {
+pub(super) struct WriteTimeout<S, P> {
     stream: S,
-    timeouts: Duration,
+    timeout: Duration,
     /// The deadline and the bytes written since the connection began to wait for its client; none while it does not
     /// wait.
     waiting: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Held until the connection is dropped, also after it was upgraded.
+    _permits: P,
 }
 
-impl<S: Unpin> WriteTimeout<S> {
-    pub(super) fn new(stream: S, timeouts: Duration) -> Self {
-        Self { stream, timeouts, waiting: None }
+impl<S, P> WriteTimeout<S, P> {
+    pub(super) fn new(stream: S, timeout: Duration, permits: P) -> Self {
+        Self { stream, timeout, waiting: None, _permits: permits }
     }
 
     /// Starts, ends or enforces the deadline by the outcome of a write of `offered` bytes, and returns that outcome or
@@ -40,7 +42,7 @@ impl<S: Unpin> WriteTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Pending => {
-                let (until, _) = self.waiting.get_or_insert_with(|| (Box::pin(sleep(self.timeouts)), 0));
+                let (until, _) = self.waiting.get_or_insert_with(|| (Box::pin(sleep(self.timeout)), 0));
                 if until.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client takes nothing")));
                 }
@@ -59,13 +61,13 @@ impl<S: Unpin> WriteTimeout<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for WriteTimeout<S, P> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for WriteTimeout<S, P> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.judge(cx, buf.len(), written)
@@ -102,27 +104,27 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn write_to_a_client_that_reads_nothing_times_out() {
         let (near, _far) = duplex(1_000);
         let begun = Instant::now();
-        let mut near = WriteTimeout::new(near, PATIENCE);
+        let mut near = WriteTimeout::new(near, TIMEOUT, ());
         near.write_all(&[0; 1_000]).await.unwrap();
         assert_eq!(near.write_all(&[0]).await.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(begun.elapsed(), PATIENCE);
+        assert_eq!(begun.elapsed(), TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn write_times_out_only_when_the_client_reads_less_than_the_minimum() {
         for (bytes, is_enough) in [(32 * 1024, true), (8 * 1024, false)] {
             let (near, mut far) = duplex(16 * 1024);
-            let mut near = WriteTimeout::new(near, PATIENCE);
+            let mut near = WriteTimeout::new(near, TIMEOUT, ());
             let reading = async {
                 let mut taken = vec![0; bytes];
                 while far.read_exact(&mut taken).await.is_ok() {
-                    sleep(PATIENCE / 3).await;
+                    sleep(TIMEOUT / 3).await;
                 }
             };
             let writing = async {
@@ -137,16 +139,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn client_that_has_read_everything_may_be_idle() {
         let (near, mut far) = duplex(1_000);
-        let mut near = WriteTimeout::new(near, PATIENCE);
+        let mut near = WriteTimeout::new(near, TIMEOUT, ());
         for _ in 0..3 {
             let mut all = [0; 1_500];
             let reading = async {
-                sleep(PATIENCE / 2).await;
+                sleep(TIMEOUT / 2).await;
                 far.read_exact(&mut all).await
             };
             let (read, written) = tokio::join!(reading, near.write_all(&[0; 1_500]));
             assert!(read.is_ok() && written.is_ok());
-            sleep(2 * PATIENCE).await;
+            sleep(2 * TIMEOUT).await;
         }
     }
 }
