@@ -39,8 +39,17 @@ pub(super) struct FeedState {
 }
 
 impl FeedState {
-    /// Returns the time until the next poll.
-    pub(super) fn poll(&self) -> Duration {
+    /// Returns the time after which the listener reads again: the period of polling, or the time until the report is
+    /// overdue if that comes first.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let until_overdue = self.latest.as_ref().and_then(|update| update.freshness.until_overdue(now));
+        // A report that is overdue already does not shorten the period.
+        let until_overdue = until_overdue.filter(|until| !until.is_zero());
+        until_overdue.map_or(self.poll(), |until| until.min(self.poll()))
+    }
+
+    /// Returns the period of polling.
+    fn poll(&self) -> Duration {
         let newest = self.latest.as_ref().map_or(0, |update| update.freshness.newest.id);
         if self.is_listening && newest >= self.announced { POLL_WHILE_LISTENING } else { POLL }
     }
@@ -173,5 +182,27 @@ impl Changes {
                 return Some(update.clone());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn listener_reads_at_each_poll_and_when_the_report_becomes_overdue() {
+        let now = Instant::now();
+        let mut state = FeedState::default();
+        assert_eq!(state.pause(now), POLL, "before the first refresh");
+        let freshness = Freshness::of_test(1, false, now, Some(TimeDelta::seconds(2)));
+        state.latest = Some(FreshnessUpdate { freshness, status: RefreshStatus::Fresh });
+        assert_eq!(state.pause(now), POLL, "the poll comes first");
+        state.is_listening = true;
+        assert_eq!(state.pause(now), Duration::from_millis(2_001), "a millisecond late rather than early");
+        assert_eq!(state.pause(now + Duration::from_secs(3)), POLL_WHILE_LISTENING, "it is overdue already");
+        state.announced = 2;
+        assert_eq!(state.pause(now), POLL, "a row that was announced is not there yet");
     }
 }

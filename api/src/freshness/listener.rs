@@ -1,9 +1,6 @@
 //! The freshness listener: reads `report_refreshes` after each notification and at each poll, and publishes to the feed.
 
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
+use std::{error::Error, time::Instant};
 
 use entity::database::DatabaseUrl;
 use tokio::{sync::Notify, time::sleep};
@@ -43,17 +40,9 @@ impl FreshnessListener {
                 let latest = self.feed.state.borrow().latest.clone();
                 latest.into_iter().for_each(|update| drop(self.feed.publish(update.freshness, None)));
             }
-            // Two statements: a borrow within a borrow waits for ever once a writer waits in between.
-            let poll = self.feed.state.borrow().poll();
-            let pause = poll.min(self.until_overdue());
+            // One borrow: a second one within it would wait for a writer that waits for the first.
+            let pause = self.feed.state.borrow().pause(Instant::now());
             tokio::select! { () = wake.notified() => {} () = sleep(pause) => {} }
         }
-    }
-
-    fn until_overdue(&self) -> Duration {
-        let state = self.feed.state.borrow();
-        let until = state.latest.as_ref().and_then(|update| update.freshness.until_overdue(Instant::now()));
-        // A report that is overdue already does not shorten the poll.
-        until.filter(|until| !until.is_zero()).unwrap_or(Duration::MAX)
     }
 }
