@@ -18,7 +18,7 @@ use crate::{
     terminal::Progress,
 };
 
-/// What ARCHITECTURE.md says that the process may take, whatever its clients do.
+/// What docs/bounds.md says that the process may take, whatever its clients do.
 const BOUND_MIB: u64 = 768;
 /// As long names as there may be make as large answers as there may be.
 const PAGES: usize = 1_000;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
-/// What README tells users to set; everything else is PostgreSQL's default, so that what is committed is durable.
+/// What docs/postgresql.md tells users to set; everything else is PostgreSQL's default, so that what is committed is durable.
 const SETTINGS: [&str; 2] = ["shared_buffers=1GB", "max_wal_size=4GB"];
 /// How long the server may take to start.
 const START_MAX: Duration = Duration::from_secs(60);

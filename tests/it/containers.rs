@@ -398,31 +398,33 @@ fn no_service_asks_for_cores_or_writes_where_nothing_is_kept() {
     assert!(!read("Dockerfile").lines().any(|line| line.starts_with("VOLUME")));
 }
 
-/// README's command for digests knows every image, and each tag is one that its makers keep: no frozen version, no
+/// The command for digests in docs/containers.md knows every image, and each tag is one that its makers keep: no frozen version, no
 /// Debian that is not built for any more.
 #[test]
-fn readme_names_every_image() {
-    let (dockerfile, readme) = (read("Dockerfile"), read("README.md"));
+fn the_containers_page_names_every_image() {
+    let (dockerfile, page) = (read("Dockerfile"), read("docs/containers.md"));
     let bases = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
     let mut images: BTreeSet<_> = bases.map(str::to_owned).collect();
     for service in compose()["services"].as_object().unwrap().values() {
         images.insert(service["image"].as_str().unwrap().to_owned());
     }
     assert!(images.remove("analytics"), "that is our own");
-    let (_, rest) = readme.split_once("for image in ").unwrap();
+    let (_, rest) = page.split_once("for image in ").unwrap();
     let listed: BTreeSet<_> = rest.split(';').next().unwrap().split_whitespace().map(str::to_owned).collect();
     assert_eq!(images, listed);
     assert!(!images.iter().any(|image| image.contains("bookworm") || image.contains("debian12")), "{images:?}");
 }
 
-/// What no test can try: README says it.
+/// What no test can try is written down.
 #[test]
-fn readme_names_what_is_needed_and_what_does_not_work() {
-    let readme = read("README.md");
-    for words in
-        ["apt-get install gcc libc6-dev", "**Citus does not work yet**", "podman build --format docker", "65532"]
-    {
-        assert!(readme.contains(words), "{words}");
+fn the_documents_name_what_is_needed_and_what_does_not_work() {
+    for (page, words) in [
+        ("README.md", "apt-get install gcc libc6-dev"),
+        ("docs/postgresql.md", "**Citus does not work yet.**"),
+        ("docs/containers.md", "podman build --format docker"),
+        ("docs/containers.md", "65532"),
+    ] {
+        assert!(read(page).contains(words), "{page}: {words}");
     }
 }
 

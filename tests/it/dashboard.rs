@@ -1,4 +1,4 @@
-//! The dashboard, used in Chromium as a person would; and the clients that README shows to those who build their own.
+//! The dashboard, used in Chromium as a person would; and the programs of docs/clients.md for dashboards of one's own.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     app::{Rung, TestApp, TestDatabase},
+    documents::code_blocks,
     node::Script,
     process::{Server, succeed},
 };
@@ -99,7 +100,7 @@ async fn a_browser_that_knows_no_zone_gets_utc() {
     scenario("unknown-zone", &format!("http://{}", app.address)).end("unknown-zone").await;
 }
 
-/// The pictures of README: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
+/// The pictures of the documents: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pictures_can_be_made() {
     let database = TestDatabase::create(Rung::Sqlite).await;
@@ -272,19 +273,16 @@ async fn the_pages_types_are_those_of_the_schema() {
     wrong.end("tsc, see `cd tests/clients && node_modules/.bin/tsc -p dashboard.tsconfig.json`:").await;
 }
 
-/// The programs of README's section for those who build their own dashboard, in its order, with their languages.
-fn programs_of_readme() -> Vec<(&'static str, &'static str)> {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("\n## Build your own dashboard\n").expect("the section is there");
-    let section = section.split("\n## ").next().unwrap();
-    let blocks = section.split("```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+/// The programs of docs/clients.md, in its order, with their languages.
+fn programs_of_the_clients_page() -> Vec<(&'static str, &'static str)> {
+    let blocks = code_blocks(include_str!("../../docs/clients.md")).into_iter();
     blocks.filter(|(language, _)| ["js", "python"].contains(language)).collect()
 }
 
 /// Each program shows the report, and the next one after a refresh.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_clients_that_readme_shows_work() {
-    let programs = programs_of_readme();
+async fn the_programs_of_the_clients_page_work() {
+    let programs = programs_of_the_clients_page();
     assert_eq!(programs.len(), 4, "graphql-ws, urql, Apollo and gql");
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);

@@ -28,6 +28,7 @@ mod dashboard;
 mod dead_links;
 mod dependencies;
 mod disk_full;
+mod documents;
 mod durability;
 mod entity_tags;
 mod event_streams;

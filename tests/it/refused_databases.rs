@@ -11,7 +11,7 @@ use crate::{
 };
 use serde_json::json;
 
-/// The parameter that README and the refusal name.
+/// The parameter that docs/postgresql.md and the refusal name.
 const OWN_SCHEMA: &str = "?options=-csearch_path%3Danalytics";
 const COMMANDS: [&[&str]; 5] = [
     &["serve", "--listen", "127.0.0.1:0"],

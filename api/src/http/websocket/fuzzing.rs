@@ -13,7 +13,7 @@ use crate::schema::{Code, code_of};
 
 /// The most bytes of a close frame's reason: 125 less the code's 2 (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
-/// The most bytes of an operation's id, as ARCHITECTURE.md says.
+/// The most bytes of an operation's id, as docs/bounds.md says.
 const ID_BYTES_MAX: usize = 128;
 /// The default limit of operations under way on a socket.
 const OPERATIONS_MAX: usize = 100;
