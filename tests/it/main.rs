@@ -65,6 +65,7 @@ mod services;
 mod small_disk;
 mod sockets;
 mod spans;
+mod sql_files;
 mod standbys;
 mod starting;
 mod swap;

@@ -11,6 +11,7 @@
 //! * `maintenance`: what is deleted when it is old
 //! * `verify`: compares the report with its definition
 
+mod bound_list;
 mod citus;
 mod clock_steps;
 mod error;

@@ -8,8 +8,14 @@ mod deltas;
 mod postgres;
 mod sqlite;
 
-use entity::{Hour, Transaction};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use entity::{
+    Grain, Hour, Transaction, page,
+    page_views_report::{self, Column as Report},
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryTrait,
+    sea_query::{BinOper, Expr, ExprTrait},
+};
 
 use crate::citus;
 use deltas::{BucketDelta, HourDelta, bucket_deltas};
@@ -85,17 +91,16 @@ async fn merge_by(statements: &mut impl MergeStatements, hours: &[Hour], counts_
 }
 
 /// Copies the current titles of the pages `names` to their month rows. Returns the number of changed rows.
-pub(crate) async fn retitle(transaction: &Transaction, names: &[String]) -> Result<u64, DbErr> {
-    let backend = transaction.get_database_backend();
-    let (named, names): (_, Value) = match backend {
-        DbBackend::Postgres => ("= ANY($1)", names.to_vec().into()),
-        _ => ("IN (SELECT value FROM json_each(?1))", serde_json::json!(names).to_string().into()),
-    };
-    let sql = format!(
-        "UPDATE page_views_report SET title = pages.title FROM pages
-         WHERE pages.name {named} AND pages.title IS NOT NULL
-             AND page_views_report.grain = 'month' AND page_views_report.name = pages.name
-             AND page_views_report.title IS DISTINCT FROM pages.title"
-    );
-    Ok(transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [names])).await?.rows_affected())
+pub(crate) async fn retitle(transaction: &Transaction, names: Vec<String>) -> Result<u64, DbErr> {
+    let title = Expr::col((page::Entity, page::Column::Title));
+    let differs = Report::Title.into_expr().binary(BinOper::Custom("IS DISTINCT FROM"), title.clone());
+    let mut rows = page_views_report::Entity::update_many()
+        .col_expr(Report::Title, title)
+        .filter(page::Column::Name.is_in(names))
+        .filter(page::Column::Title.is_not_null())
+        .filter(Report::Grain.eq(Grain::Month))
+        .filter(Report::Name.into_expr().equals((page::Entity, page::Column::Name)))
+        .filter(differs);
+    QueryTrait::query(&mut rows).from(page::Entity);
+    Ok(rows.exec(transaction).await?.rows_affected)
 }

@@ -6,7 +6,7 @@
 mod swap;
 
 use chrono::NaiveDate;
-use entity::{DatabaseKind, Hour, Transaction, kept_day, page_view};
+use entity::{DatabaseKind, Hour, Transaction, kept_day, page_view, page_views_report};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait},
@@ -109,7 +109,7 @@ async fn build(transaction: &Transaction, to: ReportKind, source: Source<'_>) ->
     match (transaction.get_database_backend(), source) {
         (DbBackend::Sqlite, Source::Report) => Ok(0),
         (DbBackend::Sqlite, Source::Counts(progress)) => {
-            transaction.execute_unprepared("DELETE FROM page_views_report").await?;
+            page_views_report::Entity::delete_many().exec(transaction).await?;
             fill(transaction, "page_views_report", progress).await
         }
         (_, source) => build_next(transaction, to, source).await,
@@ -117,21 +117,14 @@ async fn build(transaction: &Transaction, to: ReportKind, source: Source<'_>) ->
 }
 
 async fn build_next(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
-    const COLUMNS: &str = "grain, name, date, hour, title, views";
     let run = async |sql: &str| transaction.execute_unprepared(sql).await.map(|done| done.rows_affected());
     let rows = match (to, source) {
-        (ReportKind::MaterializedView, _) => {
-            run(&format!("CREATE MATERIALIZED VIEW page_views_report_next AS SELECT {COLUMNS} FROM page_views_live"))
-                .await?
-        }
+        (ReportKind::MaterializedView, _) => run(include_str!("rebuild/view.sql")).await?,
         (ReportKind::Table, source) => {
             run(include_str!("rebuild/table.sql")).await?;
             citus::distribute_table(transaction, "page_views_report_next").await?;
             match source {
-                Source::Report => {
-                    let rows = format!("SELECT {COLUMNS} FROM page_views_report ORDER BY grain, date, hour, name");
-                    run(&format!("INSERT INTO page_views_report_next ({COLUMNS}) {rows}")).await?
-                }
+                Source::Report => run(include_str!("rebuild/copy.sql")).await?,
                 Source::Counts(progress) => fill(transaction, "page_views_report_next", progress).await?,
             }
         }

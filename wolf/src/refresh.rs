@@ -123,12 +123,13 @@ async fn merge_in_portions(
         }
         let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
         let names = names.await.context("delete the stale titles' marks")?;
-        if !names.is_empty() {
-            changed += merge::retitle(&transaction, &names).await.context("change the titles")?;
+        let titles = names.len();
+        if titles > 0 {
+            changed += merge::retitle(&transaction, names).await.context("change the titles")?;
         }
         total += changed;
         let content = ContentChange::of(changed);
-        if backlog.is_empty() && names.len() < TITLES_PER_TRANSACTION {
+        if backlog.is_empty() && titles < TITLES_PER_TRANSACTION {
             return finish(transaction, record, work, content, total).await;
         }
         // Every process that caches answers has to learn of every change.

@@ -1,14 +1,19 @@
 //! Deletes old hourly rows from the counts and from the report. The sums of their days and months stay.
 
 use chrono::NaiveDate;
-use entity::{Hour, Transaction, page_view};
+use entity::{
+    Grain, Hour, Transaction, page_view,
+    page_views_report::{self, Column as Report, SITE},
+};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    Statement, Value,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Statement, Value,
+    sea_query::{Expr, ExprTrait, Query},
 };
 use serde_json::json;
 
 use crate::{
+    bound_list,
     refresh::{RefreshLock, record_content_change, refresh_view},
     report_kind::ReportKind,
 };
@@ -42,7 +47,8 @@ pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Re
         recorded = Some(record_content_change(&transaction, &lock.clock, Some(first_kept), recorded).await?);
         match ReportKind::read(&transaction).await? {
             ReportKind::Table => {
-                drop_from_report(&transaction, left[0], &drop_from_counts(&transaction, left[0]).await?).await?;
+                let dropped = drop_from_counts(&transaction, left[0]).await?;
+                drop_from_report(&transaction, left[0], dropped).await?;
                 left = &left[1..];
             }
             ReportKind::MaterializedView => {
@@ -70,54 +76,59 @@ struct Dropped {
 /// Only rows whose count is in the report are deleted: a count that grew since stays until a refresh has merged it. An
 /// increment recorded meanwhile inserts a new row, which is merged like any other.
 async fn drop_from_counts(transaction: &Transaction, hour: Hour) -> Result<Vec<Dropped>, DbErr> {
-    const DROP: &str = "
-        DELETE FROM page_views WHERE date = $1 AND hour = $2 AND EXISTS (
-            SELECT 1 FROM page_views_report AS reported
-            WHERE reported.grain = 'hour' AND reported.name = page_views.name
-                AND reported.date = page_views.date AND reported.hour = page_views.hour
-                AND reported.views = page_views.views)
-        RETURNING name, views";
-    let statement = statement(transaction, DROP, hour, None);
-    let dropped = Dropped::find_by_statement(statement).all(transaction).await?;
-    const KEEP: &str = "
-        INSERT INTO kept_days (name, date, views) SELECT name, $1, views FROM {dropped}
-        WHERE $2 = $2 -- for SQLite, whose parser needs a condition before ON
-        ON CONFLICT (name, date) DO UPDATE SET views = kept_days.views + excluded.views";
-    run(transaction, KEEP, hour, Some(&dropped)).await?;
+    let backend = transaction.get_database_backend();
+    let reported = page_views_report::Entity::find()
+        .select_only()
+        .column(Report::Name)
+        .filter(Report::Grain.eq(Grain::Hour))
+        .filter(Report::Name.into_expr().equals((page_view::Entity, page_view::Column::Name)))
+        .filter(Report::Date.into_expr().equals((page_view::Entity, page_view::Column::Date)))
+        .filter(Report::Hour.into_expr().equals((page_view::Entity, page_view::Column::Hour)))
+        .filter(Report::Views.into_expr().equals((page_view::Entity, page_view::Column::Views)));
+    let mut counts = page_view::Entity::delete_many()
+        .filter(page_view::Column::Date.eq(hour.date()))
+        .filter(page_view::Column::Hour.eq(hour.of_day()))
+        .filter(Expr::exists(reported.into_query()));
+    let columns = [page_view::Column::Name, page_view::Column::Views];
+    let counts = QueryTrait::query(&mut counts).returning(Query::returning().columns(columns));
+    let dropped = Dropped::find_by_statement(backend.build(counts)).all(transaction).await?;
+    keep_in_day(transaction, hour.date(), &dropped).await?;
     Ok(dropped)
 }
 
-/// Deletes the same rows from a report that is a table.
-async fn drop_from_report(transaction: &Transaction, hour: Hour, dropped: &[Dropped]) -> Result<(), DbErr> {
-    const OF_PAGES: &str = "
-        DELETE FROM page_views_report WHERE grain = 'hour' AND date = $1 AND hour = $2
-            AND name IN (SELECT name FROM {dropped})";
-    const OF_SITE: &str = "
-        UPDATE page_views_report SET views = views - (SELECT coalesce(sum(dropped.views), 0) FROM {dropped})
-        WHERE grain = 'hour' AND date = $1 AND hour = $2 AND name = ''";
-    const EMPTY: &str = "
-        DELETE FROM page_views_report WHERE grain = 'hour' AND date = $1 AND hour = $2 AND name = '' AND views = 0";
-    run(transaction, OF_PAGES, hour, Some(dropped)).await?;
-    run(transaction, OF_SITE, hour, Some(dropped)).await?;
-    run(transaction, EMPTY, hour, None).await
-}
-
-async fn run(transaction: &Transaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Result<(), DbErr> {
-    transaction.execute_raw(statement(transaction, sql, hour, dropped)).await.map(drop)
-}
-
-/// Builds a statement in which `$1` is the hour's date, `$2` the hour of the day, and `{dropped}` a table of the deleted
-/// rows (name, views), bound as one JSON text.
-fn statement(transaction: &Transaction, sql: &str, hour: Hour, dropped: Option<&[Dropped]>) -> Statement {
+/// Adds dropped counts to the sums of their day.
+async fn keep_in_day(transaction: &Transaction, date: NaiveDate, dropped: &[Dropped]) -> Result<(), DbErr> {
+    let rows = dropped.iter().map(|row| (row.name.as_str(), row.views));
     let backend = transaction.get_database_backend();
-    let rows = match backend {
-        DbBackend::Postgres => "json_to_recordset($3::json) AS dropped (name text, views bigint)",
-        _ => "(SELECT value->>'name' AS name, value->>'views' AS views FROM json_each($3)) AS dropped",
+    let statement = match backend {
+        DbBackend::Postgres => {
+            let (names, views): (Vec<String>, Vec<i64>) = rows.map(|(name, views)| (name.to_owned(), views)).unzip();
+            let values: [Value; 3] = [date.into(), names.into(), views.into()];
+            Statement::from_sql_and_values(backend, include_str!("old_hours/postgres_keep.sql"), values)
+        }
+        _ => {
+            let values = [date.into(), json!(rows.collect::<Vec<_>>()).to_string().into()];
+            Statement::from_sql_and_values(backend, include_str!("old_hours/sqlite_keep.sql"), values)
+        }
     };
-    let mut values: Vec<Value> = vec![hour.date().into(), hour.of_day().into()];
-    if let Some(dropped) = dropped {
-        let rows: Vec<_> = dropped.iter().map(|row| json!({ "name": row.name, "views": row.views })).collect();
-        values.push(json!(rows).to_string().into());
-    }
-    Statement::from_sql_and_values(backend, sql.replace("{dropped}", rows), values)
+    transaction.execute_raw(statement).await.map(drop)
+}
+
+/// Deletes the same rows from a report that is a table, and subtracts their views from the site's row, which is deleted
+/// when nothing is left of it.
+async fn drop_from_report(transaction: &Transaction, hour: Hour, dropped: Vec<Dropped>) -> Result<(), DbErr> {
+    let views: i64 = dropped.iter().map(|row| row.views).sum();
+    let names = dropped.into_iter().map(|row| row.name).collect();
+    let names = bound_list::names(transaction.get_database_backend(), names);
+    let of_hour = Condition::all()
+        .add(Report::Grain.eq(Grain::Hour))
+        .add(Report::Date.eq(hour.date()))
+        .add(Report::Hour.eq(hour.of_day()));
+    let of_site = of_hour.clone().add(Report::Name.eq(SITE));
+    let report = page_views_report::Entity::delete_many;
+    report().filter(of_hour).filter(Report::Name.in_subquery(names)).exec(transaction).await?;
+    let rest = page_views_report::Entity::update_many().col_expr(Report::Views, Expr::col(Report::Views).sub(views));
+    rest.filter(of_site.clone()).exec(transaction).await?;
+    report().filter(of_site).filter(Report::Views.eq(0)).exec(transaction).await?;
+    Ok(())
 }

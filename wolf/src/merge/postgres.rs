@@ -15,13 +15,6 @@ use super::{
     deltas::{Bucket, BucketDelta, HourDelta, PageDeltas},
 };
 
-/// Compiling a statement takes longer than it saves here.
-const PLANNER_SETTINGS: &str = "DISCARD PLANS; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan;
-                       SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off;";
-const RESET_PLANNER_SETTINGS: &str = "SET LOCAL jit = DEFAULT; SET LOCAL plan_cache_mode = DEFAULT;
-                        SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_sort = DEFAULT;
-                        SET LOCAL enable_mergejoin = DEFAULT; SET LOCAL enable_hashjoin = DEFAULT;
-                        SET LOCAL enable_nestloop = DEFAULT;";
 /// Merge joins of two indexes.
 const BY_MERGE: &str =
     "SET LOCAL enable_mergejoin = on; SET LOCAL enable_hashjoin = off; SET LOCAL enable_nestloop = off;";
@@ -48,7 +41,7 @@ impl<'a> Postgres<'a> {
     pub(super) async fn begin(transaction: &'a Transaction) -> Result<Self, DbErr> {
         const PAGES: &str = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('pages')";
         let begun = Instant::now();
-        transaction.execute_unprepared(PLANNER_SETTINGS).await?;
+        transaction.execute_unprepared(include_str!("postgres/planner_settings.sql")).await?;
         let batch_sizer = BatchSizer::new(begun.elapsed());
         let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, PAGES)).await?;
         Ok(Self { transaction, batch_sizer, pages: row.map_or(Ok(-1), |row| row.try_get_by_index(0))? })
@@ -56,7 +49,8 @@ impl<'a> Postgres<'a> {
 
     /// Resets the planner's settings for later statements of the transaction.
     pub(super) async fn end(self) -> Result<(), DbErr> {
-        self.transaction.execute_unprepared(RESET_PLANNER_SETTINGS).await.map(drop)
+        let sql = include_str!("postgres/reset_planner_settings.sql");
+        self.transaction.execute_unprepared(sql).await.map(drop)
     }
 
     /// Reads the deltas of at most `limit` of the hour's pages whose names come after `after`: of existing report rows, and

@@ -2,10 +2,11 @@
 -- {target}: the report to fill; {start} and {end}: the first days of the month and of the next one.
 INSERT INTO {target} (grain, name, date, hour, title, views)
 WITH
+-- The counts of the month.
 counted AS MATERIALIZED (
     SELECT name, date, hour, views FROM page_views WHERE date >= {start} AND date < {end}
 ),
--- With the days whose hourly rows were dropped.
+-- Their sums by page and day, with the days whose hourly rows were dropped.
 days AS MATERIALIZED (
     SELECT name, date, CAST(sum(views) AS bigint) AS views
     FROM (
@@ -15,6 +16,7 @@ days AS MATERIALIZED (
     ) AS counted_days
     GROUP BY name, date
 ),
+-- The rows of the pages, at every grain.
 page_sums (grain, name, date, hour, views) AS (
     SELECT 'hour', name, date, hour, views FROM counted
     UNION ALL
@@ -22,7 +24,7 @@ page_sums (grain, name, date, hour, views) AS (
     UNION ALL
     SELECT 'month', name, {start}, CAST(0 AS smallint), CAST(sum(views) AS bigint) FROM days GROUP BY name
 ),
--- And for the whole site, whose name is empty.
+-- The same rows, and those of the whole site, whose name is empty.
 sums AS (
     SELECT grain, name, date, hour, views FROM page_sums
     UNION ALL

@@ -25,7 +25,7 @@ pub(crate) const TRIES_MAX: u32 = 30;
 /// How long to wait for a vacuum of the report. An automatic one gives way after a second (`deadlock_timeout`).
 const VACUUM_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The most blocking transactions that an error names.
-const HOLDERS_MAX: u32 = 5;
+const HOLDERS_MAX: i64 = 5;
 
 /// A swap that is tried until it succeeds, within one transaction.
 pub(crate) struct Swap<'a, C> {
@@ -55,10 +55,7 @@ impl<'a, C: ConnectionTrait> Swap<'a, C> {
     /// # Errors
     /// [`WolfError::ReportHeld`] after the last try.
     pub(crate) async fn succeeds(&mut self) -> Result<bool, WolfError> {
-        const RENAME: &str = "ALTER TABLE page_views_report_next RENAME TO page_views_report;
-             ALTER INDEX page_views_report_next_key RENAME TO page_views_report_key;
-             ALTER INDEX page_views_report_next_by_name RENAME TO page_views_report_by_name;";
-        if exclude_readers(self.db, self.from, RENAME).await.context("swap the report")? {
+        if exclude_readers(self.db, self.from, include_str!("rename.sql")).await.context("swap the report")? {
             if self.tries > 1 {
                 info!(swap.tries = self.tries, "the new report is swapped in");
             }
@@ -78,13 +75,7 @@ impl<'a, C: ConnectionTrait> Swap<'a, C> {
 /// Keeps vacuums away from the report until the transaction ends, because they would block the swap. Readers and
 /// writers go on.
 pub(crate) async fn hold_off_vacuums<C: ConnectionTrait>(db: &C) -> Result<(), WolfError> {
-    // The statement takes the lock that vacuums take. The setting is dropped with the relation, or rolled back.
-    let sql = format!(
-        "SAVEPOINT swap; SET LOCAL lock_timeout = {};
-         ALTER TABLE page_views_report SET (autovacuum_enabled = off);
-         SET LOCAL lock_timeout TO DEFAULT; RELEASE SAVEPOINT swap",
-        VACUUM_WAIT_MAX.as_millis()
-    );
+    let sql = include_str!("hold_off_vacuums.sql").replace("{wait_ms}", &VACUUM_WAIT_MAX.as_millis().to_string());
     if lock_in_time(db, &sql).await.context("hold off vacuums of the report")? {
         return Ok(());
     }
@@ -135,18 +126,9 @@ struct Holder {
 
 /// Describes the transactions that hold a lock on the report now, oldest first.
 async fn holders<C: ConnectionTrait>(db: &C) -> Result<String, WolfError> {
-    let sql = format!(
-        "SELECT locks.pid, nullif(application_name, '') AS application_name,
-                extract(epoch FROM clock_timestamp() - xact_start)::bigint AS open_s
-         FROM (SELECT DISTINCT pid FROM pg_locks
-               WHERE locktype = 'relation' AND granted AND relation = to_regclass('page_views_report')
-                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                   AND pid IS DISTINCT FROM pg_backend_pid()) AS locks
-         LEFT JOIN pg_stat_activity AS activity ON activity.pid = locks.pid
-         ORDER BY xact_start NULLS LAST
-         LIMIT {HOLDERS_MAX}"
-    );
-    let found = Holder::find_by_statement(Statement::from_string(DbBackend::Postgres, sql)).all(db).await;
+    let statement =
+        Statement::from_sql_and_values(DbBackend::Postgres, include_str!("holders.sql"), [HOLDERS_MAX.into()]);
+    let found = Holder::find_by_statement(statement).all(db).await;
     let found: Vec<_> =
         found.context("find the transactions that hold the report")?.iter().map(Holder::describe).collect();
     Ok(if found.is_empty() { "transactions that have ended since".to_owned() } else { found.join("; ") })

@@ -3,8 +3,12 @@
 use chrono::NaiveDate;
 use entity::{Hour, Transaction, stale_hour, stale_title};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait},
 };
+
+use crate::bound_list;
 
 /// Returns the stale hours, newest first, at most `limit` of them.
 pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) -> Result<Vec<Hour>, DbErr> {
@@ -30,25 +34,19 @@ pub(crate) async fn newest_stale_title<C: ConnectionTrait>(db: &C) -> Result<Opt
 /// Deletes the marks of `hours` that this statement sees; later increments leave new ones. Returns how many it
 /// deleted.
 pub(crate) async fn delete_hours(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
-    let sql = match transaction.get_database_backend() {
-        DbBackend::Postgres => {
-            "DELETE FROM stale_hours USING unnest($1::date[], $2::smallint[]) AS merged (date, hour)
-             WHERE stale_hours.date = merged.date AND stale_hours.hour = merged.hour"
-        }
-        _ => "DELETE FROM stale_hours WHERE (date, hour) IN (SELECT value->>0, value->>1 FROM json_each(?1))",
-    };
-    Ok(transaction.execute_raw(bound(transaction, sql, hours)).await?.rows_affected())
+    let hour = Expr::tuple([stale_hour::Column::Date, stale_hour::Column::Hour].map(Expr::col));
+    let marks = hour.in_subquery(bound_list::hours(transaction.get_database_backend(), hours));
+    Ok(stale_hour::Entity::delete_many().filter(marks).exec(transaction).await?.rows_affected)
 }
 
 /// Marks `hours` as stale again: their marks were deleted and not all of their changes merged.
 pub(crate) async fn restore_hours(transaction: &Transaction, hours: &[Hour]) -> Result<(), DbErr> {
-    let sql = match transaction.get_database_backend() {
-        DbBackend::Postgres => {
-            "INSERT INTO stale_hours (date, hour) SELECT date, hour FROM unnest($1::date[], $2::smallint[]) AS unfinished (date, hour)"
-        }
-        _ => "INSERT INTO stale_hours (date, hour) SELECT value->>0, value->>1 FROM json_each(?1)",
-    };
-    transaction.execute_raw(bound(transaction, sql, hours)).await.map(drop)
+    let marks = hours.iter().map(|hour| stale_hour::ActiveModel {
+        date: Set(hour.date()),
+        hour: Set(hour.of_day()),
+        ..Default::default()
+    });
+    stale_hour::Entity::insert_many(marks).exec_without_returning(transaction).await.map(drop)
 }
 
 /// Deletes at most `limit` marks of titles, none newer than `newest`. Returns the pages' names, one for each mark.
@@ -73,22 +71,4 @@ pub(crate) async fn delete_all(transaction: &Transaction) -> Result<(), DbErr> {
     stale_hour::Entity::delete_many().exec(transaction).await?;
     stale_title::Entity::delete_many().exec(transaction).await?;
     Ok(())
-}
-
-/// Builds a statement whose only values are hours: two arrays on PostgreSQL, so that the planner knows their number,
-/// and one JSON text on SQLite.
-fn bound<C: ConnectionTrait>(db: &C, sql: &'static str, hours: &[Hour]) -> Statement {
-    let backend = db.get_database_backend();
-    let values: Vec<Value> = match backend {
-        DbBackend::Postgres => {
-            let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();
-            let of_day: Vec<i16> = hours.iter().map(|hour| hour.of_day()).collect();
-            vec![dates.into(), of_day.into()]
-        }
-        _ => {
-            let rows: Vec<(NaiveDate, i16)> = hours.iter().map(|hour| (hour.date(), hour.of_day())).collect();
-            vec![serde_json::json!(rows).to_string().into()]
-        }
-    };
-    Statement::from_sql_and_values(backend, sql, values)
 }

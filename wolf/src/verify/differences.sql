@@ -6,6 +6,7 @@ WITH
 marked AS (
     SELECT DISTINCT date, hour FROM stale_hours
 ),
+-- The counts that the report should have.
 counted AS (
     SELECT name, date, hour, views FROM page_views
     WHERE NOT EXISTS (SELECT 1 FROM marked WHERE marked.date = page_views.date AND marked.hour = page_views.hour)
@@ -15,14 +16,17 @@ counted AS (
     JOIN marked ON marked.date = reported.date AND marked.hour = reported.hour
     WHERE reported.grain = 'hour' AND reported.name <> ''
 ),
+-- Their sums by page and day, with the days whose hourly rows were dropped.
 days AS (
     SELECT name, date, CAST(sum(views) AS bigint) AS views
     FROM (SELECT name, date, views FROM counted UNION ALL SELECT name, date, views FROM kept_days) AS counted_days
     GROUP BY name, date
 ),
+-- The sums of these by page and month.
 months AS (
     SELECT name, {month} AS date, CAST(sum(views) AS bigint) AS views FROM days GROUP BY 1, 2
 ),
+-- The rows that the pages should have, at every grain.
 page_sums (grain, name, date, hour, views) AS (
     SELECT 'hour', name, date, hour, views FROM counted
     UNION ALL
@@ -30,6 +34,7 @@ page_sums (grain, name, date, hour, views) AS (
     UNION ALL
     SELECT 'month', name, date, CAST(0 AS smallint), views FROM months
 ),
+-- The rows that the report should have: with titles, and with those of the whole site, whose name is empty.
 expected AS (
     SELECT page_sums.grain, page_sums.name, date, hour, pages.title, views
     FROM page_sums

@@ -1,6 +1,7 @@
 -- By how much the counts of the hour $1 (date) and $2 (smallint) differ from the report: of at most $4 (bigint) pages
 -- whose names come after $3 (text), in the order of names.
 WITH
+-- The pages whose count differs from the report's: by how much, and whether the report has the page in this hour.
 changed AS (
     SELECT
         counted.name,
