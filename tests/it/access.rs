@@ -4,26 +4,17 @@ mod anonymous;
 mod hosts;
 mod limits;
 
-use std::time::Duration;
-
 use api::http::access::{AccessSettings, Scope, Token, TokenText};
 use chrono::TimeDelta;
-use futures_util::{SinkExt, StreamExt};
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
-};
 
 use crate::{
     app::{Rung, TestApp, TestDatabase},
     process::{Server, analytics, succeed},
+    websocket::{Closed, WebSocket, refused_upgrade},
 };
 
-/// How long the next message may take: a server that says nothing fails the test.
-const MESSAGE_MAX: Duration = Duration::from_secs(60);
 const READ: &str = "{ report { totals { views } } }";
 const WATCH: &str = "subscription { freshness { status } }";
 /// In the common form, which is prepared.
@@ -79,66 +70,26 @@ async fn code(response: Response) -> String {
     answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("none").to_owned()
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-async fn open(address: &str, headers: &[(&'static str, &str)]) -> Result<Socket, tungstenite::Error> {
-    let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
-    for (name, value) in headers.iter().chain(&[("sec-websocket-protocol", "graphql-transport-ws")]) {
-        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
-    }
-    Ok(connect_async(request).await?.0)
-}
-
-/// The status with which an upgrade is refused.
-fn refused_socket(opened: Result<Socket, tungstenite::Error>) -> (StatusCode, Value) {
-    match opened {
-        Err(tungstenite::Error::Http(response)) => {
-            (response.status(), serde_json::from_slice(response.body().as_ref().unwrap()).unwrap())
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn say(socket: &mut Socket, message: Value) {
-    socket.send(Message::text(message.to_string())).await.unwrap();
-}
-
-/// The next message, or the close frame as a message of its own.
-async fn hear(socket: &mut Socket) -> Value {
+/// The first message of an operation, which ends with it.
+async fn first_of_operation(socket: &mut WebSocket, query: &str) -> Value {
+    socket.subscribe_with("1", &json!({ "query": query, "variables": { "page": "/a" } })).await;
     loop {
-        let message = timeout(MESSAGE_MAX, socket.next()).await.expect("waited in vain for a message");
-        match message.expect("the connection has ended").unwrap() {
-            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-            Message::Close(frame) => {
-                let frame = frame.unwrap();
-                return json!({ "type": "close", "code": u16::from(frame.code), "reason": frame.reason.as_str() });
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What is heard first of one operation.
-async fn of_operation(socket: &mut Socket, query: &str) -> Value {
-    let payload = json!({ "query": query, "variables": { "page": "/a" } });
-    say(socket, json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-    loop {
-        let heard = hear(socket).await;
-        match heard["type"].as_str() {
-            // Of the operation before: it may have ended by itself before it was told to.
+        let message = socket.next().await;
+        match message["type"].as_str() {
+            // Of the operation before: it may have ended by itself before it was completed.
             Some("complete") => continue,
-            Some("next") => say(socket, json!({ "type": "complete", "id": "1" })).await,
+            Some("next") => socket.complete("1").await,
             _ => {}
         }
-        return heard;
+        return message;
     }
 }
 
-async fn initialised(app: &TestApp, payload: Value) -> (Socket, Value) {
-    let mut socket = open(&app.address, &[]).await.unwrap();
-    say(&mut socket, json!({ "type": "connection_init", "payload": payload })).await;
-    let heard = hear(&mut socket).await;
-    (socket, heard)
+/// A socket whose `connection_init` has this payload, and the answer.
+async fn initialised(app: &TestApp, payload: Value) -> (WebSocket, Result<Value, Closed>) {
+    let mut socket = WebSocket::open(&app.address).await.unwrap();
+    let answer = socket.init(payload).await;
+    (socket, answer)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,32 +165,34 @@ async fn sockets_take_tokens_in_connection_init_and_at_the_upgrade() {
         (json!({ "authorization": "reports" }), "must be 'Bearer TOKEN'"),
         (json!({ "authorization": 1 }), "must be 'Bearer TOKEN'"),
     ] {
-        let (_, closed) = initialised(&app, payload.clone()).await;
-        assert_eq!(closed["code"], 4403, "{payload} {closed}");
-        let said = closed["reason"].as_str().unwrap();
-        assert!(said.starts_with("UNAUTHENTICATED: ") && said.contains(reason), "{said}");
+        let closed = initialised(&app, payload.clone()).await.1.unwrap_err();
+        assert_eq!(closed.code, 4403, "{payload} {closed:?}");
+        assert!(closed.reason.starts_with("UNAUTHENTICATED: ") && closed.reason.contains(reason), "{closed:?}");
     }
     let bearer = |secret: &str| json!({ "Authorization": format!("Bearer {secret}") });
     let (mut socket, acknowledged) = initialised(&app, bearer("reports")).await;
-    assert_eq!(acknowledged, json!({ "type": "connection_ack" }));
-    assert_eq!(of_operation(&mut socket, WATCH).await["type"], "next");
+    assert_eq!(acknowledged, Ok(json!({ "type": "connection_ack" })));
+    assert_eq!(first_of_operation(&mut socket, WATCH).await["type"], "next");
     let (mut socket, _) = initialised(&app, bearer("increments")).await;
     for (query, code) in [(WATCH, "FORBIDDEN"), (READ, "FORBIDDEN")] {
-        let refused = of_operation(&mut socket, query).await;
+        let refused = first_of_operation(&mut socket, query).await;
         assert_eq!((&refused["type"], &refused["payload"][0]["extensions"]["code"]), (&json!("error"), &json!(code)));
     }
-    assert_eq!(of_operation(&mut socket, RECORD_GENERALLY).await["type"], "next");
+    assert_eq!(first_of_operation(&mut socket, RECORD_GENERALLY).await["type"], "next");
 
-    let (status, answer) = refused_socket(open(&app.address, &[("authorization", "Bearer wrong")]).await);
+    let (status, answer) =
+        refused_upgrade(WebSocket::open_with(&app.address, &[("authorization", "Bearer wrong")]).await);
     assert_eq!(
         (status, &answer["errors"][0]["extensions"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED"))
     );
-    let mut socket = open(&app.address, &[("authorization", "Bearer reports")]).await.unwrap();
-    say(&mut socket, json!({ "type": "connection_init" })).await;
-    assert_eq!(hear(&mut socket).await["type"], "connection_ack");
-    assert_eq!(of_operation(&mut socket, RECORD_GENERALLY).await["payload"][0]["extensions"]["code"], "FORBIDDEN");
-    assert_eq!(of_operation(&mut socket, READ).await["type"], "next");
+    let mut socket = WebSocket::open_with(&app.address, &[("authorization", "Bearer reports")]).await.unwrap();
+    assert_eq!(socket.init(Value::Null).await, Ok(json!({ "type": "connection_ack" })));
+    assert_eq!(
+        first_of_operation(&mut socket, RECORD_GENERALLY).await["payload"][0]["extensions"]["code"],
+        "FORBIDDEN"
+    );
+    assert_eq!(first_of_operation(&mut socket, READ).await["type"], "next");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,11 +246,11 @@ async fn pages_of_allowed_origins_may_ask_and_no_others() {
         assert_eq!(refused.status(), 401);
         assert_eq!(refused.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), is_allowed);
 
-        let opened = open(&app.address, &[("origin", origin)]).await;
+        let opened = WebSocket::open_with(&app.address, &[("origin", origin)]).await;
         if is_allowed {
             opened.unwrap();
         } else {
-            let (status, answer) = refused_socket(opened);
+            let (status, answer) = refused_upgrade(opened);
             assert_eq!(
                 (status, &answer["errors"][0]["extensions"]["code"]),
                 (StatusCode::FORBIDDEN, &json!("FORBIDDEN"))
@@ -382,18 +335,13 @@ async fn nothing_of_who_asks_is_told_to_the_log() {
         assert_eq!(response.status(), status, "{}", response.text().await.unwrap());
     }
     for secret in [&reports, &format!("{reports}0")] {
-        let mut socket = open(&address, &[forwarded]).await.unwrap();
-        say(
-            &mut socket,
-            json!({ "type": "connection_init", "payload": { "authorization": format!("Bearer {secret}") } }),
-        )
-        .await;
-        let heard = hear(&mut socket).await;
-        assert_eq!(heard["type"], if *secret == reports { "connection_ack" } else { "close" });
+        let mut socket = WebSocket::open_with(&address, &[forwarded]).await.unwrap();
+        let answer = socket.init(json!({ "authorization": format!("Bearer {secret}") })).await;
+        assert_eq!(answer.is_ok(), *secret == reports, "{answer:?}");
         if *secret == reports {
-            assert_eq!(of_operation(&mut socket, WATCH).await["type"], "next");
+            assert_eq!(first_of_operation(&mut socket, WATCH).await["type"], "next");
         }
-        drop(open(&address, &[forwarded, ("authorization", &format!("Bearer {secret}"))]).await);
+        drop(WebSocket::open_with(&address, &[forwarded, ("authorization", &format!("Bearer {secret}"))]).await);
     }
     server.signal("TERM");
     let mut server = server;

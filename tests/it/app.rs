@@ -1,6 +1,6 @@
 //! The service in this process, on a database of its own, refreshed when a test says so.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use api::{
     freshness::{Freshness, FreshnessFeed},
@@ -28,10 +28,8 @@ use crate::{
     cluster::{self, Cluster},
     model::{Counts, Rows},
     proxy::Proxy,
+    wait::wait_for,
 };
-
-/// How long a test waits for what has to come.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What the service runs on.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -231,10 +229,7 @@ impl TestApp {
     /// Waits until this process has heard of a freshness that is `what`.
     pub(crate) async fn heard(&self, what: &str, is_it: impl Fn(&Freshness) -> bool) {
         let heard = self.feed.subscribe().any(|known| std::future::ready(is_it(&known)));
-        match tokio::time::timeout(WAIT_MAX, heard).await {
-            Ok(heard) => assert!(heard, "the feed has ended, and has not heard {what}"),
-            Err(_elapsed) => panic!("waited in vain: the feed has heard {what}"),
-        }
+        assert!(wait_for(what, heard).await, "the feed has ended, and has not heard {what}");
     }
 
     /// A whole answer, errors and all.
@@ -323,13 +318,4 @@ pub(crate) async fn report_rows(database: &Database) -> Rows {
 pub(crate) async fn counts(database: &Database) -> Counts {
     let rows = page_view::Entity::find().all(&database.readers).await.unwrap();
     rows.into_iter().map(|row| ((row.name, row.date, row.hour), row.views)).collect()
-}
-
-/// Waits until `condition` holds, and says what it waited for if it never does.
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let begun = tokio::time::Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < WAIT_MAX, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

@@ -1,6 +1,9 @@
 //! What is written down and what is true: the schema file, the crates' dependencies, the command line's help.
 
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -54,7 +57,8 @@ fn bad_settings_are_refused_with_the_reason() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_analytics"));
-        let output = command.args(arguments).current_dir(&folder).env_remove("DATABASE_URL").output().unwrap();
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).current_dir(&folder);
+        let output = command.env_remove("DATABASE_URL").output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(complaint.contains(reason), "{arguments:?}: {complaint}");
@@ -69,4 +73,26 @@ fn an_sqlite_report_can_not_be_a_materialized_view() {
     command.args(["refresh", "--report-kind", "materialized-view"]).current_dir(&folder).env_remove("DATABASE_URL");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// All Rust files below a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let files = paths.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+#[test]
+fn tests_sleep_only_in_the_module_that_waits() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let files = rust_files(&folder);
+    assert!(files.len() > 50, "{files:?}");
+    for file in files.iter().filter(|file| !file.ends_with("wait.rs") && !file.ends_with("architecture.rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            // A statement of the database may sleep: it is slow then, and that is what a test is about.
+            let sleeps = ["time::sleep", "thread::sleep", "sleep_until"].iter().any(|sleep| line.contains(sleep));
+            assert!(!sleeps, "{}:{}: wait with tests/it/wait.rs instead", file.display(), number + 1);
+        }
+    }
 }

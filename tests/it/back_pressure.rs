@@ -8,12 +8,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, increment},
+    app::{Rung, TestDatabase, counts, increment},
     cluster::{self, Cluster},
-    freshness::{next, next_of_refresh, subscribe},
     on_all_databases,
     process::{self, Server},
     proxy::Proxy,
+    wait::eventually,
+    websocket::WebSocket,
 };
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
@@ -179,8 +180,8 @@ async fn reports_and_subscribers_survive_a_restart_of_the_database() {
     let database = TestDatabase::create_in(&cluster).await;
     database.migrate().await.close().await.unwrap();
     let server = Server::start(&database, &ARGUMENTS);
-    let mut socket = subscribe(&server.address).await;
-    next(&mut socket).await.unwrap();
+    let mut socket = WebSocket::subscribed_to_freshness(&server.address).await;
+    socket.next_freshness().await;
     let report = async || server.data("{ report { totals { views } } }", json!({})).await;
     let mut last = 0;
     for _ in 0..3 {
@@ -198,6 +199,6 @@ async fn reports_and_subscribers_survive_a_restart_of_the_database() {
             std::mem::replace(&mut last, id) < id
         })
         .await;
-        next_of_refresh(&mut socket, last).await;
+        socket.freshness_after(last).await;
     }
 }

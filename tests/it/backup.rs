@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    app::{Rung, TestDatabase, counts, report_rows},
     model,
     process::{self, Server},
     small_disk::SmallDisk,
+    wait::eventually,
 };
 
 const RECORD: &str =

@@ -8,18 +8,16 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    time::timeout,
 };
 
 use crate::{
-    app::{Rung, Settings, TestApp, eventually},
+    app::{Rung, Settings, TestApp},
     event_streams::first_event,
-    sockets::Socket,
+    wait::{eventually, wait_for},
+    websocket::WebSocket,
 };
 
 const HEALTH: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
-/// How long an answer may take that has to come.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// As large an answer as a list can be: more than the system holds for anybody.
 const LARGE: &str = "report(filter: { interval: { period: ALL_TIME } }) \
                      { pages(first: 1000) { edges { cursor node { page } } nodes { page } } }";
@@ -38,7 +36,7 @@ async fn status_line(connection: &mut TcpStream, request: &[u8]) -> String {
     // What is refused may be closed before all of it is sent.
     drop(connection.write_all(request).await);
     let mut answer = vec![0; 4 * 1024];
-    let size = timeout(ANSWER_MAX, connection.read(&mut answer)).await.expect("no answer").unwrap_or_default();
+    let size = wait_for("an answer", connection.read(&mut answer)).await.unwrap_or_default();
     String::from_utf8_lossy(&answer[..size]).lines().next().unwrap_or_default().to_owned()
 }
 
@@ -113,27 +111,30 @@ async fn record_long_names(app: &TestApp) {
     app.refresh().await;
 }
 
-/// There is one connection, and who has it asks for much and reads nothing: when somebody else can ask it has been closed.
-async fn is_dropped_when_it_reads_nothing(what: &str, request: &[u8], then: &[u8]) {
+/// Lets the only connection that the server takes ask for a large answer and read nothing, and checks that the server
+/// closes it: another client is served then.
+async fn is_dropped_when_it_reads_nothing(what: &str, ask: impl AsyncFnOnce(TcpStream) -> TcpStream) {
     let app = TestApp::start_with(Rung::Sqlite, |settings: &mut Settings| {
         settings.http.connections = 1;
         settings.http.timeouts.write = Duration::from_millis(300);
     })
     .await;
     record_long_names(&app).await;
-    let mut connection = connect_from("127.0.0.1", &app.address).await;
-    connection.write_all(request).await.unwrap();
-    if !then.is_empty() {
-        let mut upgraded = [0; 1_024];
-        let size = connection.read(&mut upgraded).await.unwrap();
-        assert!(upgraded[..size].starts_with(b"HTTP/1.1 101"));
-        connection.write_all(then).await.unwrap();
-    }
+    let mut connection = ask(connect_from("127.0.0.1", &app.address).await).await;
     assert_eq!(health(&app).await, "HTTP/1.1 200 OK", "{what}");
     // Most of it was never sent.
     let mut taken = Vec::new();
-    drop(timeout(ANSWER_MAX, connection.read_to_end(&mut taken)).await.expect("it is still open"));
+    drop(wait_for("the connection to be closed", connection.read_to_end(&mut taken)).await);
     assert!(taken.len() < 1_000_000, "{what}: {}", taken.len());
+}
+
+/// The same for a request over plain HTTP.
+async fn request_is_dropped_when_it_reads_nothing(what: &str, request: &[u8]) {
+    is_dropped_when_it_reads_nothing(what, async |mut connection| {
+        connection.write_all(request).await.unwrap();
+        connection
+    })
+    .await;
 }
 
 fn post(query: &str, accept: &str) -> Vec<u8> {
@@ -146,33 +147,27 @@ fn post(query: &str, accept: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A client's frame with a text; its mask is zero.
-fn frame(text: &str) -> Vec<u8> {
-    let length = u16::try_from(text.len()).unwrap().to_be_bytes();
-    [&[0x81, 0x80 | 126][..], &length, &[0; 4], text.as_bytes()].concat()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_of_an_answer_is_dropped() {
-    is_dropped_when_it_reads_nothing("an answer", &post(&format!("{{ {LARGE} }}"), "application/json"), &[]).await;
+    let request = post(&format!("{{ {LARGE} }}"), "application/json");
+    request_is_dropped_when_it_reads_nothing("an answer", &request).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_of_an_event_stream_is_dropped() {
     let request = post(&format!("subscription {{ {LARGE} }}"), "text/event-stream");
-    is_dropped_when_it_reads_nothing("an event stream", &request, &[]).await;
+    request_is_dropped_when_it_reads_nothing("an event stream", &request).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_of_a_socket_is_dropped() {
-    let upgrade = b"GET /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-        sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
-    let query = format!("subscription {{ {LARGE} }}");
-    let subscribe = json!({ "type": "subscribe", "id": "1", "payload": { "query": query } }).to_string();
-    let init = format!("{:126}", r#"{"type":"connection_init"}"#);
-    let messages = [frame(&init), frame(&subscribe)].concat();
-    is_dropped_when_it_reads_nothing("a socket", upgrade, &messages).await;
+    is_dropped_when_it_reads_nothing("a socket", async |connection| {
+        let (mut socket, _) = WebSocket::upgrade(connection, "Sec-WebSocket-Protocol: graphql-transport-ws\r\n").await;
+        socket.init(Value::Null).await.unwrap();
+        socket.subscribe("1", &format!("subscription {{ {LARGE} }}")).await;
+        socket.into_stream()
+    })
+    .await;
 }
 
 /// The code and the message of the first error, and of all others.
@@ -236,10 +231,10 @@ async fn an_answer_has_so_many_bytes_over_every_transport() {
         assert!(code == "ANSWER_TOO_LARGE" && message.contains("65536 bytes"), "{answer}");
     };
     is_too_large(&app.answer(&format!("{{ {} }}", pages(70)), json!({})).await);
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     for (id, kind) in [("q", "query"), ("s", "subscription")] {
         socket.subscribe(id, &format!("{kind} {{ {} }}", pages(70))).await;
-        let message = socket.hear_of(id).await;
+        let message = socket.next_of(id).await;
         assert_eq!(message["type"], "next", "{message}");
         is_too_large(&message["payload"]);
     }
@@ -284,7 +279,7 @@ async fn all_answers_that_wait_to_be_read_share_their_room() {
         connection.write_all(&post(&large, accept)).await.unwrap();
         unread.push(connection);
     }
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     socket.subscribe("1", &large).await;
     let mut refused = None;
     eventually("no room", async || {
@@ -343,20 +338,20 @@ async fn variables_keep_their_room_as_long_as_they_live() {
     assert!(ask().await.get("errors").is_none());
     let writer = app.database.writers.begin().await.unwrap();
     let waiting = async {
-        let mut socket = Socket::acknowledged(&app.address).await;
-        socket.say(&json!({ "type": "subscribe", "id": "1", "payload": body })).await;
+        let mut socket = WebSocket::connect(&app.address).await;
+        socket.subscribe_with("1", &body).await;
         socket
     };
     let mut socket = waiting.await;
     let overloaded = json!({ "code": "OVERLOADED", "retryable": true });
     let mut over_http = std::pin::pin!(ask());
     // The socket's takes half of the room: of these one may still find some, and then waits.
-    socket.say(&json!({ "type": "subscribe", "id": "2", "payload": body })).await;
-    let refused = socket.hear_of("2").await;
+    socket.subscribe_with("2", &body).await;
+    let refused = socket.next_of("2").await;
     assert_eq!((&refused["type"], &refused["payload"][0]["extensions"]), (&json!("error"), &overloaded), "{refused}");
-    let answer = timeout(ANSWER_MAX, &mut over_http).await.unwrap();
+    let answer = wait_for("an answer over HTTP", &mut over_http).await;
     assert_eq!(answer["errors"][0]["extensions"], overloaded, "{answer}");
     writer.rollback().await.unwrap();
-    assert_eq!(socket.hear_of("1").await["payload"], json!({ "data": { "recordPageViews": { "views": 1 } } }));
+    assert_eq!(socket.next_of("1").await["payload"], json!({ "data": { "recordPageViews": { "views": 1 } } }));
     eventually("room again", async || ask().await.get("errors").is_none()).await;
 }

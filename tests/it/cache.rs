@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    app::{Rung, Settings, TestApp, eventually, services},
+    app::{Rung, Settings, TestApp, services},
     on_all_databases,
+    wait::{eventually, wait_for},
 };
 
 const REPORT: &str = "query ($of: IntervalInput) { report(filter: { interval: $of }) {
@@ -129,8 +130,7 @@ on_all_databases! {
         assert!(futures_util::poll!(staying.as_mut()).is_pending());
         // Neither polled nor dropped: as for a client that does not read.
         drop(taken);
-        let staying = tokio::time::timeout(std::time::Duration::from_secs(60), staying).await;
-        assert_eq!(staying.expect("waited in vain for the computation").unwrap(), 0);
+        assert_eq!(wait_for("the computation", staying).await.unwrap(), 0);
         assert_eq!(app.reader.cache_figures().computed, 1);
         drop(leaving);
     }

@@ -8,7 +8,7 @@ use crate::{
     app::{Rung, TestDatabase},
     node::Script,
     process::Server,
-    sockets::Socket,
+    websocket::WebSocket,
 };
 
 /// How long a client or a compiler may take, on a machine that does other things too.
@@ -186,11 +186,11 @@ async fn rusts_graphql_client_runs_the_errand() {
         interval: Some(live::IntervalInput::Period(live::Period::ALL_TIME)),
         time_zone: None,
     };
-    let mut socket = Socket::acknowledged(&server.address).await;
+    let mut socket = WebSocket::connect(&server.address).await;
     let payload = Live::build_query(live::Variables { filter: Some(filter) });
-    socket.say(&json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
+    socket.subscribe_with("1", &json!(payload)).await;
     loop {
-        let mut message = socket.hear().await;
+        let mut message = socket.next().await;
         let told: Response<live::ResponseData> = serde_json::from_value(message["payload"].take()).unwrap();
         if told.data.unwrap().report.totals.views == 3 {
             break;

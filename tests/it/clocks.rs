@@ -20,11 +20,12 @@ use tempfile::TempDir;
 use wolf::{LockMode, Maintenance, Refresher};
 
 use crate::{
-    app::{Rung, TestApp, TestDatabase, eventually, increment},
+    app::{Rung, TestApp, TestDatabase, increment},
     cluster::{Cluster, Machine},
     machine_clock::MachineClock,
     on_all_databases,
     process::{self, Server},
+    wait::eventually,
 };
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) {

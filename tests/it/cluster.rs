@@ -10,15 +10,16 @@ use std::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::{machine_clock::MachineClock, small_disk::SmallDisk};
+use crate::{
+    machine_clock::MachineClock,
+    small_disk::SmallDisk,
+    wait::{eventually, eventually_blocking},
+};
 
-/// How long the server may take to start.
-const START_MAX: Duration = Duration::from_secs(60);
 /// Below the ports that systems hand out for outgoing connections: nobody takes that of a server that is stopped.
 const PORTS: Range<u32> = 20_000..30_000;
 
@@ -142,11 +143,8 @@ impl Cluster {
     /// Starts the server, on the port and the data that it had.
     pub(crate) fn start_again(&mut self) {
         self.order("start");
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(begun.elapsed() < START_MAX, "PostgreSQL does not start: {}", log(&self.folder));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let what = || format!("PostgreSQL to start, which logs {}", log(&self.folder));
+        eventually_blocking(what, || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
     /// Stops the server as a crash does: nothing is finished, nothing is said. Returns when it is gone.
@@ -246,13 +244,12 @@ pub(crate) async fn create_database() -> String {
 
 /// A connection, as soon as the server takes them.
 pub(crate) async fn connect(url: &str) -> PgConnection {
-    let begun = Instant::now();
-    loop {
-        match PgConnection::connect(url).await {
-            Ok(connection) => return connection,
-            // The socket listens a little before the server is ready.
-            Err(error) => assert!(begun.elapsed() < START_MAX, "can't connect: {error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    // The socket listens a little before the server is ready.
+    let mut connected = None;
+    eventually("a connection to PostgreSQL", async || {
+        connected = PgConnection::connect(url).await.ok();
+        connected.is_some()
+    })
+    .await;
+    connected.unwrap()
 }

@@ -22,10 +22,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{
-    app::eventually,
     cluster::{self, Cluster},
     name_server::NameServer,
     process::Server,
+    wait::{eventually, pace},
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -257,7 +257,7 @@ async fn the_commands_of_the_compose_file_work() {
                 recorded.fetch_add(1, Ordering::Relaxed);
                 ask(&report_at, Some(&read), REPORT, json!({})).await.unwrap();
                 // Below the rate that a token has.
-                tokio::time::sleep(CLIENTS_PAUSE).await;
+                pace(CLIENTS_PAUSE).await;
             }
         });
     }

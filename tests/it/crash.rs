@@ -8,9 +8,10 @@ use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    app::{Rung, TestDatabase, counts, report_rows},
     cluster, model,
     process::{self, Server},
+    wait::eventually,
 };
 
 const CLIENTS: usize = 32;

@@ -1,6 +1,6 @@
 //! The dashboard, used in Chromium as a person would; and the programs of docs/clients.md for dashboards of one's own.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio};
 
 use api::http::access::{Token, TokenText};
 use chrono::TimeDelta;
@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::Command,
-    time::timeout,
 };
 
 use crate::{
@@ -18,12 +17,11 @@ use crate::{
     documents::code_blocks,
     node::Script,
     process::{Server, succeed},
+    wait::wait_for,
 };
 
 /// How long a person's errand may take, on a machine that does other things too.
 const LIMIT_SECONDS: &str = "180";
-/// How long a line of a client may take.
-const LINE_MAX: Duration = Duration::from_secs(60);
 
 fn scenario(name: &str, url: &str) -> Script {
     Script::start("dashboard.mjs", &[url, "--scenario", name, "--limit", LIMIT_SECONDS])
@@ -304,7 +302,7 @@ async fn the_programs_of_the_clients_page_work() {
             views += 1;
             let wanted = format!("{views} views as of ");
             loop {
-                let line = timeout(LINE_MAX, lines.next_line()).await.expect("waited in vain for a line").unwrap();
+                let line = wait_for("a line", lines.next_line()).await.unwrap();
                 let line = line.unwrap_or_else(|| panic!("the client has ended: {program}"));
                 assert!(line.contains(" views as of "), "{line} of {program}");
                 if line.starts_with(&wanted) {

@@ -11,13 +11,14 @@ use tokio::task::JoinSet;
 use wolf::{LockMode, Outcome, Refresher};
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    app::{Rung, TestDatabase, counts, report_rows},
     cluster,
     exactly_once::until_blocked,
-    freshness::{Socket, next, subscribe},
     model,
     process::Server,
     proxy::Proxy,
+    wait::eventually,
+    websocket::WebSocket,
 };
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
@@ -66,8 +67,8 @@ async fn record(server: &Server) -> String {
 }
 
 /// Reads events until one promises what was `recorded_at`.
-async fn until_promised(socket: &mut Socket, recorded_at: &str) {
-    while next(socket).await.unwrap()["asOf"].as_str().is_none_or(|as_of| as_of < recorded_at) {}
+async fn until_promised(socket: &mut WebSocket, recorded_at: &str) {
+    socket.freshness_that(|freshness| freshness["asOf"].as_str().is_some_and(|as_of| as_of >= recorded_at)).await;
 }
 
 async fn report(server: &Server, page: &str) -> Result<Value, String> {
@@ -99,11 +100,11 @@ async fn holding(url: &str) -> PgConnection {
 async fn recorder_wolf_readers_and_feed_replace_idle_connections_that_are_dead() {
     let (_database, direct, proxy, through) = behind_a_proxy().await;
     let server = Server::start(&through, &ARGUMENTS);
-    let mut socket = subscribe(&server.address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&server.address).await;
     for round in 0..3 {
         let recorded_at = record(&server).await;
         until_promised(&mut socket, &recorded_at).await;
-        report(&server, "/a").await.unwrap();
+        eventually("a report", async || report(&server, "/a").await.is_ok()).await;
         // All connections that there are, the listener's too.
         proxy.freeze();
         let recorded_at = record(&server).await;
@@ -124,7 +125,7 @@ async fn recorder_wolf_readers_and_feed_replace_idle_connections_that_are_dead()
 async fn wolves_go_on_after_a_link_died_amid_a_refresh() {
     let (database, direct, proxy, through) = behind_a_proxy().await;
     let behind = Server::start(&through, &ARGUMENTS);
-    let mut socket = subscribe(&behind.address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&behind.address).await;
     until_promised(&mut socket, &record(&behind).await).await;
     let mut holder = cluster::connect(&database.url).await;
     holder.execute("BEGIN; LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
@@ -152,7 +153,7 @@ async fn another_wolf_takes_over_when_the_first_is_cut_off_amid_a_transaction() 
     transaction.execute_unprepared("SELECT pg_advisory_xact_lock(x'776f6c66'::bigint)").await.unwrap();
     proxy.stall();
     let beside = Server::start(&database, &ARGUMENTS);
-    let mut socket = subscribe(&beside.address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&beside.address).await;
     until_promised(&mut socket, &record(&beside).await).await;
     drop(beside);
     proxy.resume();
@@ -293,13 +294,13 @@ async fn a_subscriber_behind_a_dead_link_hears_that_the_report_is_overdue() {
     let (database, direct, proxy, through) = behind_a_proxy().await;
     let wolf = Server::start(&database, &[&ARGUMENTS[..], &["--services", "wolf"]].concat());
     let reports = Server::start(&through, &[&ARGUMENTS[..], &["--services", "reports"]].concat());
-    let mut socket = subscribe(&reports.address).await;
-    while next(&mut socket).await.unwrap()["status"] != "FRESH" {}
+    let mut socket = WebSocket::subscribed_to_freshness(&reports.address).await;
+    socket.freshness_that(|freshness| freshness["status"] == "FRESH").await;
     proxy.stall();
-    while next(&mut socket).await.unwrap()["status"] != "OVERDUE" {}
+    socket.freshness_that(|freshness| freshness["status"] == "OVERDUE").await;
     proxy.freeze();
     proxy.resume();
-    while next(&mut socket).await.unwrap()["status"] != "FRESH" {}
+    socket.freshness_that(|freshness| freshness["status"] == "FRESH").await;
     drop((wolf, reports));
     assert!(report_refresh::Entity::find().all(&direct.readers).await.unwrap().len() > 1);
 }
@@ -310,7 +311,7 @@ async fn a_process_whose_links_are_dead_stops_in_time_and_in_order() {
     let (database, direct, proxy, through) = behind_a_proxy().await;
     let arguments = [&ARGUMENTS[..], &["--shutdown-timeout-ms", "12000"]].concat();
     let mut server = Server::start(&through, &arguments);
-    let mut socket = subscribe(&server.address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&server.address).await;
     until_promised(&mut socket, &record(&server).await).await;
     let holder = holding(&database.url).await;
     record(&server).await;

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    app::{Rung, TestDatabase, counts, report_rows},
     cluster::{self, Cluster},
     model,
     process::{self, Server},
     small_disk::SmallDisk,
+    wait::eventually,
 };
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";

@@ -42,7 +42,7 @@ async fn notify(app: &TestApp) {
 /// Tags change at every fifth minute. A test does not begin just before.
 async fn not_about_to_step() {
     let seconds = || entity::clock::process_now().timestamp().rem_euclid(300);
-    crate::app::eventually("the clock not to be about to step", async || seconds() < 285).await;
+    crate::wait::eventually("the clock not to be about to step", async || seconds() < 285).await;
 }
 
 on_all_databases! {
@@ -153,7 +153,7 @@ on_all_databases! {
         notify(&app).await;
         app.heard("of the refresh", |known| known.as_of.is_some()).await;
         let mut last = (String::new(), None);
-        crate::app::eventually("the report to be overdue", async || {
+        crate::wait::eventually("the report to be overdue", async || {
             let response = query(&app, "{ freshness { status } }", last.1.as_deref()).await;
             if response.status() == 304 {
                 return false;

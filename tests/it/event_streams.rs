@@ -10,10 +10,11 @@ use tokio::{
 };
 
 use crate::{
-    app::{Rung, Settings, TestApp, TestDatabase, eventually},
+    app::{Rung, Settings, TestApp, TestDatabase},
     node::Script,
     on_all_databases,
     process::Server,
+    wait::{eventually, wait_for},
 };
 
 const FRESHNESS: &str = "subscription { freshness { refreshId status } }";
@@ -47,8 +48,7 @@ impl Curl {
     }
 
     async fn line(&mut self) -> Option<String> {
-        let line = tokio::time::timeout(Duration::from_secs(60), self.lines.next_line());
-        line.await.expect("waited in vain for a line").unwrap()
+        wait_for("a line", self.lines.next_line()).await.unwrap()
     }
 
     /// The next result; nothing at the end, with or without `complete`.

@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{Rung, TestApp, TestDatabase, eventually, increment},
+    app::{Rung, TestApp, TestDatabase, increment},
     cluster, on_all_databases,
     process::Server,
     proxy::Proxy,
+    wait::eventually,
 };
 
 const RECORD: &str = "mutation ($page: String!, $key: String!) {

@@ -2,90 +2,75 @@
 
 use chrono::{DateTime, Utc};
 use entity::report_refresh;
-use futures_util::{SinkExt, StreamExt};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait};
 use serde_json::{Value, json};
 use sqlx::Executor;
-use tokio_tungstenite::{
-    connect_async,
-    tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame},
-};
 
 use crate::{
-    app::{Rung, TestApp, TestDatabase, eventually},
+    app::{Rung, TestApp, TestDatabase},
     cluster,
     node::Script,
     on_all_databases,
     process::{self, Server},
+    wait::eventually,
+    websocket::WebSocket,
 };
 
-/// How long the next message may take: a feed that says nothing fails the test.
-const MESSAGE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+impl WebSocket {
+    /// Connects, and subscribes to the freshness.
+    pub(crate) async fn subscribed_to_freshness(address: &str) -> Self {
+        let mut socket = Self::connect(address).await;
+        let query = "subscription { freshness { refreshId asOf status nextRefreshAt stalenessSeconds error } }";
+        socket.subscribe("freshness", query).await;
+        socket
+    }
 
-pub(crate) type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+    /// The next freshness; fails when the subscription or the connection ends instead.
+    pub(crate) async fn next_freshness(&mut self) -> Value {
+        let mut message = self.next_of("freshness").await;
+        assert_eq!(message["type"], "next", "{message}");
+        message["payload"]["data"]["freshness"].take()
+    }
 
-pub(crate) async fn subscribe(address: &str) -> Socket {
-    let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-    let (mut socket, _) = connect_async(request).await.unwrap();
-    let say = |message: Value| Message::text(message.to_string());
-    socket.send(say(json!({ "type": "connection_init" }))).await.unwrap();
-    let acknowledged = socket.next().await.unwrap().unwrap();
-    assert_eq!(acknowledged.to_text().unwrap(), r#"{"type":"connection_ack"}"#);
-    let query = "subscription { freshness { refreshId asOf status nextRefreshAt stalenessSeconds error } }";
-    let message = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
-    socket.send(say(message)).await.unwrap();
-    socket
-}
-
-/// The next value; a close frame when there is one.
-pub(crate) async fn next(socket: &mut Socket) -> Result<Value, Option<CloseFrame>> {
-    loop {
-        let message = tokio::time::timeout(MESSAGE_MAX, socket.next()).await.expect("waited in vain for a message");
-        match message.expect("the socket is closed").unwrap() {
-            Message::Text(text) => {
-                let message: Value = serde_json::from_str(&text).unwrap();
-                assert_eq!(message["type"], "next", "{message}");
-                return Ok(message["payload"]["data"]["freshness"].clone());
+    /// Skips every freshness before one for which `is_wanted` holds.
+    pub(crate) async fn freshness_that(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let freshness = self.next_freshness().await;
+            if is_wanted(&freshness) {
+                return freshness;
             }
-            Message::Close(frame) => return Err(frame),
-            _ => {}
         }
     }
-}
 
-pub(crate) async fn next_of_refresh(socket: &mut Socket, id: i64) -> Value {
-    let id = id.to_string();
-    loop {
-        let freshness = next(socket).await.unwrap();
-        if freshness["refreshId"] == id && freshness["status"] != "REFRESHING" {
-            return freshness;
-        }
+    /// The freshness at the end of the refresh `id`.
+    pub(crate) async fn freshness_after(&mut self, id: i64) -> Value {
+        let id = id.to_string();
+        self.freshness_that(|freshness| freshness["refreshId"] == id && freshness["status"] != "REFRESHING").await
     }
 }
 
 on_all_databases! {
     async fn subscribers_get_the_current_value_first_and_then_every_change(app: TestApp) {
-        let mut early = subscribe(&app.address).await;
-        let never = next(&mut early).await.unwrap();
+        let mut early = WebSocket::subscribed_to_freshness(&app.address).await;
+        let never = early.next_freshness().await;
         assert_eq!((&never["refreshId"], &never["asOf"], &never["status"]), (&json!("0"), &Value::Null, &json!("OVERDUE")));
         let recorded_at = app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         let first = app.refresh().await;
-        let told = next_of_refresh(&mut early, first.id).await;
+        let told = early.freshness_after(first.id).await;
         assert_eq!(told["status"], "FRESH");
-        let mut late = subscribe(&app.address).await;
-        assert_eq!(next(&mut late).await.unwrap()["refreshId"], first.id.to_string(), "the current value first");
+        let mut late = WebSocket::subscribed_to_freshness(&app.address).await;
+        assert_eq!(late.next_freshness().await["refreshId"], first.id.to_string(), "the current value first");
         let second = app.refresh().await;
         for socket in [&mut early, &mut late] {
-            let told = next_of_refresh(socket, second.id).await;
+            let told = socket.freshness_after(second.id).await;
             let as_of: DateTime<Utc> = told["asOf"].as_str().unwrap().parse().unwrap();
             assert!(as_of >= recorded_at, "{as_of} {recorded_at}");
         }
     }
 
     async fn a_run_under_way_and_a_late_one_are_told(app: TestApp) {
-        let mut socket = subscribe(&app.address).await;
-        next(&mut socket).await.unwrap();
+        let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
+        socket.next_freshness().await;
         let now = entity::clock::process_now();
         let row = report_refresh::ActiveModel {
             started_at: Set(now),
@@ -99,16 +84,15 @@ on_all_databases! {
         if app.test_database.rung != Rung::Sqlite {
             app.database.wolf.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
         }
-        assert_eq!(next(&mut socket).await.unwrap()["status"], "REFRESHING");
-        assert_eq!(next(&mut socket).await.unwrap()["status"], "OVERDUE", "nobody wrote anything: the clock alone says so");
+        assert_eq!(socket.next_freshness().await["status"], "REFRESHING");
+        assert_eq!(socket.next_freshness().await["status"], "OVERDUE", "nobody wrote anything: the clock alone says so");
     }
 
     async fn the_server_says_goodbye_when_it_stops(app: TestApp) {
-        let mut socket = subscribe(&app.address).await;
-        next(&mut socket).await.unwrap();
+        let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
+        socket.next_freshness().await;
         app.stop.cancel();
-        let closed = next(&mut socket).await.unwrap_err().unwrap();
-        assert_eq!(u16::from(closed.code), 1012, "clients come back after a restart");
+        assert_eq!(socket.expect_close().await.code, 1012, "clients come back after a restart");
         app.stopped().await;
     }
 }
@@ -118,10 +102,8 @@ on_all_databases! {
 async fn a_foreign_page_gets_no_socket() {
     let app = TestApp::start(Rung::Sqlite).await;
     for (origin, accepted) in [("http://evil.example".to_owned(), false), (format!("http://{}", app.address), true)] {
-        let mut request = format!("ws://{}/graphql", app.address).into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-        request.headers_mut().insert("origin", origin.parse().unwrap());
-        assert_eq!(connect_async(request).await.is_ok(), accepted, "{origin}");
+        let opened = WebSocket::open_with(&app.address, &[("origin", &origin)]).await;
+        assert_eq!(opened.is_ok(), accepted, "{origin}");
     }
 }
 
@@ -129,11 +111,10 @@ async fn a_foreign_page_gets_no_socket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_takes_nothing_from_others() {
     let app = TestApp::start(Rung::Sqlite).await;
-    let mut silent = subscribe(&app.address).await;
+    let mut silent = WebSocket::subscribed_to_freshness(&app.address).await;
     let query = "{ report(filter: { interval: { range: { start: \"2025-01-01T00:00:00Z\", end: \"2026-01-01T00:00:00Z\" } } }) { series(granularity: HOUR) { start end views } } }";
     for id in 0..100 {
-        let message = json!({ "id": format!("q{id}"), "type": "subscribe", "payload": { "query": query } });
-        silent.send(Message::text(message.to_string())).await.unwrap();
+        silent.subscribe(&id.to_string(), query).await;
     }
     for _ in 0..20 {
         assert!(app.errors("{ report { totals { views } } freshness { status } }", json!({})).await.is_empty());
@@ -143,16 +124,10 @@ async fn a_client_that_does_not_read_takes_nothing_from_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_on_a_socket_have_codes_too() {
     let app = TestApp::start(Rung::Sqlite).await;
-    let mut socket = subscribe(&app.address).await;
-    let message = json!({ "id": "2", "type": "subscribe", "payload": { "query": "{ report { pages(first: -1) { edges { cursor } } } }" } });
-    socket.send(Message::text(message.to_string())).await.unwrap();
-    loop {
-        let message: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
-        if message["id"] == "2" {
-            assert_eq!(message["payload"]["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{message}");
-            break;
-        }
-    }
+    let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
+    socket.subscribe("2", "{ report { pages(first: -1) { edges { cursor } } } }").await;
+    let message = socket.next_of("2").await;
+    assert_eq!(message["payload"]["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,8 +152,8 @@ async fn a_lost_connection_is_unavailable_and_not_an_internal_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_lost_its_connection_catches_up() {
     let app = TestApp::start(Rung::Table).await;
-    let mut socket = subscribe(&app.address).await;
-    next(&mut socket).await.unwrap();
+    let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
+    socket.next_freshness().await;
     let mut admin = cluster::connect(&app.test_database.url).await;
     for _ in 0..3 {
         // Every other connection to this database: the pools' and the listener's.
@@ -193,7 +168,7 @@ async fn a_listener_that_lost_its_connection_catches_up() {
         })
         .await;
         let Some(wolf::Outcome::Refreshed(done)) = done else { panic!("who waits does not stand by") };
-        next_of_refresh(&mut socket, done.id).await;
+        socket.freshness_after(done.id).await;
     }
 }
 

@@ -22,14 +22,14 @@ async fn each_line_is_json_and_has_no_password() {
     let child = command.spawn().unwrap();
     let mut server = Server { child, address, client: reqwest::Client::new() };
     let url = server.url("/health/live");
-    crate::app::eventually("the process to serve", async || server.client.get(&url).send().await.is_ok()).await;
+    crate::wait::eventually("the process to serve", async || server.client.get(&url).send().await.is_ok()).await;
     let record = r#"mutation { recordPageViews(input: { increments: [{ page: "/a" }] }) { views } }"#;
     assert_eq!(server.data(record, Value::Null).await.unwrap(), json!({ "recordPageViews": { "views": 1 } }));
     // The database loses its connections: that is told, too.
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let mut other = crate::cluster::connect(&database.url).await;
     sqlx::query(terminate).execute(&mut other).await.unwrap();
-    crate::app::eventually("a warning", async || std::fs::read_to_string(&log).unwrap().contains("WARN")).await;
+    crate::wait::eventually("a warning", async || std::fs::read_to_string(&log).unwrap().contains("WARN")).await;
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
 

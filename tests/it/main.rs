@@ -74,6 +74,8 @@ mod times_of_day;
 mod tls;
 mod upgrades;
 mod verify;
+mod wait;
+mod websocket;
 mod wrong_values;
 
 /// Makes a test of each function: on SQLite, on PostgreSQL with the report as materialized view, and as table.

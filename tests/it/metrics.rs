@@ -8,9 +8,10 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Rung, TestDatabase, eventually, report_rows},
+    app::{Rung, TestDatabase, report_rows},
     process::Server,
-    sockets::Socket,
+    wait::eventually,
+    websocket::WebSocket,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/metrics.md");
@@ -263,9 +264,9 @@ async fn who_subscribes_is_counted_until_it_leaves() {
     let before = Scrape::refreshed(&server).await;
     let mut sockets = Vec::new();
     for _ in 0..2 {
-        let mut socket = Socket::acknowledged(&server.address).await;
+        let mut socket = WebSocket::connect(&server.address).await;
         socket.subscribe("1", WATCH).await;
-        assert_eq!(socket.hear().await["type"], "next");
+        assert_eq!(socket.next().await["type"], "next");
         sockets.push(socket);
     }
     let ask = server.client.get(server.url("/graphql")).query(&[("query", WATCH)]).header(ACCEPT, "text/event-stream");
@@ -312,10 +313,10 @@ async fn errors_are_counted_by_their_codes() {
             count(code);
             mutations += f64::from(u8::from(executed));
         }
-        let mut socket = Socket::acknowledged(&server.address).await;
+        let mut socket = WebSocket::connect(&server.address).await;
         let payload = json!({ "query": query, "variables": variables });
-        socket.say(&json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-        let heard = socket.hear().await.to_string();
+        socket.subscribe_with("1", &payload).await;
+        let heard = socket.next().await.to_string();
         assert!(heard.contains(code), "{heard}");
         count(code);
         mutations += f64::from(u8::from(executed));

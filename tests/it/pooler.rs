@@ -5,12 +5,14 @@ use std::{
     io::Write,
     net::TcpStream,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use crate::cluster::{free_port, is_root};
+use crate::{
+    cluster::{free_port, is_root},
+    wait::eventually_blocking,
+};
 
 /// The program: another version than Debian's may be tried by naming it.
 fn program() -> String {
@@ -30,8 +32,6 @@ pub(crate) fn knows_prepared_statements() -> bool {
 
 /// Debian has it in /usr/sbin.
 const PATH: &str = concat!(env!("PATH"), ":/usr/sbin");
-/// How long it may take to listen.
-const START_MAX: Duration = Duration::from_secs(60);
 
 /// `$0` is the configuration's file, `$1` the program. Ends pgbouncer when this test process ends, however it does, because then the pipe to
 /// its standard input closes. Each line asks to read the configuration anew.
@@ -73,11 +73,7 @@ impl Pooler {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(&address).is_err() {
-            assert!(begun.elapsed() < START_MAX, "pgbouncer does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually_blocking(|| "pgbouncer to start".to_owned(), || TcpStream::connect(&address).is_ok());
         Self { address, folder, server: server.to_owned(), keeper }
     }
 

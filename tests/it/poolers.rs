@@ -15,10 +15,11 @@ use sqlx::{
 };
 
 use crate::{
-    app::{Rung, TestDatabase, eventually},
-    freshness::{next, subscribe},
+    app::{Rung, TestDatabase},
     pooler::{self, Pooler},
     process::{self, Server},
+    wait::eventually,
+    websocket::WebSocket,
 };
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
@@ -51,10 +52,10 @@ pub(crate) fn times(log: &Path, what: &str) -> usize {
 
 /// Records a page view, waits until a subscriber learns that it is in the report, and finds it there.
 pub(crate) async fn record_and_find(recorder: &Server, server: &Server, views: u64) {
-    let mut socket = subscribe(&server.address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&server.address).await;
     let recorded = recorder.data(RECORD, json!({})).await.unwrap();
     let recorded_at = recorded["recordPageViews"]["recordedAt"].as_str().unwrap();
-    while next(&mut socket).await.unwrap()["asOf"].as_str().is_none_or(|as_of| as_of < recorded_at) {}
+    while socket.next_freshness().await["asOf"].as_str().is_none_or(|as_of| as_of < recorded_at) {}
     let report = server.data(REPORT, json!({})).await.unwrap();
     assert_eq!(report["report"]["totals"]["views"], views);
 }

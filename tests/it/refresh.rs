@@ -47,7 +47,7 @@ on_all_databases! {
         let recorded_at = app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
         let done = app.refresh().await;
         assert!(done.as_of.unwrap() >= recorded_at - TimeDelta::milliseconds(1));
-        crate::app::eventually("asOf to pass recordedAt", async || app.refresh().await.as_of.unwrap() >= recorded_at).await;
+        crate::wait::eventually("asOf to pass recordedAt", async || app.refresh().await.as_of.unwrap() >= recorded_at).await;
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
 

@@ -4,9 +4,10 @@ use chrono::TimeDelta;
 use sqlx::{Executor, PgConnection};
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    app::{Rung, TestDatabase, counts, report_rows},
     cluster, model,
     process::{self, Server},
+    wait::eventually,
 };
 use serde_json::json;
 use wolf::{LockMode, Refresher};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{Rung, TestApp},
     event_streams::first_event,
-    sockets::Socket,
+    websocket::WebSocket,
 };
 
 /// How often a query is asked: the order that the library comes to differs from one answer to the next.
@@ -92,7 +92,7 @@ impl TestApp {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_follow_the_order_of_the_selection() {
     let app = with_views().await;
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     for _ in 0..TRIES {
         for (query, keys) in ORDERED {
             let body = json!({ "query": query });
@@ -101,9 +101,9 @@ async fn answers_follow_the_order_of_the_selection() {
                 assert!(has_in_order(&answer, keys), "{query}\n{answer}");
             }
             socket.subscribe("1", query).await;
-            let answer = socket.hear_text().await;
+            let answer = socket.next_text().await;
             assert!(has_in_order(&answer, keys), "{query}\n{answer}");
-            assert_eq!(socket.hear().await["type"], "complete");
+            assert_eq!(socket.next().await["type"], "complete");
         }
     }
 }
@@ -113,10 +113,10 @@ async fn events_follow_the_order_of_the_selection() {
     let app = with_views().await;
     let query = "subscription { report { totals { views pages } interval { end start } } }";
     let keys = "report totals views pages interval end start";
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     socket.subscribe("1", query).await;
     for _ in 0..TRIES {
-        let event = socket.hear_text().await;
+        let event = socket.next_text().await;
         assert!(has_in_order(&event, keys), "{event}");
         let event = app.first_event(query).await;
         assert!(has_in_order(&event, keys), "{event}");
@@ -127,11 +127,11 @@ async fn events_follow_the_order_of_the_selection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriptions_root_field_is_found_wherever_it_stands() {
     let app = with_views().await;
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     let expected = json!({ "data": { "report": { "totals": { "views": 5, "pages": 2 } } } });
     for (id, query) in ONE_ROOT_FIELD.iter().enumerate() {
         socket.subscribe(&id.to_string(), query).await;
-        let event = socket.hear().await;
+        let event = socket.next().await;
         assert_eq!((&event["type"], &event["payload"]), (&json!("next"), &expected), "{query}\n{event}");
         let event: Value = serde_json::from_str(&app.first_event(query).await).unwrap();
         assert_eq!(event, expected, "{query}");
@@ -139,17 +139,17 @@ async fn a_subscriptions_root_field_is_found_wherever_it_stands() {
     // They are the same subscriptions after a refresh, too.
     app.refresh().await;
     for _ in ONE_ROOT_FIELD {
-        assert_eq!(socket.hear().await["payload"], expected);
+        assert_eq!(socket.next().await["payload"], expected);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_has_exactly_one_root_field() {
     let app = with_views().await;
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     for query in NOT_ONE_ROOT_FIELD {
         socket.subscribe("1", query).await;
-        let refused = socket.hear().await;
+        let refused = socket.next().await;
         assert_eq!(refused["type"], "error", "{query}\n{refused}");
         let code = json!("GRAPHQL_VALIDATION_FAILED");
         assert_eq!(refused["payload"][0]["extensions"]["code"], code, "{query}\n{refused}");
@@ -158,7 +158,7 @@ async fn a_subscription_has_exactly_one_root_field() {
         assert_eq!(event.get("data"), None, "nothing was executed");
     }
     socket.subscribe("1", NOT_ONE_ROOT_FIELD[2]).await;
-    let refused = socket.hear().await;
+    let refused = socket.next().await;
     let message =
         "a subscription must select exactly one root field of the service, this one selects freshness, report";
     assert_eq!(refused["payload"][0]["message"], message);
@@ -203,13 +203,11 @@ async fn a_persisted_query_is_refused_alone_and_in_apollos_words() {
     let answer = app.post_text("application/json", &json!({ "query": query, "extensions": extensions })).await;
     assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), answered);
 
-    let mut socket = Socket::acknowledged(&app.address).await;
-    socket.say(&json!({ "type": "subscribe", "id": "1", "payload": { "extensions": extensions } })).await;
-    assert_eq!(socket.hear().await, json!({ "type": "error", "id": "1", "payload": [refused] }));
-    socket
-        .say(&json!({ "type": "subscribe", "id": "1", "payload": { "query": query, "extensions": extensions } }))
-        .await;
-    assert_eq!(socket.hear().await["payload"], answered, "the socket and the id are free for it");
+    let mut socket = WebSocket::connect(&app.address).await;
+    socket.subscribe_with("1", &json!({ "extensions": extensions })).await;
+    assert_eq!(socket.next().await, json!({ "type": "error", "id": "1", "payload": [refused] }));
+    socket.subscribe_with("1", &json!({ "query": query, "extensions": extensions })).await;
+    assert_eq!(socket.next().await["payload"], answered, "the socket and the id are free for it");
 }
 
 /// Each is told in words what is supported instead.

@@ -2,27 +2,28 @@
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
-use entity::report_refresh;
+use entity::{Database, report_refresh};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 use tokio::task::JoinSet;
 
 use crate::{
-    app::{Rung, TestDatabase, counts, eventually, report_rows},
+    app::{Rung, TestDatabase, counts, report_rows},
     cluster::{self, Cluster},
     crash::stop_amid_a_refresh,
     event_streams::first_event,
     faults::{clients::World, counts_of_days, plan::Dice},
-    freshness::{Socket, next, subscribe},
     model,
     process::{self, Server},
+    wait::eventually,
+    websocket::WebSocket,
 };
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
 const STATUS: &str = "\"status\":";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
 /// As often as it goes without a slow machine being late by two.
-const CRON: [&str; 2] = ["--refresh-cron", "*/3 * * * * *"];
+const CRON: [&str; 2] = ["--refresh-cron", "*/5 * * * * *"];
 const NEVER: [&str; 2] = ["--refresh-cron", "0 0 0 1 1 *"];
 
 fn start(database: &TestDatabase, services: &str, arguments: &[&str]) -> Server {
@@ -38,9 +39,17 @@ async fn ready(server: &Server) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
+/// The newest refresh's id; 0 before the first.
+async fn newest_refresh(database: &Database) -> i64 {
+    report_refresh::newest(&database.readers).await.unwrap().map_or(0, |row| row.id)
+}
+
 /// Every choice of services, on both databases: a process does what it is to, and knows nothing of the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_does_what_it_is_told_and_no_more() {
+    let other = TestDatabase::create(Rung::Sqlite).await;
+    let _other_wolf = Server::start(&other, &["--services", "wolf", "--refresh-cron", "* * * * * *", "--migrate"]);
+    let other_database = other.connect().await;
     for rung in [Rung::Sqlite, Rung::MaterializedView] {
         let database = TestDatabase::create(rung).await;
         database.migrate().await.close().await.unwrap();
@@ -92,13 +101,15 @@ async fn a_process_does_what_it_is_told_and_no_more() {
                 assert!(first.contains(wanted), "{what}: {first}");
             }
             let connection = database.connect().await;
-            let before = report_refresh::newest(&connection.readers).await.unwrap().map_or(0, |row| row.id);
-            let refreshes =
-                async || report_refresh::newest(&connection.readers).await.unwrap().is_some_and(|row| row.id > before);
+            let before = newest_refresh(&connection).await;
+            let refreshes = async || newest_refresh(&connection).await > before;
             if runs("wolf") {
                 eventually("a refresh", refreshes).await;
             } else {
-                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                // Two ticks of the same schedule have passed when the Wolf of another database has refreshed twice.
+                let begun = newest_refresh(&other_database).await;
+                eventually("two ticks of the schedule", async || newest_refresh(&other_database).await > begun + 1)
+                    .await;
                 assert!(!refreshes().await, "{what} refreshes");
             }
             connection.close().await.unwrap();
@@ -111,10 +122,10 @@ async fn a_process_does_what_it_is_told_and_no_more() {
 }
 
 /// The statuses that a subscriber hears of until one that is wanted, all on one socket.
-async fn hear_until(socket: &mut Socket, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
+async fn hear_until(socket: &mut WebSocket, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
     let mut heard = Vec::new();
     loop {
-        let freshness = next(socket).await.unwrap();
+        let freshness = socket.next_freshness().await;
         heard.push(freshness["status"].as_str().unwrap().to_owned());
         if wanted(&freshness) {
             return heard;
@@ -141,11 +152,11 @@ async fn two_of_each_go_on_when_one_is_killed() {
     }
     let survivor = reports[1].take().unwrap();
     let address = survivor.address.clone();
-    let mut socket = subscribe(&address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&address).await;
     // The report is refreshed twice from now on, and increments are acknowledged meanwhile.
     let go_on = async |socket: &mut _, what: &str| {
         let acknowledged = world.acknowledged();
-        let newest = report_refresh::newest(&connection.readers).await.unwrap().map_or(0, |row| row.id);
+        let newest = newest_refresh(&connection).await;
         let heard = hear_until(socket, |freshness| refresh_id(freshness) > newest + 1).await;
         eventually("increments to be acknowledged", async || world.acknowledged() > acknowledged + 100).await;
         assert!(!heard.contains(&"OVERDUE".to_owned()), "{what}: {heard:?}");

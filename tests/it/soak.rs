@@ -17,6 +17,7 @@ mod model;
 mod process;
 mod proxy;
 mod small_disk;
+mod wait;
 
 use std::time::Duration;
 

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 
 use crate::{
-    app::{TestDatabase, eventually},
+    app::TestDatabase,
     cluster::{self, Cluster},
     poolers::{HEARD_AGAIN, NOT_HEARD, record_and_find, start, times},
     process::{self, Server},
     proxy::Proxy,
+    wait::eventually,
 };
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";

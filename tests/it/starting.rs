@@ -13,9 +13,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    app::{Rung, TestDatabase, eventually},
+    app::{Rung, TestDatabase},
     cluster,
     process::{Server, analytics},
+    wait::eventually,
 };
 
 /// A user who owns nothing here.

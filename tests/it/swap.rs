@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use wolf::{LockMode, Refresher, ReportKind, WolfError};
 
 use crate::{
-    app::{Rung, TestApp, TestDatabase, eventually},
+    app::{Rung, TestApp, TestDatabase},
     cluster, model,
     process::{self, Server},
     upgrades,
+    wait::eventually,
 };
 
 /// A swap may make a reader wait for 50 ms; a second leaves room for a busy machine.

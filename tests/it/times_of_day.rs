@@ -6,9 +6,10 @@ use reqwest::header;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Rung, TestDatabase, eventually},
+    app::{Rung, TestDatabase},
     machine_clock::MachineClock,
     process::{Server, analytics},
+    wait::eventually,
 };
 
 /// No refresh but the first one, which comes at once.

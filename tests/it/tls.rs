@@ -7,10 +7,11 @@ use serde_json::json;
 use sqlx::Row;
 
 use crate::{
-    app::{Rung, TestDatabase, eventually},
+    app::{Rung, TestDatabase},
     cluster::{self, Cluster},
-    freshness::{next_of_refresh, subscribe},
     process::{self, Server},
+    wait::eventually,
+    websocket::WebSocket,
 };
 
 /// Everybody but the superuser needs TLS and a password.
@@ -85,7 +86,7 @@ async fn services_talk_to_the_database_as_sslmode_says() {
             ["--services", service, "--database-password-file", &file, "--notify-database-url", &notify_url];
         Server::start(&url(service, "localhost", &verified), &[&arguments[..], &ARGUMENTS].concat())
     });
-    let mut socket = subscribe(&reports.address).await;
+    let mut socket = WebSocket::subscribed_to_freshness(&reports.address).await;
     let record = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
     increments.data(record, json!({})).await.unwrap();
     let secret = file(&admin, "wolf", "3");
@@ -95,7 +96,7 @@ async fn services_talk_to_the_database_as_sslmode_says() {
         .await;
     let freshness = reports.data(report, json!({})).await.unwrap();
     // The listener's connection has what the others have.
-    next_of_refresh(&mut socket, freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap()).await;
+    socket.freshness_after(freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap()).await;
     let mut connection = cluster::connect(&admin.url).await;
     let listening = "SELECT count(*) FROM pg_stat_activity
                      WHERE usename = 'analytics_reports' AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')";

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use sqlx::Executor;
 
 use crate::{
-    app::{Rung, TestApp, TestDatabase, eventually},
+    app::{Rung, TestApp, TestDatabase},
     cluster,
     process::{self, Server},
+    wait::eventually,
 };
 
 /// The last migration that the older program had.

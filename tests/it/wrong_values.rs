@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Rung, TestApp},
-    sockets::Socket,
+    websocket::WebSocket,
 };
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
@@ -318,11 +318,11 @@ async fn every_way_in_says_the_same() {
             }
         }
     }
-    let mut socket = Socket::acknowledged(&app.address).await;
+    let mut socket = WebSocket::connect(&app.address).await;
     for query in [REPORT, &subscription] {
         let payload = json!({ "query": query, "variables": { "filter": filter } });
-        socket.say(&json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-        let heard = socket.hear().await;
+        socket.subscribe_with("1", &payload).await;
+        let heard = socket.next().await;
         assert_eq!((&heard["type"], &heard["payload"][0]["message"]), (&json!("error"), &json!(said)), "{query}");
     }
 }

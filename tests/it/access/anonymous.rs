@@ -7,7 +7,7 @@ use entity::page;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use super::{RECORD, guarded, hear, initialised, say, tokens};
+use super::{RECORD, guarded, initialised, tokens};
 use crate::app::{Rung, TestApp, TestDatabase};
 
 /// In the general form.
@@ -62,9 +62,9 @@ async fn increments_and_views_without_a_token_have_limits_of_their_own() {
         {
             let (mut socket, _) = initialised(&app, authorization).await;
             let payload = json!({ "query": GENERAL, "variables": variables });
-            say(&mut socket, json!({ "type": "subscribe", "id": "1", "payload": payload })).await;
-            let heard = hear(&mut socket).await;
-            assert_eq!(refusal(&heard["payload"]), expected, "{heard}");
+            socket.subscribe_with("1", &payload).await;
+            let message = socket.next().await;
+            assert_eq!(refusal(&message["payload"]), expected, "{message}");
         }
     }
     let known = 3 * (101 + 2 + 100);

@@ -5,14 +5,15 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
 
-use super::{MESSAGE_MAX, RECORD, guarded, open, refused_socket};
+use super::{RECORD, guarded};
 use crate::{
     app::{Rung, TestApp, TestDatabase},
     node::Script,
     process::Server,
+    wait::wait_for,
+    websocket::{WebSocket, refused_upgrade},
 };
 
 /// Sends a request as it is, and returns the whole answer.
@@ -22,7 +23,7 @@ async fn raw(address: &str, head: &str, body: &str) -> String {
     let request = format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    timeout(MESSAGE_MAX, connection.read_to_end(&mut answer)).await.expect("waited in vain for an answer").unwrap();
+    wait_for("an answer", connection.read_to_end(&mut answer)).await.unwrap();
     String::from_utf8(answer).unwrap()
 }
 
@@ -68,9 +69,9 @@ async fn an_open_server_answers_for_no_name_that_it_does_not_know() {
         assert_eq!(status(&answer), expected, "{head}: {answer}");
     }
     assert_eq!(app.counts().await.values().sum::<i64>(), 3, "what was refused was not recorded");
-    let (status, answer) = refused_socket(open(&app.address, &[("host", "rebind.example")]).await);
+    let (status, answer) = refused_upgrade(WebSocket::open_with(&app.address, &[("host", "rebind.example")]).await);
     assert_eq!((status.as_u16(), &answer["errors"][0]["extensions"]["code"]), (421, &json!("FORBIDDEN")));
-    open(&app.address, &[("host", "localhost")]).await.unwrap();
+    WebSocket::open_with(&app.address, &[("host", "localhost")]).await.unwrap();
     // Whoever watches the process asks by whatever name it has there.
     assert_eq!(self::status(&get(&app.address, "/health/ready", "analytics-1").await), 200);
 }

@@ -11,14 +11,16 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
-    time::timeout,
 };
 
 use super::{
-    INTROSPECT, MESSAGE_MAX, READ, RECORD, RECORD_GENERALLY, guarded, initialised, of_operation, open, post,
-    refused_socket, tokens, variables,
+    INTROSPECT, READ, RECORD, RECORD_GENERALLY, first_of_operation, guarded, initialised, post, tokens, variables,
 };
-use crate::app::{Rung, TestApp, eventually};
+use crate::{
+    app::{Rung, TestApp},
+    wait::{eventually, wait_for},
+    websocket::{WebSocket, refused_upgrade},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_too_often_is_told_when_to_come_back() {
@@ -60,14 +62,14 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     let (mut socket, _) = initialised(&app, json!({ "authorization": "Bearer increments,reports" })).await;
     let mut refused = Value::Null;
     for _ in 0..20 {
-        let heard = of_operation(&mut socket, INTROSPECT).await;
-        match heard["type"].as_str() {
+        let message = first_of_operation(&mut socket, INTROSPECT).await;
+        match message["type"].as_str() {
             Some("error") => {
-                refused = heard;
+                refused = message;
                 break;
             }
             Some("next") => {}
-            _ => panic!("{heard}"),
+            _ => panic!("{message}"),
         }
     }
     assert_eq!(refused["payload"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }));
@@ -82,17 +84,17 @@ async fn one_address_has_so_many_sockets_and_streams() {
     })
     .await;
     let from = |address: &'static str| [("x-forwarded-for", address)];
-    let first = open(&app.address, &from("203.0.113.1")).await.unwrap();
-    let _second = open(&app.address, &from("203.0.113.1")).await.unwrap();
-    let (status, answer) = refused_socket(open(&app.address, &from("203.0.113.1")).await);
+    let first = WebSocket::open_with(&app.address, &from("203.0.113.1")).await.unwrap();
+    let _second = WebSocket::open_with(&app.address, &from("203.0.113.1")).await.unwrap();
+    let (status, answer) = refused_upgrade(WebSocket::open_with(&app.address, &from("203.0.113.1")).await);
     assert_eq!(
         (status, &answer["errors"][0]["extensions"]["retryable"]),
         (StatusCode::TOO_MANY_REQUESTS, &json!(true))
     );
-    let _other = open(&app.address, &from("203.0.113.2")).await.unwrap();
+    let _other = WebSocket::open_with(&app.address, &from("203.0.113.2")).await.unwrap();
     drop(first);
     eventually("the place of a socket that has gone is free", async || {
-        open(&app.address, &from("203.0.113.1")).await.is_ok()
+        WebSocket::open_with(&app.address, &from("203.0.113.1")).await.is_ok()
     })
     .await;
 }
@@ -108,17 +110,17 @@ async fn ask_again(connection: &mut TcpStream) {
 /// Who sends no head of a request has to go, and takes no room from others; who waits for an answer may stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_silent_are_closed() {
-    let silence = Duration::from_millis(300);
+    let silence = Duration::from_secs(2);
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.timeouts.silence = silence).await;
     let (mut watching, _) = initialised(&app, json!({})).await;
-    assert_eq!(of_operation(&mut watching, INTROSPECT).await["type"], "next");
+    assert_eq!(first_of_operation(&mut watching, INTROSPECT).await["type"], "next");
     // The only writer's place is taken: what is asked for takes longer.
     let writer = app.database.writers.begin().await.unwrap();
     let url = format!("http://{}/graphql", app.address);
     let slow = app.client.post(&url).json(&json!({ "query": RECORD, "variables": { "input": variables()["input"] } }));
     let mut slow_answers = JoinSet::new();
     slow_answers.spawn(slow.send());
-    for begun in ["", "GET /health/live HTTP/1.1\r\nhost: x\r\n", "answered"] {
+    let is_closed = async |begun: &str| {
         let mut connection = TcpStream::connect(&app.address).await.unwrap();
         if begun == "answered" {
             ask_again(&mut connection).await;
@@ -126,13 +128,21 @@ async fn connections_that_are_silent_are_closed() {
             connection.write_all(begun.as_bytes()).await.unwrap();
         }
         let mut rest = Vec::new();
-        let closed = timeout(MESSAGE_MAX, connection.read_to_end(&mut rest)).await.expect("it stays open");
+        let closed = wait_for("the silent connection to be closed", connection.read_to_end(&mut rest)).await;
         assert!(closed.is_err() || rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{begun}: {rest:?}");
-    }
+    };
+    let begun = [
+        "",
+        "GET /health/live HTTP/1.1
+host: x
+",
+        "answered",
+    ];
+    futures_util::future::join_all(begun.map(is_closed)).await;
     assert!(slow_answers.try_join_next().is_none(), "it waits for its answer");
     writer.rollback().await.unwrap();
     assert_eq!(slow_answers.join_next().await.unwrap().unwrap().unwrap().status(), 200);
-    assert_eq!(of_operation(&mut watching, INTROSPECT).await["type"], "next");
+    assert_eq!(first_of_operation(&mut watching, INTROSPECT).await["type"], "next");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

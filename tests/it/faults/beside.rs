@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 
 use super::{
     clients::World,
@@ -20,10 +20,8 @@ use super::{
 use crate::{
     app::{Rung, TestDatabase},
     process,
+    wait::{pace, wait_for},
 };
-
-/// A command that takes longer hangs.
-const COMMAND_MAX: Duration = Duration::from_secs(180);
 
 /// What goes on beside the service.
 #[derive(Default)]
@@ -114,11 +112,11 @@ impl Beside {
             if url.starts_with("sqlite") {
                 let mut holder = SqliteConnection::connect(&url).await.unwrap();
                 holder.execute(HOLD).await.unwrap();
-                tokio::time::sleep(time).await;
+                pace(time).await;
             } else if let Ok(mut holder) = PgConnection::connect(&url).await
                 && holder.execute(HOLD).await.is_ok()
             {
-                tokio::time::sleep(time).await;
+                pace(time).await;
             }
             disturbances.begun.fetch_add(1, Ordering::Relaxed);
             disturbances.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -136,5 +134,5 @@ impl Beside {
 
 async fn output(command: Command) -> Output {
     let output = tokio::process::Command::from(command).kill_on_drop(true).output();
-    timeout(COMMAND_MAX, output).await.expect("a command hangs").unwrap()
+    wait_for("a command to end", output).await.unwrap()
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{knowledge::Knowledge, plan::Dice};
-use crate::model::Counts;
+use crate::{model::Counts, wait::pace};
 
 const QUERY: &str =
     "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt duplicate } }";
@@ -128,7 +128,7 @@ impl World {
                     assert!(duplicate, "{} was counted again", old_requests[old]);
                 }
             }
-            tokio::time::sleep(self.pause).await;
+            pace(self.pause).await;
         }
     }
 
@@ -154,7 +154,7 @@ impl World {
                     acknowledged = true;
                 }
                 Some(_) => {}
-                None => tokio::time::sleep(RETRY_PAUSE).await,
+                None => pace(RETRY_PAUSE).await,
             }
         }
     }
@@ -195,7 +195,7 @@ impl World {
                 }
             }
             let served = matches!(told, Told::Acknowledged { .. });
-            tokio::time::sleep(if served { self.pause } else { RETRY_PAUSE }).await;
+            pace(if served { self.pause } else { RETRY_PAUSE }).await;
         }
     }
 

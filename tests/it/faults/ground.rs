@@ -18,12 +18,13 @@ use super::{
     service::{Slot, addresses, tell_addresses},
 };
 use crate::{
-    app::{Rung, TestDatabase, eventually},
+    app::{Rung, TestDatabase},
     cluster::{self, Cluster, Machine},
     machine_clock::MachineClock,
     process,
     proxy::Proxy,
     small_disk::SmallDisk,
+    wait::{eventually, pace},
 };
 
 /// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
@@ -187,7 +188,7 @@ impl Ground {
             Fault::Pause { process, millis } => {
                 let process = *process % self.slots.len();
                 self.slots[process].signal("STOP");
-                tokio::time::sleep(Duration::from_millis(*millis)).await;
+                pace(Duration::from_millis(*millis)).await;
                 self.slots[process].signal("CONT");
             }
         }

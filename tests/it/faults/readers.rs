@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{clients::World, plan::Dice};
+use crate::wait::pace;
 
 /// Everything of one answer has to add up. The range is that of all clients, whatever a process believes the time to be.
 /// Without its age an answer has an entity tag that holds until the next refresh.
@@ -97,7 +98,7 @@ impl Reader {
     async fn ask(&mut self, process: usize) {
         let mut last: Option<(header::HeaderValue, Value)> = None;
         loop {
-            tokio::time::sleep(Duration::from_millis(self.dice.draw(0..PAUSE_MAX_MS))).await;
+            pace(Duration::from_millis(self.dice.draw(0..PAUSE_MAX_MS))).await;
             let asked = Instant::now();
             // A process that was started again is another one: tags and all.
             let url = self.url(process);
@@ -135,7 +136,7 @@ impl Reader {
             _ => format!("subscription {{ {REPORT} }}"),
         };
         loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            pace(Duration::from_millis(100)).await;
             let request = self.world.client.post(self.url(process)).json(&json!({ "query": query }));
             let Ok(mut response) = request.header(header::ACCEPT, "text/event-stream").send().await else { continue };
             let (mut text, mut status) = (Vec::new(), None);

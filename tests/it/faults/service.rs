@@ -9,9 +9,10 @@ use std::{
 
 use super::clients::World;
 use crate::{
-    app::{TestDatabase, eventually},
+    app::TestDatabase,
     machine_clock::MachineClock,
     process::{self, Server},
+    wait::eventually,
 };
 
 const ARGUMENTS: [&str; 12] = [
