@@ -1,4 +1,4 @@
-// Runs the errand with Apollo Client: queries and mutations over HTTP, the subscription over a socket.
+// Runs the scenario with Apollo Client: queries and mutations over HTTP, the subscription over a socket.
 //
 //   node apollo.mjs URL [--persisted post|get] [--limit SECONDS]
 //
@@ -12,11 +12,11 @@ import { OperationTypeNode } from 'graphql';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { failAfter, print, readArguments } from './common.mjs';
-import { runErrand } from './errand.mjs';
+import { runScenario } from './scenario.mjs';
 
 const { url, persisted, limit } = readArguments('apollo.mjs URL [--persisted post|get]', { persisted: { type: 'string' } });
 url.pathname = '/graphql';
-failAfter(limit, () => 'the errand');
+failAfter(limit, () => 'the scenario');
 
 const sent = [];
 function noteAndFetch(address, options) {
@@ -41,7 +41,7 @@ const data = async (answer) => {
 };
 // So that the first of them is a query, which may be sent by GET.
 if (persisted) await data(client.query({ query: gql('query Version { version }') }));
-await runErrand('apollo', {
+await runScenario('apollo', {
   mutate: (mutation, variables) => data(client.mutate({ mutation: gql(mutation), variables })),
   query: (query, variables) => data(client.query({ query: gql(query), variables, fetchPolicy: 'network-only' })),
   subscribe(query, variables, next, failed) {

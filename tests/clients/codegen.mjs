@@ -13,7 +13,7 @@ import * as operationsPlugin from '@graphql-codegen/typescript-operations';
 import { buildClientSchema, getIntrospectionQuery, parse, printSchema } from 'graphql';
 import typescript from 'typescript';
 import { failAfter, print, readArguments } from './common.mjs';
-import { MUTATION, QUERY, SUBSCRIPTION } from './errand.mjs';
+import { MUTATION, QUERY, SUBSCRIPTION } from './scenario.mjs';
 
 const SCALARS = { SafeInt: 'number', DateTime: 'string', LocalDateTime: 'string' };
 const RIGHT = `

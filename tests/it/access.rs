@@ -35,7 +35,7 @@ fn tokens() -> AccessSettings {
     AccessSettings { token, ..AccessSettings::default() }
 }
 
-async fn guarded(change: impl FnOnce(&mut AccessSettings)) -> TestApp {
+async fn start_with_tokens(change: impl FnOnce(&mut AccessSettings)) -> TestApp {
     let mut access = tokens();
     change(&mut access);
     TestApp::start_with(Rung::Sqlite, |settings| settings.http.access = access).await
@@ -93,8 +93,8 @@ async fn initialised(app: &TestApp, payload: Value) -> (WebSocket, Result<Value,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http_needs_the_right_token_for_each_operation() {
-    let app = guarded(|_access| {}).await;
+async fn operation_over_http_needs_a_token_with_its_scope() {
+    let app = start_with_tokens(|_access| {}).await;
     let all = [READ, RECORD, RECORD_GENERALLY, INTROSPECT];
     for (secret, allowed) in [
         ("reports", [true, false, false, true]),
@@ -128,8 +128,8 @@ async fn http_needs_the_right_token_for_each_operation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn get_event_streams_and_tags_are_guarded_alike() {
-    let app = guarded(|_access| {}).await;
+async fn get_event_streams_and_etags_need_the_same_scope() {
+    let app = start_with_tokens(|_access| {}).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     app.refresh().await;
     let json = "application/json";
@@ -156,8 +156,8 @@ async fn get_event_streams_and_tags_are_guarded_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_take_tokens_in_connection_init_and_at_the_upgrade() {
-    let app = guarded(|_access| {}).await;
+async fn socket_takes_its_token_from_connection_init_or_from_the_upgrade() {
+    let app = start_with_tokens(|_access| {}).await;
     for (payload, reason) in [
         (Value::Null, "a token is needed"),
         (json!({}), "a token is needed"),
@@ -196,8 +196,8 @@ async fn sockets_take_tokens_in_connection_init_and_at_the_upgrade() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_anonymous_is_open_and_not_dated_back() {
-    let app = guarded(|access| access.anonymous = vec![Scope::Increments]).await;
+async fn anonymous_scope_needs_no_token_and_takes_no_increments_older_than_24_hours() {
+    let app = start_with_tokens(|access| access.anonymous = vec![Scope::Increments]).await;
     assert_eq!(post(&app, None, RECORD).await.status(), 200);
     let refused = post(&app, None, READ).await;
     assert_eq!((refused.status().as_u16(), code(refused).await), (401, "UNAUTHENTICATED".to_owned()));
@@ -225,9 +225,9 @@ async fn what_is_anonymous_is_open_and_not_dated_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_of_allowed_origins_may_ask_and_no_others() {
+async fn only_allowed_origins_get_cors_headers_and_sockets() {
     let ours = "https://stats.example.org";
-    let app = guarded(|access| access.allow_origin = vec![ours.parse().unwrap()]).await;
+    let app = start_with_tokens(|access| access.allow_origin = vec![ours.parse().unwrap()]).await;
     let url = format!("http://{}/graphql", app.address);
     for (origin, is_allowed) in [(ours, true), ("https://example.org", false), ("null", false)] {
         let preflight = app.client.request(reqwest::Method::OPTIONS, &url).header("origin", origin);
@@ -260,7 +260,7 @@ async fn pages_of_allowed_origins_may_ask_and_no_others() {
 }
 
 #[test]
-fn a_server_without_tokens_listens_to_this_machine_only() {
+fn server_without_tokens_listens_on_loopback_only() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, reason) in [
         (&["--listen", "0.0.0.0:0"][..], "--anonymous increments,reports"),
@@ -273,10 +273,10 @@ fn a_server_without_tokens_listens_to_this_machine_only() {
     ] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics"));
         let output = command.args(arguments).current_dir(&folder).env_remove("DATABASE_URL").output().unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
-        assert!(complaint.contains(reason), "{arguments:?}: {complaint}");
-        assert!(!complaint.contains("mysecret"), "{complaint}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("mysecret"), "{stderr}");
     }
     assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing was begun");
 }
@@ -292,7 +292,7 @@ fn new_token(database: &TestDatabase, scopes: &str) -> (String, String) {
 
 /// The real process, told of tokens in both ways; at the most talkative, its log has no token, no hash and no address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_who_asks_is_told_to_the_log() {
+async fn log_has_no_token_no_hash_and_no_client_address() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let (reports, reports_line) = new_token(&database, "reports");
     let (old, old_line) = new_token(&database, "increments");

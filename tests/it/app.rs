@@ -90,7 +90,7 @@ impl TestDatabase {
             database_url: self.url.parse().unwrap(),
             notify_database_url: None,
             database_password_file: None,
-            // Few: an answer that needed two at once would wait for ever.
+            // Few: a query that needed two at once would wait for ever.
             reader_connections: 2,
             database_timeout_ms: 30_000,
             query_timeout_ms: 30_000,
@@ -131,7 +131,7 @@ impl Default for Settings {
                 connections: 30_000,
                 connections_each: Some(30_000),
                 request_timeout_ms: 60_000,
-                // What tests ask twice is found out twice; tests/it/response_cache.rs has them on.
+                // Off: a query that a test repeats is executed again. tests/it/response_cache.rs turns it on.
                 response_cache_bytes: 0,
                 access: AccessSettings::default(),
                 timeouts: Timeouts::default(),
@@ -217,38 +217,38 @@ impl TestApp {
         self.recorder.record(Request::new(increments.collect(), None)).await.unwrap().recorded_at
     }
 
-    /// Refreshes, and waits until this process has heard of it: so much later its queries show it.
+    /// Refreshes, and waits until the feed of this process has it: queries show it from then on.
     pub(crate) async fn refresh(&self) -> Refreshed {
         let Outcome::Refreshed(done) = self.refresher.refresh(LockMode::Wait, None).await.unwrap() else {
-            panic!("who waits does not stand by")
+            panic!("a refresh that waits for its lock stood by")
         };
-        self.heard("of the refresh", |known| known.refresh_id >= done.id).await;
+        self.until_freshness("the refresh in the feed", |known| known.refresh_id >= done.id).await;
         done
     }
 
-    /// Waits until this process has heard of a freshness that is `what`.
-    pub(crate) async fn heard(&self, what: &str, is_it: impl Fn(&Freshness) -> bool) {
-        let heard = self.feed.subscribe().any(|known| std::future::ready(is_it(&known)));
-        assert!(wait_for(what, heard).await, "the feed has ended, and has not heard {what}");
+    /// Waits until the freshness feed of this process has a value for which `is_wanted` holds.
+    pub(crate) async fn until_freshness(&self, what: &str, is_wanted: impl Fn(&Freshness) -> bool) {
+        let found = self.feed.subscribe().any(|freshness| std::future::ready(is_wanted(&freshness)));
+        assert!(wait_for(what, found).await, "the feed has ended without {what}");
     }
 
-    /// A whole answer, errors and all.
-    pub(crate) async fn answer(&self, query: &str, variables: Value) -> Value {
+    /// Executes an operation by POST, and returns the whole response, with its errors.
+    pub(crate) async fn execute(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
         let url = format!("http://{}/graphql", self.address);
         self.client.post(url).json(&body).send().await.unwrap().json().await.unwrap()
     }
 
-    /// An answer's data; fails when there are errors.
+    /// Executes an operation, and returns its data. Fails when there are errors.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
-        let mut answer = self.answer(query, variables).await;
+        let mut answer = self.execute(query, variables).await;
         assert_eq!(answer.get("errors"), None, "{query}");
         answer["data"].take()
     }
 
-    /// The codes and messages of an answer's errors.
+    /// Executes an operation, and returns codes and messages of its errors.
     pub(crate) async fn errors(&self, query: &str, variables: Value) -> Vec<(String, String)> {
-        let answer = self.answer(query, variables).await;
+        let answer = self.execute(query, variables).await;
         let errors = answer["errors"].as_array().cloned().unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         errors.iter().map(|error| (text(&error["extensions"]["code"]), text(&error["message"]))).collect()

@@ -60,9 +60,9 @@ fn bad_settings_are_refused_with_the_reason() {
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).current_dir(&folder);
         let output = command.env_remove("DATABASE_URL").output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(complaint.contains(reason), "{arguments:?}: {complaint}");
-        assert!(!complaint.contains("secret"), "{complaint}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
     }
 }
 

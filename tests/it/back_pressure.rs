@@ -50,21 +50,21 @@ async fn until_recorded(server: &Server, page: &str) {
     }
 }
 
-/// Sends more than fits while nothing can be recorded; returns how many were told what.
+/// Sends more than fits while nothing can be recorded; returns how many requests were OVERLOADED and UNAVAILABLE.
 async fn overload(server: &Server, page: &str) -> [usize; 2] {
     const REQUESTS: usize = 40;
     let answers = join_all((0..REQUESTS).map(|_| server.data(RECORD, input(page, 1_000)))).await;
-    let told =
+    let count_of =
         |code: &str| answers.iter().filter(|answer| answer.as_ref().is_err_and(|errors| errors.contains(code))).count();
-    let [overloaded, unavailable] = [told("OVERLOADED"), told("UNAVAILABLE")];
+    let [overloaded, unavailable] = [count_of("OVERLOADED"), count_of("UNAVAILABLE")];
     assert_eq!(overloaded + unavailable, REQUESTS, "{answers:?}");
     assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|errors| errors.contains(r#""retryable":true"#))));
     [overloaded, unavailable]
 }
 
 on_all_databases! {
-    // Who was told that it was not recorded in time, before anybody began to record it, can rely on that.
-    async fn what_expires_in_the_queue_is_never_committed(app: TestApp) {
+    // A client whose request expired in the queue can rely on it: the request is not recorded later.
+    async fn increments_that_expire_in_the_queue_are_never_committed(app: TestApp) {
         let (recorder, committer) = Recorder::new(&app.database, &SETTINGS);
         // Nothing commits yet: all of it expires.
         let expired = join_all((0..10).map(|_| recorder.record(views_of("/expired", 900)))).await;
@@ -84,7 +84,7 @@ on_all_databases! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_stopped_is_told_in_time_and_used_when_it_is_back() {
+async fn mutations_fail_in_time_while_postgres_is_stopped_and_succeed_afterwards() {
     let mut cluster = Cluster::start();
     let database = TestDatabase::create_in(&cluster).await;
     database.migrate().await.close().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_database_that_is_stopped_is_told_in_time_and_used_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_hangs_is_told_in_time_and_used_when_it_answers() {
+async fn mutations_fail_in_time_while_postgres_hangs_and_succeed_afterwards() {
     let database = TestDatabase::create(Rung::Table).await;
     database.migrate().await.close().await.unwrap();
     let proxy = Proxy::start(database.server()).await;
@@ -128,7 +128,7 @@ async fn a_database_that_hangs_is_told_in_time_and_used_when_it_answers() {
 
 /// A connection that dies without a word, in a transaction and between two, is given up and replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_hang_for_ever_do_not_use_up_the_pool() {
+async fn hanging_connections_do_not_exhaust_the_pool() {
     let database = TestDatabase::create(Rung::Table).await;
     let direct = database.migrate().await;
     let proxy = Proxy::start(database.server()).await;
@@ -155,7 +155,7 @@ async fn connections_that_hang_for_ever_do_not_use_up_the_pool() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_locked_sqlite_file_is_told_in_time_and_used_when_it_is_free() {
+async fn mutations_fail_in_time_while_the_sqlite_file_is_locked_and_succeed_afterwards() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     database.migrate().await.close().await.unwrap();
     let server = Server::start(&database, &ARGUMENTS);
@@ -187,13 +187,13 @@ async fn reports_and_subscribers_survive_a_restart_of_the_database() {
     for _ in 0..3 {
         cluster.stop_immediately();
         // Until the server notices, it answers from memory.
-        eventually("no report", async || report().await.is_err_and(|told| told.contains("UNAVAILABLE"))).await;
+        eventually("no report", async || report().await.is_err_and(|error| error.contains("UNAVAILABLE"))).await;
         cluster.start_again();
         drop(cluster::connect(&database.url).await);
         eventually("a report", async || report().await.is_ok()).await;
         process::succeed(&database, &["refresh"]);
         // Nobody listens at first: then the database is asked; later it says so by itself.
-        eventually("the refresh to be told", async || {
+        eventually("the refresh to be in the feed", async || {
             let freshness = server.data("{ freshness { refreshId } }", json!({})).await.unwrap();
             let id: i64 = freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap();
             std::mem::replace(&mut last, id) < id

@@ -50,7 +50,7 @@ fn mode(file: &Path) -> u32 {
 }
 
 /// The pages that are counted, one view each; the report has them, and all is as it should be.
-async fn whole(database: &TestDatabase) -> usize {
+async fn verified_pages(database: &TestDatabase) -> usize {
     process::succeed(database, &["refresh"]);
     process::succeed(database, &["verify"]);
     let connection = database.connect().await;
@@ -61,7 +61,7 @@ async fn whole(database: &TestDatabase) -> usize {
     counts.len()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -88,7 +88,7 @@ fn record(server: &Server, acknowledged: &Arc<AtomicUsize>, stop: &CancellationT
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_under_load_has_all_that_was_acknowledged_before_it() {
+async fn backup_under_load_has_every_increment_acknowledged_before_it() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &EVERY_SECOND);
     let (acknowledged, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
@@ -99,7 +99,7 @@ async fn a_backup_under_load_has_all_that_was_acknowledged_before_it() {
         let file = database.folder.path().join(format!("backup {}.db", backups.len()));
         let backup = process::analytics(&database, &["backup", file.to_str().unwrap()]).output();
         let output = tokio::task::block_in_place(|| backup).unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr(&output));
         assert!(String::from_utf8_lossy(&output.stdout).contains(file.to_str().unwrap()));
         assert_eq!(mode(&file), 0o600);
         backups.push((before, file));
@@ -109,7 +109,7 @@ async fn a_backup_under_load_has_all_that_was_acknowledged_before_it() {
     let acknowledged = acknowledged.load(Ordering::SeqCst);
     let few = [backups.remove(0), backups.pop().unwrap()];
     for (before, file) in few {
-        let counted = whole(&database_in(&file)).await;
+        let counted = verified_pages(&database_in(&file)).await;
         assert!((before..=acknowledged).contains(&counted), "{before} <= {counted} <= {acknowledged}");
     }
     let left = fs::read_dir(database.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -117,19 +117,19 @@ async fn a_backup_under_load_has_all_that_was_acknowledged_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_overwrites_nothing_and_leaves_nothing_behind_when_it_fails() {
+async fn failed_backup_overwrites_nothing_and_leaves_no_file() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     // There is nothing to back up, and nothing is made.
     let output = process::run(&database, &["backup", "backup.db"]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("there is no database"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there is no database"), "{}", stderr(&output));
     assert_eq!(fs::read_dir(database.folder.path()).unwrap().count(), 0);
 
     database.migrate().await.close().await.unwrap();
     fs::write(database.folder.path().join("there.db"), "precious").unwrap();
     let output = process::run(&database, &["backup", "there.db"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("is there already, and a backup overwrites nothing"), "{}", said(&output));
+    assert!(stderr(&output).contains("is there already, and a backup overwrites nothing"), "{}", stderr(&output));
     assert_eq!(fs::read_to_string(database.folder.path().join("there.db")).unwrap(), "precious");
 
     let disk = SmallDisk::mount("32k");
@@ -137,30 +137,30 @@ async fn a_backup_overwrites_nothing_and_leaves_nothing_behind_when_it_fails() {
     let output = process::run(&database, &["backup", target.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let named = format!("the disk of {} is full", disk.path().display());
-    assert!(said(&output).contains(&named), "{}", said(&output));
+    assert!(stderr(&output).contains(&named), "{}", stderr(&output));
     assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
 
     let foreign = database_in(&database.folder.path().join("foreign.db"));
     fs::write(database.folder.path().join("foreign.db"), "").unwrap();
     let output = process::run(&foreign, &["backup", "backup.db"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("is not a database of this program"), "{}", said(&output));
+    assert!(stderr(&output).contains("is not a database of this program"), "{}", stderr(&output));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn backing_up_postgres_is_explained() {
+async fn backup_of_postgres_is_refused_with_the_commands_to_use_instead() {
     let database = TestDatabase::create(Rung::Table).await;
     let output = process::run(&database, &["backup", "backup.db"]);
     assert_eq!(output.status.code(), Some(2));
     for word in ["pg_dump", "pg_basebackup", "docs/backup.md"] {
-        assert!(said(&output).contains(word), "{}", said(&output));
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
     }
     assert_eq!(fs::read_dir(database.folder.path()).unwrap().count(), 0);
 }
 
 /// docs/backup.md's own commands, while the log still has what was recorded last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_is_restored_as_documented() {
+async fn backup_is_restored_by_the_documented_commands() {
     let folder = tempfile::tempdir().unwrap();
     let database = database_in(&folder.path().join("analytics.db"));
     let backup = folder.path().join("backup.db");
@@ -182,14 +182,14 @@ async fn a_backup_is_restored_as_documented() {
     let server = Server::start(&database, &NEVER);
     server.data(RECORD, json!({ "page": "/restored" })).await.unwrap();
     drop(server);
-    assert_eq!(whole(&database).await, 2);
+    assert_eq!(verified_pages(&database).await, 2);
     let connection = database.connect().await;
     let pages: Vec<_> = counts(&connection).await.into_keys().map(|(page, ..)| page).collect();
     assert_eq!(pages, ["/before", "/restored"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_owner_can_read_a_new_database() {
+async fn new_sqlite_database_is_readable_by_its_owner_only() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &NEVER);
     server.data(RECORD, json!({ "page": "/a" })).await.unwrap();
@@ -200,7 +200,7 @@ async fn only_the_owner_can_read_a_new_database() {
 }
 
 /// A server with acknowledged views in its log, whose standard error can be read, and a backup without them.
-async fn swappable() -> (TestDatabase, Server, PathBuf) {
+async fn server_and_backup() -> (TestDatabase, Server, PathBuf) {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let mut command = process::analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
     command.args(NEVER).stderr(Stdio::piped());
@@ -216,16 +216,16 @@ async fn swappable() -> (TestDatabase, Server, PathBuf) {
 }
 
 /// The process ends by itself, and says why.
-fn ends_with(mut server: Server, reason: &str) {
-    let mut said = String::new();
-    std::io::Read::read_to_string(server.child.stderr.as_mut().unwrap(), &mut said).unwrap();
-    assert_eq!(server.child.wait().unwrap().code(), Some(1), "{said}");
-    assert!(said.contains(reason), "{said}");
+fn expect_exit(mut server: Server, reason: &str) {
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(server.child.stderr.as_mut().unwrap(), &mut stderr).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(1), "{stderr}");
+    assert!(stderr.contains(reason), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_replaced_under_a_server_stops_it_before_the_old_log_gets_into_the_new_file() {
-    let (database, server, backup) = swappable().await;
+async fn server_stops_before_its_old_wal_gets_into_a_replaced_sqlite_file() {
+    let (database, server, backup) = server_and_backup().await;
     let file = file_of(&database);
     let old = database.folder.path().join("old.db");
     // The old file is kept, to see what becomes of it.
@@ -233,34 +233,34 @@ async fn a_file_that_is_replaced_under_a_server_stops_it_before_the_old_log_gets
     fs::rename(&backup, &file).unwrap();
     let late = server.data(RECORD, json!({ "page": "/late" })).await;
     assert!(late.is_err(), "nothing is acknowledged that nobody will see: {late:?}");
-    ends_with(server, "was replaced by another file while it was in use");
+    expect_exit(server, "was replaced by another file while it was in use");
 
     let server = Server::start(&database, &NEVER);
     server.data(RECORD, json!({ "page": "/new" })).await.unwrap();
     drop(server);
-    assert_eq!(whole(&database).await, 2, "/old and /new");
-    let lost = whole(&database_in(&old)).await;
+    assert_eq!(verified_pages(&database).await, 2, "/old and /new");
+    let lost = verified_pages(&database_in(&old)).await;
     assert!((51..=52).contains(&lost), "all that was acknowledged is in the old file: {lost}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_removed_or_loses_its_log_under_a_server_stops_it() {
-    let (database, server, _) = swappable().await;
+async fn server_stops_when_its_sqlite_file_or_its_wal_is_removed() {
+    let (database, server, _) = server_and_backup().await;
     let (file, moved) = (file_of(&database), database.folder.path().join("moved.db"));
     fs::rename(&file, &moved).unwrap();
-    ends_with(server, "was removed or renamed while it was in use");
+    expect_exit(server, "was removed or renamed while it was in use");
     assert!(!file.exists(), "no new one is made");
-    assert_eq!(whole(&database_in(&moved)).await, 51);
+    assert_eq!(verified_pages(&database_in(&moved)).await, 51);
 
-    let (database, server, _) = swappable().await;
+    let (database, server, _) = server_and_backup().await;
     fs::remove_file(beside(&file_of(&database), "-wal")).unwrap();
-    ends_with(server, "test.db-wal was removed or renamed while it was in use");
-    assert_eq!(whole(&database).await, 51, "what the log had is in the file");
+    expect_exit(server, "test.db-wal was removed or renamed while it was in use");
+    assert_eq!(verified_pages(&database).await, 51, "what the log had is in the file");
 }
 
 /// A server that was idle for long has its file open all the same: to stop it removes no other's log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_leaves_one_file() {
+async fn stopped_server_leaves_one_sqlite_file() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let mut server = Server::start(&database, &NEVER);
     server.data(RECORD, json!({ "page": "/a" })).await.unwrap();

@@ -45,7 +45,7 @@ async fn health(app: &TestApp) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_of_more_than_64_kib_is_refused() {
+async fn request_head_over_64_kib_is_refused() {
     let app = TestApp::start(Rung::Sqlite).await;
     let head = |bytes: usize| {
         let padding = "x".repeat(bytes - HEALTH.len() - "x: \r\n".len());
@@ -65,7 +65,7 @@ async fn a_head_of_more_than_64_kib_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_takes_its_share_of_the_connections_and_no_more() {
+async fn one_address_gets_at_most_half_of_the_connections() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
         settings.http.connections = 200;
         settings.http.connections_each = None;
@@ -90,7 +90,7 @@ async fn one_address_takes_its_share_of_the_connections_and_no_more() {
 
 /// Behind a proxy all clients come from its address, so that it has all connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trusted_proxy_has_no_share() {
+async fn trusted_proxy_is_exempt_from_the_connection_limit_of_one_address() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
         settings.http.connections_each = Some(1);
         settings.http.access.trust_forwarded_for = 1;
@@ -148,19 +148,19 @@ fn post(query: &str, accept: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_takes_nothing_of_an_answer_is_dropped() {
+async fn connection_whose_client_reads_no_response_is_closed() {
     let request = post(&format!("{{ {LARGE} }}"), "application/json");
     request_is_dropped_when_it_reads_nothing("an answer", &request).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_takes_nothing_of_an_event_stream_is_dropped() {
+async fn event_stream_whose_client_reads_nothing_is_closed() {
     let request = post(&format!("subscription {{ {LARGE} }}"), "text/event-stream");
     request_is_dropped_when_it_reads_nothing("an event stream", &request).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_takes_nothing_of_a_socket_is_dropped() {
+async fn socket_whose_client_reads_nothing_is_closed() {
     is_dropped_when_it_reads_nothing("a socket", async |connection| {
         let (mut socket, _) = WebSocket::upgrade(connection, "Sec-WebSocket-Protocol: graphql-transport-ws\r\n").await;
         socket.init(Value::Null).await.unwrap();
@@ -184,7 +184,7 @@ const HOURS: &str =
     "filter: { interval: { range: { start: \"2025-01-01T00:00:00Z\", end: \"2026-02-15T00:00:00Z\" } } }";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn points_count_wherever_they_are_asked_for() {
+async fn response_field_limit_counts_points_in_aliases_and_fragments() {
     let app = TestApp::start(Rung::Sqlite).await;
     app.record([("/a", "2025-01-01T00:00:00Z", 1)]).await;
     app.refresh().await;
@@ -209,7 +209,7 @@ async fn points_count_wherever_they_are_asked_for() {
         // Few fields, under a name that is answered with each.
         (format!("{{ report({HOURS}) {{ series(granularity: DAY) {{ {long_name}: views }} }} }}"), "8388608 bytes"),
     ] {
-        let answer = app.answer(&query, json!({})).await;
+        let answer = app.execute(&query, json!({})).await;
         let (code, message) = only_error(&answer);
         assert_eq!(code, "ANSWER_TOO_LARGE", "{answer}");
         assert!(message.contains(words) && message.contains("coarser granularity"), "{message}");
@@ -217,7 +217,7 @@ async fn points_count_wherever_they_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_has_so_many_bytes_over_every_transport() {
+async fn response_over_its_byte_limit_is_an_error_over_every_transport() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.response_bytes = 65_536).await;
     record_long_names(&app).await;
     let pages = |first: usize| {
@@ -230,7 +230,7 @@ async fn an_answer_has_so_many_bytes_over_every_transport() {
         let (code, message) = only_error(answer);
         assert!(code == "ANSWER_TOO_LARGE" && message.contains("65536 bytes"), "{answer}");
     };
-    is_too_large(&app.answer(&format!("{{ {} }}", pages(70)), json!({})).await);
+    is_too_large(&app.execute(&format!("{{ {} }}", pages(70)), json!({})).await);
     let mut socket = WebSocket::connect(&app.address).await;
     for (id, kind) in [("q", "query"), ("s", "subscription")] {
         socket.subscribe(id, &format!("{kind} {{ {} }}", pages(70))).await;
@@ -251,7 +251,7 @@ async fn an_answer_has_so_many_bytes_over_every_transport() {
         record(2),
         record(3)
     );
-    let answer = app.answer(&query, json!({})).await;
+    let answer = app.execute(&query, json!({})).await;
     let (code, message) = only_error(&answer);
     assert!(code == "ANSWER_TOO_LARGE" && message.contains("done"), "{answer}");
     assert_eq!(answer["errors"][0]["extensions"]["retryable"], false);
@@ -262,7 +262,7 @@ async fn an_answer_has_so_many_bytes_over_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_answers_that_wait_to_be_read_share_their_room() {
+async fn unread_responses_share_one_memory_budget() {
     let app =
         TestApp::start_with(Rung::Sqlite, |settings| settings.http.response_bytes_in_all = 20 * 1024 * 1024).await;
     record_long_names(&app).await;
@@ -301,7 +301,7 @@ async fn all_answers_that_wait_to_be_read_share_their_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_has_so_many_values() {
+async fn request_with_more_than_100000_values_is_refused() {
     let app = TestApp::start(Rung::Sqlite).await;
     let list = |items: usize| vec![1; items];
     let ask = async |body: &Value| {
@@ -324,7 +324,7 @@ async fn a_request_has_so_many_values() {
 
 /// While a mutation waits, what was read of it keeps its room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn variables_keep_their_room_as_long_as_they_live() {
+async fn request_memory_is_reserved_until_the_operation_ends() {
     const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.body_bytes_in_all = 100_000).await;
     let body = json!({

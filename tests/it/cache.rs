@@ -57,7 +57,7 @@ async fn all_readers(app: &TestApp) -> Vec<Transaction> {
 }
 
 on_all_databases! {
-    async fn a_report_that_was_asked_before_needs_no_database(app: TestApp) {
+    async fn cached_report_needs_no_database(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 3), ("/b", "2026-04-01T00:00:00Z", 4)]).await;
         app.refresh().await;
         let first = app.data(REPORT, year()).await["report"].take();
@@ -83,7 +83,7 @@ on_all_databases! {
         assert_eq!(app.reader.cache_figures().computed, before.computed + QUESTIONS);
     }
 
-    async fn all_who_ask_at_once_share_one_computation(app: TestApp) {
+    async fn concurrent_queries_share_one_computation(app: TestApp) {
         const CLIENTS: u64 = 40;
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
@@ -104,7 +104,7 @@ on_all_databases! {
         assert_eq!(app.reader.cache_figures().computed, QUESTIONS);
     }
 
-    async fn a_computation_that_fails_is_forgotten(app: TestApp) {
+    async fn failed_computation_is_not_cached(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let relation = if app.test_database.rung == Rung::MaterializedView { "MATERIALIZED VIEW" } else { "TABLE" };
@@ -117,7 +117,7 @@ on_all_databases! {
         assert_eq!(agreed_sum(&app.data(REPORT, year()).await["report"]), 3);
     }
 
-    async fn who_stops_waiting_takes_nothing_from_others(app: TestApp) {
+    async fn cancelled_query_does_not_cancel_the_shared_computation(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let taken = all_readers(&app).await;
@@ -135,7 +135,7 @@ on_all_databases! {
         drop(leaving);
     }
 
-    async fn the_bytes_that_are_kept_are_bounded(app: TestApp) {
+    async fn cached_bytes_are_bounded(app: TestApp) {
         const BYTES: u64 = 200_000;
         app.record((0..500).map(|_| ("/a", "2026-03-01T00:00:00Z", 1))).await;
         app.refresh().await;
@@ -158,7 +158,7 @@ on_all_databases! {
         assert_eq!(figures, CacheFigures { hits: 0, misses: 0, computed: 0, bytes: 0 }, "an answer in its own transaction");
     }
 
-    async fn an_answer_is_of_one_version_even_if_a_refresh_comes_between_two_fields(app: TestApp) {
+    async fn report_view_has_one_version_even_if_a_refresh_ends_between_two_fields(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let all = Arc::new(PageFilter::All);
@@ -178,7 +178,7 @@ on_all_databases! {
         assert!(matches!(shared.pages(interval, &all, None, 10).await, Err(ReportError::VersionChanged)));
     }
 
-    async fn a_server_that_has_not_heard_of_a_refresh_begins_again(app: TestApp) {
+    async fn query_restarts_when_its_report_version_is_gone(app: TestApp) {
         // Nobody runs this feed's tail: what it was told once is all it knows, for some time.
         let (feed, _tail) = FreshnessFeed::new(&app.database);
         let reader = ReportReader::new(&app.database, feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
@@ -194,7 +194,7 @@ on_all_databases! {
         assert_eq!(ask(&app, &deaf, totals).await["totals"]["views"], 7);
     }
 
-    async fn what_has_been_shown_once_is_never_followed_by_something_older(app: TestApp) {
+    async fn report_view_is_never_older_than_the_view_before_it(app: TestApp) {
         // Nobody runs this feed's tail.
         let (feed, _tail) = FreshnessFeed::new(&app.database);
         let reader = ReportReader::new(&app.database, feed, &ReportSettings { cache_bytes: 1_000_000 });
@@ -208,7 +208,7 @@ on_all_databases! {
         }
     }
 
-    async fn sums_agree_in_every_answer_while_refreshes_run(app: TestApp) {
+    async fn sums_agree_in_every_response_during_refreshes(app: TestApp) {
         let app = Arc::new(app);
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;

@@ -27,7 +27,7 @@ fn points(report: &Value, fields: &[&str]) -> Vec<Value> {
 }
 
 on_all_databases! {
-    async fn every_period_that_reaches_up_to_now_has_what_was_just_recorded(app: TestApp) {
+    async fn period_up_to_now_includes_the_newest_increment(app: TestApp) {
         let now = clock::process_now();
         app.record([("/a", now.to_rfc3339().as_str(), 1)]).await;
         app.refresh().await;
@@ -50,7 +50,7 @@ on_all_databases! {
         }
     }
 
-    async fn points_have_the_names_that_the_zones_calendar_gives_them(app: TestApp) {
+    async fn local_start_of_a_point_follows_the_calendar_of_its_zone(app: TestApp) {
         // In Kolkata it is 23:40 on 9 March, 00:10 on the 10th (an hour that began on the 9th) and 00:30.
         app.record([
             ("/a", "2026-03-09T18:10:00Z", 1),
@@ -76,7 +76,7 @@ on_all_databases! {
         assert_eq!(points(&report, &["localStart", "whole"]), months);
     }
 
-    async fn points_that_the_interval_cuts_say_so(app: TestApp) {
+    async fn point_cut_by_the_interval_is_not_whole(app: TestApp) {
         app.record([("/a", "2026-03-03T00:00:00Z", 1)]).await;
         app.refresh().await;
         // From a Tuesday to a Friday.
@@ -94,7 +94,7 @@ on_all_databases! {
         }
     }
 
-    async fn where_hours_were_dropped_a_local_date_is_the_date_of_utc(app: TestApp) {
+    async fn local_day_is_the_utc_day_where_hours_were_dropped(app: TestApp) {
         let now = clock::process_now();
         let today = Hour::containing(now).day_start();
         let hours: Vec<_> = (0..24 * 10).map(|hours| today.plus(-hours - 1).start().to_rfc3339()).collect();

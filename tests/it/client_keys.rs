@@ -59,7 +59,7 @@ fn outcome(answer: &Value) -> Result<bool, String> {
     }
 }
 
-async fn each_client_has_keys_of_its_own(rung: Rung) {
+async fn idempotency_key_is_scoped_to_its_client(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     database.migrate().await.close().await.unwrap();
     let app = serve(database, &TOKENS).await;
@@ -82,17 +82,17 @@ async fn each_client_has_keys_of_its_own(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_client_has_keys_of_its_own_on_sqlite() {
-    each_client_has_keys_of_its_own(Rung::Sqlite).await;
+async fn idempotency_key_is_scoped_to_its_client_on_sqlite() {
+    idempotency_key_is_scoped_to_its_client(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_client_has_keys_of_its_own_on_postgres() {
-    each_client_has_keys_of_its_own(Rung::Table).await;
+async fn idempotency_key_is_scoped_to_its_client_on_postgres() {
+    idempotency_key_is_scoped_to_its_client(Rung::Table).await;
 }
 
 on_all_databases! {
-    async fn equal_keys_of_two_clients_count_at_the_same_moment(app: TestApp) {
+    async fn equal_keys_of_two_concurrent_clients_both_count(app: TestApp) {
         const KEYS: i64 = 50;
         let clients = ["a", "b"].map(|name| Client::of_token("sha256:00", Some(&name.parse().unwrap())));
         let mut sending = JoinSet::new();
@@ -111,7 +111,7 @@ on_all_databases! {
 }
 
 /// A retry over the restart with which a token gets its client's name.
-async fn a_token_that_gets_a_name_is_the_same_client(rung: Rung) {
+async fn naming_a_token_keeps_its_idempotency_keys(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     database.migrate().await.close().await.unwrap();
     let app = serve(database, &[("first", None), ("second", None)]).await;
@@ -127,17 +127,17 @@ async fn a_token_that_gets_a_name_is_the_same_client(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_gets_a_name_is_the_same_client_on_sqlite() {
-    a_token_that_gets_a_name_is_the_same_client(Rung::Sqlite).await;
+async fn naming_a_token_keeps_its_idempotency_keys_on_sqlite() {
+    naming_a_token_keeps_its_idempotency_keys(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_gets_a_name_is_the_same_client_on_postgres() {
-    a_token_that_gets_a_name_is_the_same_client(Rung::Table).await;
+async fn naming_a_token_keeps_its_idempotency_keys_on_postgres() {
+    naming_a_token_keeps_its_idempotency_keys(Rung::Table).await;
 }
 
 /// Retries over the upgrade: of each kind of caller, whose key was in the one space of before.
-async fn keys_of_before_the_upgrade_still_count_once(rung: Rung) {
+async fn key_from_before_the_upgrade_counts_once(rung: Rung) {
     let database = upgrades::restore(rung).await;
     process::succeed(&database, &["migrate", "up"]);
     let app = serve(database, &TOKENS).await;
@@ -162,17 +162,17 @@ async fn keys_of_before_the_upgrade_still_count_once(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_before_the_upgrade_still_count_once_on_sqlite() {
-    keys_of_before_the_upgrade_still_count_once(Rung::Sqlite).await;
+async fn key_from_before_the_upgrade_counts_once_on_sqlite() {
+    key_from_before_the_upgrade_counts_once(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_of_before_the_upgrade_still_count_once_on_postgres() {
-    keys_of_before_the_upgrade_still_count_once(Rung::Table).await;
+async fn key_from_before_the_upgrade_counts_once_on_postgres() {
+    key_from_before_the_upgrade_counts_once(Rung::Table).await;
 }
 
 /// Taken back, the migration leaves one of equal keys; made again, it is everybody's.
-async fn going_back_leaves_one_of_equal_keys(rung: Rung) {
+async fn downgrade_keeps_one_of_equal_keys(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     database.migrate().await.close().await.unwrap();
     let app = serve(database, &TOKENS).await;
@@ -187,11 +187,11 @@ async fn going_back_leaves_one_of_equal_keys(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn going_back_leaves_one_of_equal_keys_on_sqlite() {
-    going_back_leaves_one_of_equal_keys(Rung::Sqlite).await;
+async fn downgrade_keeps_one_of_equal_keys_on_sqlite() {
+    downgrade_keeps_one_of_equal_keys(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn going_back_leaves_one_of_equal_keys_on_postgres() {
-    going_back_leaves_one_of_equal_keys(Rung::Table).await;
+async fn downgrade_keeps_one_of_equal_keys_on_postgres() {
+    downgrade_keeps_one_of_equal_keys(Rung::Table).await;
 }

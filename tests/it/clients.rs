@@ -1,4 +1,4 @@
-//! GraphQL clients and compilers that applications use, against a server: each runs the errand of `tests/clients/errand.mjs`, or
+//! GraphQL clients and compilers that applications use, against a server: each runs the scenario of `tests/clients/scenario.mjs`, or
 //! compiles operations against the schema that the server tells.
 
 use graphql_client::{GraphQLQuery, Response};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Rung, TestDatabase},
-    node::Script,
+    client_scripts::Script,
     process::Server,
     websocket::WebSocket,
 };
@@ -25,27 +25,27 @@ async fn server() -> (TestDatabase, Server) {
 
 async fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
     let url = server.url("");
-    Script::start(script, &[&[url.as_str(), "--limit", LIMIT_SECONDS], arguments].concat()).end(script).await
+    Script::start(script, &[&[url.as_str(), "--limit", LIMIT_SECONDS], arguments].concat()).finish(script).await
 }
 
-/// The errand's line: recorded, followed, asked for, and told of a mistake.
-fn assert_errand(told: &Value, page: &str, title: &str) {
-    let recorded = &told["recorded"];
+/// The scenario's line: recorded, followed, asked for, and the error of a mistake.
+fn assert_scenario(lines: &Value, page: &str, title: &str) {
+    let recorded = &lines["recorded"];
     let counts = [&recorded["increments"], &recorded["views"], &recorded["duplicate"]];
-    assert_eq!(counts, [&json!(1), &json!(3), &json!(false)], "{told}");
+    assert_eq!(counts, [&json!(1), &json!(3), &json!(false)], "{lines}");
     let report = json!({
         "totals": { "views": 3, "pages": 1 },
         "pages": { "nodes": [{ "page": page, "title": title, "views": 3 }] },
     });
-    assert_eq!([&told["live"], &told["report"]], [&report, &report], "{told}");
-    assert_eq!(told["errors"], json!([{ "message": WRONG_TIME, "code": "BAD_USER_INPUT" }]));
+    assert_eq!([&lines["live"], &lines["report"]], [&report, &report], "{lines}");
+    assert_eq!(lines["errors"], json!([{ "message": WRONG_TIME, "code": "BAD_USER_INPUT" }]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn apollo_client_runs_the_errand() {
+async fn apollo_client_completes_the_scenario() {
     let (_database, server) = server().await;
-    let told = run(&server, "apollo.mjs", &[]).await;
-    assert_errand(&told[0], "/apollo", "apollo");
+    let lines = run(&server, "apollo.mjs", &[]).await;
+    assert_scenario(&lines[0], "/apollo", "apollo");
 }
 
 /// It takes the first refusal for all, and sends whole queries from then on.
@@ -53,70 +53,70 @@ async fn apollo_client_runs_the_errand() {
 async fn apollo_client_falls_back_from_persisted_queries() {
     for method in ["POST", "GET"] {
         let (_database, server) = server().await;
-        let told = run(&server, "apollo.mjs", &["--persisted", &method.to_lowercase()]).await;
-        assert_errand(&told[0], "/apollo", "apollo");
-        let sent: Vec<_> = told[1]["sent"].as_array().unwrap().iter().map(|sent| sent.as_str().unwrap()).collect();
+        let lines = run(&server, "apollo.mjs", &["--persisted", &method.to_lowercase()]).await;
+        assert_scenario(&lines[0], "/apollo", "apollo");
+        let sent: Vec<_> = lines[1]["sent"].as_array().unwrap().iter().map(|sent| sent.as_str().unwrap()).collect();
         assert_eq!(sent[0], format!("{method} hash"), "{sent:?}");
         assert_eq!(sent[1..], ["POST query"; 4], "{sent:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn urql_runs_the_errand() {
+async fn urql_completes_the_scenario() {
     for arguments in [&[][..], &["--events"]] {
         let (_database, server) = server().await;
-        let told = run(&server, "urql.mjs", arguments).await;
-        assert_errand(&told[0], "/urql", "urql");
+        let lines = run(&server, "urql.mjs", arguments).await;
+        assert_scenario(&lines[0], "/urql", "urql");
     }
 }
 
 /// With its defaults: it offers both subprotocols, and looks for the server's choice in a header of one spelling.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pythons_gql_runs_the_errand() {
+async fn gql_of_python_completes_the_scenario() {
     let (_database, server) = server().await;
     for sockets in ["websockets", "aiohttp"] {
-        let told = run(&server, "errand.py", &["--sockets", sockets]).await;
-        assert_errand(&told[0], &format!("/gql-{sockets}"), "gql");
+        let lines = run(&server, "scenario.py", &["--sockets", sockets]).await;
+        assert_scenario(&lines[0], &format!("/gql-{sockets}"), "gql");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn relays_compiler_compiles_what_the_server_answers() {
+async fn relay_compiler_accepts_the_schema_of_the_server() {
     let (_database, server) = server().await;
-    let told = run(&server, "relay.mjs", &[]).await;
-    let operations: Vec<_> = told.iter().filter_map(|line| line["operation"].as_str()).collect();
+    let lines = run(&server, "relay.mjs", &[]).await;
+    let operations: Vec<_> = lines.iter().filter_map(|line| line["operation"].as_str()).collect();
     assert_eq!(operations, ["projectMutation", "projectQuery", "projectSubscription"]);
-    for line in &told[..3] {
+    for line in &lines[..3] {
         assert!(line["answer"]["data"].is_object() && line["answer"].get("errors").is_none(), "{line}");
     }
-    let refused = told[3]["refused"].as_str().unwrap();
+    let refused = lines[3]["refused"].as_str().unwrap();
     assert!(refused.contains("`Freshness` has no field `nothing`"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn graphql_codegens_types_are_those_of_the_answers() {
+async fn types_of_graphql_codegen_match_the_responses() {
     let (_database, server) = server().await;
-    let told = run(&server, "codegen.mjs", &[]).await;
-    assert_eq!([&told[0]["generated"], &told[0]["right"]], [&json!([]), &json!([])], "{told:?}");
-    let wrong: Vec<_> = told[0]["wrong"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let lines = run(&server, "codegen.mjs", &[]).await;
+    assert_eq!([&lines[0]["generated"], &lines[0]["right"]], [&json!([]), &json!([])], "{lines:?}");
+    let wrong: Vec<_> = lines[0]["wrong"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
     assert_eq!(wrong.len(), 3, "an answer's number, a missing page, two filters of which one may be: {wrong:#?}");
 }
 
 /// `schema.graphql` and introspection are the same schema, and nothing in it is without a word of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_schema_is_told_alike_in_both_ways_and_described_in_all_its_parts() {
+async fn introspection_equals_the_schema_file_and_every_part_has_a_description() {
     let (_database, server) = server().await;
-    let told = &run(&server, "schema.mjs", &[]).await[0];
+    let lines = &run(&server, "schema.mjs", &[]).await[0];
     for wrong in ["differences", "undescribed", "unspecified"] {
-        assert_eq!(told[wrong], json!([]), "{wrong}");
+        assert_eq!(lines[wrong], json!([]), "{wrong}");
     }
-    let urls: Vec<_> = told["urls"].as_object().unwrap().keys().collect();
+    let urls: Vec<_> = lines["urls"].as_object().unwrap().keys().collect();
     assert_eq!(urls, ["DateTime", "LocalDateTime", "SafeInt"]);
     // Words of ours, where the library has some of its own.
     for (name, words) in
         [("schema", "the report of them"), ("DateTime", "such as `2026-11-20T10:00:00Z`"), ("SafeInt", "JavaScript")]
     {
-        let description = told["descriptions"][name].as_str().unwrap();
+        let description = lines["descriptions"][name].as_str().unwrap();
         assert!(description.contains(words), "{name}: {description}");
     }
 }
@@ -132,7 +132,7 @@ mod compiled {
     #[derive(Debug, GraphQLQuery)]
     #[graphql(
         schema_path = "schema.graphql",
-        query_path = "tests/it/clients/errand.graphql",
+        query_path = "tests/it/clients/scenario.graphql",
         response_derives = "Debug",
         variables_derives = "Clone"
     )]
@@ -141,7 +141,7 @@ mod compiled {
     #[derive(Debug, GraphQLQuery)]
     #[graphql(
         schema_path = "schema.graphql",
-        query_path = "tests/it/clients/errand.graphql",
+        query_path = "tests/it/clients/scenario.graphql",
         response_derives = "Debug",
         variables_derives = "Clone"
     )]
@@ -150,7 +150,7 @@ mod compiled {
     #[derive(Debug, GraphQLQuery)]
     #[graphql(
         schema_path = "schema.graphql",
-        query_path = "tests/it/clients/errand.graphql",
+        query_path = "tests/it/clients/scenario.graphql",
         response_derives = "Debug",
         variables_derives = "Clone"
     )]
@@ -163,7 +163,7 @@ async fn ask<Q: GraphQLQuery>(server: &Server, variables: Q::Variables) -> Respo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rusts_graphql_client_runs_the_errand() {
+async fn graphql_client_of_rust_completes_the_scenario() {
     use compiled::{Live, Record, Report, live, record, report};
     let (_database, server) = server().await;
     let input = record::RecordPageViewsInput {
@@ -191,8 +191,8 @@ async fn rusts_graphql_client_runs_the_errand() {
     socket.subscribe_with("1", &json!(payload)).await;
     loop {
         let mut message = socket.next().await;
-        let told: Response<live::ResponseData> = serde_json::from_value(message["payload"].take()).unwrap();
-        if told.data.unwrap().report.totals.views == 3 {
+        let lines: Response<live::ResponseData> = serde_json::from_value(message["payload"].take()).unwrap();
+        if lines.data.unwrap().report.totals.views == 3 {
             break;
         }
     }

@@ -1,8 +1,8 @@
 //! Clocks that are set while the service runs, as whole processes have them: a report never promises what it does not have,
 //! refreshes go on, and no key is forgotten early.
 
-mod any_clocks;
-mod order;
+mod announcement_order;
+mod random_clocks;
 
 use std::{
     fs::{self, File, Permissions},
@@ -44,7 +44,7 @@ enum Set {
 }
 
 /// A machine whose clock is set, and the service that uses it.
-struct Ground {
+struct Fixture {
     set: Set,
     clock: MachineClock,
     database: TestDatabase,
@@ -52,7 +52,7 @@ struct Ground {
     folder: TempDir,
 }
 
-impl Ground {
+impl Fixture {
     async fn new(rung: Rung, set: Set) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL's server runs as another user, and reads the clock's file.
@@ -117,7 +117,7 @@ async fn report(server: &Server) -> Value {
 
 /// Waits until the report promises what was recorded at `recorded_at`, after which it has `views`. Until then no report may
 /// promise it without having it, and `asOf` does not fall.
-async fn until_promised(server: &Server, recorded_at: DateTime<Utc>, views: i64) -> Value {
+async fn until_as_of(server: &Server, recorded_at: DateTime<Utc>, views: i64) -> Value {
     let mut last = None;
     let mut found = Value::Null;
     eventually("the report to have what was recorded", async || {
@@ -136,14 +136,14 @@ async fn until_promised(server: &Server, recorded_at: DateTime<Utc>, views: i64)
 }
 
 /// The step is longer than the test waits: no clock comes back to where it was.
-async fn a_clock_that_is_set_back_stops_nothing(rung: Rung, set: Set) {
-    let ground = Ground::new(rung, set).await;
-    let server = ground.serve();
+async fn clock_set_back_stops_no_refresh(rung: Rung, set: Set) {
+    let fixture = Fixture::new(rung, set).await;
+    let server = fixture.serve();
     let (before, _) = record(&server, "/a", None).await;
-    until_promised(&server, before, 1).await;
-    ground.clock.set(-HOUR_MS);
+    until_as_of(&server, before, 1).await;
+    fixture.clock.set(-HOUR_MS);
     let (after, _) = record(&server, "/b", None).await;
-    let found = until_promised(&server, after, 2).await;
+    let found = until_as_of(&server, after, 2).await;
     assert_ne!(found["freshness"]["status"], "OVERDUE", "{found}");
     if rung == Rung::Sqlite || set == Set::Database {
         assert!(after > before, "{after} {before}");
@@ -153,80 +153,80 @@ async fn a_clock_that_is_set_back_stops_nothing(rung: Rung, set: Set) {
     // The schedule goes on, too.
     for views in 3..6 {
         let (recorded_at, _) = record(&server, "/c", None).await;
-        until_promised(&server, recorded_at, views).await;
+        until_as_of(&server, recorded_at, views).await;
     }
-    let log = ground.log();
+    let log = fixture.log();
     let told: Vec<_> = log.lines().filter(|line| line.contains("clock went back")).collect();
     assert_eq!(told.len(), 1, "{log}");
     let back_ms = told[0].split("clock.back_ms=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     let back_ms: i64 = back_ms.parse().unwrap();
     assert!((HOUR_MS - 60_000..=HOUR_MS + 60_000).contains(&back_ms), "{log}");
-    process::succeed(&ground.database, &["verify"]);
+    process::succeed(&fixture.database, &["verify"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_is_set_back_stops_nothing_on_sqlite() {
-    a_clock_that_is_set_back_stops_nothing(Rung::Sqlite, Set::Services).await;
+async fn clock_set_back_stops_no_refresh_on_sqlite() {
+    clock_set_back_stops_no_refresh(Rung::Sqlite, Set::Services).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_is_set_back_stops_nothing_on_postgres() {
-    a_clock_that_is_set_back_stops_nothing(Rung::MaterializedView, Set::Services).await;
+async fn clock_set_back_stops_no_refresh_on_postgres() {
+    clock_set_back_stops_no_refresh(Rung::MaterializedView, Set::Services).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_own_clock_that_is_set_back_stops_nothing() {
-    a_clock_that_is_set_back_stops_nothing(Rung::Table, Set::Database).await;
+async fn postgres_clock_set_back_stops_no_refresh() {
+    clock_set_back_stops_no_refresh(Rung::Table, Set::Database).await;
 }
 
 /// A clock that was 25 hours ahead for a moment leaves no more behind than an `asOf` that is ahead.
-async fn a_day_ahead_and_back(rung: Rung, set: Set) {
-    let ground = Ground::new(rung, set).await;
-    let server = ground.serve();
+async fn as_of_holds_after_the_clock_was_a_day_ahead(rung: Rung, set: Set) {
+    let fixture = Fixture::new(rung, set).await;
+    let server = fixture.serve();
     let (recorded_at, _) = record(&server, "/a", Some("key")).await;
-    until_promised(&server, recorded_at, 1).await;
+    until_as_of(&server, recorded_at, 1).await;
     drop(server);
 
-    ground.clock.set(25 * HOUR_MS);
+    fixture.clock.set(25 * HOUR_MS);
     // Its start prunes what is old.
-    let server = ground.serve();
+    let server = fixture.serve();
     let (ahead, _) = record(&server, "/b", None).await;
-    let found = until_promised(&server, ahead, 2).await;
+    let found = until_as_of(&server, ahead, 2).await;
     assert!(time(&found["freshness"]["asOf"]) > clock::process_now() + TimeDelta::hours(24), "{found}");
     assert!(record(&server, "/a", Some("key")).await.1, "the key is minutes old");
     drop(server);
 
-    ground.clock.set(0);
-    let server = ground.serve();
+    fixture.clock.set(0);
+    let server = fixture.serve();
     let (recorded_at, duplicate) = record(&server, "/a", Some("key")).await;
     assert!(duplicate && recorded_at > ahead, "{recorded_at} {ahead}");
     let (recorded_at, _) = record(&server, "/c", None).await;
-    let found = until_promised(&server, recorded_at, 3).await;
+    let found = until_as_of(&server, recorded_at, 3).await;
     assert_eq!(found["freshness"]["status"], "FRESH", "{found}");
     assert!(time(&found["freshness"]["lookedAt"]) <= clock::process_now(), "{found}");
     assert!(found["freshness"]["stalenessSeconds"].as_f64().unwrap() < 60.0, "{found}");
     // One recorded, and one rebuilt without a schedule.
     drop(server);
-    let server = ground.serve();
+    let server = fixture.serve();
     let (recorded_at, _) = record(&server, "/d", None).await;
-    ground.succeed(&["rebuild"]);
-    until_promised(&server, recorded_at, 4).await;
-    process::succeed(&ground.database, &["verify"]);
+    fixture.succeed(&["rebuild"]);
+    until_as_of(&server, recorded_at, 4).await;
+    process::succeed(&fixture.database, &["verify"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_ahead_and_back_on_sqlite() {
-    a_day_ahead_and_back(Rung::Sqlite, Set::Services).await;
+async fn as_of_holds_after_the_clock_was_a_day_ahead_on_sqlite() {
+    as_of_holds_after_the_clock_was_a_day_ahead(Rung::Sqlite, Set::Services).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_ahead_and_back_on_postgres() {
-    a_day_ahead_and_back(Rung::MaterializedView, Set::Database).await;
+async fn as_of_holds_after_the_clock_was_a_day_ahead_on_postgres() {
+    as_of_holds_after_the_clock_was_a_day_ahead(Rung::MaterializedView, Set::Database).await;
 }
 
 /// Clocks of two machines differ by two hours: the Wolf's is ahead, and a reader's behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn overdue_is_told_by_no_machine_comparing_its_clock_with_another() {
+async fn overdue_does_not_depend_on_differences_between_machine_clocks() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     database.migrate().await.close().await.unwrap();
     let serve = |services: &str, offset_ms: i64| {
@@ -248,11 +248,11 @@ async fn overdue_is_told_by_no_machine_comparing_its_clock_with_another() {
 
 /// Whatever the clock showed in between, a query is answered for the day that it shows now: in full, from memory, or by 304.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tags_and_response_cache_are_of_the_time_that_the_clock_shows() {
-    let ground = Ground::new(Rung::Sqlite, Set::Services).await;
-    ground.succeed(&["refresh"]);
+async fn etag_and_response_cache_follow_the_clock() {
+    let fixture = Fixture::new(Rung::Sqlite, Set::Services).await;
+    fixture.succeed(&["refresh"]);
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--services", "reports"];
-    let server = Server::of(ground.command(&arguments));
+    let server = Server::of(fixture.command(&arguments));
     let query = "{ report(filter: { interval: { period: TODAY } }) { interval { start end } freshness { asOf } } }";
     let get = async |tags: &str| {
         let request = server.client.get(server.url("/graphql")).query(&[("query", query)]);
@@ -262,7 +262,7 @@ async fn tags_and_response_cache_are_of_the_time_that_the_clock_shows() {
     };
     let mut answers = std::collections::BTreeMap::new();
     for days in [0, 1, 0, -1, 0, 1, -30, 0] {
-        ground.clock.set(days * 24 * HOUR_MS);
+        fixture.clock.set(days * 24 * HOUR_MS);
         let today = || (clock::process_now() + TimeDelta::days(days)).date_naive().to_string();
         let before = today();
         let (_, tag, answer) = get("\"none\"").await;
@@ -281,7 +281,7 @@ fn minutes(minutes: u64) -> Duration {
 }
 
 on_all_databases! {
-    async fn a_key_counts_once_for_24_hours_that_have_passed(app: TestApp) {
+    async fn key_counts_once_for_24_hours_of_elapsed_time(app: TestApp) {
         let is_duplicate = async || {
             let key = IdempotencyKey::of_client("key".to_owned(), Client::anonymous()).unwrap();
             let increments = vec![increment("/a", "2026-03-01T00:00:00Z".parse().unwrap(), 1)];
@@ -310,7 +310,7 @@ on_all_databases! {
         assert!(!is_duplicate().await, "it is forgotten in the end");
     }
 
-    async fn several_wolves_do_not_make_time_pass_faster(app: TestApp) {
+    async fn elapsed_time_does_not_depend_on_the_number_of_wolves(app: TestApp) {
         const ROUNDS: u64 = 10;
         let other = app.test_database.connect().await;
         let other_refresher = Refresher::new(&other);
@@ -333,7 +333,7 @@ on_all_databases! {
 
 /// What is dropped does not come back: a clock that has jumped ahead has to go on evenly for an hour before it is believed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_is_far_ahead_for_a_moment_drops_no_hours() {
+async fn clock_that_is_briefly_ahead_drops_no_hours() {
     let app = TestApp::start(Rung::Sqlite).await;
     let clock = &app.database.clock;
     let three_days_ago = (clock.now() - TimeDelta::days(3)).to_rfc3339();

@@ -34,7 +34,7 @@ fn sum_between(recorded: &[(DateTime<Utc>, i64)], start: DateTime<Utc>, end: Dat
 }
 
 on_all_databases! {
-    async fn every_period_is_compared_with_what_was_counted_then(app: TestApp) {
+    async fn previous_views_are_the_sum_of_the_previous_interval(app: TestApp) {
         let now = clock::process_now();
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[3; 32]);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
@@ -88,7 +88,7 @@ on_all_databases! {
         }
     }
 
-    async fn without_another_period_there_is_no_change(app: TestApp) {
+    async fn change_is_null_without_a_previous_period(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 5)]).await;
         app.refresh().await;
         let totals = async |filter: Value, to: Value| {
@@ -113,7 +113,7 @@ on_all_databases! {
         assert_eq!((&fourth["previous"], &fourth["comparableViews"], &fourth["change"]), (&json!(0), &json!(0), &Value::Null));
     }
 
-    async fn constant_traffic_has_not_changed(app: TestApp) {
+    async fn constant_traffic_has_a_change_of_zero(app: TestApp) {
         const PER_HOUR: i64 = 60;
         const DAYS: i64 = 10;
         let now = clock::process_now();

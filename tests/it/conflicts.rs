@@ -1,4 +1,4 @@
-//! Transactions that fail: one request's fault is its own, and a conflict is tried again before anybody is told.
+//! Transactions that fail: a request that the database refuses fails alone, and conflicts are retried.
 
 use api::increments::{RecordError, Recorder, Request};
 use entity::Database;
@@ -24,7 +24,7 @@ fn one_view(page: &str) -> Request {
 }
 
 /// What the recorder says to requests that wait together.
-async fn recorded_together(database: &Database, requests: Vec<Request>) -> Vec<Result<(), RecordError>> {
+async fn record_together(database: &Database, requests: Vec<Request>) -> Vec<Result<(), RecordError>> {
     let (recorder, committer) = Recorder::new(database, &SETTINGS);
     let mut answers = std::pin::pin!(join_all(requests.into_iter().map(|request| recorder.record(request))));
     assert!(futures_util::poll!(&mut answers).is_pending(), "nothing commits yet");
@@ -50,7 +50,7 @@ async fn refuse(app: &TestApp, times: u32) {
 }
 
 on_all_databases! {
-    async fn a_request_that_the_database_refuses_fails_alone(app: TestApp) {
+    async fn request_refused_by_the_database_fails_alone(app: TestApp) {
         const REQUESTS: usize = 64;
         for poisoned in [0, 21, 63] {
             let page = |index: usize| if index == poisoned { "/full".to_owned() } else { format!("/{poisoned}/{index}") };
@@ -58,7 +58,7 @@ on_all_databases! {
             let full = format!("UPDATE page_views SET views = {} WHERE name = '/full'", i64::MAX);
             app.database.wolf.execute_unprepared(&full).await.unwrap();
             let marks = app.marks().await;
-            let answers = recorded_together(&app.database, (0..REQUESTS).map(|index| one_view(&page(index))).collect()).await;
+            let answers = record_together(&app.database, (0..REQUESTS).map(|index| one_view(&page(index))).collect()).await;
             for (index, answer) in answers.iter().enumerate() {
                 let refused = matches!(answer, Err(RecordError::Refused(_)));
                 assert!(if index == poisoned { refused } else { answer.is_ok() }, "{index}: {answer:?}");
@@ -76,21 +76,21 @@ on_all_databases! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_conflict_is_tried_again_before_anybody_is_told() {
+async fn serialization_conflict_is_retried_before_the_client_gets_an_error() {
     let app = TestApp::start(Rung::Table).await;
     refuse(&app, RETRIES).await;
     app.recorder.record(one_view("/a")).await.unwrap();
     assert_eq!(app.counts().await.values().sum::<i64>(), 1);
     refuse(&app, RETRIES + 1).await;
-    let told = app.recorder.record(one_view("/a")).await;
-    assert!(matches!(told, Err(RecordError::Unavailable(_))), "{told:?}");
+    let error = app.recorder.record(one_view("/a")).await;
+    assert!(matches!(error, Err(RecordError::Unavailable(_))), "{error:?}");
     assert_eq!(app.counts().await.values().sum::<i64>(), 1, "nothing is half done");
     app.recorder.record(one_view("/a")).await.unwrap();
     assert_eq!(app.counts().await.values().sum::<i64>(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_victim_of_a_deadlock_is_tried_again() {
+async fn deadlock_victim_is_retried() {
     let app = TestApp::start(Rung::Table).await;
     let mut other = cluster::connect(&app.test_database.url).await;
     // Who waits looks for a deadlock once, and is its victim: the recorder after this time, the other never.

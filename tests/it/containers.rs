@@ -64,7 +64,7 @@ fn environment(service: &Value) -> BTreeMap<String, String> {
 }
 
 /// What the containers would be.
-struct Ground {
+struct Fixture {
     compose: Value,
     cluster: Cluster,
     secrets: TempDir,
@@ -73,7 +73,7 @@ struct Ground {
     tokens: [String; 2],
 }
 
-impl Ground {
+impl Fixture {
     async fn new() -> Self {
         let secrets = tempfile::tempdir().unwrap();
         let made =
@@ -81,10 +81,10 @@ impl Ground {
         assert!(made.status.success());
         let again = Command::new(format!("{ROOT}/deploy/make-secrets")).arg(secrets.path().join("all")).output();
         assert!(!again.unwrap().status.success(), "secrets are not overwritten");
-        let said = String::from_utf8(made.stdout).unwrap();
-        assert!(said.contains(&format!("in {}.", secrets.path().join("all").display())), "{said}");
+        let printed = String::from_utf8(made.stdout).unwrap();
+        assert!(printed.contains(&format!("in {}.", secrets.path().join("all").display())), "{printed}");
         let tokens =
-            ["record:", "read:"].map(|name| said.split_once(name).unwrap().1.split_whitespace().next().unwrap());
+            ["record:", "read:"].map(|name| printed.split_once(name).unwrap().1.split_whitespace().next().unwrap());
         let tokens = tokens.map(str::to_owned);
         // As in the container: by socket who is on the machine, over the network who knows the password.
         let hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
@@ -92,14 +92,14 @@ impl Ground {
         let compose = compose();
         let ports = compose["services"].as_object().unwrap().keys();
         let ports = ports.map(|name| (name.clone(), cluster::free_port())).collect();
-        let ground = Self { compose, cluster, secrets, ports, tokens };
-        let password = fs::read_to_string(ground.secret("postgres_password")).unwrap();
-        let mut connection = cluster::connect(&ground.cluster.socket_url()).await;
+        let fixture = Self { compose, cluster, secrets, ports, tokens };
+        let password = fs::read_to_string(fixture.secret("postgres_password")).unwrap();
+        let mut connection = cluster::connect(&fixture.cluster.socket_url()).await;
         let set = format!("ALTER ROLE postgres PASSWORD '{}'", password.trim());
         connection.execute(sqlx::AssertSqlSafe(set)).await.unwrap();
-        let name = ground.compose["services"]["postgres"]["environment"]["POSTGRES_DB"].as_str().unwrap();
+        let name = fixture.compose["services"]["postgres"]["environment"]["POSTGRES_DB"].as_str().unwrap();
         connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-        ground
+        fixture
     }
 
     /// As at every start.
@@ -221,29 +221,31 @@ fn one_view(page: &str) -> Value {
 
 /// From secrets to a report through the proxy; then every process is replaced under load, and no request fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_commands_of_the_compose_file_work() {
-    let ground = Ground::new().await;
+async fn compose_commands_serve_through_the_proxy_while_each_process_is_replaced() {
+    let fixture = Fixture::new().await;
     for _ in 0..2 {
-        ground.migrate();
+        fixture.migrate();
     }
     let names = ["increments", "increments-2", "reports", "reports-2", "wolf", "wolf-2"];
     let mut servers = BTreeMap::new();
     for name in names {
-        servers.insert(name, ground.start(name).await);
+        servers.insert(name, fixture.start(name).await);
     }
-    let proxy = ground.proxy();
+    let proxy = fixture.proxy();
     let [record_at, report_at] = &proxy.addresses;
-    let [record, read] = &ground.tokens;
+    let [record, read] = &fixture.tokens;
     eventually("the proxy to find the services", async || {
         ask(report_at, Some(read), REPORT, json!({})).await.is_ok()
             && ask(record_at, Some(record), RECORD, one_view("/first")).await.is_ok()
     })
     .await;
     for (address, token) in [(record_at, None), (record_at, Some(read)), (report_at, None)] {
-        let told = ask(address, token.map(String::as_str), "{ version }", json!({})).await;
-        assert_eq!(told.is_ok(), token.is_some(), "{told:?}");
-        let told = ask(address, token.map(String::as_str), RECORD, one_view("/never")).await.unwrap_err();
-        assert!(["UNAUTHENTICATED", "FORBIDDEN", "GRAPHQL_VALIDATION_FAILED"].iter().any(|code| told.contains(code)));
+        let response = ask(address, token.map(String::as_str), "{ version }", json!({})).await;
+        assert_eq!(response.is_ok(), token.is_some(), "{response:?}");
+        let response = ask(address, token.map(String::as_str), RECORD, one_view("/never")).await.unwrap_err();
+        assert!(
+            ["UNAUTHENTICATED", "FORBIDDEN", "GRAPHQL_VALIDATION_FAILED"].iter().any(|code| response.contains(code))
+        );
     }
 
     let (recorded, stop) = (Arc::new(AtomicUsize::new(1)), Arc::new(AtomicBool::new(false)));
@@ -266,7 +268,7 @@ async fn the_commands_of_the_compose_file_work() {
         let mut old = servers.remove(name).unwrap();
         old.signal("TERM");
         assert_eq!(old.child.wait().unwrap().code(), Some(0), "{name}");
-        servers.insert(name, ground.start(name).await);
+        servers.insert(name, fixture.start(name).await);
         eventually("the proxy to find it again", async || recorded.load(Ordering::Relaxed) > before + 100).await;
     }
     stop.store(true, Ordering::Relaxed);
@@ -290,7 +292,7 @@ async fn the_commands_of_the_compose_file_work() {
                 .is_ok_and(|data| data["report"]["totals"]["views"] != views)
     })
     .await;
-    let port = ground.ports["wolf-2"];
+    let port = fixture.ports["wolf-2"];
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
 }
 
@@ -313,30 +315,30 @@ fn last_check(control: &Path, backend: &str, server: &str) -> String {
 /// The proxy starts while half of the servers are missing. Two services swap their addresses, as after a restart of both:
 /// not one increment goes to the other one, and it is found where it is now; so is a server that comes later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_proxy_follows_a_service_to_another_address() {
-    let ground = Ground::new().await;
-    ground.migrate();
+async fn proxy_follows_a_service_to_another_address() {
+    let fixture = Fixture::new().await;
+    fixture.migrate();
     let (port, names) = (cluster::free_port(), NameServer::start().await);
     let at = |place: usize| format!("{}:{port}", ADDRESSES[place]);
-    let control = ground.secrets.path().join("control");
-    let file = ground.secrets.path().join("haproxy.cfg");
+    let control = fixture.secrets.path().join("control");
+    let file = fixture.secrets.path().join("haproxy.cfg");
     // The name server is another one than this machine's, and the test may look.
     let own = read("deploy/haproxy.cfg");
     let adapted = own.replace("parse-resolv-conf", &format!("nameserver test {}", names.address));
     let adapted = adapted.replace("\nglobal\n", &format!("\nglobal\n    stats socket {}\n", control.display()));
     assert!(adapted.contains("nameserver") && adapted.contains("stats socket"));
     fs::write(&file, adapted).unwrap();
-    let given = environment(&ground.compose["services"]["proxy"]).into_iter();
+    let given = environment(&fixture.compose["services"]["proxy"]).into_iter();
     let mut proxy_environment: BTreeMap<_, _> =
         given.map(|(key, value)| (key, value.replace(":8000", &format!(".invalid:{port}")))).collect();
     // This machine's name server knows none of them, and is not waited for.
     proxy_environment.insert("RES_OPTIONS".to_owned(), "timeout:1 attempts:1".to_owned());
 
     names.set(&[("increments.invalid", ADDRESSES[0]), ("reports.invalid", ADDRESSES[1])]);
-    let servers = [ground.start_at("increments", &at(0)).await, ground.start_at("reports", &at(1)).await];
-    let proxy = ground.proxy_by(file.to_str().unwrap(), proxy_environment);
+    let servers = [fixture.start_at("increments", &at(0)).await, fixture.start_at("reports", &at(1)).await];
+    let proxy = fixture.proxy_by(file.to_str().unwrap(), proxy_environment);
     let [record_at, report_at] = &proxy.addresses;
-    let [record, read] = &ground.tokens;
+    let [record, read] = &fixture.tokens;
     let records = async || {
         let answer = ask(record_at, Some(record), RECORD, one_view("/")).await;
         // What a service answers that is not the one that was meant: a client would not try it again.
@@ -351,7 +353,7 @@ async fn the_proxy_follows_a_service_to_another_address() {
     let is_silent = async |server: &str| last_check(&control, server, &format!("{server}-1")) == "L4CON";
     eventually("the proxy to find nobody there", async || is_silent("increments").await && is_silent("reports").await)
         .await;
-    let servers = [ground.start_at("reports", &at(0)).await, ground.start_at("increments", &at(1)).await];
+    let servers = [fixture.start_at("reports", &at(0)).await, fixture.start_at("increments", &at(1)).await];
     // The names still lead to the old addresses.
     let is_other = async |server: &str| !is_silent(server).await;
     eventually("the proxy to have asked who is there", async || {
@@ -367,14 +369,14 @@ async fn the_proxy_follows_a_service_to_another_address() {
         ("increments-2.invalid", ADDRESSES[2]),
         ("reports.invalid", ADDRESSES[0]),
     ]);
-    let _second = ground.start_at("increments-2", &at(2)).await;
+    let _second = fixture.start_at("increments-2", &at(2)).await;
     let [_reports, first] = servers;
     drop(first);
     eventually("the proxy to find the second", async || records().await).await;
 }
 
 #[test]
-fn secrets_are_made_beside_the_compose_file_and_their_folder_is_named_plainly() {
+fn make_secrets_writes_beside_the_compose_file_and_prints_the_folder() {
     let clone = tempfile::tempdir().unwrap();
     let clone = clone.path().canonicalize().unwrap();
     fs::create_dir_all(clone.join("deploy")).unwrap();
@@ -389,7 +391,7 @@ fn secrets_are_made_beside_the_compose_file_and_their_folder_is_named_plainly() 
 /// A machine with fewer cores than a limit names refuses the container. What is written into a container, or into a volume
 /// without a name, is lost or left behind.
 #[test]
-fn no_service_asks_for_cores_or_writes_where_nothing_is_kept() {
+fn no_compose_service_limits_cores_or_writes_outside_a_volume() {
     for (name, service) in compose()["services"].as_object().unwrap() {
         assert!(texts(&service["profiles"]).iter().all(|profile| profile == "scaled"), "{name}: Citus does not work");
         assert_eq!(service["cpus"], Value::Null, "{name}");
@@ -401,7 +403,7 @@ fn no_service_asks_for_cores_or_writes_where_nothing_is_kept() {
 /// The command for digests in docs/containers.md knows every image, and each tag is one that its makers keep: no frozen version, no
 /// Debian that is not built for any more.
 #[test]
-fn the_containers_page_names_every_image() {
+fn containers_page_lists_every_image() {
     let (dockerfile, page) = (read("Dockerfile"), read("docs/containers.md"));
     let bases = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
     let mut images: BTreeSet<_> = bases.map(str::to_owned).collect();
@@ -417,7 +419,7 @@ fn the_containers_page_names_every_image() {
 
 /// What no test can try is written down.
 #[test]
-fn the_documents_name_what_is_needed_and_what_does_not_work() {
+fn documents_name_the_requirements_and_known_limits() {
     for (page, words) in [
         ("README.md", "apt-get install gcc libc6-dev"),
         ("docs/postgresql.md", "**Citus does not work yet.**"),
@@ -430,7 +432,7 @@ fn the_documents_name_what_is_needed_and_what_does_not_work() {
 
 /// What would only be noticed inside a container.
 #[test]
-fn what_the_compose_file_names_is_there() {
+fn everything_the_compose_file_names_exists() {
     let compose = compose();
     let help = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_analytics")).args(arguments).output().unwrap();
@@ -464,7 +466,7 @@ fn what_the_compose_file_names_is_there() {
 
 /// A manifest that the image's first layer lacks would fail its build.
 #[test]
-fn the_dockerfile_knows_all_crates() {
+fn dockerfile_copies_every_crate() {
     let (dockerfile, copied) = (read("Dockerfile"), read(".dockerignore"));
     let output =
         Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--format-version=1", "--offline"]).output();
@@ -483,7 +485,7 @@ fn the_dockerfile_knows_all_crates() {
 
 /// Only what the program is made of gets into the build: a change of anything else builds nothing anew.
 #[test]
-fn what_the_program_is_not_made_of_stays_out_of_the_build() {
+fn docker_build_context_has_only_the_sources_of_the_program() {
     let text = read(".dockerignore");
     let patterns: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let matches = |pattern: &str, file: &str| match pattern.strip_prefix("**/*") {

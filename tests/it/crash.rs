@@ -19,7 +19,11 @@ const QUERY: &str =
     "mutation ($page: String!) { recordPageViews(input: { increments: [{ page: $page }] }) { recordedAt } }";
 
 /// Clients that record pages of their own until the server is gone, and remember what was acknowledged.
-fn hammer(server: &Server, round: usize, acknowledged: &Arc<Mutex<Vec<String>>>) -> JoinSet<Option<String>> {
+fn record_until_closed(
+    server: &Server,
+    round: usize,
+    acknowledged: &Arc<Mutex<Vec<String>>>,
+) -> JoinSet<Option<String>> {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let (http, url, acknowledged) = (server.client.clone(), server.url("/graphql"), Arc::clone(acknowledged));
@@ -38,7 +42,7 @@ fn hammer(server: &Server, round: usize, acknowledged: &Arc<Mutex<Vec<String>>>)
     clients
 }
 
-async fn what_was_acknowledged_is_there_after_a_crash(rung: Rung) {
+async fn acknowledged_increments_survive_a_crash(rung: Rung) {
     const ROUNDS: usize = 5;
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
@@ -48,7 +52,7 @@ async fn what_was_acknowledged_is_there_after_a_crash(rung: Rung) {
         // Refreshes run meanwhile: they are cut off too.
         let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
         let before = acknowledged.lock().unwrap().len();
-        let clients = hammer(&server, round, &acknowledged);
+        let clients = record_until_closed(&server, round, &acknowledged);
         eventually("a thousand acknowledged increments", async || acknowledged.lock().unwrap().len() > before + 1_000)
             .await;
         server.child.kill().unwrap();
@@ -68,26 +72,26 @@ async fn what_was_acknowledged_is_there_after_a_crash(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_there_after_a_crash_on_sqlite() {
-    what_was_acknowledged_is_there_after_a_crash(Rung::Sqlite).await;
+async fn acknowledged_increments_survive_a_crash_on_sqlite() {
+    acknowledged_increments_survive_a_crash(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_there_after_a_crash_on_postgres_with_a_materialized_view() {
-    what_was_acknowledged_is_there_after_a_crash(Rung::MaterializedView).await;
+async fn acknowledged_increments_survive_a_crash_on_postgres_with_a_materialized_view() {
+    acknowledged_increments_survive_a_crash(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_there_after_a_crash_on_postgres_with_a_table() {
-    what_was_acknowledged_is_there_after_a_crash(Rung::Table).await;
+async fn acknowledged_increments_survive_a_crash_on_postgres_with_a_table() {
+    acknowledged_increments_survive_a_crash(Rung::Table).await;
 }
 
-async fn a_server_that_is_told_to_stop_answers_what_it_took(rung: Rung) {
+async fn shutdown_answers_every_accepted_request(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
     let mut server = Server::start(&database, &[]);
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
-    let clients = hammer(&server, 0, &acknowledged);
+    let clients = record_until_closed(&server, 0, &acknowledged);
     eventually("a thousand acknowledged increments", async || acknowledged.lock().unwrap().len() > 1_000).await;
     server.signal("TERM");
     assert_eq!(server.child.wait().unwrap().code(), Some(0), "it ends in order");
@@ -101,7 +105,7 @@ async fn a_server_that_is_told_to_stop_answers_what_it_took(rung: Rung) {
 }
 
 /// Tells the server to stop while its refresh waits for `holder` to commit. Returns when it takes no more requests.
-pub(crate) async fn stop_amid_a_refresh(server: &Server, holder: &mut PgConnection, connection: &Database) {
+pub(crate) async fn stop_during_a_refresh(server: &Server, holder: &mut PgConnection, connection: &Database) {
     // Somebody looks at the report so hard that a merge has to wait in the middle.
     holder.execute("BEGIN").await.unwrap();
     holder.execute("LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
@@ -118,12 +122,12 @@ pub(crate) async fn stop_amid_a_refresh(server: &Server, holder: &mut PgConnecti
 
 /// A refresh that has begun when the server is told to stop ends first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stops_waits_for_its_refresh() {
+async fn shutdown_waits_for_the_running_refresh() {
     let database = TestDatabase::create(Rung::Table).await;
     let connection = database.migrate().await;
     let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     let mut holder = cluster::connect(&database.url).await;
-    stop_amid_a_refresh(&server, &mut holder, &connection).await;
+    stop_during_a_refresh(&server, &mut holder, &connection).await;
     assert!(server.child.try_wait().unwrap().is_none(), "it waits");
     holder.execute("COMMIT").await.unwrap();
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
@@ -134,7 +138,7 @@ async fn a_server_that_stops_waits_for_its_refresh() {
 
 /// A client that never sends the rest of its request does not keep the server from ending in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_hangs_does_not_keep_the_server() {
+async fn unfinished_request_does_not_delay_shutdown() {
     use std::io::Write;
     let database = TestDatabase::create(Rung::Sqlite).await;
     let mut server = Server::start(&database, &[]);
@@ -147,11 +151,11 @@ async fn a_request_that_hangs_does_not_keep_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_answers_what_it_took_on_sqlite() {
-    a_server_that_is_told_to_stop_answers_what_it_took(Rung::Sqlite).await;
+async fn shutdown_answers_every_accepted_request_on_sqlite() {
+    shutdown_answers_every_accepted_request(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_told_to_stop_answers_what_it_took_on_postgres() {
-    a_server_that_is_told_to_stop_answers_what_it_took(Rung::MaterializedView).await;
+async fn shutdown_answers_every_accepted_request_on_postgres() {
+    shutdown_answers_every_accepted_request(Rung::MaterializedView).await;
 }

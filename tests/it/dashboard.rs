@@ -14,13 +14,13 @@ use tokio::{
 
 use crate::{
     app::{Rung, TestApp, TestDatabase},
+    client_scripts::Script,
     documents::code_blocks,
-    node::Script,
     process::{Server, succeed},
     wait::wait_for,
 };
 
-/// How long a person's errand may take, on a machine that does other things too.
+/// How long a scenario may take, on a machine that does other things too.
 const LIMIT_SECONDS: &str = "180";
 
 fn scenario(name: &str, url: &str) -> Script {
@@ -39,23 +39,23 @@ fn access_log() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_view_appears_without_a_reload() {
+async fn first_page_view_appears_without_a_reload() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
-    scenario("first-view", &server.url("")).end("first-view").await;
+    scenario("first-view", &server.url("")).finish("first-view").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_can_be_chosen_and_shared() {
+async fn every_choice_of_the_dashboard_is_in_its_url() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     succeed(&database, &["import", &access_log(), "--include-bots"]);
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     record(&server, "/today", 9).await;
-    scenario("use", &server.url("")).end("use").await;
+    scenario("use", &server.url("")).finish("use").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_is_missed_and_found_again() {
+async fn dashboard_reconnects_after_a_server_restart() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     record(&server, "/before", 1).await;
@@ -63,23 +63,23 @@ async fn a_server_that_restarts_is_missed_and_found_again() {
     let mut script = scenario("restart", &server.url(""));
     assert_eq!(script.next().await, Some(json!({ "next": "stop" })));
     drop(server);
-    script.say("stopped").await;
+    script.send_line("stopped").await;
     assert_eq!(script.next().await, Some(json!({ "next": "start" })));
     let _server = Server::start_at(&database, &address, &["--refresh-cron", "* * * * * *"]);
-    script.say("started").await;
-    script.end("restart").await;
+    script.send_line("started").await;
+    script.finish("restart").await;
 }
 
 /// A part of a week is told from a week, and what was not counted is not compared with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn buckets_that_the_period_cuts_are_hatched_and_named() {
+async fn buckets_cut_by_the_period_are_hatched_and_labelled() {
     let app = TestApp::start(Rung::Sqlite).await;
     app.record(
         ["03", "10", "17"].map(|day| format!("2026-03-{day}T12:00:00Z")).iter().map(|at| ("/a", at.as_str(), 7)),
     )
     .await;
     app.refresh().await;
-    scenario("cut", &format!("http://{}", app.address)).end("cut").await;
+    scenario("cut", &format!("http://{}", app.address)).finish("cut").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,20 +87,20 @@ async fn days_have_their_local_dates_in_zones_off_by_part_of_an_hour() {
     let app = TestApp::start(Rung::Sqlite).await;
     app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
     app.refresh().await;
-    scenario("half-hour-zone", &format!("http://{}", app.address)).end("half-hour-zone").await;
+    scenario("half-hour-zone", &format!("http://{}", app.address)).finish("half-hour-zone").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_that_knows_no_zone_gets_utc() {
+async fn browser_without_a_known_time_zone_gets_utc() {
     let app = TestApp::start(Rung::Sqlite).await;
     app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
     app.refresh().await;
-    scenario("unknown-zone", &format!("http://{}", app.address)).end("unknown-zone").await;
+    scenario("unknown-zone", &format!("http://{}", app.address)).finish("unknown-zone").await;
 }
 
-/// The pictures of the documents: `PICTURES=$PWD/docs tests/run --test it the_pictures` makes them anew.
+/// The pictures of the documents: `PICTURES=$PWD/docs tests/run --test it pictures_of_the_documents` makes them anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pictures_can_be_made() {
+async fn pictures_of_the_documents_can_be_made() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--services", "increments,reports"]);
     let wolf = Server::start(&database, &["--services", "wolf", "--refresh-cron", "* * * * * *"]);
@@ -110,11 +110,11 @@ async fn the_pictures_can_be_made() {
         Script::start("screenshots.mjs", &[&server.url(""), "--folder", &folder, "--limit", LIMIT_SECONDS]);
     assert_eq!(script.next().await, Some(json!({ "next": "import" })));
     succeed(&database, &["import", &access_log(), "--include-bots"]);
-    script.say("imported").await;
+    script.send_line("imported").await;
     assert_eq!(script.next().await, Some(json!({ "next": "kill" })));
     drop(wolf);
-    script.say("killed").await;
-    script.end("screenshots.mjs").await;
+    script.send_line("killed").await;
+    script.finish("screenshots.mjs").await;
     for name in ["dashboard", "dashboard-empty", "dashboard-narrow", "dashboard-overdue"] {
         assert!(Path::new(&folder).join(name).with_extension("png").exists(), "{name}");
     }
@@ -132,7 +132,7 @@ async fn state(script: &mut Script, passing: &[&str]) -> Value {
 
 /// A Wolf that begins and dies, one that fails, and one that works again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_states_of_freshness_are_told_apart() {
+async fn dashboard_shows_each_state_of_freshness() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut script = scenario("states", &format!("http://{}", app.address));
     let never = state(&mut script, &["connecting"]).await;
@@ -180,13 +180,13 @@ async fn the_states_of_freshness_are_told_apart() {
     let fresh = state(&mut script, &["refreshing"]).await;
     assert_eq!(fresh["state"], "fresh", "{fresh}");
     assert!(!fresh["text"].as_str().unwrap().contains(", "), "a date, so not of today: {fresh}");
-    script.say("enough").await;
-    script.end("states").await;
+    script.send_line("enough").await;
+    script.finish("states").await;
 }
 
 /// A Wolf that is killed while somebody looks, and another that takes its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wolf_that_is_killed_is_missed_and_found_again() {
+async fn dashboard_shows_overdue_until_another_wolf_refreshes() {
     const CRON: [&str; 4] = ["--services", "wolf", "--refresh-cron", "*/3 * * * * *"];
     let database = TestDatabase::create(Rung::MaterializedView).await;
     database.migrate().await.close().await.unwrap();
@@ -202,12 +202,12 @@ async fn a_wolf_that_is_killed_is_missed_and_found_again() {
     assert!(overdue["reason"].as_str().unwrap().contains("a refresh was due "), "{overdue}");
     let _wolf = Server::start(&database, &CRON);
     assert_eq!(state(&mut script, &["refreshing", "overdue"]).await["state"], "fresh");
-    script.say("enough").await;
-    script.end("states").await;
+    script.send_line("enough").await;
+    script.finish("states").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_is_asked_for_and_kept_in_the_tab_only() {
+async fn dashboard_asks_for_a_token_and_stores_it_in_the_tab_only() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
         let token = Token::of_secret("right", "reports".parse().unwrap(), None);
         settings.http.access.token = vec![TokenText::from(token.to_string())];
@@ -215,7 +215,7 @@ async fn a_token_is_asked_for_and_kept_in_the_tab_only() {
     .await;
     app.record([("/a", "2026-03-01T00:00:00Z", 42)]).await;
     app.refresh().await;
-    scenario("token", &format!("http://{}", app.address)).end("token").await;
+    scenario("token", &format!("http://{}", app.address)).finish("token").await;
 }
 
 /// Increments with such names are refused, but a database of before may have them.
@@ -230,17 +230,17 @@ async fn names_that_change_the_direction_of_text_are_drawn_isolated() {
         app.database.wolf.execute_unprepared(sql).await.unwrap();
     }
     app.refresh().await;
-    scenario("isolated", &format!("http://{}", app.address)).end("isolated").await;
+    scenario("isolated", &format!("http://{}", app.address)).finish("isolated").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_is_light() {
+async fn dashboard_page_is_small() {
     let app = TestApp::start(Rung::Sqlite).await;
-    scenario("weight", &format!("http://{}", app.address)).end("weight").await;
+    scenario("weight", &format!("http://{}", app.address)).finish("weight").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_files_are_served_strictly_and_asked_for_once() {
+async fn dashboard_files_have_a_content_security_policy_and_etags() {
     let app = TestApp::start(Rung::Sqlite).await;
     let get = |path: &str| app.client.get(format!("http://{}{path}", app.address));
     let page = get("/").send().await.unwrap();
@@ -264,11 +264,11 @@ async fn the_files_are_served_strictly_and_asked_for_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_types_are_those_of_the_schema() {
-    let types = Script::start("dashboard-types.mjs", &[]).end("dashboard-types.mjs").await;
+async fn types_of_the_dashboard_match_the_schema() {
+    let types = Script::start("dashboard-types.mjs", &[]).finish("dashboard-types.mjs").await;
     assert_eq!(types, [json!({ "queries": 3 })]);
     let wrong = Script::start("node_modules/typescript/bin/tsc", &["--project", "dashboard.tsconfig.json"]);
-    wrong.end("tsc, see `cd tests/clients && node_modules/.bin/tsc -p dashboard.tsconfig.json`:").await;
+    wrong.finish("tsc, see `cd tests/clients && node_modules/.bin/tsc -p dashboard.tsconfig.json`:").await;
 }
 
 /// The programs of docs/clients.md, in its order, with their languages.
@@ -279,7 +279,7 @@ fn programs_of_the_clients_page() -> Vec<(&'static str, &'static str)> {
 
 /// Each program shows the report, and the next one after a refresh.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_programs_of_the_clients_page_work() {
+async fn programs_of_the_clients_page_work() {
     let programs = programs_of_the_clients_page();
     assert_eq!(programs.len(), 4, "graphql-ws, urql, Apollo and gql");
     let database = TestDatabase::create(Rung::Sqlite).await;

@@ -39,7 +39,7 @@ const ARGUMENTS: [&str; 8] = [
 ];
 
 /// A migrated database, the proxy before it, and the same database behind that.
-async fn behind_a_proxy() -> (TestDatabase, Database, Proxy, TestDatabase) {
+async fn database_behind_proxy() -> (TestDatabase, Database, Proxy, TestDatabase) {
     let database = TestDatabase::create(Rung::Table).await;
     let direct = database.migrate().await;
     let proxy = Proxy::start(database.server()).await;
@@ -67,7 +67,7 @@ async fn record(server: &Server) -> String {
 }
 
 /// Reads events until one promises what was `recorded_at`.
-async fn until_promised(socket: &mut WebSocket, recorded_at: &str) {
+async fn until_as_of(socket: &mut WebSocket, recorded_at: &str) {
     socket.freshness_that(|freshness| freshness["asOf"].as_str().is_some_and(|as_of| as_of >= recorded_at)).await;
 }
 
@@ -90,25 +90,25 @@ async fn open_transactions(direct: &Database) -> i64 {
 }
 
 /// A connection that holds up whoever reads the report.
-async fn holding(url: &str) -> PgConnection {
+async fn lock_report(url: &str) -> PgConnection {
     let mut holder = cluster::connect(url).await;
     holder.execute(LOCK).await.unwrap();
     holder
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recorder_wolf_readers_and_feed_replace_idle_connections_that_are_dead() {
-    let (_database, direct, proxy, through) = behind_a_proxy().await;
+async fn recorder_wolf_readers_and_feed_replace_dead_idle_connections() {
+    let (_database, direct, proxy, through) = database_behind_proxy().await;
     let server = Server::start(&through, &ARGUMENTS);
     let mut socket = WebSocket::subscribed_to_freshness(&server.address).await;
     for round in 0..3 {
         let recorded_at = record(&server).await;
-        until_promised(&mut socket, &recorded_at).await;
+        until_as_of(&mut socket, &recorded_at).await;
         eventually("a report", async || report(&server, "/a").await.is_ok()).await;
         // All connections that there are, the listener's too.
         proxy.freeze();
         let recorded_at = record(&server).await;
-        until_promised(&mut socket, &recorded_at).await;
+        until_as_of(&mut socket, &recorded_at).await;
         eventually("a report", async || report(&server, &format!("/{round}")).await.is_ok()).await;
         let status = async || server.client.get(server.url("/health/ready")).send().await.unwrap().status();
         eventually("the process to be ready", async || status().await == 200).await;
@@ -122,11 +122,11 @@ async fn recorder_wolf_readers_and_feed_replace_idle_connections_that_are_dead()
 /// In the middle of a refresh, while one Wolf waits for a lock and another stands by: both go on, and nothing is left of
 /// the transaction whose link died.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wolves_go_on_after_a_link_died_amid_a_refresh() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn wolves_continue_after_a_link_dies_during_a_refresh() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let behind = Server::start(&through, &ARGUMENTS);
     let mut socket = WebSocket::subscribed_to_freshness(&behind.address).await;
-    until_promised(&mut socket, &record(&behind).await).await;
+    until_as_of(&mut socket, &record(&behind).await).await;
     let mut holder = cluster::connect(&database.url).await;
     holder.execute("BEGIN; LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
     record(&behind).await;
@@ -136,17 +136,17 @@ async fn wolves_go_on_after_a_link_died_amid_a_refresh() {
     holder.execute("COMMIT").await.unwrap();
     // The other's row is no less a refresh: a subscriber of the first hears of it.
     let recorded_at = record(&beside).await;
-    until_promised(&mut socket, &recorded_at).await;
+    until_as_of(&mut socket, &recorded_at).await;
     drop(beside);
-    until_promised(&mut socket, &record(&behind).await).await;
+    until_as_of(&mut socket, &record(&behind).await).await;
     drop(behind);
     assert_exact(&direct).await;
 }
 
 /// A Wolf whose host is gone for good: its transaction, with the lock that only one Wolf has, is ended by the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_wolf_takes_over_when_the_first_is_cut_off_amid_a_transaction() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn standby_wolf_takes_over_when_the_first_is_cut_off_in_a_transaction() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let gone = connect(&through).await;
     let transaction = gone.wolf.begin(Purpose::Change).await.unwrap();
     // The lock of wolf/src/turn.rs.
@@ -154,7 +154,7 @@ async fn another_wolf_takes_over_when_the_first_is_cut_off_amid_a_transaction() 
     proxy.stall();
     let beside = Server::start(&database, &ARGUMENTS);
     let mut socket = WebSocket::subscribed_to_freshness(&beside.address).await;
-    until_promised(&mut socket, &record(&beside).await).await;
+    until_as_of(&mut socket, &record(&beside).await).await;
     drop(beside);
     proxy.resume();
     assert!(transaction.commit().await.is_err(), "it was ended");
@@ -164,8 +164,8 @@ async fn another_wolf_takes_over_when_the_first_is_cut_off_amid_a_transaction() 
 
 /// Before the commit arrives, and after it was done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refresh_whose_commit_is_lost_on_a_dead_link_is_made_up_for() {
-    let (_database, direct, proxy, through) = behind_a_proxy().await;
+async fn next_refresh_includes_what_a_commit_lost_on_a_dead_link_left() {
+    let (_database, direct, proxy, through) = database_behind_proxy().await;
     let connections = connect(&through).await;
     let refresher = Refresher::new(&connections);
     for round in 0..4 {
@@ -190,13 +190,13 @@ async fn a_refresh_whose_commit_is_lost_on_a_dead_link_is_made_up_for() {
 
 /// More often than there are connections, in the middle of statements.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queries_on_dead_links_do_not_use_up_the_readers() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn queries_on_dead_links_do_not_exhaust_the_reader_pool() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let connections = connect(&through).await;
     let query = "SELECT count(*) FROM page_views_report";
     let query = Statement::from_string(DbBackend::Postgres, query);
     for _ in 0..2 {
-        let mut holder = holding(&database.url).await;
+        let mut holder = lock_report(&database.url).await;
         let mut asking = JoinSet::new();
         // As many as the pool has connections.
         for _ in 0..2 {
@@ -218,11 +218,11 @@ async fn queries_on_dead_links_do_not_use_up_the_readers() {
 
 /// Someone who does not wait for the answer leaves the connection to be given up by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn abandoned_statements_on_dead_links_give_their_connections_back() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn abandoned_statements_on_dead_links_release_their_connections() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let connections = connect(&through).await;
     let query = Statement::from_string(DbBackend::Postgres, "SELECT count(*) FROM page_views_report");
-    let mut holder = holding(&database.url).await;
+    let mut holder = lock_report(&database.url).await;
     let mut asking = JoinSet::new();
     for _ in 0..2 {
         let (readers, query) = (connections.readers.clone(), query.clone());
@@ -238,12 +238,12 @@ async fn abandoned_statements_on_dead_links_give_their_connections_back() {
 
 /// A statement that takes longer than many checks, behind a lock and at work, ends on the connection on which it began.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_statements_that_live_are_waited_for() {
-    let (database, direct, _proxy, through) = behind_a_proxy().await;
+async fn slow_statements_on_live_links_are_not_cancelled() {
+    let (database, direct, _proxy, through) = database_behind_proxy().await;
     let mut settings = through.settings();
     settings.link_check_ms = 100;
     let connections = Database::connect(&settings).await.unwrap();
-    let mut holder = holding(&database.url).await;
+    let mut holder = lock_report(&database.url).await;
     let refreshing = Refresher::new(&connections);
     let mut tasks = JoinSet::new();
     direct.wolf.execute_unprepared("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)").await.unwrap();
@@ -264,8 +264,8 @@ async fn slow_statements_that_live_are_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_migration_on_a_dead_link_fails_and_leaves_nothing() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn migration_on_a_dead_link_fails_and_changes_nothing() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let connections = connect(&through).await;
     let mut holder = cluster::connect(&database.url).await;
     holder.execute("BEGIN; LOCK TABLE pages IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -290,8 +290,8 @@ async fn a_migration_on_a_dead_link_fails_and_leaves_nothing() {
 
 /// The link of the one that tells is dead: time passes all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_behind_a_dead_link_hears_that_the_report_is_overdue() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn subscriber_gets_overdue_when_the_link_to_the_database_is_dead() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let wolf = Server::start(&database, &[&ARGUMENTS[..], &["--services", "wolf"]].concat());
     let reports = Server::start(&through, &[&ARGUMENTS[..], &["--services", "reports"]].concat());
     let mut socket = WebSocket::subscribed_to_freshness(&reports.address).await;
@@ -307,13 +307,13 @@ async fn a_subscriber_behind_a_dead_link_hears_that_the_report_is_overdue() {
 
 /// All links are dead, new ones too, amid a refresh, a query and a recording.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_whose_links_are_dead_stops_in_time_and_in_order() {
-    let (database, direct, proxy, through) = behind_a_proxy().await;
+async fn process_with_dead_links_shuts_down_within_its_timeout() {
+    let (database, direct, proxy, through) = database_behind_proxy().await;
     let arguments = [&ARGUMENTS[..], &["--shutdown-timeout-ms", "12000"]].concat();
     let mut server = Server::start(&through, &arguments);
     let mut socket = WebSocket::subscribed_to_freshness(&server.address).await;
-    until_promised(&mut socket, &record(&server).await).await;
-    let holder = holding(&database.url).await;
+    until_as_of(&mut socket, &record(&server).await).await;
+    let holder = lock_report(&database.url).await;
     record(&server).await;
     let mut asking = JoinSet::new();
     let (client, url) = (server.client.clone(), server.url("/graphql"));

@@ -70,7 +70,7 @@ impl Allowed {
 }
 
 #[test]
-fn every_licence_is_allowed_and_no_other() {
+fn licences_in_use_are_those_of_deny_toml() {
     let all = Allowed::all();
     let mut used = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -87,7 +87,7 @@ fn every_licence_is_allowed_and_no_other() {
 }
 
 #[test]
-fn what_is_not_allowed_is_found() {
+fn licence_outside_deny_toml_is_rejected() {
     let all = Allowed::all();
     for (name, licence, is_allowed) in [
         ("a", "MIT", true),
@@ -105,7 +105,7 @@ fn what_is_not_allowed_is_found() {
 }
 
 #[test]
-fn dependencies_come_from_crates_io_or_from_here() {
+fn dependencies_come_from_crates_io_or_this_repository() {
     for package in packages() {
         match package["source"].as_str() {
             Some(source) => assert_eq!(source, CRATES_IO, "{}", package["name"]),

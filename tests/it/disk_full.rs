@@ -1,4 +1,5 @@
-//! A database whose disk is full for a while: everybody is told, nothing acknowledged is lost, and with room all works again.
+//! A database whose disk is full for a while: requests get errors, nothing acknowledged is lost, and with room on the disk
+//! everything works again.
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
@@ -33,8 +34,8 @@ async fn record_until_full(server: &Server, numbers: &mut impl Iterator<Item = u
     for number in numbers {
         match server.data(RECORD, input(number)).await {
             Ok(_) => (acknowledged, refused) = (acknowledged + INCREMENTS, 0),
-            Err(told) => {
-                assert!(told.contains("UNAVAILABLE") && told.contains(r#""retryable":true"#), "{told}");
+            Err(error) => {
+                assert!(error.contains("UNAVAILABLE") && error.contains(r#""retryable":true"#), "{error}");
                 refused += 1;
             }
         }
@@ -51,7 +52,7 @@ async fn ready(server: &Server) -> (u16, String) {
 }
 
 /// Records, refreshes and is ready, all of it; the sums are what was acknowledged.
-async fn is_whole_again(
+async fn check_recovered(
     mut server: Server,
     database: &TestDatabase,
     acknowledged: usize,
@@ -81,7 +82,7 @@ async fn is_whole_again(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_sqlite_disk_is_told_and_with_room_everything_works() {
+async fn mutations_are_unavailable_while_the_sqlite_disk_is_full_and_succeed_afterwards() {
     let disk = SmallDisk::mount("6m");
     let database = disk.database();
     let server = Server::start(&database, &EVERY_SECOND);
@@ -101,12 +102,12 @@ async fn a_full_sqlite_disk_is_told_and_with_room_everything_works() {
         .await;
     }
     assert!(acknowledged > 3 * INCREMENTS);
-    is_whole_again(server, &database, acknowledged, &mut numbers).await;
+    check_recovered(server, &database, acknowledged, &mut numbers).await;
 }
 
 /// The Wolf and the recorder share a connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refresh_that_finds_the_sqlite_disk_full_spoils_nothing() {
+async fn refresh_on_a_full_sqlite_disk_changes_nothing() {
     let disk = SmallDisk::mount("20m");
     let database = disk.database();
     let mut numbers = 0..;
@@ -134,11 +135,11 @@ async fn a_refresh_that_finds_the_sqlite_disk_full_spoils_nothing() {
     })
     .await;
     disk.resize("100m");
-    is_whole_again(server, &database, 20 * INCREMENTS, &mut numbers).await;
+    check_recovered(server, &database, 20 * INCREMENTS, &mut numbers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_name_the_disk_that_is_full() {
+async fn command_on_a_full_disk_fails_with_its_path() {
     let disk = SmallDisk::mount("20m");
     let database = disk.database();
     let mut recording = Server::start(&database, &NEVER);
@@ -154,14 +155,14 @@ async fn commands_name_the_disk_that_is_full() {
         disk.fill_but(free);
         for command in commands {
             let output = process::run(&database, command);
-            let said = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             // The little room that is left may be enough for a command that finds room in the log.
             if free > 0 && output.status.success() {
                 continue;
             }
-            assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {stderr}");
             let named = format!("the disk of {} is full; make room there", disk.path().display());
-            assert!(said.contains(&named), "{command:?}: {said}");
+            assert!(stderr.contains(&named), "{command:?}: {stderr}");
         }
     }
     disk.resize("100m");
@@ -171,7 +172,7 @@ async fn commands_name_the_disk_that_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_postgres_disk_is_told_and_with_room_everything_works() {
+async fn mutations_are_unavailable_while_the_postgres_disk_is_full_and_succeed_afterwards() {
     let disk = SmallDisk::mount("14m");
     let owned = std::process::Command::new("chown").arg("postgres").arg(disk.path()).status().unwrap();
     assert!(owned.success());
@@ -197,12 +198,12 @@ async fn a_full_postgres_disk_is_told_and_with_room_everything_works() {
         recorded.inspect(|_| acknowledged += INCREMENTS).is_ok()
     })
     .await;
-    is_whole_again(server, &database, acknowledged, &mut numbers).await;
+    check_recovered(server, &database, acknowledged, &mut numbers).await;
 }
 
 /// What a process has to write decides whether it is ready where nothing can be written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_has_to_write_is_not_ready_on_a_read_only_sqlite_disk() {
+async fn writing_process_is_not_ready_on_a_read_only_sqlite_disk() {
     let disk = SmallDisk::mount("6m");
     let database = disk.database();
     let start = |services| Server::start(&database, &[&["--services", services], &NEVER[..]].concat());
@@ -215,7 +216,7 @@ async fn a_process_that_has_to_write_is_not_ready_on_a_read_only_sqlite_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_has_to_write_is_not_ready_on_a_read_only_postgres_database() {
+async fn writing_process_is_not_ready_on_a_read_only_postgres_database() {
     let database = TestDatabase::create(Rung::Table).await;
     database.migrate().await.close().await.unwrap();
     let (server, name) = database.url.rsplit_once('/').unwrap();

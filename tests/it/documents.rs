@@ -238,12 +238,12 @@ fn run_page(page: &str, database: Option<&TestDatabase>) {
     // Logins are of the whole cluster, which other tests use too.
     command.env("ANALYTICS_ROLE_PREFIX", "page");
     let output = command.output().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     for (index, after) in shown {
         let printed = fs::read_to_string(folder.path().join(format!("output/{index}")));
-        assert_is_shown(page, after, &printed.unwrap_or_else(|_| panic!("{page}: {}: {complaint}", output.status)));
+        assert_is_shown(page, after, &printed.unwrap_or_else(|_| panic!("{page}: {}: {stderr}", output.status)));
     }
-    assert!(output.status.success(), "{page}: {complaint}");
+    assert!(output.status.success(), "{page}: {stderr}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::{
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
 
 /// Makes a server that writes what a commit has left in memory once in ten seconds.
-fn lazy(data: &Path) {
+fn write_wal_rarely(data: &Path) {
     let mut settings = OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
     writeln!(settings, "wal_writer_delay = 10s\nautovacuum = off").unwrap();
 }
@@ -28,7 +28,7 @@ async fn record(server: &Server, page: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_commits_survive_a_crash_where_synchronous_commit_is_off() {
     const PAGES: [&str; 3] = ["/a", "/b", "/c"];
-    let mut cluster = Cluster::start_with(lazy);
+    let mut cluster = Cluster::start_with(write_wal_rarely);
     let mut database = TestDatabase::create_in(&cluster).await;
     database.migrate().await.close().await.unwrap();
     let name = database.url.rsplit_once('/').unwrap().1.to_owned();
@@ -62,7 +62,7 @@ async fn acknowledged_commits_survive_a_crash_where_synchronous_commit_is_off() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recorders_raise_synchronous_commit_and_never_lower_it() {
+async fn recorder_raises_synchronous_commit_and_never_lowers_it() {
     let database = TestDatabase::create(Rung::Table).await;
     database.migrate().await.close().await.unwrap();
     let mut admin = cluster::connect(&database.url).await;

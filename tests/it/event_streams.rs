@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     app::{Rung, Settings, TestApp, TestDatabase},
-    node::Script,
+    client_scripts::Script,
     on_all_databases,
     process::Server,
     wait::{eventually, wait_for},
@@ -106,7 +106,7 @@ on_all_databases! {
         }
     }
 
-    async fn what_is_no_subscription_is_one_result(app: TestApp) {
+    async fn query_or_mutation_as_event_stream_has_one_event(app: TestApp) {
         let next = |answer: &str| (format!("event: next\ndata: {answer}\n\nevent: complete\ndata:\n\n"), true);
         let query = "{ freshness { __typename } }";
         let expected = next(r#"{"data":{"freshness":{"__typename":"Freshness"}}}"#);
@@ -119,7 +119,7 @@ on_all_databases! {
         assert_eq!(app.counts().await.len(), 1);
     }
 
-    async fn a_stream_ends_when_the_server_stops(app: TestApp) {
+    async fn event_stream_ends_without_complete_when_the_server_stops(app: TestApp) {
         let mut curl = Curl::get(&app.address, FRESHNESS);
         curl.next().await.unwrap();
         app.stop.cancel();
@@ -131,7 +131,7 @@ on_all_databases! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_refused_is_told_in_the_stream() {
+async fn request_error_is_an_event_of_the_stream() {
     let app = TestApp::start(Rung::Sqlite).await;
     for (query, code) in [("{", "GRAPHQL_PARSE_FAILED"), ("subscription { nothing }", "GRAPHQL_VALIDATION_FAILED")] {
         let mut curl = Curl::get(&app.address, query);
@@ -143,7 +143,7 @@ async fn what_is_refused_is_told_in_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_without_news_is_kept_alive_and_kept_by_nobody() {
+async fn idle_event_stream_gets_keep_alive_comments_and_is_not_stored() {
     let keep_alive = Duration::from_millis(20);
     let change = |settings: &mut Settings| settings.http.timeouts = Timeouts { keep_alive, ..Timeouts::default() };
     let app = TestApp::start_with(Rung::Sqlite, change).await;
@@ -158,7 +158,7 @@ async fn a_stream_without_news_is_kept_alive_and_kept_by_nobody() {
 
 /// A subscription that is asked for as `application/json` too is streamed; a query is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_has_to_be_streamed_is_streamed_to_those_who_prefer_json() {
+async fn only_subscriptions_are_streamed_to_clients_that_prefer_json() {
     let app = TestApp::start(Rung::Sqlite).await;
     let ask = async |query: &str| {
         let request = app.client.get(format!("http://{}/graphql", app.address)).query(&[("query", query)]);
@@ -170,13 +170,13 @@ async fn only_what_has_to_be_streamed_is_streamed_to_those_who_prefer_json() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_real_client_reads_the_stream() {
+async fn graphql_sse_client_reads_the_event_stream() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     let url = server.url("");
     let run = async |query: &str, count: &[&str]| {
         let arguments = [&[url.as_str(), "--query", query], count].concat();
-        Script::start("events.mjs", &arguments).end("events.mjs").await
+        Script::start("events.mjs", &arguments).finish("events.mjs").await
     };
     let answered = run("{ freshness { __typename } }", &[]).await;
     assert_eq!(

@@ -68,7 +68,7 @@ async fn send_to_both(recorders: [Recorder; 2], keys: usize) -> Vec<[Recorded; 2
 }
 
 on_all_databases! {
-    async fn a_key_sent_to_two_processes_at_the_same_moment_counts_once(app: TestApp) {
+    async fn key_sent_to_two_processes_concurrently_counts_once(app: TestApp) {
         const KEYS: usize = 100;
         let other = app.test_database.connect().await;
         let (recorder, committer) = Recorder::new(&other, &SETTINGS);
@@ -96,7 +96,7 @@ on_all_databases! {
     }
 }
 
-async fn a_key_counts_once_after_a_restart(rung: Rung) {
+async fn key_counts_once_across_restarts(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
     let mut answers = Vec::new();
@@ -113,18 +113,18 @@ async fn a_key_counts_once_after_a_restart(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_counts_once_after_a_restart_on_sqlite() {
-    a_key_counts_once_after_a_restart(Rung::Sqlite).await;
+async fn key_counts_once_across_restarts_on_sqlite() {
+    key_counts_once_across_restarts(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_counts_once_after_a_restart_on_postgres() {
-    a_key_counts_once_after_a_restart(Rung::Table).await;
+async fn key_counts_once_across_restarts_on_postgres() {
+    key_counts_once_across_restarts(Rung::Table).await;
 }
 
 /// The second waits for the first, and its answer promises no more than what the first one committed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_duplicate_is_not_recorded_before_the_first_is_committed() {
+async fn duplicate_is_answered_after_the_first_request_commits() {
     let app = TestApp::start(Rung::Table).await;
     app.record([("/once", "2026-03-01T00:00:00Z", 1)]).await;
     let other = app.test_database.connect().await;
@@ -151,7 +151,7 @@ async fn a_duplicate_is_not_recorded_before_the_first_is_committed() {
 
 /// The commit succeeds and nobody hears of it: the client is told that it may retry, and the retry counts nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_is_unavailable_and_its_retry_a_duplicate() {
+async fn lost_commit_response_is_unavailable_and_its_retry_a_duplicate() {
     let database = TestDatabase::create(Rung::Table).await;
     let direct = database.migrate().await;
     let proxy = Proxy::start(database.server()).await;
@@ -159,7 +159,7 @@ async fn a_lost_answer_is_unavailable_and_its_retry_a_duplicate() {
     for number in 0..5 {
         let variables = json!({ "page": "/lost", "key": format!("key {number}") });
         proxy.lose_next_commit();
-        let answer = app.answer(RECORD, variables.clone()).await;
+        let answer = app.execute(RECORD, variables.clone()).await;
         let extensions = json!({ "code": "UNAVAILABLE", "retryable": true });
         assert_eq!(answer["errors"][0]["extensions"], extensions, "{answer}");
         assert!(proxy.has_lost_commit());
@@ -171,7 +171,7 @@ async fn a_lost_answer_is_unavailable_and_its_retry_a_duplicate() {
         assert_eq!(retried["duplicate"], true);
         let recorded_at: DateTime<Utc> = retried["recordedAt"].as_str().unwrap().parse().unwrap();
         assert!(recorded_at > before, "the promise is the second commit's, which is later");
-        let refused = app.answer(RECORD, json!({ "page": "/other", "key": format!("key {number}") })).await;
+        let refused = app.execute(RECORD, json!({ "page": "/other", "key": format!("key {number}") })).await;
         assert_eq!(refused["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{refused}");
         assert_eq!(refused["data"], Value::Null);
     }

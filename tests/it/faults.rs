@@ -1,10 +1,10 @@
 //! Everything that can fail does, at random, while clients record and read: nothing that was acknowledged is lost, nothing
 //! is counted twice, and no answer is wrong.
 
-pub(crate) mod beside;
+pub(crate) mod background;
 pub(crate) mod clients;
-pub(crate) mod ground;
-pub(crate) mod knowledge;
+pub(crate) mod expectations;
+pub(crate) mod fixture;
 pub(crate) mod plan;
 pub(crate) mod readers;
 pub(crate) mod service;
@@ -25,8 +25,8 @@ use crate::{
     model::{self, Counts, Rows},
     process,
 };
-use ground::Ground;
-use plan::{Dice, Kind};
+use fixture::Fixture;
+use plan::{Kind, Rng};
 use readers::Reader;
 
 const CLIENTS_WITH_KEYS: u64 = 12;
@@ -55,7 +55,7 @@ pub(crate) enum Variant {
 pub(crate) struct Layout {
     /// What each process does.
     pub(crate) processes: &'static [&'static str],
-    /// What all are told.
+    /// Arguments of every process.
     pub(crate) arguments: &'static [&'static str],
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Plan {
 pub(crate) struct Summary {
     pub(crate) faults: BTreeMap<&'static str, usize>,
     pub(crate) acknowledged: u64,
-    pub(crate) told: u64,
+    pub(crate) errors: u64,
     pub(crate) duplicates: usize,
     pub(crate) unknown: usize,
     /// How often a connection was ended in the middle of its commit.
@@ -101,7 +101,7 @@ impl fmt::Display for Summary {
             f,
             "recording: {} acknowledged, of them {} duplicates; {} not recorded, {} of unknown fate; {} commits ended in \
              the middle",
-            self.acknowledged, self.duplicates, self.told, self.unknown, self.commits_ended
+            self.acknowledged, self.duplicates, self.errors, self.unknown, self.commits_ended
         )?;
         writeln!(
             f,
@@ -122,33 +122,33 @@ impl Variant {
     }
 }
 
-/// Runs the service and its clients on failing ground, and checks everything. `tell` hears of each fault.
-pub(crate) async fn survive(plan: &Plan, tell: &dyn Fn(&str)) -> Summary {
-    let mut ground = Ground::new(plan).await;
-    let world = Arc::clone(&ground.world);
+/// Runs the service and its clients while faults are injected, and checks everything. Calls `log` with a line for each fault.
+pub(crate) async fn run(plan: &Plan, log: &dyn Fn(&str)) -> Summary {
+    let mut fixture = Fixture::new(plan).await;
+    let workload = Arc::clone(&fixture.workload);
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS_WITH_KEYS {
-        clients.spawn(Arc::clone(&world).record_with_keys(client, Dice::new(plan.seed, 1 + client)));
+        clients.spawn(Arc::clone(&workload).record_with_keys(client, Rng::new(plan.seed, 1 + client)));
     }
     for client in 0..CLIENTS_WITHOUT {
-        clients.spawn(Arc::clone(&world).record_without_keys(client, client % 3 != 0));
+        clients.spawn(Arc::clone(&workload).record_without_keys(client, client % 3 != 0));
     }
-    for number in 0..ground.readers.known.len() {
-        let dice = Dice::new(plan.seed, READERS_SERIES + u64::try_from(number).unwrap());
-        clients.spawn(Reader::new(&world, &ground.readers, number, dice).run());
+    for number in 0..fixture.readers.known.len() {
+        let rng = Rng::new(plan.seed, READERS_SERIES + u64::try_from(number).unwrap());
+        clients.spawn(Reader::new(&workload, &fixture.readers, number, rng).run());
     }
     let mut summary = Summary::default();
     tokio::select! {
-        () = fail(plan, &mut ground, &mut summary, tell) => {}
-        // A client that ends before it is told to has found something.
+        () = inject_faults(plan, &mut fixture, &mut summary, log) => {}
+        // A client that ends before the run is stopped has failed an assertion.
         ended = clients.join_next() => unwrap(ended.unwrap()),
     }
-    world.stop.cancel();
+    workload.stop.cancel();
     while let Some(client) = clients.join_next().await {
         unwrap(client);
     }
-    ground.end().await;
-    check_end(&ground, &mut summary).await;
+    fixture.end().await;
+    check_end(&fixture, &mut summary).await;
     summary
 }
 
@@ -159,56 +159,56 @@ fn unwrap(client: Result<(), JoinError>) {
     }
 }
 
-async fn fail(plan: &Plan, ground: &mut Ground, summary: &mut Summary, tell: &dyn Fn(&str)) {
-    let (mut dice, begun) = (Dice::new(plan.seed, 0), Instant::now());
-    ground.until_whole().await;
-    for (number, fault) in Dice::new(plan.seed, FAULTS_SERIES).faults(&plan.kinds).enumerate() {
+async fn inject_faults(plan: &Plan, fixture: &mut Fixture, summary: &mut Summary, log: &dyn Fn(&str)) {
+    let (mut rng, begun) = (Rng::new(plan.seed, 0), Instant::now());
+    fixture.until_recovered().await;
+    for (number, fault) in Rng::new(plan.seed, FAULTS_SERIES).faults(&plan.kinds).enumerate() {
         if number >= plan.kinds.len() && begun.elapsed() >= plan.time {
             break;
         }
         // Each time the service has come back by itself.
-        ground.until_acknowledged(dice.draw(1..300)).await;
-        tell(&format!("{:8.1} s  {fault:?}", begun.elapsed().as_secs_f64()));
+        fixture.until_acknowledged(rng.draw(1..300)).await;
+        log(&format!("{:8.1} s  {fault:?}", begun.elapsed().as_secs_f64()));
         *summary.faults.entry(fault.kind()).or_default() += 1;
-        let told = ground.world.told();
-        ground.suffer(&fault).await;
+        let errors = fixture.workload.errors();
+        fixture.inject(&fault).await;
         // Others follow at once, so that several faults are there together.
-        if dice.draw(0..3) == 0 || fault.needs_rest() {
-            let recovery = ground.until_whole().await;
-            tell(&format!("            {} told, whole after {recovery:.1?}", ground.world.told() - told));
+        if rng.draw(0..3) == 0 || fault.needs_recovery() {
+            let recovery = fixture.until_recovered().await;
+            log(&format!("            {} errors, whole after {recovery:.1?}", fixture.workload.errors() - errors));
             summary.recovery = summary.recovery.max(recovery);
         }
     }
-    ground.until_whole().await;
+    fixture.until_recovered().await;
 }
 
-/// Compares what is counted, what is reported and what clients were told.
-async fn check_end(ground: &Ground, summary: &mut Summary) {
-    let refreshed = process::succeed(&ground.database, &["refresh"]);
-    summary.verified = process::succeed(&ground.database, &["verify"]);
-    let database = ground.database.connect().await;
+/// Compares the counts, the report, and the responses that clients got.
+async fn check_end(fixture: &Fixture, summary: &mut Summary) {
+    let refreshed = process::succeed(&fixture.database, &["refresh"]);
+    summary.verified = process::succeed(&fixture.database, &["verify"]);
+    let database = fixture.database.connect().await;
     let as_of = api::freshness::Freshness::read(&database.readers, &database.clock).await.unwrap().as_of.unwrap();
     let (counts, days) = (counts(&database).await, counts_of_days(&database).await);
     let report = report_rows(&database).await;
     database.close().await.unwrap();
     let without_hours = |rows: Rows| -> Rows { rows.into_iter().filter(|((grain, ..), _)| *grain != "hour").collect() };
     assert_eq!(without_hours(report.clone()), without_hours(model::report(&days)), "{refreshed}");
-    if !ground.drops_hours() {
+    if !fixture.drops_hours() {
         assert_eq!(report, model::report(&counts), "{refreshed}");
     }
-    let knowledge = ground.world.knowledge();
+    let expectations = fixture.workload.expectations();
     if !summary.faults.contains_key("set-clock") {
-        knowledge.check_promised(as_of);
+        expectations.check_promised(as_of);
     }
-    knowledge.told_the_truth(&days, as_of);
-    summary.acknowledged = ground.world.acknowledged();
-    summary.told = ground.world.told();
-    summary.duplicates = knowledge.duplicates;
-    summary.unknown = usize::try_from(knowledge.unknown.values().sum::<i64>()).unwrap();
-    summary.refreshes = knowledge.refreshes.len();
-    summary.commits_ended = ground.commits_ended;
-    summary.checks = ground.readers.checks.load(Ordering::Relaxed);
-    summary.not_modified = ground.readers.not_modified.load(Ordering::Relaxed);
+    expectations.check_counts(&days, as_of);
+    summary.acknowledged = fixture.workload.acknowledged();
+    summary.errors = fixture.workload.errors();
+    summary.duplicates = expectations.duplicates;
+    summary.unknown = usize::try_from(expectations.unknown.values().sum::<i64>()).unwrap();
+    summary.refreshes = expectations.refreshes.len();
+    summary.commits_ended = fixture.commits_ended;
+    summary.checks = fixture.readers.checks.load(Ordering::Relaxed);
+    summary.not_modified = fixture.readers.not_modified.load(Ordering::Relaxed);
 }
 
 /// Returns what is counted by page and day, also of days whose hours were dropped.
@@ -225,24 +225,24 @@ pub(crate) async fn counts_of_days(database: &Database) -> Counts {
 
 /// Runs one fault of each kind with a new seed, which it prints.
 #[expect(clippy::print_stderr, reason = "a seed brings a failure back")]
-async fn survive_new_seed(variant: Variant, layout: &'static Layout) {
+async fn run_new_seed(variant: Variant, layout: &'static Layout) {
     let kinds = variant.kinds();
     let seed = u64::try_from(entity::clock::process_now().timestamp_micros()).unwrap();
     eprintln!("seed {seed}, {variant:?}, {layout:?}");
     let plan = Plan { seed, variant, kinds, layout, time: Duration::ZERO, pause: PAUSE, disk_mb: DISK_MB };
-    let summary = survive(&plan, &|line| eprintln!("{line}")).await;
+    let summary = run(&plan, &|line| eprintln!("{line}")).await;
     eprintln!("{summary}");
     assert!(summary.duplicates > 0 && summary.unknown > 0 && summary.checks > 0, "the faults did nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_acknowledged_survives_every_fault_and_counts_once_on_postgres() {
-    survive_new_seed(Variant::Postgres, &ONE_PROCESS).await;
-    survive_new_seed(Variant::Postgres, &BY_SERVICE).await;
+async fn acknowledged_increments_survive_every_fault_and_count_once_on_postgres() {
+    run_new_seed(Variant::Postgres, &ONE_PROCESS).await;
+    run_new_seed(Variant::Postgres, &BY_SERVICE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_acknowledged_survives_every_fault_and_counts_once_on_sqlite() {
-    survive_new_seed(Variant::Sqlite, &ONE_PROCESS).await;
-    survive_new_seed(Variant::Sqlite, &BY_SERVICE).await;
+async fn acknowledged_increments_survive_every_fault_and_count_once_on_sqlite() {
+    run_new_seed(Variant::Sqlite, &ONE_PROCESS).await;
+    run_new_seed(Variant::Sqlite, &BY_SERVICE).await;
 }

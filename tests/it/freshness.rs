@@ -8,9 +8,8 @@ use sqlx::Executor;
 
 use crate::{
     app::{Rung, TestApp, TestDatabase},
-    cluster,
-    node::Script,
-    on_all_databases,
+    client_scripts::Script,
+    cluster, on_all_databases,
     process::{self, Server},
     wait::eventually,
     websocket::WebSocket,
@@ -50,25 +49,25 @@ impl WebSocket {
 }
 
 on_all_databases! {
-    async fn subscribers_get_the_current_value_first_and_then_every_change(app: TestApp) {
+    async fn subscriber_gets_the_current_freshness_first_and_then_every_change(app: TestApp) {
         let mut early = WebSocket::subscribed_to_freshness(&app.address).await;
         let never = early.next_freshness().await;
         assert_eq!((&never["refreshId"], &never["asOf"], &never["status"]), (&json!("0"), &Value::Null, &json!("OVERDUE")));
         let recorded_at = app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         let first = app.refresh().await;
-        let told = early.freshness_after(first.id).await;
-        assert_eq!(told["status"], "FRESH");
+        let freshness = early.freshness_after(first.id).await;
+        assert_eq!(freshness["status"], "FRESH");
         let mut late = WebSocket::subscribed_to_freshness(&app.address).await;
         assert_eq!(late.next_freshness().await["refreshId"], first.id.to_string(), "the current value first");
         let second = app.refresh().await;
         for socket in [&mut early, &mut late] {
-            let told = socket.freshness_after(second.id).await;
-            let as_of: DateTime<Utc> = told["asOf"].as_str().unwrap().parse().unwrap();
+            let freshness = socket.freshness_after(second.id).await;
+            let as_of: DateTime<Utc> = freshness["asOf"].as_str().unwrap().parse().unwrap();
             assert!(as_of >= recorded_at, "{as_of} {recorded_at}");
         }
     }
 
-    async fn a_run_under_way_and_a_late_one_are_told(app: TestApp) {
+    async fn subscriber_gets_refreshing_then_overdue(app: TestApp) {
         let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
         socket.next_freshness().await;
         let now = entity::clock::process_now();
@@ -88,7 +87,7 @@ on_all_databases! {
         assert_eq!(socket.next_freshness().await["status"], "OVERDUE", "nobody wrote anything: the clock alone says so");
     }
 
-    async fn the_server_says_goodbye_when_it_stops(app: TestApp) {
+    async fn socket_is_closed_with_1012_when_the_server_stops(app: TestApp) {
         let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
         socket.next_freshness().await;
         app.stop.cancel();
@@ -99,7 +98,7 @@ on_all_databases! {
 
 /// Browsers let any page open a socket to anywhere; only the server can refuse.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_foreign_page_gets_no_socket() {
+async fn socket_of_a_foreign_origin_is_refused() {
     let app = TestApp::start(Rung::Sqlite).await;
     for (origin, accepted) in [("http://evil.example".to_owned(), false), (format!("http://{}", app.address), true)] {
         let opened = WebSocket::open_with(&app.address, &[("origin", &origin)]).await;
@@ -109,7 +108,7 @@ async fn a_foreign_page_gets_no_socket() {
 
 /// Operations of a client that never reads run to their end and give their connections back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_takes_nothing_from_others() {
+async fn client_that_does_not_read_does_not_block_other_queries() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut silent = WebSocket::subscribed_to_freshness(&app.address).await;
     let query = "{ report(filter: { interval: { range: { start: \"2025-01-01T00:00:00Z\", end: \"2026-01-01T00:00:00Z\" } } }) { series(granularity: HOUR) { start end views } } }";
@@ -122,7 +121,7 @@ async fn a_client_that_does_not_read_takes_nothing_from_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_on_a_socket_have_codes_too() {
+async fn field_error_over_a_socket_has_its_code() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
     socket.subscribe("2", "{ report { pages(first: -1) { edges { cursor } } } }").await;
@@ -131,7 +130,7 @@ async fn errors_on_a_socket_have_codes_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_connection_is_unavailable_and_not_an_internal_error() {
+async fn lost_database_connection_is_unavailable_not_an_internal_error() {
     let app = TestApp::start(Rung::Table).await;
     let mut admin = cluster::connect(&app.test_database.url).await;
     for _ in 0..5 {
@@ -150,7 +149,7 @@ async fn a_lost_connection_is_unavailable_and_not_an_internal_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listener_that_lost_its_connection_catches_up() {
+async fn listener_catches_up_after_a_lost_connection() {
     let app = TestApp::start(Rung::Table).await;
     let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
     socket.next_freshness().await;
@@ -172,23 +171,23 @@ async fn a_listener_that_lost_its_connection_catches_up() {
     }
 }
 
-/// With `serve` running, a mutation is in the report after the next tick, and a real client has been told.
-async fn the_main_job(rung: Rung) {
+/// With `serve` running, a mutation is in the report after the next tick, and the graphql-ws client gets the new freshness.
+async fn mutation_is_in_the_report_and_announced_after_the_next_tick(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let server = Server::start(&database, &["--migrate", "--refresh-cron", "* * * * * *"]);
     let mut client = Script::start("freshness.mjs", &[&server.url("")]);
     assert!(client.next().await.is_some(), "the current value comes first");
-    let recorded = process_curl(&server).await;
+    let recorded = record_with_curl(&server).await;
     let recorded_at = recorded["data"]["recordPageViews"]["recordedAt"].as_str().unwrap();
-    client.say(&format!("until {recorded_at}")).await;
-    client.end("freshness.mjs").await;
+    client.send_line(&format!("until {recorded_at}")).await;
+    client.finish("freshness.mjs").await;
     let query = "{ report(filter: { interval: { period: TODAY } }) { freshness { asOf } totals { views } pages { edges { node { page title views } } } } }";
     let report = server.data(query, json!({})).await.unwrap()["report"].take();
     assert_eq!(report["totals"]["views"], 2);
     assert_eq!(report["pages"]["edges"], json!([{ "node": { "page": "/hello", "title": "Hello", "views": 2 } }]));
 }
 
-async fn process_curl(server: &Server) -> Value {
+async fn record_with_curl(server: &Server) -> Value {
     let body = r#"{"query":"mutation { recordPageViews(input: {increments: [{page: \"/hello\", views: 2, title: \"Hello\"}]}) { recordedAt } }"}"#;
     let mut command = tokio::process::Command::new("curl");
     command.args(["--silent", "--show-error", "--header", "content-type: application/json", "--data", body]);
@@ -197,26 +196,26 @@ async fn process_curl(server: &Server) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_main_job_on_sqlite() {
-    the_main_job(Rung::Sqlite).await;
+async fn mutation_is_in_the_report_and_announced_after_the_next_tick_on_sqlite() {
+    mutation_is_in_the_report_and_announced_after_the_next_tick(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_main_job_on_postgres() {
-    the_main_job(Rung::MaterializedView).await;
+async fn mutation_is_in_the_report_and_announced_after_the_next_tick_on_postgres() {
+    mutation_is_in_the_report_and_announced_after_the_next_tick(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn graphiql_works_in_a_browser_without_internet() {
+async fn graphiql_works_in_a_browser_without_internet_access() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
-    let shown = Script::start("graphiql.mjs", &[&server.url(""), "--twice"]).end("graphiql.mjs").await;
+    let shown = Script::start("graphiql.mjs", &[&server.url(""), "--twice"]).finish("graphiql.mjs").await;
     assert_eq!(shown[0]["query"]["freshness"]["status"], "FRESH", "{shown:?}");
     assert!(shown[0]["subscription"].as_array().unwrap().len() >= 2, "{shown:?}");
 }
 
 #[tokio::test]
-async fn a_refresh_from_the_command_line_does_not_need_a_server() {
+async fn refresh_command_works_without_a_server() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     assert!(process::succeed(&database, &["refresh"]).starts_with("refreshed 0 stale hours"));
 }

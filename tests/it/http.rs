@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Rung, TestApp},
-    node::Script,
+    client_scripts::Script,
     on_all_databases,
 };
 
 on_all_databases! {
-    async fn requests_are_answered_as_graphql_over_http_says(app: TestApp) {
+    async fn responses_follow_graphql_over_http(app: TestApp) {
         let url = format!("http://{}/graphql", app.address);
         let get = async |query: &str, accept: &str| {
             let request = app.client.get(&url).query(&[("query", query)]).header("accept", accept);
@@ -37,7 +37,7 @@ on_all_databases! {
         }
     }
 
-    async fn what_is_no_request_is_refused(app: TestApp) {
+    async fn malformed_request_is_refused_with_its_status(app: TestApp) {
         let url = format!("http://{}/graphql", app.address);
         let post = async |content_type: &str, body: String| {
             let request = app.client.post(&url).header("content-type", content_type).body(body);
@@ -62,7 +62,7 @@ on_all_databases! {
         assert_eq!(post("application/json", long).await, too_large(413));
     }
 
-    async fn queries_are_bounded(app: TestApp) {
+    async fn query_over_the_complexity_or_depth_limit_is_refused(app: TestApp) {
         let costly = "{ report { pages(first: 1000) { edges { node { page title views share } } nodes { page title views share } } } }";
         assert!(app.errors(costly, json!({})).await.is_empty());
         let reports: Vec<_> = (0..50).map(|index| format!("r{index}: report {{ pages(first: 1000) {{ edges {{ node {{ page views }} }} }} }}")).collect();
@@ -73,7 +73,7 @@ on_all_databases! {
         assert_eq!(errors[0].0, "GRAPHQL_VALIDATION_FAILED", "{errors:?}");
     }
 
-    async fn pages_and_health_are_served(app: TestApp) {
+    async fn pages_schema_and_health_are_served_whatever_the_database_has(app: TestApp) {
         let get = async |path: &str| app.client.get(format!("http://{}{path}", app.address)).send().await.unwrap();
         let page = get("/graphiql").await;
         assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
@@ -96,10 +96,10 @@ on_all_databases! {
 
 /// The audits of the npm package `graphql-http`: what others test GraphQL over HTTP with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_audits_of_graphql_over_http_pass() {
+async fn all_audits_of_graphql_http_pass() {
     let app = TestApp::start(Rung::Sqlite).await;
     let url = format!("http://{}", app.address);
-    let audits = Script::start("audits.mjs", &[&url]).end("audits.mjs").await;
+    let audits = Script::start("audits.mjs", &[&url]).finish("audits.mjs").await;
     assert_eq!(audits.len(), 61);
     let not_passed: Vec<_> = audits.iter().filter(|audit| audit["status"] != "ok").collect();
     assert!(not_passed.is_empty(), "{not_passed:#?}");
@@ -107,7 +107,7 @@ async fn all_audits_of_graphql_over_http_pass() {
 
 /// However the mutation is written and whatever is accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mutation_is_never_executed_by_get() {
+async fn mutation_by_get_is_refused_with_405() {
     let app = TestApp::start(Rung::Sqlite).await;
     let record = "{ recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
     for (query, name) in [
@@ -130,7 +130,7 @@ async fn a_mutation_is_never_executed_by_get() {
 
 /// Before anything is validated, let alone executed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_query_that_asks_for_too_much_is_refused() {
+async fn query_over_a_document_limit_is_refused_before_validation() {
     let app = TestApp::start(Rung::Sqlite).await;
     let doubling: String = (0..25)
         .map(|level| format!("fragment F{level} on Report {{ ...F{next} ...F{next} }} ", next = level + 1))

@@ -47,7 +47,7 @@ fn independent_count() -> Counts {
         .collect()
 }
 
-async fn a_real_log_is_counted_exactly(rung: Rung) {
+async fn import_counts_a_real_log_exactly_and_once(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
     let summary = process::succeed(&database, &["import", LOG, "--include-bots"]);
@@ -77,22 +77,22 @@ async fn a_real_log_is_counted_exactly(rung: Rung) {
 }
 
 #[tokio::test]
-async fn a_real_log_is_counted_exactly_on_sqlite() {
-    a_real_log_is_counted_exactly(Rung::Sqlite).await;
+async fn import_counts_a_real_log_exactly_and_once_on_sqlite() {
+    import_counts_a_real_log_exactly_and_once(Rung::Sqlite).await;
 }
 
 #[tokio::test]
-async fn a_real_log_is_counted_exactly_on_postgres_with_a_materialized_view() {
-    a_real_log_is_counted_exactly(Rung::MaterializedView).await;
+async fn import_counts_a_real_log_exactly_and_once_on_postgres_with_a_materialized_view() {
+    import_counts_a_real_log_exactly_and_once(Rung::MaterializedView).await;
 }
 
 #[tokio::test]
-async fn a_real_log_is_counted_exactly_on_postgres_with_a_table() {
-    a_real_log_is_counted_exactly(Rung::Table).await;
+async fn import_counts_a_real_log_exactly_and_once_on_postgres_with_a_table() {
+    import_counts_a_real_log_exactly_and_once(Rung::Table).await;
 }
 
 #[tokio::test]
-async fn bots_and_assets_are_left_out_unless_asked_for() {
+async fn import_skips_bots_and_assets_unless_included() {
     for (arguments, counted) in [
         (&[][..], 1_122),
         (&["--include-bots"], 2_581),
@@ -107,7 +107,7 @@ async fn bots_and_assets_are_left_out_unless_asked_for() {
 }
 
 #[tokio::test]
-async fn lines_that_can_not_be_read_are_counted_and_reported() {
+async fn import_reports_unreadable_lines() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let good = r#"h - - [17/May/2015:10:05:03 +0200] "GET /a HTTP/1.1" 200 1"#;
     let log = [good, "nonsense", good, r#"h - - [99/May/2015:10:05:03 +0200] "GET /a HTTP/1.1" 200 1"#].join("\n");
@@ -122,7 +122,7 @@ async fn lines_that_can_not_be_read_are_counted_and_reported() {
 
 /// What would change the direction of all that is printed after it is no name of a page, and a file's name is written out.
 #[tokio::test]
-async fn names_that_change_the_direction_of_text_are_left_out() {
+async fn import_skips_names_with_bidirectional_controls() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let line = |page: &str| format!("h - - [17/May/2015:10:05:03 +0000] \"GET {page} HTTP/1.1\" 200 1\n");
     let log = [line("/a"), line("/a\u{202e}b"), line("/\u{2069}"), line("/a%E2%80%AEb")].concat();
@@ -137,7 +137,7 @@ async fn names_that_change_the_direction_of_text_are_left_out() {
 
 /// By its keys a log is known to have been read by other rules, also where those rules counted nothing.
 #[tokio::test]
-async fn a_log_is_never_counted_by_two_rules() {
+async fn log_imported_by_other_rules_is_refused() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let line = |page: &str| format!("h - - [17/May/2015:10:05:03 +0000] \"GET {page} HTTP/1.1\" 200 1\n");
     let log = [line("/a.png").repeat(10_000), line("/b").repeat(10_000), line("/a.png").repeat(10)].concat();
@@ -150,7 +150,7 @@ async fn a_log_is_never_counted_by_two_rules() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_not_there_is_named() {
+async fn missing_log_is_an_error_with_its_name() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let output = process::run(&database, &["import", "nowhere.log"]);
     assert_eq!(output.status.code(), Some(1));

@@ -155,7 +155,7 @@ fn is_kept((grain, _, date, _): &(&str, String, NaiveDate, i16), since: Option<N
     *grain != "hour" || since.is_none_or(|since| *date >= since)
 }
 
-async fn any_interleaving_ends_well(rung: Rung) {
+async fn report_equals_the_model_after_any_interleaving(rung: Rung) {
     for seed in 0..CASES {
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
         let steps = steps().new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap().current();
@@ -177,16 +177,16 @@ async fn any_interleaving_ends_well(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_interleaving_ends_well_on_sqlite() {
-    any_interleaving_ends_well(Rung::Sqlite).await;
+async fn report_equals_the_model_after_any_interleaving_on_sqlite() {
+    report_equals_the_model_after_any_interleaving(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_interleaving_ends_well_beginning_with_a_materialized_view() {
-    any_interleaving_ends_well(Rung::MaterializedView).await;
+async fn report_equals_the_model_after_any_interleaving_beginning_with_a_materialized_view() {
+    report_equals_the_model_after_any_interleaving(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_interleaving_ends_well_beginning_with_a_table() {
-    any_interleaving_ends_well(Rung::Table).await;
+async fn report_equals_the_model_after_any_interleaving_beginning_with_a_table() {
+    report_equals_the_model_after_any_interleaving(Rung::Table).await;
 }

@@ -61,7 +61,7 @@ fn requests(seed: u8) -> Vec<Vec<(String, DateTime<Utc>, i64)>> {
 }
 
 on_all_databases! {
-    async fn two_hundred_clients_record_while_refreshes_run(app: TestApp) {
+    async fn counts_equal_the_model_after_200_clients_record_during_refreshes(app: TestApp) {
         let app = Arc::new(app);
         let model = Arc::new(Mutex::new(Model::default()));
         let mut clients = JoinSet::new();
@@ -118,7 +118,7 @@ on_all_databases! {
 
 /// Readers see whole transactions only: in between two of a merge, too, every month is the sum of its hours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backlog_is_merged_in_transactions_that_each_add_up() {
+async fn sums_agree_between_the_transactions_of_a_merge() {
     for rung in [Rung::Sqlite, Rung::Table] {
         let app = Arc::new(TestApp::start(rung).await);
         for page in 0..200 {

@@ -11,7 +11,7 @@ const PASSWORD: &str = "pass-77-word";
 
 /// At its most talkative, each line is one JSON object of the same form, and the password of the database is in none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_line_is_json_and_has_no_password() {
+async fn log_line_is_json_without_the_database_password() {
     let mut database = TestDatabase::create(Rung::MaterializedView).await;
     database.url = database.url.replace("postgres://postgres@", &format!("postgres://postgres:{PASSWORD}@"));
     assert!(database.url.contains(PASSWORD));

@@ -23,7 +23,7 @@ use crate::{
 const TOTALS: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
 
 on_all_databases! {
-    async fn verify_lists_what_differs_and_rebuild_mends_it(app: TestApp) {
+    async fn verify_lists_differences_and_rebuild_repairs_them(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-04-01T00:00:00Z", 2)]).await;
         app.refresh().await;
         let good = process::succeed(&app.test_database, &["verify"]);
@@ -51,7 +51,7 @@ on_all_databases! {
         assert_eq!(app.report_rows().await, model::report(&app.counts().await), "and it goes on from there");
     }
 
-    async fn verify_prints_what_changes_the_direction_of_text_as_its_code(app: TestApp) {
+    async fn verify_escapes_bidirectional_controls_in_names(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
         // A name of before such names were refused.
@@ -63,7 +63,7 @@ on_all_databases! {
         assert!(!list.contains('\u{202e}'), "{list}");
     }
 
-    async fn old_keys_and_old_history_are_pruned(app: TestApp) {
+    async fn old_keys_and_old_refresh_records_are_pruned(app: TestApp) {
         let now = clock::process_now();
         const HOUR_MS: i64 = 3_600_000;
         for (key, claimed_hours, kept) in [("old", 0, false), ("new", 2, false), ("import:old", 0, true)] {
@@ -102,7 +102,7 @@ on_all_databases! {
         assert_eq!(history().await, 2);
     }
 
-    async fn hours_are_dropped_and_their_sums_are_kept(app: TestApp) {
+    async fn old_hours_are_dropped_and_their_daily_sums_stay(app: TestApp) {
         let now = clock::process_now();
         let at = |hours: i64| (now - TimeDelta::hours(hours)).to_rfc3339();
         let times: Vec<_> = (0..24 * 20).map(at).collect();
@@ -136,7 +136,7 @@ on_all_databases! {
         assert_eq!(app.data(TOTALS, json!({})).await["report"]["totals"]["views"], 24 * 20 * 3 + 100);
     }
 
-    async fn a_refresh_ends_while_titles_go_on_changing(app: TestApp) {
+    async fn refresh_ends_while_titles_keep_changing(app: TestApp) {
         let app = Arc::new(app);
         let changing = Arc::new(AtomicBool::new(true));
         let mut clients = JoinSet::new();
@@ -163,7 +163,7 @@ on_all_databases! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_view_that_has_become_slow_turns_into_a_table_by_itself() {
+async fn slow_materialized_view_is_converted_into_a_table() {
     let app = TestApp::start(Rung::MaterializedView).await;
     let refresher = app.refresher.clone().converting_views_slower_than(TimeDelta::zero());
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
@@ -181,7 +181,7 @@ async fn a_view_that_has_become_slow_turns_into_a_table_by_itself() {
 
 /// Statistics can't be made while somebody else makes them of the same table; the refresh was committed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statistics_that_can_not_be_made_fail_no_refresh_and_are_made_after_the_next_one() {
+async fn failed_statistics_fail_no_refresh_and_are_made_after_the_next_one() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     let mut other = cluster::connect(&database.url).await;
     let name = database.url.rsplit_once('/').unwrap().1;
@@ -213,7 +213,7 @@ async fn statistics_that_can_not_be_made_fail_no_refresh_and_are_made_after_the_
 
 /// A reader's snapshot is older than the relation that has just been swapped in: it must not find it empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_and_writers_go_on_while_the_report_is_swapped() {
+async fn readers_and_writers_continue_while_the_report_is_swapped() {
     let app = Arc::new(TestApp::start(Rung::MaterializedView).await);
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     app.refresh().await;
@@ -245,7 +245,7 @@ async fn readers_and_writers_go_on_while_the_report_is_swapped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wolf_that_is_killed_loses_nothing_and_another_goes_on() {
+async fn killed_wolf_loses_nothing_and_another_one_continues() {
     let database = TestDatabase::create(Rung::Table).await;
     let connection = database.migrate().await;
     let survivor = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
@@ -291,7 +291,7 @@ async fn reads(connection: &Database, table: &str) -> (i64, i64) {
 /// A merge reads the stale hours and what it adds to, by index, whatever else there is, and whether the planner has
 /// statistics or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_merge_reads_what_is_stale_and_no_more() {
+async fn merge_reads_only_stale_hours_by_index() {
     const PAGES: i64 = 200;
     let app = TestApp::start(Rung::Table).await;
     let fill = format!(
@@ -342,7 +342,7 @@ async fn a_merge_reads_what_is_stale_and_no_more() {
 }
 
 #[tokio::test]
-async fn without_citus_nothing_is_distributed() {
+async fn distribute_without_citus_changes_nothing() {
     let app = TestApp::start(Rung::MaterializedView).await;
     wolf::distribute(&app.database).await.unwrap();
     assert!(!app.refresher.ensure_kind(ReportKind::MaterializedView).await.unwrap(), "the report is what it was");

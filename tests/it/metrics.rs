@@ -93,7 +93,7 @@ impl Scrape {
     }
 
     /// What has changed since, and by how much: everything but times, memory and which connections are open.
-    fn moved_since(&self, before: &Self) -> BTreeMap<&str, f64> {
+    fn changes_since(&self, before: &Self) -> BTreeMap<&str, f64> {
         let left_out = |series: &str| {
             let name = series.split('{').next().unwrap();
             name.ends_with("_bucket")
@@ -101,9 +101,9 @@ impl Scrape {
                 || name.ends_with("_bytes")
                 || ["analytics_report_age_seconds", "analytics_database_connections"].contains(&name)
         };
-        let moved = self.samples.iter().filter(|(series, _)| !left_out(series));
-        let moved = moved.map(|(series, value)| (series.as_str(), value - before.get(series)));
-        moved.filter(|(_, difference)| *difference != 0.0).collect()
+        let changed = self.samples.iter().filter(|(series, _)| !left_out(series));
+        let changed = changed.map(|(series, value)| (series.as_str(), value - before.get(series)));
+        changed.filter(|(_, difference)| *difference != 0.0).collect()
     }
 }
 
@@ -122,7 +122,7 @@ fn documented() -> BTreeMap<String, Metric> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_document_has_what_a_process_exposes() {
+async fn metrics_document_lists_every_exposed_metric() {
     for rung in [Rung::Sqlite, Rung::MaterializedView] {
         let database = TestDatabase::create(rung).await;
         let server = Server::start(&database, &ARGUMENTS);
@@ -136,7 +136,7 @@ async fn the_document_has_what_a_process_exposes() {
 
 /// What a process does not do it does not measure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_exposes_what_its_services_do() {
+async fn process_exposes_only_the_metrics_of_its_services() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let mut all = BTreeSet::new();
     for (service, has, lacks) in [
@@ -154,7 +154,7 @@ async fn a_process_exposes_what_its_services_do() {
 }
 
 #[test]
-fn the_grafana_dashboard_shows_every_metric_and_no_other() {
+fn grafana_dashboard_shows_every_metric_and_no_other() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     assert!(variables.iter().any(|variable| variable["type"] == "datasource" && variable["name"] == "datasource"));
@@ -181,7 +181,7 @@ fn the_grafana_dashboard_shows_every_metric_and_no_other() {
     assert_eq!(shown, documented.into_keys().collect());
 }
 
-async fn recording_and_reading_move_their_figures(rung: Rung) {
+async fn recording_and_querying_change_their_metrics(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let server = Server::start(&database, &ARGUMENTS);
     let before = Scrape::refreshed(&server).await;
@@ -209,7 +209,7 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
         (r#"analytics_operation_duration_seconds_count{kind="mutation"}"#, 3.0),
         ("analytics_stale_hour_backlog", 2.0),
     ];
-    assert_eq!(recorded.moved_since(&before), BTreeMap::from(expected));
+    assert_eq!(recorded.changes_since(&before), BTreeMap::from(expected));
 
     // The next process refreshes when it starts.
     drop(server);
@@ -234,7 +234,7 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
         let result = if hits > 0.0 { "hit" } else { "miss" };
         let series = format!("analytics_cache_requests_total{{result=\"{result}\"}}");
         expected.insert(&series, 1.0);
-        assert_eq!(Scrape::of(&server).await.moved_since(&before), expected);
+        assert_eq!(Scrape::of(&server).await.changes_since(&before), expected);
     }
     let before = Scrape::of(&server).await;
     let ask = || server.client.get(server.url("/graphql")).query(&[("query", REPORT)]);
@@ -242,23 +242,23 @@ async fn recording_and_reading_move_their_figures(rung: Rung) {
     assert_eq!(ask().header("if-none-match", tag).send().await.unwrap().status(), 304);
     // The first one has been answered before.
     let expected = [("analytics_not_modified_total", 1.0), ("analytics_response_cache_hits_total", 1.0)];
-    assert_eq!(Scrape::of(&server).await.moved_since(&before), BTreeMap::from(expected));
+    assert_eq!(Scrape::of(&server).await.changes_since(&before), BTreeMap::from(expected));
     let scrape = Scrape::of(&server).await;
     assert!(scrape.get("analytics_cache_bytes") > 0.0 && scrape.get("analytics_response_cache_bytes") > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recording_and_reading_move_their_figures_on_sqlite() {
-    recording_and_reading_move_their_figures(Rung::Sqlite).await;
+async fn recording_and_querying_change_their_metrics_on_sqlite() {
+    recording_and_querying_change_their_metrics(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recording_and_reading_move_their_figures_on_postgres() {
-    recording_and_reading_move_their_figures(Rung::MaterializedView).await;
+async fn recording_and_querying_change_their_metrics_on_postgres() {
+    recording_and_querying_change_their_metrics(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_subscribes_is_counted_until_it_leaves() {
+async fn subscriber_is_counted_until_it_disconnects() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &ARGUMENTS);
     let before = Scrape::refreshed(&server).await;
@@ -274,20 +274,20 @@ async fn who_subscribes_is_counted_until_it_leaves() {
     assert!(stream.chunk().await.unwrap().is_some());
     let expected =
         [(r#"analytics_subscribers{kind="socket"}"#, 2.0), (r#"analytics_subscribers{kind="event_stream"}"#, 1.0)];
-    assert_eq!(Scrape::of(&server).await.moved_since(&before), BTreeMap::from(expected));
+    assert_eq!(Scrape::of(&server).await.changes_since(&before), BTreeMap::from(expected));
     drop((sockets, stream));
-    Scrape::until(&server, "everybody to have left", |scrape| scrape.moved_since(&before).is_empty()).await;
+    Scrape::until(&server, "everybody to have left", |scrape| scrape.changes_since(&before).is_empty()).await;
 }
 
-/// Each way in which a client can be told of an error counts it once.
+/// An error counts once, over each transport.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_are_counted_by_their_codes() {
+async fn each_error_is_counted_once_by_its_code() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &ARGUMENTS);
     let before = Scrape::refreshed(&server).await;
-    let mut told = BTreeMap::new();
+    let mut expected = BTreeMap::new();
     let mut count =
-        |code: &str| *told.entry(format!("analytics_errors_total{{code=\"{code}\"}}")).or_insert(0.0) += 1.0;
+        |code: &str| *expected.entry(format!("analytics_errors_total{{code=\"{code}\"}}")).or_insert(0.0) += 1.0;
     let post = |body: Value, accept: &'static str| {
         server.client.post(server.url("/graphql")).json(&body).header(ACCEPT, accept).send()
     };
@@ -328,15 +328,15 @@ async fn errors_are_counted_by_their_codes() {
         scrape.get(r#"analytics_subscribers{kind="socket"}"#) == 0.0
     })
     .await;
-    let mut moved = after.moved_since(&before);
-    assert_eq!(moved.remove(r#"analytics_operation_duration_seconds_count{kind="mutation"}"#), Some(mutations));
+    let mut changed = after.changes_since(&before);
+    assert_eq!(changed.remove(r#"analytics_operation_duration_seconds_count{kind="mutation"}"#), Some(mutations));
     // A query that is not valid is found out by executing it.
-    moved.remove(r#"analytics_operation_duration_seconds_count{kind="query"}"#);
-    assert_eq!(moved, told.iter().map(|(series, count)| (series.as_str(), *count)).collect());
+    changed.remove(r#"analytics_operation_duration_seconds_count{kind="query"}"#);
+    assert_eq!(changed, expected.iter().map(|(series, count)| (series.as_str(), *count)).collect());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_not_let_in_is_counted() {
+async fn unauthenticated_and_rate_limited_requests_are_counted() {
     let access = ["--anonymous", "reports", "--rate-limit", "1", "--rate-burst", "2"];
     let arguments: Vec<_> = ARGUMENTS.into_iter().chain(access).collect();
     let database = TestDatabase::create(Rung::Sqlite).await;
@@ -353,13 +353,13 @@ async fn who_is_not_let_in_is_counted() {
     })
     .await;
     let after = Scrape::of(&server).await;
-    let moved = after.moved_since(&before);
-    assert_eq!(moved["analytics_rate_limited_total"], refused);
-    assert_eq!(moved[r#"analytics_errors_total{code="OVERLOADED"}"#], refused);
-    assert_eq!(moved[r#"analytics_errors_total{code="UNAUTHENTICATED"}"#], 1.0);
+    let changed = after.changes_since(&before);
+    assert_eq!(changed["analytics_rate_limited_total"], refused);
+    assert_eq!(changed[r#"analytics_errors_total{code="OVERLOADED"}"#], refused);
+    assert_eq!(changed[r#"analytics_errors_total{code="UNAUTHENTICATED"}"#], 1.0);
 }
 
-async fn what_waits_and_what_fails_is_seen(rung: Rung) {
+async fn queue_and_failures_change_their_metrics(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let timeouts = ["--record-timeout-ms", "2000", "--database-timeout-ms", "1000"];
     let arguments: Vec<_> = ARGUMENTS.into_iter().chain(timeouts).collect();
@@ -385,7 +385,7 @@ async fn what_waits_and_what_fails_is_seen(rung: Rung) {
         (r#"analytics_operation_duration_seconds_count{kind="mutation"}"#, 1.0),
         (r#"analytics_errors_total{code="UNAVAILABLE"}"#, 1.0),
     ];
-    assert_eq!(after.moved_since(&before), BTreeMap::from(expected));
+    assert_eq!(after.changes_since(&before), BTreeMap::from(expected));
     lock.rollback().await.unwrap();
 
     // A refresh that fails, and a question that the database does not answer.
@@ -399,11 +399,11 @@ async fn what_waits_and_what_fails_is_seen(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_and_what_fails_is_seen_on_sqlite() {
-    what_waits_and_what_fails_is_seen(Rung::Sqlite).await;
+async fn queue_and_failures_change_their_metrics_on_sqlite() {
+    queue_and_failures_change_their_metrics(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_and_what_fails_is_seen_on_postgres() {
-    what_waits_and_what_fails_is_seen(Rung::MaterializedView).await;
+async fn queue_and_failures_change_their_metrics_on_postgres() {
+    queue_and_failures_change_their_metrics(Rung::MaterializedView).await;
 }

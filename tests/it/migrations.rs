@@ -27,7 +27,7 @@ fn take_all_back(database: &TestDatabase) {
     while process::succeed(database, &["migrate", "down"]).contains("applied ") {}
 }
 
-async fn up_down_and_up_again(rung: Rung) {
+async fn migrations_go_up_down_and_up_again(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     assert!(process::succeed(&database, &["migrate", "status"]).starts_with("missing "));
     assert!(process::succeed(&database, &["migrate"]).starts_with("applied "));
@@ -45,17 +45,17 @@ async fn up_down_and_up_again(rung: Rung) {
 }
 
 #[tokio::test]
-async fn up_down_and_up_again_on_sqlite() {
-    up_down_and_up_again(Rung::Sqlite).await;
+async fn migrations_go_up_down_and_up_again_on_sqlite() {
+    migrations_go_up_down_and_up_again(Rung::Sqlite).await;
 }
 
 #[tokio::test]
-async fn up_down_and_up_again_on_postgres() {
-    up_down_and_up_again(Rung::MaterializedView).await;
+async fn migrations_go_up_down_and_up_again_on_postgres() {
+    migrations_go_up_down_and_up_again(Rung::MaterializedView).await;
 }
 
 on_all_databases! {
-    async fn counts_and_report_outlive_their_new_keys(app: TestApp) {
+    async fn counts_and_report_survive_the_change_of_their_primary_keys(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-02-01T07:00:00Z", 2)]).await;
         app.refresh().await;
         let (counts, report) = (app.counts().await, app.report_rows().await);
@@ -74,7 +74,7 @@ on_all_databases! {
 }
 
 #[tokio::test]
-async fn the_report_that_became_a_table_is_taken_back_too() {
+async fn migrate_down_drops_a_report_that_is_a_table() {
     let database = TestDatabase::create(Rung::Table).await;
     database.migrate().await;
     take_all_back(&database);
@@ -83,7 +83,7 @@ async fn the_report_that_became_a_table_is_taken_back_too() {
 }
 
 #[tokio::test]
-async fn a_new_postgres_database_has_a_materialized_view_with_its_indexes() {
+async fn new_postgres_database_has_a_materialized_view_with_its_indexes() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     process::succeed(&database, &["migrate"]);
     let relations = relations(&database).await;
@@ -94,7 +94,7 @@ async fn a_new_postgres_database_has_a_materialized_view_with_its_indexes() {
     }
 }
 
-async fn processes_that_migrate_at_once_leave_one_schema(rung: Rung) {
+async fn concurrent_migrations_leave_one_schema(rung: Rung) {
     const PROCESSES: usize = 8;
     let database = TestDatabase::create(rung).await;
     let migrating: Vec<_> = (0..PROCESSES)
@@ -109,20 +109,20 @@ async fn processes_that_migrate_at_once_leave_one_schema(rung: Rung) {
 }
 
 #[tokio::test]
-async fn processes_that_migrate_at_once_leave_one_schema_on_sqlite() {
-    processes_that_migrate_at_once_leave_one_schema(Rung::Sqlite).await;
+async fn concurrent_migrations_leave_one_schema_on_sqlite() {
+    concurrent_migrations_leave_one_schema(Rung::Sqlite).await;
 }
 
 #[tokio::test]
-async fn processes_that_migrate_at_once_leave_one_schema_on_postgres() {
-    processes_that_migrate_at_once_leave_one_schema(Rung::MaterializedView).await;
+async fn concurrent_migrations_leave_one_schema_on_postgres() {
+    concurrent_migrations_leave_one_schema(Rung::MaterializedView).await;
 }
 
 #[tokio::test]
-async fn serving_a_postgres_database_without_tables_says_which_command_makes_them() {
+async fn serve_without_tables_on_postgres_names_the_migrate_command() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     let output = process::run(&database, &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(2));
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(complaint.contains("run: analytics migrate"), "{complaint}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("run: analytics migrate"), "{stderr}");
 }

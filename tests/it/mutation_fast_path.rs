@@ -95,7 +95,7 @@ async fn answer(app: &TestApp, query: &str, variables: &Value, accept: &str) -> 
 }
 
 on_all_databases! {
-    async fn the_common_form_is_answered_like_every_other(app: TestApp) {
+    async fn fast_path_responds_like_the_general_executor(app: TestApp) {
         let seed = [7; 32];
         let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         let (mut recorded, mut refused, mut expected) = (0, 0, 0);
@@ -124,7 +124,7 @@ on_all_databases! {
         assert_eq!(app.counts().await.values().sum::<i64>(), expected);
     }
 
-    async fn an_error_of_recording_says_where_it_is(app: TestApp) {
+    async fn fast_path_error_has_its_path(app: TestApp) {
         let variables = |page: &str| json!({ "input": { "increments": [{ "page": page }], "idempotencyKey": "key" } });
         answer(&app, PREPARED, &variables("/a"), "application/json").await;
         let prepared = answer(&app, PREPARED, &variables("/b"), "application/json").await;

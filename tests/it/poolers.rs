@@ -24,8 +24,8 @@ use crate::{
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
-pub(crate) const NOT_HEARD: &str = "refreshes are not heard of";
-pub(crate) const HEARD_AGAIN: &str = "refreshes are heard of again";
+pub(crate) const LISTENER_DOWN: &str = "refreshes are not heard of";
+pub(crate) const LISTENER_UP: &str = "refreshes are heard of again";
 
 /// A migrated database, and the same through a pooler.
 async fn pooled(mode: &str, more: &str) -> (TestDatabase, Pooler, TestDatabase) {
@@ -45,8 +45,8 @@ pub(crate) fn start(database: &TestDatabase, arguments: &[&str]) -> (Server, Pat
     (Server::of(command), log)
 }
 
-/// How often the log says `what`.
-pub(crate) fn times(log: &Path, what: &str) -> usize {
+/// How often the log has `what`.
+pub(crate) fn count_in_log(log: &Path, what: &str) -> usize {
     fs::read_to_string(log).unwrap().matches(what).count()
 }
 
@@ -61,13 +61,13 @@ pub(crate) async fn record_and_find(recorder: &Server, server: &Server, views: u
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn session_pooling_with_the_poolers_defaults_carries_everything() {
+async fn session_pooling_with_the_defaults_of_pgbouncer_works() {
     let (database, _pooler, through) = pooled("session", "").await;
     let (server, log) = start(&through, &[]);
     for views in 1..=3 {
         record_and_find(&server, &server, views).await;
     }
-    assert_eq!(times(&log, NOT_HEARD), 0);
+    assert_eq!(count_in_log(&log, LISTENER_DOWN), 0);
     assert!(process::succeed(&through, &["migrate", "status"]).starts_with("applied"));
     process::succeed(&through, &["rebuild", "--as", "table"]);
     process::succeed(&through, &["refresh"]);
@@ -75,13 +75,13 @@ async fn session_pooling_with_the_poolers_defaults_carries_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statement_pooling_is_refused_in_words() {
+async fn statement_pooling_is_refused_with_the_reason() {
     let (_database, _pooler, through) = pooled("statement", "").await;
     for arguments in [["serve", "--services=reports"].as_slice(), &["verify"]] {
         let output = process::run(&through, arguments);
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{complaint}");
-        assert!(complaint.contains("takes no transactions (statement pooling)"), "{complaint}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("takes no transactions (statement pooling)"), "{stderr}");
     }
 }
 
@@ -94,9 +94,9 @@ async fn transaction_pooling_is_refused_where_it_loses_prepared_statements() {
     // The second finds what the first left behind.
     for _ in 0..2 {
         let output = process::run(&through, &["serve"]);
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{complaint}");
-        assert!(complaint.contains("pgbouncer 1.21 or newer with max_prepared_statements"), "{complaint}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("pgbouncer 1.21 or newer with max_prepared_statements"), "{stderr}");
     }
     if knows {
         let (database, _pooler, through) = pooled("transaction", "max_prepared_statements = 100").await;
@@ -112,19 +112,19 @@ async fn transaction_pooling_is_refused_where_it_loses_prepared_statements() {
         record_and_find(&servers[0].0, &servers[2].0, 11).await;
         // They write into one file; two of them have a feed.
         let log = fs::read_to_string(&servers[0].1).unwrap();
-        assert_eq!((log.matches(NOT_HEARD).count(), log.matches("WARN").count()), (2, 2), "{log}");
+        assert_eq!((log.matches(LISTENER_DOWN).count(), log.matches("WARN").count()), (2, 2), "{log}");
         process::succeed(&database, &["verify"]);
     }
 }
 
-/// A feed that a pooler keeps from listening says so once and polls; and hears, once the pooler lets it.
+/// A feed that a pooler keeps from listening warns once and polls, and listens again when the pooler allows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn feed_behind_a_pooler_that_lends_connections_polls_until_it_can_listen() {
+async fn feed_behind_transaction_pooling_polls_until_it_can_listen() {
     let (database, mut pooler, through) = pooled("transaction", "").await;
     let (server, log) = start(&database, &["--notify-database-url", &through.url]);
     record_and_find(&server, &server, 1).await;
-    eventually("the pooler to be named", async || times(&log, NOT_HEARD) == 1).await;
-    assert_eq!(times(&log, "a pooler lends connections to others between transactions"), 1);
+    eventually("the pooler to be named", async || count_in_log(&log, LISTENER_DOWN) == 1).await;
+    assert_eq!(count_in_log(&log, "a pooler lends connections to others between transactions"), 1);
     // Nothing is left behind on the connection that the next client gets.
     let options = PgConnectOptions::from_str(&through.url).unwrap().extra_float_digits(None);
     let mut next = PgConnection::connect_with(&options).await.unwrap();
@@ -135,24 +135,24 @@ async fn feed_behind_a_pooler_that_lends_connections_polls_until_it_can_listen()
         record_and_find(&server, &server, views).await;
     }
     pooler.change("session", "");
-    eventually("refreshes to be heard of", async || times(&log, HEARD_AGAIN) == 1).await;
+    eventually("refreshes to be heard of", async || count_in_log(&log, LISTENER_UP) == 1).await;
     record_and_find(&server, &server, 5).await;
-    assert_eq!(times(&log, NOT_HEARD), 1, "{}", fs::read_to_string(log).unwrap());
+    assert_eq!(count_in_log(&log, LISTENER_DOWN), 1, "{}", fs::read_to_string(log).unwrap());
 }
 
 /// A connection that listens elsewhere hears itself, and nothing of the refreshes: a probe is sent their way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn feed_that_listens_to_another_database_finds_out() {
+async fn feed_detects_that_it_listens_to_another_database() {
     let (database, elsewhere) = (TestDatabase::create(Rung::Table).await, TestDatabase::create(Rung::Table).await);
     database.migrate().await.close().await.unwrap();
     let (server, log) = start(&database, &["--notify-database-url", &elsewhere.url]);
-    eventually("a probe to be missed", async || times(&log, "did not arrive") == 1).await;
+    eventually("a probe to be missed", async || count_in_log(&log, "did not arrive") == 1).await;
     record_and_find(&server, &server, 1).await;
 }
 
 /// A pooler may be set to another mode under a process that runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn process_without_transactions_is_not_ready() {
+async fn process_behind_statement_pooling_is_not_ready() {
     let (_database, mut pooler, through) = pooled("session", "").await;
     for services in ["reports", "increments"] {
         let (server, _log) = start(&through, &["--services", services]);
@@ -166,25 +166,25 @@ async fn process_without_transactions_is_not_ready() {
 }
 
 #[test]
-fn notify_url_goes_with_postgres_only_and_shows_no_password() {
+fn notify_url_is_refused_on_sqlite_without_showing_its_password() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = TestDatabase { url: "sqlite://a.db".to_owned(), rung: Rung::Sqlite, folder };
-    for (url, says) in [
+    for (url, reason) in [
         ("postgres://me:secret@127.0.0.1:1/db", "an SQLite file notifies nobody"),
         ("postgres://me:secret@a,b/db", "names one host"),
         ("sqlite://b.db", "an SQLite file notifies nobody"),
         ("secret", "a database URL is"),
     ] {
         let output = process::run(&sqlite, &["verify", "--notify-database-url", url]);
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{complaint}");
-        assert!(complaint.contains(says) && !complaint.contains("secret"), "{complaint}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(reason) && !stderr.contains("secret"), "{stderr}");
     }
 }
 
 /// What a transaction needs is set in it, and nothing of it is left for whoever gets its connection next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_of_a_transaction_end_with_it() {
+async fn transaction_settings_end_with_the_transaction() {
     const LIMITS: &str = "SELECT current_setting('statement_timeout') || ' ' ||
         current_setting('idle_in_transaction_session_timeout') || ' ' || current_setting('transaction_isolation') || ' ' ||
         current_setting('transaction_read_only')";

@@ -23,7 +23,7 @@ fn input(increments: Value) -> Value {
 
 /// What SQLite's durability rests on: <https://www.sqlite.org/pragma.html#pragma_synchronous>
 #[tokio::test]
-async fn sqlite_writes_ahead_and_waits_for_the_disk() {
+async fn sqlite_uses_wal_with_synchronous_full() {
     const FULL: i64 = 2;
     let database = TestDatabase::create(Rung::Sqlite).await.migrate().await;
     let pragma = async |name: &str| {
@@ -60,7 +60,7 @@ on_all_databases! {
         assert_eq!(marks, 2, "one mark an hour a commit");
     }
 
-    async fn without_a_time_it_is_now(app: TestApp) {
+    async fn increment_without_a_time_counts_in_the_current_hour(app: TestApp) {
         app.data(RECORD, input(json!([{ "page": "/now" }]))).await;
         let now = clock::process_now();
         let counts = app.counts().await;
@@ -70,7 +70,7 @@ on_all_databases! {
         assert!(now - counted < TimeDelta::hours(1) + TimeDelta::minutes(1), "{counted}");
     }
 
-    async fn a_title_without_a_letter_is_none(app: TestApp) {
+    async fn blank_title_counts_as_no_title(app: TestApp) {
         const TITLED: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
         let send = async |title: Value| {
             let increment = json!({ "page": "/a", "title": title });
@@ -86,7 +86,7 @@ on_all_databases! {
         assert_eq!(titles, [Some("A")], "the page keeps the title that it has");
     }
 
-    async fn bad_input_names_the_field_and_records_nothing(app: TestApp) {
+    async fn bad_input_is_an_error_with_its_field_and_records_nothing(app: TestApp) {
         let good = json!({ "page": "/good" });
         let ahead = (clock::process_now() + TimeDelta::minutes(6)).to_rfc3339();
         for (bad, code, field) in [
@@ -130,14 +130,14 @@ on_all_databases! {
         assert_eq!(app.marks().await, 0);
     }
 
-    async fn ten_thousand_increments_are_one_request(app: TestApp) {
+    async fn request_takes_ten_thousand_increments(app: TestApp) {
         let increments: Vec<_> = (0..10_000).map(|index| json!({ "page": format!("/{}", index % 700) })).collect();
         let recorded = app.data(RECORD, input(json!(increments))).await;
         assert_eq!(recorded["recordPageViews"]["views"], 10_000);
         assert_eq!(app.counts().await.values().sum::<i64>(), 10_000);
     }
 
-    async fn a_key_counts_once_however_often_it_is_sent_at_the_same_moment(app: TestApp) {
+    async fn key_sent_concurrently_counts_once(app: TestApp) {
         const SENT: usize = 50;
         let app = Arc::new(app);
         let barrier = Arc::new(Barrier::new(SENT));
@@ -156,7 +156,7 @@ on_all_databases! {
         assert_eq!(idempotency_key::Entity::find().count(&app.database.readers).await.unwrap(), 1);
     }
 
-    async fn a_key_stands_for_its_increments(app: TestApp) {
+    async fn key_with_other_increments_is_refused(app: TestApp) {
         let input = |page: &str| json!({ "input": { "increments": [{ "page": page }], "idempotencyKey": "key" } });
         app.data(RECORD, input("/a")).await;
         let errors = app.errors(RECORD, input("/b")).await;
@@ -165,7 +165,7 @@ on_all_databases! {
         assert_eq!(app.counts().await.values().sum::<i64>(), 1);
     }
 
-    async fn the_queue_is_bounded(app: TestApp) {
+    async fn recorder_queue_is_bounded(app: TestApp) {
         use api::increments::{RecordError, Recorder, RecorderSettings, Request};
         // Nothing commits: the committer does not run.
         let settings = RecorderSettings { queue_increments: 10_000, committers: 1, record_timeout_ms: 30_000 };

@@ -19,7 +19,7 @@ async fn titles(app: &TestApp) -> Vec<Option<String>> {
 }
 
 on_all_databases! {
-    async fn the_report_is_the_sums_of_what_is_recorded(app: TestApp) {
+    async fn report_equals_the_sums_of_all_increments(app: TestApp) {
         app.record([("/a", "2026-02-28T23:00:00Z", 1), ("/a", "2026-03-01T00:00:00Z", 2), ("/b", "2026-03-01T00:10:00Z", 4)]).await;
         let done = app.refresh().await;
         assert_eq!(done.hours, 2);
@@ -32,7 +32,7 @@ on_all_databases! {
         assert_eq!(app.marks().await, 0);
     }
 
-    async fn a_second_refresh_changes_nothing(app: TestApp) {
+    async fn second_refresh_changes_nothing(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
         let first = app.refresh().await;
         let before = app.report_rows().await;
@@ -43,7 +43,7 @@ on_all_databases! {
         assert_eq!(app.report_rows().await, before);
     }
 
-    async fn what_is_acknowledged_by_then_is_in_the_report(app: TestApp) {
+    async fn increments_acknowledged_by_as_of_are_in_the_report(app: TestApp) {
         let recorded_at = app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
         let done = app.refresh().await;
         assert!(done.as_of.unwrap() >= recorded_at - TimeDelta::milliseconds(1));
@@ -51,14 +51,14 @@ on_all_databases! {
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
 
-    async fn many_stale_hours_are_merged_in_several_transactions(app: TestApp) {
+    async fn stale_hours_beyond_one_transaction_are_all_merged(app: TestApp) {
         let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
         app.record(times.iter().map(|at| ("/a", at.as_str(), 1))).await;
         assert_eq!(app.refresh().await.hours, 28);
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
 
-    async fn an_hour_with_more_counts_than_a_transaction_merges_takes_several(app: TestApp) {
+    async fn hour_with_more_counts_than_one_merge_takes_several_transactions(app: TestApp) {
         let pages: Vec<_> = (0..40).map(|page| format!("/{page}")).collect();
         let record = async |views| {
             let hours = ["2026-03-01T00:00:00Z", "2026-03-01T01:00:00Z", "2026-02-28T23:00:00Z"];
@@ -77,7 +77,7 @@ on_all_databases! {
         assert!(newest.content_version >= merges, "{} transactions", newest.content_version);
     }
 
-    async fn more_pages_than_one_statement_takes_are_all_merged(app: TestApp) {
+    async fn pages_beyond_one_statement_are_all_merged(app: TestApp) {
         let pages: Vec<_> = (0..5_000).map(|page| format!("/{page}")).collect();
         // The odd ones are known when all are recorded.
         for step in [2, 1, 1] {
@@ -87,7 +87,7 @@ on_all_databases! {
         }
     }
 
-    async fn a_changed_title_reaches_the_report(app: TestApp) {
+    async fn changed_title_reaches_the_report(app: TestApp) {
         const RECORD: &str = "mutation ($title: String) { recordPageViews(input: { increments: [
             { page: \"/a\", at: \"2026-01-01T00:00:00Z\", title: $title }, { page: \"/a\", at: \"2026-02-01T00:00:00Z\" }
         ] }) { views } }";
@@ -105,7 +105,7 @@ on_all_databases! {
         assert_eq!(app.marks().await, 0);
     }
 
-    async fn a_failed_refresh_is_recorded_and_the_next_one_makes_up_for_it(app: TestApp) {
+    async fn failed_refresh_is_recorded_and_the_next_one_includes_its_hours(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
         let good = app.refresh().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
@@ -124,7 +124,7 @@ on_all_databases! {
         assert!(message.contains("refused"), "{message}");
         assert!(!message.to_lowercase().contains("select"), "{message}");
         let failed = |known: &Freshness| known.status(std::time::Instant::now()) == RefreshStatus::Failed;
-        app.heard("that the refresh failed", failed).await;
+        app.until_freshness("the failed refresh in the feed", failed).await;
         let status = app.data("{ freshness { status error refreshId } }", serde_json::json!({})).await;
         assert_eq!(status["freshness"]["status"], "FAILED");
         assert_eq!(status["freshness"]["refreshId"], good.id.to_string(), "the report is still the last good one");
@@ -138,7 +138,7 @@ on_all_databases! {
 
 /// Whoever gives up while a transaction begins leaves no connection in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_begin_that_is_given_up_leaves_nothing_open() {
+async fn cancelled_begin_leaves_no_transaction_open() {
     let app = TestApp::start(Rung::Table).await;
     let (readers, snapshots) = (&app.database.readers, Snapshots::for_queries(&app.database));
     for polls in (1..=10).cycle().take(500) {
@@ -156,7 +156,7 @@ async fn a_begin_that_is_given_up_leaves_nothing_open() {
 }
 
 #[tokio::test]
-async fn a_table_that_lacks_rows_is_not_added_to() {
+async fn refresh_fails_when_the_report_table_lacks_rows() {
     let app = TestApp::start(Rung::Table).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     app.refresh().await;
@@ -177,7 +177,7 @@ async fn a_table_that_lacks_rows_is_not_added_to() {
 
 /// What a cluster's coordinator is sent can be asked of any PostgreSQL.
 #[tokio::test]
-async fn the_merge_of_a_cluster_does_the_same() {
+async fn citus_merge_statement_equals_the_model() {
     const MERGE: &str = include_str!("../../wolf/src/citus/merge.sql");
     let app = TestApp::start(Rung::Table).await;
     let mut connection = cluster::connect(&app.test_database.url).await;
@@ -196,7 +196,7 @@ async fn the_merge_of_a_cluster_does_the_same() {
 }
 
 /// A commit that is held open across the reading of `as_of` is either in the report or recorded after it.
-async fn a_commit_held_open_is_not_promised(rung: Rung) {
+async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
     let app = TestApp::start(rung).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     let mut other = cluster::connect(&app.test_database.url).await;
@@ -218,17 +218,17 @@ async fn a_commit_held_open_is_not_promised(rung: Rung) {
 }
 
 #[tokio::test]
-async fn a_commit_held_open_is_not_promised_with_a_materialized_view() {
-    a_commit_held_open_is_not_promised(Rung::MaterializedView).await;
+async fn as_of_excludes_a_commit_that_is_held_open_with_a_materialized_view() {
+    as_of_excludes_a_commit_that_is_held_open(Rung::MaterializedView).await;
 }
 
 #[tokio::test]
-async fn a_commit_held_open_is_not_promised_with_a_table() {
-    a_commit_held_open_is_not_promised(Rung::Table).await;
+async fn as_of_excludes_a_commit_that_is_held_open_with_a_table() {
+    as_of_excludes_a_commit_that_is_held_open(Rung::Table).await;
 }
 
 #[tokio::test]
-async fn while_one_refreshes_the_others_stand_by() {
+async fn other_wolves_stand_by_during_a_refresh() {
     let app = TestApp::start(Rung::Table).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     let mut other = cluster::connect(&app.test_database.url).await;
@@ -242,7 +242,7 @@ async fn while_one_refreshes_the_others_stand_by() {
 }
 
 #[tokio::test]
-async fn a_report_keeps_its_content_when_it_is_converted() {
+async fn converted_report_keeps_its_content() {
     let app = TestApp::start(Rung::MaterializedView).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1), ("/b", "2026-02-01T00:00:00Z", 2)]).await;
     app.refresh().await;
@@ -256,7 +256,7 @@ async fn a_report_keeps_its_content_when_it_is_converted() {
 }
 
 #[tokio::test]
-async fn refreshes_of_two_processes_do_not_disturb_each_other() {
+async fn concurrent_refreshes_of_two_processes_both_succeed() {
     let app = TestApp::start(Rung::Table).await;
     let others =
         [Refresher::new(&app.test_database.connect().await), Refresher::new(&app.test_database.connect().await)];
@@ -276,7 +276,7 @@ async fn refreshes_of_two_processes_do_not_disturb_each_other() {
 /// Readers tell by the newest row whether the content can have changed: while a merge goes on it is the merge's own,
 /// whatever others say in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_newest_word_is_the_merge_s_own_as_long_as_it_changes_the_report() {
+async fn newest_refresh_record_is_the_running_merges_while_it_changes_the_report() {
     let app = TestApp::start(Rung::Sqlite).await;
     let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
     app.record(times.iter().map(|at| ("/a", at.as_str(), 1))).await;

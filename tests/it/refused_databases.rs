@@ -25,10 +25,10 @@ const COMMANDS: [&[&str]; 5] = [
 fn is_refused(database: &TestDatabase, words: &[&str]) {
     for arguments in COMMANDS {
         let output = process::run(database, arguments);
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
         for word in words {
-            assert!(complaint.contains(word), "{arguments:?}: {complaint}");
+            assert!(stderr.contains(word), "{arguments:?}: {stderr}");
         }
     }
 }
@@ -42,7 +42,7 @@ async fn execute(database: &TestDatabase, sql: &str) {
 }
 
 #[tokio::test]
-async fn a_postgres_database_of_another_encoding_is_refused() {
+async fn postgres_database_with_another_encoding_is_refused() {
     for encoding in ["LATIN1", "SQL_ASCII"] {
         let database = TestDatabase::create(Rung::MaterializedView).await;
         let (_, name) = database.url.rsplit_once('/').unwrap();
@@ -58,7 +58,7 @@ async fn a_postgres_database_of_another_encoding_is_refused() {
 
 /// Another application's relations stand in the way, until there is a schema of our own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_schema_of_another_application_is_refused_and_one_of_our_own_will_do() {
+async fn postgres_schema_of_another_application_is_refused_and_a_schema_of_its_own_works() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     for (theirs, named) in [
         ("CREATE TABLE pages (id int)", "public.pages"),
@@ -105,7 +105,7 @@ async fn a_postgres_schema_of_another_application_is_refused_and_one_of_our_own_
 }
 
 #[tokio::test]
-async fn an_sqlite_file_of_another_application_is_refused() {
+async fn sqlite_file_of_another_application_is_refused() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let file = database.url.trim_start_matches("sqlite://");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
@@ -117,7 +117,7 @@ async fn an_sqlite_file_of_another_application_is_refused() {
 }
 
 /// A migration that creates a relation is found in the list of what may be in the way.
-async fn every_relation_of_ours_may_be_in_the_way(rung: Rung) {
+async fn every_relation_of_the_schema_is_checked_for_conflicts(rung: Rung) {
     let migrated = TestDatabase::create(rung).await;
     migrated.migrate().await.close().await.unwrap();
     let empty = TestDatabase::create(rung).await;
@@ -136,11 +136,11 @@ async fn every_relation_of_ours_may_be_in_the_way(rung: Rung) {
 }
 
 #[tokio::test]
-async fn every_relation_of_ours_may_be_in_the_way_on_sqlite() {
-    every_relation_of_ours_may_be_in_the_way(Rung::Sqlite).await;
+async fn every_relation_of_the_schema_is_checked_for_conflicts_on_sqlite() {
+    every_relation_of_the_schema_is_checked_for_conflicts(Rung::Sqlite).await;
 }
 
 #[tokio::test]
-async fn every_relation_of_ours_may_be_in_the_way_on_postgres() {
-    every_relation_of_ours_may_be_in_the_way(Rung::MaterializedView).await;
+async fn every_relation_of_the_schema_is_checked_for_conflicts_on_postgres() {
+    every_relation_of_the_schema_is_checked_for_conflicts(Rung::MaterializedView).await;
 }

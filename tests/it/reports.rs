@@ -43,7 +43,7 @@ fn views_of_pages(report: &Value) -> Vec<(String, i64)> {
 }
 
 on_all_databases! {
-    async fn an_empty_report_is_zeros_and_empty_lists(app: TestApp) {
+    async fn empty_report_is_zeros_and_empty_lists(app: TestApp) {
         let recorded = [false, true];
         for recorded in recorded {
             if recorded {
@@ -65,7 +65,7 @@ on_all_databases! {
         }
     }
 
-    async fn every_period_is_answered(app: TestApp) {
+    async fn every_period_has_the_sum_of_its_hours(app: TestApp) {
         let now = clock::process_now();
         let hours_ago = |hours| (now - TimeDelta::hours(hours)).to_rfc3339();
         let times = [hours_ago(0), hours_ago(30), hours_ago(24 * 20), hours_ago(24 * 400)];
@@ -95,7 +95,7 @@ on_all_databases! {
         assert_eq!(default["report"]["interval"]["start"], week["interval"]["start"]);
     }
 
-    async fn points_are_complete_when_they_end_before_as_of(app: TestApp) {
+    async fn point_is_complete_when_it_ends_by_as_of(app: TestApp) {
         app.refresh().await;
         let report = report(&app, json!({ "interval": { "period": "LAST_24_HOURS" } }), "HOUR").await;
         let as_of = time(&report["freshness"]["asOf"]);
@@ -107,7 +107,7 @@ on_all_databases! {
         assert_eq!(series[23]["complete"], false);
     }
 
-    async fn any_range_zone_and_filter_has_the_sums_of_the_hours(app: TestApp) {
+    async fn report_of_any_range_zone_and_filter_equals_the_sums_of_its_hours(app: TestApp) {
         let first: DateTime<Utc> = "2025-01-15T00:00:00Z".parse().unwrap();
         // A fixed seed: a failure says what to look at, and stays.
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
@@ -161,7 +161,7 @@ on_all_databases! {
         }
     }
 
-    async fn paging_through_a_moving_report_neither_repeats_nor_skips_what_stays(app: TestApp) {
+    async fn paging_during_refreshes_neither_repeats_nor_skips_unchanged_pages(app: TestApp) {
         const PAGES: &str = "query ($after: String) { report(filter: { interval: { range: { start: \"2026-03-01T00:00:00Z\", end: \"2026-04-01T00:00:00Z\" } } }) {
             pages(first: 7, after: $after) { edges { node { page views } } pageInfo { hasNextPage endCursor } } } }";
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[9; 32]);
@@ -192,7 +192,7 @@ on_all_databases! {
         }
     }
 
-    async fn what_takes_too_long_is_stopped_and_says_so(app: TestApp) {
+    async fn query_over_its_timeout_is_cancelled_as_unavailable(app: TestApp) {
         const HOURS: i64 = 24 * 30;
         let first: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
         let times: Vec<_> = (0..HOURS).map(|hours| (first + TimeDelta::hours(hours)).to_rfc3339()).collect();
@@ -220,7 +220,7 @@ on_all_databases! {
         assert_eq!(series.unwrap().len(), times.len());
     }
 
-    async fn pages_are_listed_page_by_page(app: TestApp) {
+    async fn pages_connection_lists_every_page_once(app: TestApp) {
         let names: Vec<_> = (0..25).map(|index| format!("/{index:02}")).collect();
         // Several have the same views: the name decides.
         app.record(names.iter().enumerate().map(|(index, name)| {
@@ -252,7 +252,7 @@ on_all_databases! {
         assert_eq!((&none["edges"], &none["pageInfo"]["hasNextPage"]), (&json!([]), &json!(true)));
     }
 
-    async fn wrong_filters_are_refused_by_field(app: TestApp) {
+    async fn wrong_filter_is_an_error_with_its_field(app: TestApp) {
         for (filter, code, field) in [
             (json!({ "interval": { "period": "LAST_CENTURY" } }), "BAD_USER_INPUT", "period"),
             (json!({ "interval": { "period": "TODAY", "range": { "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z" } } }), "BAD_USER_INPUT", "interval"),
@@ -284,7 +284,7 @@ on_all_databases! {
         assert!(errors[0].1.contains("series.granularity"), "{errors:?}");
     }
 
-    async fn all_reports_of_an_answer_show_the_same_moment(app: TestApp) {
+    async fn all_reports_of_a_response_have_one_version(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
         let reports: Vec<_> = (0..30).map(|index| format!(

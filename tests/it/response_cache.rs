@@ -42,7 +42,7 @@ fn asked_nothing(before: CacheFigures, app: &TestApp) -> bool {
     (after.hits, after.misses) == (before.hits, before.misses)
 }
 
-async fn an_answer_is_given_again_until_the_next_refresh_in(rung: Rung) {
+async fn cached_response_is_sent_until_the_next_refresh_in(rung: Rung) {
     let app = start(rung).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
     app.refresh().await;
@@ -75,14 +75,14 @@ async fn an_answer_is_given_again_until_the_next_refresh_in(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_is_given_again_until_the_next_refresh() {
+async fn cached_response_is_sent_until_the_next_refresh() {
     for rung in [Rung::Sqlite, Rung::MaterializedView, Rung::Table] {
-        an_answer_is_given_again_until_the_next_refresh_in(rung).await;
+        cached_response_is_sent_until_the_next_refresh_in(rung).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_moves_by_itself_and_what_fails_is_not_kept() {
+async fn response_with_staleness_or_errors_is_not_cached() {
     let app = start(Rung::Sqlite).await;
     app.refresh().await;
     for query in
@@ -105,7 +105,7 @@ async fn what_moves_by_itself_and_what_fails_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_read_gets_nothing_that_was_kept_for_others() {
+async fn cached_response_needs_authorization_and_counts_against_the_rate_limit() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
         settings.http.response_cache_bytes = 1024 * 1024;
         let access = &mut settings.http.access;
@@ -137,7 +137,7 @@ async fn who_may_not_read_gets_nothing_that_was_kept_for_others() {
 
 /// Whatever is asked, what is kept is what would be found out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_query_is_answered_alike_from_memory() {
+async fn cached_response_of_any_query_equals_a_computed_one() {
     let app = start(Rung::Table).await;
     let schema = app.data(INTROSPECTION, json!({})).await;
     let mut generator = Generator::new(&schema["__schema"], 7);
@@ -147,15 +147,15 @@ async fn any_query_is_answered_alike_from_memory() {
         app.record([("/a", "2026-03-01T00:00:00Z", views), ("/b", "2025-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
         for query in &queries {
-            let first = app.answer(query, json!({})).await;
+            let first = app.execute(query, json!({})).await;
             let figures = app.reader.cache_figures();
-            let again = app.answer(query, json!({})).await;
+            let again = app.execute(query, json!({})).await;
             from_memory += u32::from(asked_nothing(figures, &app));
             if !query.contains("stalenessSeconds") {
                 assert_eq!(again, first, "{query}");
             }
             // Another text of the same meaning is found out.
-            let otherwise = app.answer(&format!("{query} # {views}"), json!({})).await;
+            let otherwise = app.execute(&format!("{query} # {views}"), json!({})).await;
             if !query.contains("stalenessSeconds") {
                 assert_eq!(otherwise, first, "{query}");
             }

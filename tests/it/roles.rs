@@ -16,17 +16,17 @@ const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views pages } } }";
 
 /// A database with logins, each reached by a URL of its own. Logins belong to the whole server: each test has its own.
-struct Ground {
+struct Fixture {
     admin: TestDatabase,
     prefix: &'static str,
 }
 
-impl Ground {
+impl Fixture {
     async fn new(prefix: &'static str) -> Self {
         let admin = TestDatabase::create(Rung::MaterializedView).await;
-        let ground = Self { admin, prefix };
-        ground.migrate();
-        ground
+        let fixture = Self { admin, prefix };
+        fixture.migrate();
+        fixture
     }
 
     fn migrate(&self) {
@@ -54,12 +54,12 @@ async fn refused(connection: &mut PgConnection, statement: &'static str) -> Opti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_login_can_do_what_its_service_does_and_no_more() {
-    let ground = Ground::new("strict").await;
+async fn each_login_has_only_the_privileges_of_its_service() {
+    let fixture = Fixture::new("strict").await;
     // A second time, and after the report has been built anew by another.
-    ground.migrate();
-    process::succeed(&ground.of("wolf"), &["rebuild", "--as", "table"]);
-    ground.migrate();
+    fixture.migrate();
+    process::succeed(&fixture.of("wolf"), &["rebuild", "--as", "table"]);
+    fixture.migrate();
     // What each is refused, beside all that nobody but an owner may.
     let refused_to: [(&str, &[&'static str]); 3] = [
         (
@@ -131,30 +131,30 @@ async fn each_login_can_do_what_its_service_does_and_no_more() {
         ),
     ];
     for (service, statements) in refused_to {
-        let mut connection = ground.connect(service).await;
+        let mut connection = fixture.connect(service).await;
         for statement in statements {
             // 42501 is insufficient_privilege.
             assert_eq!(refused(&mut connection, statement).await.as_deref(), Some("42501"), "{service}: {statement}");
         }
-        assert!(process::succeed(&ground.of(service), &["migrate", "status"]).starts_with("applied "), "{service}");
-        let tried = process::run(&ground.of(service), &["migrate", "down"]);
+        assert!(process::succeed(&fixture.of(service), &["migrate", "status"]).starts_with("applied "), "{service}");
+        let tried = process::run(&fixture.of(service), &["migrate", "down"]);
         assert_eq!(tried.status.code(), Some(1), "{service} takes the tables away");
     }
     let owners =
         "SELECT count(*) FROM pg_class WHERE relname IN ('page_views_report', 'page_views_live', 'counted_days')
                   AND pg_get_userbyid(relowner) = 'strict_wolf'";
-    let mut connection = ground.connect("wolf").await;
+    let mut connection = fixture.connect("wolf").await;
     assert_eq!(sqlx::query_scalar::<_, i64>(owners).fetch_one(&mut connection).await.unwrap(), 3);
 }
 
 /// Everything that the services do, each under its login: all of it works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_services_work_with_their_logins() {
-    let ground = Ground::new("works").await;
-    let (increments, reports, wolf) = (ground.of("increments"), ground.of("reports"), ground.of("wolf"));
+async fn each_service_works_with_its_login() {
+    let fixture = Fixture::new("works").await;
+    let (increments, reports, wolf) = (fixture.of("increments"), fixture.of("reports"), fixture.of("wolf"));
     let recording = Server::start(&increments, &["--services", "increments"]);
     let reading = Server::start(&reports, &["--services", "reports"]);
-    let admin = ground.admin.connect().await;
+    let admin = fixture.admin.connect().await;
     let views = async || reading.data(REPORT, json!({})).await.unwrap()["report"]["totals"]["views"].clone();
     let record = async |number: u32| {
         let increments = [
@@ -163,8 +163,8 @@ async fn the_services_work_with_their_logins() {
         ];
         let input = json!({ "increments": increments, "idempotencyKey": format!("key {number}") });
         for duplicate in [false, true] {
-            let told = recording.data(RECORD, json!({ "input": input })).await.unwrap();
-            assert_eq!(told["recordPageViews"]["duplicate"], duplicate);
+            let recorded = recording.data(RECORD, json!({ "input": input })).await.unwrap();
+            assert_eq!(recorded["recordPageViews"]["duplicate"], duplicate);
         }
     };
     let reported = async |wanted: u32| {
@@ -187,7 +187,7 @@ async fn the_services_work_with_their_logins() {
         reported(2 * number).await;
         process::succeed(&wolf, &["verify"]);
         // The logins can be mended whatever the report is.
-        ground.migrate();
+        fixture.migrate();
     }
     // The schedule converts a slow view by itself, drops old hours, and goes on.
     let arguments = ["--services", "wolf", "--refresh-cron", "* * * * * *", "--keep-hours", "48"];
@@ -196,7 +196,7 @@ async fn the_services_work_with_their_logins() {
     record(6).await;
     eventually("the refresh", async || views().await == 12).await;
     let kind = "SELECT relkind::text FROM pg_class WHERE relname = 'page_views_report'";
-    let mut connection = cluster::connect(&ground.admin.url).await;
+    let mut connection = cluster::connect(&fixture.admin.url).await;
     eventually("the table", async || {
         sqlx::query_scalar::<_, String>(kind).fetch_one(&mut connection).await.unwrap() == "r"
     })
@@ -214,9 +214,9 @@ async fn the_services_work_with_their_logins() {
 
 /// A login that may not create relations can refresh the report and can't convert it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_conversion_that_fails_fails_no_refresh_and_is_tried_again_after_the_next_one() {
-    let ground = Ground::new("follow_up").await;
-    let mut admin = ground.connect_admin().await;
+async fn failed_conversion_fails_no_refresh_and_is_retried_after_the_next_one() {
+    let fixture = Fixture::new("follow_up").await;
+    let mut admin = fixture.connect_admin().await;
     let mark = "INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)";
     // Half a second for each mark that is taken: only the first refresh is slow.
     let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
@@ -225,11 +225,11 @@ async fn a_conversion_that_fails_fails_no_refresh_and_is_tried_again_after_the_n
                 REVOKE CREATE ON SCHEMA public FROM follow_up_wolf";
     admin.execute(slow).await.unwrap();
     admin.execute(mark).await.unwrap();
-    let wolf = ground.of("wolf");
+    let wolf = fixture.of("wolf");
     let output = process::run(&wolf, &["refresh", "--materialized-view-limit-ms", "0"]);
-    let (said, logged) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.success() && said.starts_with("refreshed 1 stale hours"), "{said} {logged}");
-    assert!(logged.contains("what follows has failed"), "{logged}");
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && stdout.starts_with("refreshed 1 stale hours"), "{stdout} {stderr}");
+    assert!(stderr.contains("what follows has failed"), "{stderr}");
 
     let connection = wolf.connect().await;
     let refresher = Refresher::new(&connection).converting_views_slower_than(TimeDelta::milliseconds(400));
@@ -247,7 +247,7 @@ async fn a_conversion_that_fails_fails_no_refresh_and_is_tried_again_after_the_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_makes_no_logins_is_refused() {
+async fn wrong_arguments_for_logins_are_refused_with_the_reason() {
     let (sqlite, postgres) =
         (TestDatabase::create(Rung::Sqlite).await, TestDatabase::create(Rung::MaterializedView).await);
     let passwords = |text: &str| {
@@ -271,7 +271,7 @@ async fn what_makes_no_logins_is_refused() {
         let arguments: Vec<_> = std::iter::once("migrate").chain(arguments.iter().map(String::as_str)).collect();
         let output = process::run(database, &arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert!(complaint.contains(reason) && !complaint.contains("secret"), "{arguments:?}: {complaint}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(reason) && !stderr.contains("secret"), "{arguments:?}: {stderr}");
     }
 }

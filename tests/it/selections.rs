@@ -90,7 +90,7 @@ impl TestApp {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_follow_the_order_of_the_selection() {
+async fn responses_follow_the_order_of_the_selection() {
     let app = with_views().await;
     let mut socket = WebSocket::connect(&app.address).await;
     for _ in 0..TRIES {
@@ -125,7 +125,7 @@ async fn events_follow_the_order_of_the_selection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriptions_root_field_is_found_wherever_it_stands() {
+async fn root_field_of_a_subscription_is_found_in_fragments() {
     let app = with_views().await;
     let mut socket = WebSocket::connect(&app.address).await;
     let expected = json!({ "data": { "report": { "totals": { "views": 5, "pages": 2 } } } });
@@ -144,7 +144,7 @@ async fn a_subscriptions_root_field_is_found_wherever_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscription_has_exactly_one_root_field() {
+async fn subscription_without_exactly_one_root_field_is_refused() {
     let app = with_views().await;
     let mut socket = WebSocket::connect(&app.address).await;
     for query in NOT_ONE_ROOT_FIELD {
@@ -166,7 +166,7 @@ async fn a_subscription_has_exactly_one_root_field() {
 
 /// In `@skip` and `@include` too, where the library forgets them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn variables_have_their_default_values_in_directives() {
+async fn default_values_of_variables_apply_in_directives() {
     let app = with_views().await;
     let query = "query ($yes: Boolean = true) { freshness { status @include(if: $yes) refreshId @skip(if: $yes) } }";
     for (variables, key) in
@@ -179,7 +179,7 @@ async fn variables_have_their_default_values_in_directives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_persisted_query_is_refused_alone_and_in_apollos_words() {
+async fn persisted_query_without_text_is_refused_with_the_code_of_apollo() {
     let app = with_views().await;
     let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": "0".repeat(64) } });
     let refused = json!({
@@ -212,7 +212,7 @@ async fn a_persisted_query_is_refused_alone_and_in_apollos_words() {
 
 /// Each is told in words what is supported instead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_supported_is_said_in_words() {
+async fn unsupported_request_is_refused_with_what_is_supported() {
     let app = with_views().await;
     let url = format!("http://{}/graphql", app.address);
     let query = json!({ "query": "{ freshness { status } }" }).to_string();

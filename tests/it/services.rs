@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use crate::{
     app::{Rung, TestDatabase, counts, report_rows},
     cluster::{self, Cluster},
-    crash::stop_amid_a_refresh,
+    crash::stop_during_a_refresh,
     event_streams::first_event,
-    faults::{clients::World, counts_of_days, plan::Dice},
+    faults::{clients::Workload, counts_of_days, plan::Rng},
     model,
     process::{self, Server},
     wait::eventually,
@@ -46,7 +46,7 @@ async fn newest_refresh(database: &Database) -> i64 {
 
 /// Every choice of services, on both databases: a process does what it is to, and knows nothing of the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_does_what_it_is_told_and_no_more() {
+async fn process_serves_only_its_services() {
     let other = TestDatabase::create(Rung::Sqlite).await;
     let _other_wolf = Server::start(&other, &["--services", "wolf", "--refresh-cron", "* * * * * *", "--migrate"]);
     let other_database = other.connect().await;
@@ -86,8 +86,8 @@ async fn a_process_does_what_it_is_told_and_no_more() {
                 for answer in answers {
                     match answer {
                         Ok(_) if runs("increments") => recorded += 1,
-                        Err(told) if !runs("increments") => {
-                            assert!(told.contains("GRAPHQL_VALIDATION_FAILED"), "{what}: {told}");
+                        Err(error) if !runs("increments") => {
+                            assert!(error.contains("GRAPHQL_VALIDATION_FAILED"), "{what}: {error}");
                         }
                         other => panic!("{what}: {other:?}"),
                     }
@@ -122,13 +122,13 @@ async fn a_process_does_what_it_is_told_and_no_more() {
 }
 
 /// The statuses that a subscriber hears of until one that is wanted, all on one socket.
-async fn hear_until(socket: &mut WebSocket, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
-    let mut heard = Vec::new();
+async fn statuses_until(socket: &mut WebSocket, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
+    let mut statuses = Vec::new();
     loop {
         let freshness = socket.next_freshness().await;
-        heard.push(freshness["status"].as_str().unwrap().to_owned());
+        statuses.push(freshness["status"].as_str().unwrap().to_owned());
         if wanted(&freshness) {
-            return heard;
+            return statuses;
         }
     }
 }
@@ -138,31 +138,31 @@ fn refresh_id(freshness: &Value) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_of_each_go_on_when_one_is_killed() {
+async fn service_continues_when_one_of_two_processes_is_killed() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     let connection = database.migrate().await;
     let pair = |services: &str| [(); 2].map(|()| Some(start(&database, services, &CRON)));
     let (mut increments, mut reports, mut wolves) = (pair("increments"), pair("reports"), pair("wolf"));
     let addresses = increments.iter().flatten().map(|server| server.address.clone()).collect();
-    let world = Arc::new(World::new(addresses, Vec::new(), Duration::ZERO));
+    let workload = Arc::new(Workload::new(addresses, Vec::new(), Duration::ZERO));
     let mut clients = JoinSet::new();
     for client in 0..4 {
-        clients.spawn(Arc::clone(&world).record_with_keys(client, Dice::new(1, client)));
-        clients.spawn(Arc::clone(&world).record_without_keys(client, true));
+        clients.spawn(Arc::clone(&workload).record_with_keys(client, Rng::new(1, client)));
+        clients.spawn(Arc::clone(&workload).record_without_keys(client, true));
     }
     let survivor = reports[1].take().unwrap();
     let address = survivor.address.clone();
     let mut socket = WebSocket::subscribed_to_freshness(&address).await;
     // The report is refreshed twice from now on, and increments are acknowledged meanwhile.
     let go_on = async |socket: &mut _, what: &str| {
-        let acknowledged = world.acknowledged();
+        let acknowledged = workload.acknowledged();
         let newest = newest_refresh(&connection).await;
-        let heard = hear_until(socket, |freshness| refresh_id(freshness) > newest + 1).await;
-        eventually("increments to be acknowledged", async || world.acknowledged() > acknowledged + 100).await;
-        assert!(!heard.contains(&"OVERDUE".to_owned()), "{what}: {heard:?}");
+        let statuses = statuses_until(socket, |freshness| refresh_id(freshness) > newest + 1).await;
+        eventually("increments to be acknowledged", async || workload.acknowledged() > acknowledged + 100).await;
+        assert!(!statuses.contains(&"OVERDUE".to_owned()), "{what}: {statuses:?}");
         assert!(survivor.data(REPORT, json!({})).await.is_ok(), "{what}");
     };
-    hear_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
+    statuses_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
     go_on(&mut socket, "all live").await;
     increments[0] = None;
     go_on(&mut socket, "increments killed").await;
@@ -172,28 +172,28 @@ async fn two_of_each_go_on_when_one_is_killed() {
     go_on(&mut socket, "a wolf killed").await;
     // The last one.
     wolves[1] = None;
-    hear_until(&mut socket, |freshness| freshness["status"] == "OVERDUE").await;
-    let acknowledged = world.acknowledged();
-    eventually("increments without a Wolf", async || world.acknowledged() > acknowledged + 100).await;
+    statuses_until(&mut socket, |freshness| freshness["status"] == "OVERDUE").await;
+    let acknowledged = workload.acknowledged();
+    eventually("increments without a Wolf", async || workload.acknowledged() > acknowledged + 100).await;
     wolves[0] = Some(start(&database, "wolf", &CRON));
-    hear_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
+    statuses_until(&mut socket, |freshness| freshness["status"] == "FRESH").await;
 
-    world.stop.cancel();
+    workload.stop.cancel();
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
     }
     process::succeed(&database, &["refresh"]);
     let counts = counts(&connection).await;
     let as_of = report_refresh::newest(&connection.readers).await.unwrap().unwrap().as_of.unwrap();
-    world.knowledge().check_promised(as_of);
+    workload.expectations().check_promised(as_of);
     let days = counts_of_days(&connection).await;
-    world.knowledge().told_the_truth(&days, as_of);
+    workload.expectations().check_counts(&days, as_of);
     assert_eq!(report_rows(&connection).await, model::report(&counts));
 }
 
 /// What is asked before it is true: a load balancer that asks for readiness sends nothing to a process that stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_stops_says_so_first() {
+async fn stopping_process_is_not_ready_before_it_stops_serving() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     database.migrate().await.close().await.unwrap();
     let mut server = start(&database, "increments,reports", &["--shutdown-delay-ms", "60000"]);
@@ -201,7 +201,7 @@ async fn a_process_that_stops_says_so_first() {
     server.signal("TERM");
     eventually("it to say so", async || ready(&server).await == (503, "stopping\n".to_owned())).await;
     assert_eq!(status(&server, "/health/live").await, 200);
-    assert!(server.data(RECORD, json!({})).await.is_ok(), "who has not heard of it is answered");
+    assert!(server.data(RECORD, json!({})).await.is_ok(), "requests are answered until it stops");
     // A second signal: now.
     server.signal("TERM");
     assert_eq!(server.child.wait().unwrap().code(), Some(0), "nothing was cut short");
@@ -209,7 +209,7 @@ async fn a_process_that_stops_says_so_first() {
 
 /// What holds a refresh up holds up the end of a process for so long only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopping_takes_a_bounded_time() {
+async fn shutdown_time_is_bounded() {
     let database = TestDatabase::create(Rung::Table).await;
     let connection = database.migrate().await;
     let mut holder: PgConnection = cluster::connect(&database.url).await;
@@ -218,15 +218,15 @@ async fn stopping_takes_a_bounded_time() {
         let mut command = process::analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
         command.args(["--shutdown-timeout-ms", timeout_ms, "--refresh-cron", "* * * * * *"]).stderr(Stdio::piped());
         let mut server = Server::of(command);
-        stop_amid_a_refresh(&server, &mut holder, &connection).await;
+        stop_during_a_refresh(&server, &mut holder, &connection).await;
         if how == "a second signal" {
             assert!(server.child.try_wait().unwrap().is_none(), "it waits");
             server.signal("INT");
         }
         assert_eq!(server.child.wait().unwrap().code(), Some(1), "{how}");
-        let mut said = String::new();
-        std::io::Read::read_to_string(server.child.stderr.as_mut().unwrap(), &mut said).unwrap();
-        assert!(said.contains("cut short while the Wolf was to end"), "{how}: {said}");
+        let mut text = String::new();
+        std::io::Read::read_to_string(server.child.stderr.as_mut().unwrap(), &mut text).unwrap();
+        assert!(text.contains("cut short while the Wolf was to end"), "{how}: {text}");
         holder.execute("COMMIT").await.unwrap();
         process::succeed(&database, &["refresh"]);
         assert_eq!(report_rows(&connection).await, model::report(&counts(&connection).await), "nothing is half done");
@@ -234,7 +234,7 @@ async fn stopping_takes_a_bounded_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_can_ask_for_its_health() {
+async fn healthcheck_command_reports_readiness_and_liveness() {
     let mut cluster = Cluster::start();
     let database = TestDatabase::create_in(&cluster).await;
     let connection = database.migrate().await;
@@ -242,16 +242,16 @@ async fn a_container_can_ask_for_its_health() {
     let ask = |arguments: &[&str]| {
         let arguments = [&["healthcheck", "--listen", &server.address], arguments].concat();
         let output = process::run(&database, &arguments);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
     };
     assert_eq!(ask(&[]), (0, "ready: wolf\n".to_owned()));
     assert_eq!(ask(&["--live"]), (0, "live\n".to_owned()));
 
     connection.migrate(migration::down).await.unwrap();
     eventually("tables to be missed", async || ask(&[]).0 == 1).await;
-    let said = ask(&[]).1;
-    assert!(said.contains("not ready: the database lacks migrations"), "{said}");
+    let text = ask(&[]).1;
+    assert!(text.contains("not ready: the database lacks migrations"), "{text}");
     connection.migrate(migration::up).await.unwrap();
     eventually("the tables to be found", async || ask(&[]).0 == 0).await;
     connection.close().await.unwrap();
@@ -272,7 +272,7 @@ async fn a_container_can_ask_for_its_health() {
 
 /// A process without GraphQL has nothing to protect: it may listen anywhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wolf_needs_no_tokens() {
+async fn wolf_without_tokens_may_listen_on_all_addresses() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start_at(&database, "0.0.0.0:0", &["--services", "wolf"]);
     let (_, port) = server.address.rsplit_once(':').unwrap();

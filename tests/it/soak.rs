@@ -28,7 +28,7 @@ use faults::{BY_SERVICE, ONE_PROCESS, Plan, Variant};
 const PAUSE: Duration = Duration::from_millis(50);
 const DISK_MB: u32 = 512;
 
-/// Runs the service while everything fails that can, at random, and checks that nothing is lost, counted twice or told
+/// Runs the service while everything fails that can, at random, and checks that nothing is lost, counted twice or errors
 /// wrongly. Ends with 0 only if that is so.
 #[derive(Debug, Parser)]
 #[command(name = "tests/soak")]
@@ -76,6 +76,6 @@ async fn main() {
         pause: PAUSE,
         disk_mb: DISK_MB,
     };
-    let summary = faults::survive(&plan, &|line| println!("{line}")).await;
+    let summary = faults::run(&plan, &|line| println!("{line}")).await;
     println!("{summary}");
 }

@@ -74,7 +74,7 @@ fn has(body: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_gets_the_spans_and_nothing_of_what_they_are_about() {
+async fn exported_spans_have_no_page_query_or_address() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let collector = Collector::start().await;
     let mut server = Server::start(&database, &["--otlp-endpoint", &collector.endpoint]);
@@ -107,7 +107,7 @@ async fn a_collector_gets_the_spans_and_nothing_of_what_they_are_about() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_gone_disturbs_nothing() {
+async fn unreachable_collector_does_not_disturb_the_server() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let endpoint = format!("http://{gone}");
@@ -124,7 +124,7 @@ async fn a_collector_that_is_gone_disturbs_nothing() {
 }
 
 #[test]
-fn an_endpoint_that_can_not_be_used_is_refused() {
+fn unusable_otlp_endpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for wrong in ["collector:4318", "https://collector:4318", "http://collector:4318/v1/traces", ""] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics"));

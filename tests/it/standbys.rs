@@ -8,7 +8,7 @@ use sqlx::{Executor, PgConnection};
 use crate::{
     app::TestDatabase,
     cluster::{self, Cluster},
-    poolers::{HEARD_AGAIN, NOT_HEARD, record_and_find, start, times},
+    poolers::{LISTENER_DOWN, LISTENER_UP, count_in_log, record_and_find, start},
     process::{self, Server},
     proxy::Proxy,
     wait::eventually,
@@ -57,7 +57,7 @@ async fn report(server: &Server) -> Value {
 
 /// What is replayed is what is shown: while nothing is, `asOf` stands and the sums stay what they were.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reports_on_a_standby_are_as_old_as_its_replay_and_never_wrong() {
+async fn as_of_on_a_standby_follows_the_replay() {
     let (_primary, database, _standby, there) = replicated("").await;
     let (writer, _) = start(&database, &["--services", "increments,wolf"]);
     let (reader, log) = start(&there, &["--services", "reports"]);
@@ -100,14 +100,14 @@ async fn reports_on_a_standby_are_as_old_as_its_replay_and_never_wrong() {
     for views in 6..=8 {
         record_and_find(&writer, &hearing, views).await;
     }
-    assert_eq!(times(&its_log, NOT_HEARD), 0, "{}", fs::read_to_string(its_log).unwrap());
+    assert_eq!(count_in_log(&its_log, LISTENER_DOWN), 0, "{}", fs::read_to_string(its_log).unwrap());
     let log = fs::read_to_string(log).unwrap();
-    assert_eq!((log.matches(NOT_HEARD).count(), log.matches("the database is a standby").count()), (1, 1), "{log}");
+    assert_eq!((log.matches(LISTENER_DOWN).count(), log.matches("the database is a standby").count()), (1, 1), "{log}");
 }
 
 /// A query that the standby cancels, because it holds up the replay, is begun again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn query_that_a_standby_cancels_is_begun_again() {
+async fn query_cancelled_by_a_standby_is_retried() {
     let (_primary, database, _standby, there) = replicated("max_standby_streaming_delay = 0").await;
     let (writer, _) = start(&database, &["--services", "increments"]);
     writer.data(RECORD, json!({})).await.unwrap();
@@ -132,7 +132,7 @@ async fn query_that_a_standby_cancels_is_begun_again() {
         second.execute("BEGIN; LOCK TABLE page_views_report IN ACCESS EXCLUSIVE MODE").await.unwrap();
         send(&database).await;
         // The server counts conflicts too, but a session that begins the query again, and waits, does not report them.
-        eventually("the query to be cancelled", async || times(&log, CANCELLED) > 0).await;
+        eventually("the query to be cancelled", async || count_in_log(&log, CANCELLED) > 0).await;
         for connection in [&mut first, &mut second] {
             connection.execute("ROLLBACK").await.unwrap();
         }
@@ -140,12 +140,12 @@ async fn query_that_a_standby_cancels_is_begun_again() {
     };
     let (report, ()) = tokio::join!(query, disturb);
     assert_eq!(report["totals"]["views"], 1);
-    assert_eq!(times(&log, CANCELLED), 1, "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(count_in_log(&log, CANCELLED), 1, "{}", fs::read_to_string(&log).unwrap());
 }
 
 /// A process on a standby that is promoted goes on: it records, refreshes, and hears of refreshes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn process_on_a_standby_works_once_it_is_promoted() {
+async fn process_on_a_standby_works_after_promotion() {
     let (mut primary, database, _standby, there) = replicated("").await;
     let (writer, _) = start(&database, &[]);
     record_and_find(&writer, &writer, 1).await;
@@ -155,7 +155,7 @@ async fn process_on_a_standby_works_once_it_is_promoted() {
     let refused = server.data(RECORD, json!({})).await.unwrap_err();
     assert!(refused.contains("UNAVAILABLE") && refused.contains("\"retryable\":true"), "{refused}");
     eventually("the replay", async || report(&server).await["totals"]["views"] == 1).await;
-    eventually("to be told that nothing is heard", async || times(&log, NOT_HEARD) == 1).await;
+    eventually("to be told that nothing is heard", async || count_in_log(&log, LISTENER_DOWN) == 1).await;
     drop(writer);
     primary.stop_immediately();
 
@@ -163,16 +163,16 @@ async fn process_on_a_standby_works_once_it_is_promoted() {
     assert!(ask(&mut admin, "SELECT pg_promote()").await);
     eventually("the process to be ready", async || ready(&server).await.0 == 200).await;
     record_and_find(&server, &server, 2).await;
-    eventually("refreshes to be heard of", async || times(&log, HEARD_AGAIN) == 1).await;
+    eventually("refreshes to be heard of", async || count_in_log(&log, LISTENER_UP) == 1).await;
     record_and_find(&server, &server, 3).await;
-    assert_eq!(times(&log, NOT_HEARD), 1, "{}", fs::read_to_string(&log).unwrap());
+    assert_eq!(count_in_log(&log, LISTENER_DOWN), 1, "{}", fs::read_to_string(&log).unwrap());
     process::succeed(&there, &["verify"]);
 }
 
 /// An address that leads to another server after a failover is followed: what finds its old server read-only connects anew,
 /// and what reads there follows when that server stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failover_behind_one_address_is_followed() {
+async fn connections_follow_a_failover_behind_one_address() {
     let (mut primary, database, standby, there) = replicated("").await;
     let proxy = Proxy::start(database.server()).await;
     let (server, _log) = start(&database.through(&proxy), &[]);

@@ -85,29 +85,29 @@ fn text(output: &[u8]) -> String {
 }
 
 #[test]
-fn a_user_who_may_not_install_is_told_which_packages_are_missing() {
+fn missing_packages_are_an_error_without_root_or_sudo() {
     let machine = Machine::new();
     machine.add("apt-get");
     let output = machine.run(&[]);
-    let complaint = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     let packages =
         "postgresql nodejs npm python3 python3-venv chromium haproxy pgbouncer build-essential pkg-config curl";
-    assert!(complaint.contains(&format!("missing: {packages}")), "{complaint}");
-    assert!(complaint.contains("no sudo") && complaint.contains(&format!("apt-get install {packages}")), "{complaint}");
-    assert!(!complaint.contains("not found"), "{complaint}");
+    assert!(stderr.contains(&format!("missing: {packages}")), "{stderr}");
+    assert!(stderr.contains("no sudo") && stderr.contains(&format!("apt-get install {packages}")), "{stderr}");
+    assert!(!stderr.contains("not found"), "{stderr}");
     assert_eq!(text(&output.stdout), "", "nothing is run");
 }
 
 #[test]
-fn a_sudo_that_refuses_is_explained() {
+fn refused_sudo_is_an_error_with_the_missing_packages() {
     let machine = Machine::new();
     machine.add("apt-get");
     machine.write("bin/sudo", "#!/bin/sh\necho sudo: a password is required >&2\nexit 1\n");
     let output = machine.run(&[]);
-    let complaint = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{complaint}");
-    assert!(complaint.contains("missing: postgresql") && complaint.contains("sudo does not let you"), "{complaint}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("missing: postgresql") && stderr.contains("sudo does not let you"), "{stderr}");
 }
 
 #[test]
@@ -127,19 +127,19 @@ fn tests_of_all_crates_run_even_after_a_failure() {
 }
 
 #[test]
-fn a_node_that_is_too_old_is_refused() {
+fn old_node_is_refused() {
     let machine = Machine::new();
     TOOLS.iter().for_each(|tool| machine.add(tool));
     machine.add_node("v18.10.0");
     let output = machine.run(&[]);
     assert_eq!(output.status.code(), Some(1));
-    let complaint = text(&output.stderr);
-    assert!(complaint.contains("Node 18.11.0 or newer") && complaint.contains("v18.10.0"), "{complaint}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("Node 18.11.0 or newer") && stderr.contains("v18.10.0"), "{stderr}");
 }
 
 /// Node 18 does, and so does a newer one that is told not to look into the files for what they are.
 #[test]
-fn the_pages_scripts_are_modules_for_a_node_that_does_not_guess() {
+fn dashboard_scripts_are_modules_for_node_without_module_detection() {
     const IMPORT: &str = "import(process.argv[1]).then(({ REPORT }) => console.log(typeof REPORT))";
     const INVALID_ARGUMENT: i32 = 9;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/api/assets/dashboard/query.js");

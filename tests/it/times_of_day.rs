@@ -46,7 +46,7 @@ fn time(value: &Value) -> DateTime<Utc> {
 }
 
 /// Records `increments`, and waits until the report has them.
-async fn count(server: &Server, increments: Value) {
+async fn record_and_wait(server: &Server, increments: Value) {
     let mutation = "mutation ($increments: [PageViewIncrement!]!) {
         recordPageViews(input: {increments: $increments}) { recordedAt } }";
     let recorded = server.data(mutation, json!({ "increments": increments })).await.unwrap();
@@ -68,12 +68,12 @@ async fn report(server: &Server, period: &str, zone: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_counted_in_the_last_half_hour_of_a_local_day_is_in_every_period_that_reaches_up_to_now() {
+async fn last_half_hour_of_a_local_day_is_in_every_period_up_to_now() {
     let machine = Machine::new().await;
     // 23:40 in Kolkata.
     machine.set("2025-06-10T18:10:00Z");
     let server = machine.serve(EVERY_SECOND);
-    count(&server, json!([{ "page": "/a", "views": 5 }])).await;
+    record_and_wait(&server, json!([{ "page": "/a", "views": 5 }])).await;
     for period in ["TODAY", "LAST_7_DAYS", "THIS_MONTH"] {
         let report = report(&server, period, "Asia/Kolkata").await;
         assert_eq!(report["totals"]["views"], 5, "{period}: {report}");
@@ -83,7 +83,7 @@ async fn what_is_counted_in_the_last_half_hour_of_a_local_day_is_in_every_period
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_view_a_minute_nothing_has_changed_at_any_minute() {
+async fn one_view_a_minute_has_a_change_of_zero_at_any_minute() {
     let machine = Machine::new().await;
     let now = "2025-03-12T01:30:00Z";
     machine.set(now);
@@ -91,7 +91,7 @@ async fn with_a_view_a_minute_nothing_has_changed_at_any_minute() {
     let minutes = (0..3 * 24 * 60).map(|minutes| time(&json!(now)) - TimeDelta::minutes(minutes));
     let views = |at: DateTime<Utc>| json!({ "page": "/a", "at": at.to_rfc3339() });
     // The minute of 01:30 is not over.
-    count(&server, minutes.skip(1).map(views).collect()).await;
+    record_and_wait(&server, minutes.skip(1).map(views).collect()).await;
     let totals = report(&server, "TODAY", "UTC").await["totals"].take();
     assert_eq!(totals, json!({ "views": 90, "comparableViews": 60, "previous": 60, "change": 0.0 }));
     let totals = report(&server, "LAST_24_HOURS", "UTC").await["totals"].take();
@@ -100,13 +100,13 @@ async fn with_a_view_a_minute_nothing_has_changed_at_any_minute() {
     drop(server);
     machine.set("2025-03-13T00:30:00Z");
     let server = machine.serve(EVERY_SECOND);
-    count(&server, json!([{ "page": "/a", "views": 30 }])).await;
+    record_and_wait(&server, json!([{ "page": "/a", "views": 30 }])).await;
     let totals = report(&server, "TODAY", "UTC").await["totals"].take();
     assert_eq!(totals, json!({ "views": 30, "comparableViews": 0, "previous": 0, "change": null }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_that_is_kept_outlives_the_day_of_a_zone_off_by_part_of_an_hour() {
+async fn cached_response_expires_with_the_local_day_of_a_half_hour_zone() {
     let machine = Machine::new().await;
     // 00:25 in Kolkata, where the day of the report begins at 00:30.
     machine.set("2025-06-10T18:55:10Z");

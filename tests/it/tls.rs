@@ -56,7 +56,7 @@ fn file(database: &TestDatabase, name: &str, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_talk_to_the_database_as_sslmode_says() {
+async fn database_connections_follow_sslmode() {
     let authority = Authority::new();
     let cluster = Cluster::start_with(|data| {
         authority.certify(data);
@@ -134,15 +134,15 @@ async fn services_talk_to_the_database_as_sslmode_says() {
         ("127.0.0.1", "sslmode=require", "hunter2", Err((1, "password authentication failed"))),
         ("127.0.0.1", "sslmode=hunter2", "3", Err((2, "can't be read"))),
     ] {
-        let (code, said) = status(host, parameters, secret);
+        let (code, stderr) = status(host, parameters, secret);
         let (expected, reason) = expected.err().unwrap_or((0, ""));
-        assert_eq!(code, expected, "{host} {parameters}: {said}");
-        assert!(said.contains(reason) && !said.contains("hunter2"), "{host} {parameters}: {said}");
+        assert_eq!(code, expected, "{host} {parameters}: {stderr}");
+        assert!(stderr.contains(reason) && !stderr.contains("hunter2"), "{host} {parameters}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_tls_and_files_without_passwords_are_told() {
+async fn missing_tls_or_password_is_an_error_with_the_reason() {
     let plain = TestDatabase::create(Rung::MaterializedView).await;
     let with_tls = TestDatabase {
         url: format!("{}?sslmode=require", plain.url),
@@ -162,8 +162,8 @@ async fn a_server_without_tls_and_files_without_passwords_are_told() {
         (&sqlite, &["migrate", "status", "--database-password-file", &secret], 2, "an SQLite file has no password"),
     ] {
         let output = process::run(database, arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(reason), "{arguments:?}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
     }
 }

@@ -133,7 +133,7 @@ async fn down_and_up_again(database: &TestDatabase) {
     assert_eq!(data(database).await, before);
 }
 
-async fn an_older_programs_database_is_upgraded_with_all_its_data(rung: Rung) {
+async fn database_of_an_older_program_is_upgraded_with_all_its_data(rung: Rung) {
     let database = restore(rung).await;
     let before = data(&database).await;
     for (relation, rows) in &before {
@@ -173,18 +173,18 @@ async fn an_older_programs_database_is_upgraded_with_all_its_data(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_programs_database_is_upgraded_with_all_its_data_on_sqlite() {
-    an_older_programs_database_is_upgraded_with_all_its_data(Rung::Sqlite).await;
+async fn database_of_an_older_program_is_upgraded_with_all_its_data_on_sqlite() {
+    database_of_an_older_program_is_upgraded_with_all_its_data(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_programs_database_is_upgraded_with_all_its_data_on_postgres_with_a_materialized_view() {
-    an_older_programs_database_is_upgraded_with_all_its_data(Rung::MaterializedView).await;
+async fn database_of_an_older_program_is_upgraded_with_all_its_data_on_postgres_with_a_materialized_view() {
+    database_of_an_older_program_is_upgraded_with_all_its_data(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_programs_database_is_upgraded_with_all_its_data_on_postgres_with_a_table() {
-    an_older_programs_database_is_upgraded_with_all_its_data(Rung::Table).await;
+async fn database_of_an_older_program_is_upgraded_with_all_its_data_on_postgres_with_a_table() {
+    database_of_an_older_program_is_upgraded_with_all_its_data(Rung::Table).await;
 }
 
 /// The status and the words of `/health/ready`.
@@ -194,7 +194,7 @@ async fn ready(server: &Server) -> (u16, String) {
 }
 
 /// A newer program migrates the database under a running one, in two steps: at first the older one is still allowed.
-async fn an_older_program_runs_on_beside_a_newer_one(rung: Rung) {
+async fn older_program_keeps_running_while_a_newer_one_allows_it(rung: Rung) {
     const FUTURE: &str = "m29990101_000001_future";
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
@@ -219,20 +219,20 @@ async fn an_older_program_runs_on_beside_a_newer_one(rung: Rung) {
         [&["serve", "--listen", "127.0.0.1:0"][..], &["refresh"], &["verify"], &["migrate"], &["migrate", "down"]]
     {
         let output = process::run(&database, arguments);
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
-        assert!(complaint.contains("of a newer program") && complaint.contains(FUTURE), "{arguments:?}: {complaint}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("of a newer program") && stderr.contains(FUTURE), "{arguments:?}: {stderr}");
     }
     let status = process::succeed(&database, &["migrate", "status"]);
     assert!(status.ends_with(&format!("applied {FUTURE} (of a newer program)\n")), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_program_runs_on_beside_a_newer_one_on_sqlite() {
-    an_older_program_runs_on_beside_a_newer_one(Rung::Sqlite).await;
+async fn older_program_keeps_running_while_a_newer_one_allows_it_on_sqlite() {
+    older_program_keeps_running_while_a_newer_one_allows_it(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_program_runs_on_beside_a_newer_one_on_postgres() {
-    an_older_program_runs_on_beside_a_newer_one(Rung::MaterializedView).await;
+async fn older_program_keeps_running_while_a_newer_one_allows_it_on_postgres() {
+    older_program_keeps_running_while_a_newer_one_allows_it(Rung::MaterializedView).await;
 }

@@ -31,7 +31,7 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// Wrong inputs of `recordPageViews`, and what is said of them.
+/// Wrong inputs of `recordPageViews`, and the message of each.
 fn inputs() -> Vec<(Value, String)> {
     let second = |increment: Value| json!({ "increments": [{ "page": "/a" }, increment] });
     let at = "input.increments[1].at";
@@ -107,11 +107,11 @@ fn inputs() -> Vec<(Value, String)> {
     cases
 }
 
-/// Wrong filters, and what is said of them.
+/// Wrong filters, and the message of each.
 fn filters() -> Vec<(Value, String)> {
     let range = |start: Value, end: Value| json!({ "interval": { "range": { "start": start, "end": end } } });
     let good = "2026-11-20T10:00:00Z";
-    let case = |filter: Value, said: &str| (filter, said.to_owned());
+    let case = |filter: Value, message: &str| (filter, message.to_owned());
     vec![
         case(
             range(json!("2026-11-20"), json!(good)),
@@ -157,39 +157,39 @@ fn filters() -> Vec<(Value, String)> {
     ]
 }
 
-async fn assert_refused(app: &TestApp, query: &str, variables: Value, said: &str) {
+async fn assert_refused(app: &TestApp, query: &str, variables: Value, message: &str) {
     let errors = app.errors(query, variables).await;
-    assert_eq!(errors, [("BAD_USER_INPUT".to_owned(), said.to_owned())], "{query}");
+    assert_eq!(errors, [("BAD_USER_INPUT".to_owned(), message.to_owned())], "{query}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_value_is_told_by_its_place_and_the_form_that_it_needs() {
+async fn wrong_value_is_an_error_with_its_path_and_the_expected_form() {
     let app = TestApp::start(Rung::Sqlite).await;
-    for (input, said) in inputs() {
-        assert_refused(&app, RECORD, json!({ "input": input }), &said).await;
+    for (input, message) in inputs() {
+        assert_refused(&app, RECORD, json!({ "input": input }), &message).await;
         let written = format!("mutation {{ recordPageViews(input: {}) {{ views }} }}", literal(&input));
-        assert_refused(&app, &written, json!({}), &said).await;
+        assert_refused(&app, &written, json!({}), &message).await;
         // Not of the form that is prepared.
-        assert_refused(&app, &RECORD.replace("views }", "... { views } }"), json!({ "input": input }), &said).await;
+        assert_refused(&app, &RECORD.replace("views }", "... { views } }"), json!({ "input": input }), &message).await;
     }
-    for (filter, said) in filters() {
-        assert_refused(&app, REPORT, json!({ "filter": filter }), &said).await;
+    for (filter, message) in filters() {
+        assert_refused(&app, REPORT, json!({ "filter": filter }), &message).await;
         let written = format!("{{ report(filter: {}) {{ totals {{ views }} }} }}", literal(&filter));
-        assert_refused(&app, &written, json!({}), &said).await;
+        assert_refused(&app, &written, json!({}), &message).await;
         let spread = format!(
             "{{ ...F }} fragment F on Query {{ ... {{ report(filter: {}) {{ __typename }} }} }}",
             literal(&filter)
         );
-        assert_refused(&app, &spread, json!({}), &said).await;
+        assert_refused(&app, &spread, json!({}), &message).await;
     }
     assert!(app.counts().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn arguments_and_variables_are_told_by_their_names() {
+async fn wrong_argument_is_an_error_with_its_name() {
     let app = TestApp::start(Rung::Sqlite).await;
     let whole = format!("a whole number from {} to {}", i32::MIN, i32::MAX);
-    for (query, variables, said) in [
+    for (query, variables, message) in [
         (
             "{ report { pages(first: 2147483648) { edges { cursor } } } }",
             json!({}),
@@ -256,14 +256,14 @@ async fn arguments_and_variables_are_told_by_their_names() {
             format!("pages.first must be {whole}, not \"ten\""),
         ),
     ] {
-        assert_refused(&app, query, variables, &said).await;
+        assert_refused(&app, query, variables, &message).await;
     }
     assert!(app.counts().await.is_empty());
 }
 
 /// What is right is not refused: lists of one, times as the server has always read them, values that are left out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_right_stays_right() {
+async fn accepted_input_forms_stay_accepted() {
     let app = TestApp::start(Rung::Sqlite).await;
     for input in [
         json!({ "increments": { "page": "/a" } }),
@@ -291,9 +291,9 @@ async fn what_was_right_stays_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_way_in_says_the_same() {
+async fn wrong_value_has_the_same_message_over_every_transport() {
     let app = TestApp::start(Rung::Sqlite).await;
-    let said = format!("filter.interval.range.start must be {TIME}, not \"2026-11-20\"");
+    let message = format!("filter.interval.range.start must be {TIME}, not \"2026-11-20\"");
     let filter = json!({ "interval": { "range": { "start": "2026-11-20", "end": "2026-11-21T00:00:00Z" } } });
     let subscription = REPORT.replacen("query", "subscription", 1);
     let url = format!("http://{}/graphql", app.address);
@@ -312,7 +312,7 @@ async fn every_way_in_says_the_same() {
                 assert_eq!(status, if accept == "application/graphql-response+json" { 400 } else { 200 }, "{accept}");
                 let answer = response.text().await.unwrap();
                 assert!(
-                    answer.contains(&json!(said).to_string()) && !answer.contains("\"data\":"),
+                    answer.contains(&json!(message).to_string()) && !answer.contains("\"data\":"),
                     "{accept}: {answer}"
                 );
             }
@@ -322,7 +322,7 @@ async fn every_way_in_says_the_same() {
     for query in [REPORT, &subscription] {
         let payload = json!({ "query": query, "variables": { "filter": filter } });
         socket.subscribe_with("1", &payload).await;
-        let heard = socket.next().await;
-        assert_eq!((&heard["type"], &heard["payload"][0]["message"]), (&json!("error"), &json!(said)), "{query}");
+        let reply = socket.next().await;
+        assert_eq!((&reply["type"], &reply["payload"][0]["message"]), (&json!("error"), &json!(message)), "{query}");
     }
 }

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_distributed_once() {
+    fn table_is_distributed_once() {
         assert!(statement("page_views").contains("WHERE NOT EXISTS (SELECT FROM pg_dist_partition"));
     }
 }

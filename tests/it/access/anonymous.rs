@@ -7,7 +7,7 @@ use entity::page;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use super::{RECORD, guarded, initialised, tokens};
+use super::{RECORD, initialised, start_with_tokens, tokens};
 use crate::app::{Rung, TestApp, TestDatabase};
 
 /// In the general form.
@@ -41,8 +41,8 @@ fn refusal(answer: &Value) -> (&str, &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn increments_and_views_without_a_token_have_limits_of_their_own() {
-    let app = guarded(open_to_record).await;
+async fn anonymous_increments_and_views_have_their_own_limits() {
+    let app = start_with_tokens(open_to_record).await;
     let cases = [
         (101, 1, "input.increments must be 1 to 100 increments without a token, not 101"),
         (1, 2, "input.increments[0].views must be 1 to 1 without a token, not 2"),
@@ -70,7 +70,7 @@ async fn increments_and_views_without_a_token_have_limits_of_their_own() {
     let known = 3 * (101 + 2 + 100);
     assert_eq!(app.counts().await.values().sum::<i64>(), known + 3 * 100);
 
-    let app = guarded(|access| {
+    let app = start_with_tokens(|access| {
         open_to_record(access);
         (access.anonymous_increments, access.anonymous_views) = (1, 7);
     })
@@ -81,14 +81,14 @@ async fn increments_and_views_without_a_token_have_limits_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn increments_count_against_the_rate() {
+async fn each_increment_counts_against_the_rate_limit() {
     let slow = |access: &mut AccessSettings| {
         open_to_record(access);
         (access.rate_limit, access.rate_burst) = (1, NonZeroU32::new(90).unwrap());
         (access.rate_limit_increments, access.rate_burst_increments) = (1, NonZeroU32::new(300).unwrap());
     };
     for query in [RECORD, GENERAL, TWICE] {
-        let app = guarded(slow).await;
+        let app = start_with_tokens(slow).await;
         let answer = post(&app, None, query, &input(91, 1)).await;
         let message = "input.increments must be at most 90, which is --rate-burst, not 91";
         assert_eq!(refusal(&answer), ("BAD_USER_INPUT", message), "{query}");
@@ -121,7 +121,7 @@ async fn titles(app: &TestApp) -> BTreeMap<String, Option<String>> {
     pages.into_iter().map(|page| (page.name, page.title)).collect()
 }
 
-async fn titles_are_not_replaced_without_a_token(rung: Rung) {
+async fn anonymous_increment_replaces_no_title(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     database.migrate().await.close().await.unwrap();
     let url = database.url.clone();
@@ -165,11 +165,11 @@ async fn titles_are_not_replaced_without_a_token(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn titles_are_not_replaced_without_a_token_on_sqlite() {
-    titles_are_not_replaced_without_a_token(Rung::Sqlite).await;
+async fn anonymous_increment_replaces_no_title_on_sqlite() {
+    anonymous_increment_replaces_no_title(Rung::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn titles_are_not_replaced_without_a_token_on_postgres() {
-    titles_are_not_replaced_without_a_token(Rung::Table).await;
+async fn anonymous_increment_replaces_no_title_on_postgres() {
+    anonymous_increment_replaces_no_title(Rung::Table).await;
 }

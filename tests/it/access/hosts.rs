@@ -7,10 +7,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{RECORD, guarded};
+use super::{RECORD, start_with_tokens};
 use crate::{
     app::{Rung, TestApp, TestDatabase},
-    node::Script,
+    client_scripts::Script,
     process::Server,
     wait::wait_for,
     websocket::{WebSocket, refused_upgrade},
@@ -36,7 +36,7 @@ async fn get(address: &str, path: &str, host: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_server_answers_for_no_name_that_it_does_not_know() {
+async fn open_server_refuses_unknown_host_names_with_421() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
         settings.http.access.host = vec!["stats.example.org".parse().unwrap()];
     })
@@ -77,11 +77,11 @@ async fn an_open_server_answers_for_no_name_that_it_does_not_know() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_are_looked_at_only_where_everything_is_open() {
+async fn host_name_is_checked_only_where_all_scopes_are_anonymous() {
     let asked = "/graphql?query=%7B%20__typename%20%7D";
-    let app = guarded(|_access| {}).await;
+    let app = start_with_tokens(|_access| {}).await;
     assert_eq!(status(&get(&app.address, asked, "rebind.example").await), 401, "a page has no token");
-    let app = guarded(|access| access.anonymous = vec![Scope::Reports]).await;
+    let app = start_with_tokens(|access| access.anonymous = vec![Scope::Reports]).await;
     assert_eq!(status(&get(&app.address, asked, "stats.example.org").await), 200, "it is meant for the public");
     let open_to_all =
         AccessSettings { anonymous: vec![Scope::Reports, Scope::Increments], ..AccessSettings::default() };
@@ -91,13 +91,13 @@ async fn names_are_looked_at_only_where_everything_is_open() {
 
 /// A real browser, a page whose name leads to the server, and what that page gets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_whose_name_is_led_here_can_read_and_record_nothing() {
+async fn dns_rebinding_page_in_a_browser_reads_and_records_nothing() {
     const NAME: &str = "rebind.example";
     let database = TestDatabase::create(Rung::Sqlite).await;
     for is_known in [false, true] {
         let server = Server::start(&database, if is_known { &["--host", NAME] } else { &[] });
         let script = Script::start("rebinding.mjs", &[&server.url(""), "--name", NAME, "--limit", "120"]);
-        let lines = script.end("rebinding.mjs").await;
+        let lines = script.finish("rebinding.mjs").await;
         let [seen] = lines.as_slice() else { panic!("{lines:?}") };
         assert!(seen["origin"].as_str().unwrap().contains(NAME), "{seen}");
         let expected = if is_known { 200 } else { 421 };

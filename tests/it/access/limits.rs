@@ -14,7 +14,8 @@ use tokio::{
 };
 
 use super::{
-    INTROSPECT, READ, RECORD, RECORD_GENERALLY, first_of_operation, guarded, initialised, post, tokens, variables,
+    INTROSPECT, READ, RECORD, RECORD_GENERALLY, first_of_operation, initialised, post, start_with_tokens, tokens,
+    variables,
 };
 use crate::{
     app::{Rung, TestApp},
@@ -23,8 +24,8 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_too_often_is_told_when_to_come_back() {
-    let app = guarded(|access| {
+async fn client_over_its_rate_limit_gets_429_with_retry_after() {
+    let app = start_with_tokens(|access| {
         (access.rate_limit, access.rate_burst) = (1, NonZeroU32::new(4).unwrap());
         access.trust_forwarded_for = 1;
     })
@@ -76,7 +77,7 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_has_so_many_sockets_and_streams() {
+async fn subscriber_connections_of_one_address_are_limited() {
     let access = tokens();
     let app = TestApp::start_with(Rung::Sqlite, |settings| {
         settings.http.subscriber_connections_each = 2;
@@ -109,7 +110,7 @@ async fn ask_again(connection: &mut TcpStream) {
 
 /// Who sends no head of a request has to go, and takes no room from others; who waits for an answer may stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_silent_are_closed() {
+async fn connection_without_a_request_head_is_closed_after_the_silence_timeout() {
     let silence = Duration::from_secs(2);
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.timeouts.silence = silence).await;
     let (mut watching, _) = initialised(&app, json!({})).await;
@@ -146,7 +147,7 @@ host: x
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_wait_for_room() {
+async fn connection_over_the_limit_waits_until_another_one_closes() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.connections = 1).await;
     let mut first = TcpStream::connect(&app.address).await.unwrap();
     ask_again(&mut first).await;
@@ -162,7 +163,7 @@ async fn connections_wait_for_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_done_in_time_is_answered() {
+async fn request_over_its_timeout_is_answered_unavailable() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.request_timeout_ms = 100).await;
     let lock = app.database.wolf.begin(Purpose::Change).await.unwrap();
     lock.execute_unprepared("UPDATE pages SET title = 'x'").await.unwrap();

@@ -1,4 +1,4 @@
-//! Clients that record whatever happens, and remember what they were told.
+//! Clients that record while faults happen, and note the responses that they get.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{knowledge::Knowledge, plan::Dice};
+use super::{expectations::Expectations, plan::Rng};
 use crate::{model::Counts, wait::pace};
 
 const QUERY: &str =
@@ -32,7 +32,7 @@ const OLD_REQUESTS: usize = 32;
 
 /// What a client knows after it sent a request.
 #[derive(Copy, Clone, Debug)]
-enum Told {
+enum RequestOutcome {
     Acknowledged {
         recorded_at: DateTime<Utc>,
         duplicate: bool,
@@ -44,7 +44,7 @@ enum Told {
 }
 
 /// All clients, and what they know together.
-pub(crate) struct World {
+pub(crate) struct Workload {
     /// Where the processes listen that record.
     pub(crate) recorders: Mutex<Vec<String>>,
     /// Where the processes listen that answer queries.
@@ -52,25 +52,25 @@ pub(crate) struct World {
     /// How many requests were acknowledged by each process that records.
     pub(crate) acknowledged: Vec<AtomicU64>,
     /// How many were answered that they can't be.
-    pub(crate) told: AtomicU64,
+    pub(crate) errors: AtomicU64,
     pub(crate) stop: CancellationToken,
     pub(crate) client: reqwest::Client,
     /// How long a client pauses after it was served.
     pub(crate) pause: Duration,
-    knowledge: Mutex<Knowledge>,
+    expectations: Mutex<Expectations>,
 }
 
-impl World {
+impl Workload {
     pub(crate) fn new(recorders: Vec<String>, reporters: Vec<String>, pause: Duration) -> Self {
         Self {
             acknowledged: recorders.iter().map(|_| AtomicU64::new(0)).collect(),
             recorders: Mutex::new(recorders),
             reporters: Mutex::new(reporters),
-            told: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
             stop: CancellationToken::new(),
             client: reqwest::Client::new(),
             pause,
-            knowledge: Mutex::default(),
+            expectations: Mutex::default(),
         }
     }
 
@@ -78,17 +78,17 @@ impl World {
         self.acknowledged.iter().map(|process| process.load(Ordering::Relaxed)).sum()
     }
 
-    pub(crate) fn told(&self) -> u64 {
-        self.told.load(Ordering::Relaxed)
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
-        self.knowledge.lock().unwrap()
+    pub(crate) fn expectations(&self) -> MutexGuard<'_, Expectations> {
+        self.expectations.lock().unwrap()
     }
 
     /// Sends each request until it is acknowledged, to any process or to two at once, and sometimes once more, at once or
     /// much later.
-    pub(crate) async fn record_with_keys(self: Arc<Self>, client: u64, mut dice: Dice) {
+    pub(crate) async fn record_with_keys(self: Arc<Self>, client: u64, mut rng: Rng) {
         let own = format!("/once/{client}");
         let mut old_requests: Vec<Value> = Vec::new();
         for number in 0.. {
@@ -96,35 +96,35 @@ impl World {
                 return;
             }
             let mut counts = Counts::new();
-            let mut increments: Vec<_> = (0..dice.draw(1..6))
+            let mut increments: Vec<_> = (0..rng.draw(1..6))
                 .map(|_| {
                     let (page, hour, views) =
-                        (format!("/keys/{}", dice.draw(0..PAGES)), dice.draw(0..3), dice.draw(1..10));
+                        (format!("/keys/{}", rng.draw(0..PAGES)), rng.draw(0..3), rng.draw(1..10));
                     *counts.entry((page.clone(), FIRST_DAY, 0)).or_default() += i64::try_from(views).unwrap();
                     json!({ "page": page, "at": format!("{FIRST_DAY}T{hour:02}:30:00Z"), "views": views })
                 })
                 .collect();
             increments.push(json!({ "page": own, "at": format!("{FIRST_DAY}T12:00:00Z") }));
             let input = json!({ "increments": increments, "idempotencyKey": format!("{client} {number}") });
-            self.knowledge().sends(&own);
-            self.until_acknowledged(&input, &own, &mut dice).await;
+            self.expectations().sends(&own);
+            self.until_acknowledged(&input, &own, &mut rng).await;
             {
-                let mut knowledge = self.knowledge();
-                counts.into_iter().for_each(|(key, views)| *knowledge.with_keys.entry(key).or_default() += views);
+                let mut expectations = self.expectations();
+                counts.into_iter().for_each(|(key, views)| *expectations.with_keys.entry(key).or_default() += views);
             }
 
             let place = usize::try_from(number).unwrap_or(usize::MAX);
             if place < OLD_REQUESTS {
                 old_requests.push(input);
-            } else if dice.draw(0..16) == 0 {
+            } else if rng.draw(0..16) == 0 {
                 // Some stay for very long.
-                let place = usize::try_from(dice.draw(0..u64::try_from(OLD_REQUESTS).unwrap())).unwrap();
+                let place = usize::try_from(rng.draw(0..u64::try_from(OLD_REQUESTS).unwrap())).unwrap();
                 old_requests[place] = input;
             }
-            if dice.draw(0..8) == 0 {
-                let old = usize::try_from(dice.draw(0..u64::try_from(old_requests.len()).unwrap())).unwrap();
-                let told = self.send(dice.draw(0..2), &old_requests[old]).await;
-                if let Told::Acknowledged { duplicate, .. } = told {
+            if rng.draw(0..8) == 0 {
+                let old = usize::try_from(rng.draw(0..u64::try_from(old_requests.len()).unwrap())).unwrap();
+                let errors = self.send(rng.draw(0..2), &old_requests[old]).await;
+                if let RequestOutcome::Acknowledged { duplicate, .. } = errors {
                     assert!(duplicate, "{} was counted again", old_requests[old]);
                 }
             }
@@ -132,17 +132,17 @@ impl World {
         }
     }
 
-    async fn until_acknowledged(&self, input: &Value, own: &str, dice: &mut Dice) {
+    async fn until_acknowledged(&self, input: &Value, own: &str, rng: &mut Rng) {
         let (mut firsts, mut acknowledged) = (0, false);
-        while !acknowledged || dice.draw(0..4) == 0 {
-            let target = dice.draw(0..2);
-            let twice = dice.draw(0..4) == 0;
+        while !acknowledged || rng.draw(0..4) == 0 {
+            let target = rng.draw(0..2);
+            let twice = rng.draw(0..4) == 0;
             let one = self.send(target, input);
             let other = async { if twice { Some(self.send(target + 1, input).await) } else { None } };
             let (one, other) = tokio::join!(one, other);
             let mut promises = Vec::new();
-            for told in [Some(one), other].into_iter().flatten() {
-                if let Told::Acknowledged { recorded_at, duplicate } = told {
+            for errors in [Some(one), other].into_iter().flatten() {
+                if let RequestOutcome::Acknowledged { recorded_at, duplicate } = errors {
                     promises.push(recorded_at);
                     firsts += u32::from(!duplicate);
                 }
@@ -150,7 +150,7 @@ impl World {
             assert!(firsts <= 1, "{input} was counted twice");
             match promises.into_iter().min() {
                 Some(recorded_at) if !acknowledged => {
-                    self.knowledge().acknowledged(own, recorded_at);
+                    self.expectations().acknowledged(own, recorded_at);
                     acknowledged = true;
                 }
                 Some(_) => {}
@@ -177,29 +177,29 @@ impl World {
                 }
                 false => json!({ "increments": [{ "page": page }, { "page": SHARED }] }),
             };
-            self.knowledge().sends(&page);
-            let told = self.send(client + number, &input).await;
-            match told {
-                Told::Acknowledged { recorded_at, duplicate } => {
+            self.expectations().sends(&page);
+            let errors = self.send(client + number, &input).await;
+            match errors {
+                RequestOutcome::Acknowledged { recorded_at, duplicate } => {
                     assert!(!duplicate);
-                    let mut knowledge = self.knowledge();
-                    knowledge.acknowledged(&page, recorded_at);
+                    let mut expectations = self.expectations();
+                    expectations.acknowledged(&page, recorded_at);
                     if dated {
-                        *knowledge.without_keys.entry(key).or_default() += 1;
+                        *expectations.without_keys.entry(key).or_default() += 1;
                     }
                 }
-                Told::Refused => self.knowledge().refused(&page),
-                Told::Unknown => {
-                    *self.knowledge().unknown.entry(key).or_default() += 1;
+                RequestOutcome::Refused => self.expectations().refused(&page),
+                RequestOutcome::Unknown => {
+                    *self.expectations().unknown.entry(key).or_default() += 1;
                     unknown += 1;
                 }
             }
-            let served = matches!(told, Told::Acknowledged { .. });
+            let served = matches!(errors, RequestOutcome::Acknowledged { .. });
             pace(if served { self.pause } else { RETRY_PAUSE }).await;
         }
     }
 
-    async fn send(&self, target: u64, input: &Value) -> Told {
+    async fn send(&self, target: u64, input: &Value) -> RequestOutcome {
         let (target, address) = {
             let addresses = self.recorders.lock().unwrap();
             let target = usize::try_from(target).unwrap() % addresses.len();
@@ -207,21 +207,21 @@ impl World {
         };
         let body = json!({ "query": QUERY, "variables": { "input": input } });
         let request = self.client.post(format!("http://{address}/graphql")).json(&body);
-        let Ok(response) = request.send().await else { return Told::Unknown };
-        let Ok(answer) = response.json::<Value>().await else { return Told::Unknown };
+        let Ok(response) = request.send().await else { return RequestOutcome::Unknown };
+        let Ok(answer) = response.json::<Value>().await else { return RequestOutcome::Unknown };
         let Some(errors) = answer.get("errors") else {
             let recorded = &answer["data"]["recordPageViews"];
             let recorded_at = recorded["recordedAt"].as_str().unwrap().parse().unwrap();
             let duplicate = recorded["duplicate"].as_bool().unwrap();
-            self.knowledge().recorded(recorded_at, duplicate);
+            self.expectations().recorded(recorded_at, duplicate);
             self.acknowledged[target].fetch_add(1, Ordering::Relaxed);
-            return Told::Acknowledged { recorded_at, duplicate };
+            return RequestOutcome::Acknowledged { recorded_at, duplicate };
         };
-        self.told.fetch_add(1, Ordering::Relaxed);
+        self.errors.fetch_add(1, Ordering::Relaxed);
         assert_eq!(errors[0]["extensions"]["retryable"], true, "{answer}");
         match errors[0]["extensions"]["code"].as_str() {
-            Some("OVERLOADED") => Told::Refused,
-            Some("UNAVAILABLE") => Told::Unknown,
+            Some("OVERLOADED") => RequestOutcome::Refused,
+            Some("UNAVAILABLE") => RequestOutcome::Unknown,
             _ => panic!("neither recorded nor unavailable: {answer}"),
         }
     }

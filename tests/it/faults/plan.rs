@@ -19,22 +19,22 @@ pub(crate) enum Fault {
     Cut,
     /// A commit succeeds, and its connection is reset before anybody learns of it.
     LoseCommit,
-    /// The network takes everything and delivers nothing, until so many were told that it can't be recorded. Then it
+    /// The network takes everything and delivers nothing, until `errors` requests got an error. Then it
     /// delivers what it has, or resets the connections.
-    Stall { told: u64, cut: bool },
-    /// The connections that there are never deliver anything again and never end; new ones neither, until so many were
-    /// told that it can't be recorded. A process may be told to stop meanwhile.
-    HalfOpen { told: u64, new_too: bool, restart: Option<usize> },
+    Stall { errors: u64, cut: bool },
+    /// The open connections never deliver anything again and never end; new ones neither, until `errors` requests got an
+    /// error. A process may be restarted meanwhile.
+    HalfOpen { errors: u64, new_too: bool, restart: Option<usize> },
     /// A commit succeeds, and its connection never delivers anything again and never ends.
     FreezeCommit,
     /// The database ends connections: one that is committing, or all.
     Terminate { committing: bool },
-    /// The database crashes; it is started again when so many were told that it can't be recorded, or when a process of
+    /// The database crashes; it is started again when `errors` requests got an error, or when a process of
     /// the service was killed too.
-    StopDatabase { told: u64, kill: Option<usize> },
-    /// The disk of the database is full, until so many were told that it can't be recorded. A process of the service may be
+    StopDatabase { errors: u64, kill: Option<usize> },
+    /// The disk of the database is full, until `errors` requests got an error. A process of the service may be
     /// killed meanwhile.
-    FillDisk { told: u64, kill: Option<usize> },
+    FillDisk { errors: u64, kill: Option<usize> },
     /// The clock of a process's machine is set, or that of the database's.
     SetClock { machine: Option<usize>, offset_ms: i64 },
     /// Somebody runs a command while the service runs.
@@ -43,13 +43,13 @@ pub(crate) enum Fault {
     BackUp,
     /// Somebody holds a snapshot of the report, as a dump does.
     HoldReport { millis: u64 },
-    /// Somebody holds the lock of the SQLite file, until so many were told that it can't be recorded.
-    HoldLock { told: u64 },
+    /// A connection holds the lock of the SQLite file, until `errors` requests got an error.
+    HoldLock { errors: u64 },
     /// A process of the service stands still for some time, as on a machine that sleeps.
     Pause { process: usize, millis: u64 },
     /// A process of the service is killed.
     Kill(usize),
-    /// A process of the service is told to stop, and started again.
+    /// A process of the service gets SIGTERM, and is started again.
     Restart(usize),
 }
 
@@ -89,7 +89,7 @@ impl Fault {
 
     /// Whether the next fault has to wait until everything is well again. Locks of a connection that is frozen are let go
     /// by PostgreSQL's own timeouts, which are wrong when its clock is set back meanwhile.
-    pub(crate) fn needs_rest(&self) -> bool {
+    pub(crate) fn needs_recovery(&self) -> bool {
         matches!(self, Self::HalfOpen { .. } | Self::FreezeCommit | Self::FillDisk { .. })
     }
 }
@@ -103,16 +103,16 @@ pub(crate) fn postgres() -> Vec<Kind> {
         &["rebuild", "--as", "table"],
         &["rebuild", "--as", "materialized-view"],
     ];
-    let told = || 1..40_u64;
-    // Of connections that are frozen no more are told than waited.
+    let errors = || 1..40_u64;
+    // Frozen connections give errors only to the requests that wait on them.
     let half_open = (1..8_u64, any::<bool>(), prop::option::of(process()))
-        .prop_map(|(told, new_too, restart)| Fault::HalfOpen { told, new_too, restart });
-    let stop = (told(), prop::option::of(process())).prop_map(|(told, kill)| Fault::StopDatabase { told, kill });
+        .prop_map(|(errors, new_too, restart)| Fault::HalfOpen { errors, new_too, restart });
+    let stop = (errors(), prop::option::of(process())).prop_map(|(errors, kill)| Fault::StopDatabase { errors, kill });
     let mut kinds = everywhere();
     kinds.extend([
         ("cut", 2, Just(Fault::Cut).boxed()),
         ("lose-commit", 3, Just(Fault::LoseCommit).boxed()),
-        ("stall", 2, (told(), any::<bool>()).prop_map(|(told, cut)| Fault::Stall { told, cut }).boxed()),
+        ("stall", 2, (errors(), any::<bool>()).prop_map(|(errors, cut)| Fault::Stall { errors, cut }).boxed()),
         ("half-open", 2, half_open.boxed()),
         ("freeze-commit", 2, Just(Fault::FreezeCommit).boxed()),
         ("terminate", 4, any::<bool>().prop_map(|committing| Fault::Terminate { committing }).boxed()),
@@ -129,7 +129,7 @@ pub(crate) fn sqlite() -> Vec<Kind> {
     kinds.extend([
         ("command", 3, prop::sample::select(&COMMANDS[..]).prop_map(Fault::Run).boxed()),
         ("back-up", 2, Just(Fault::BackUp).boxed()),
-        ("hold-lock", 2, (1..20_u64).prop_map(|told| Fault::HoldLock { told }).boxed()),
+        ("hold-lock", 2, (1..20_u64).prop_map(|errors| Fault::HoldLock { errors }).boxed()),
     ]);
     kinds
 }
@@ -139,7 +139,7 @@ fn everywhere() -> Vec<Kind> {
     let fill = (1..20_u64, prop::option::of(process()));
     let pause = (process(), 100..6_000_u64);
     vec![
-        ("fill-disk", 2, fill.prop_map(|(told, kill)| Fault::FillDisk { told, kill }).boxed()),
+        ("fill-disk", 2, fill.prop_map(|(errors, kill)| Fault::FillDisk { errors, kill }).boxed()),
         ("set-clock", 4, clock.prop_map(|(machine, offset_ms)| Fault::SetClock { machine, offset_ms }).boxed()),
         ("hold-report", 2, (100..3_000_u64).prop_map(|millis| Fault::HoldReport { millis }).boxed()),
         ("pause", 2, pause.prop_map(|(process, millis)| Fault::Pause { process, millis }).boxed()),
@@ -161,9 +161,9 @@ fn offset_ms() -> impl Strategy<Value = i64> + Clone {
 }
 
 /// The same numbers for the same seed.
-pub(crate) struct Dice(TestRunner);
+pub(crate) struct Rng(TestRunner);
 
-impl Dice {
+impl Rng {
     /// Another series of the seed's for each `series`.
     pub(crate) fn new(seed: u64, series: u64) -> Self {
         let mut bytes = [0; 32];

@@ -1,4 +1,4 @@
-//! Clients that read the report while everything fails, and check what they are told.
+//! Clients that read the report while faults happen, and check each response.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{clients::World, plan::Dice};
+use super::{clients::Workload, plan::Rng};
 use crate::wait::pace;
 
 /// Everything of one answer has to add up. The range is that of all clients, whatever a process believes the time to be.
@@ -31,10 +31,10 @@ const REPORT: &str = "
 const PAUSE_MAX_MS: u64 = 300;
 /// How long the report may be called fresh without a new refresh. The schedule is a second.
 const FRESH_MAX: Duration = Duration::from_secs(10);
-/// How long a subscriber may believe that, which has to be told by a process that may have much to do.
-const HEARD_FRESH_MAX: Duration = Duration::from_secs(20);
+/// The same for a subscriber, whose process may be busy.
+const SUBSCRIBED_FRESH_MAX: Duration = Duration::from_secs(20);
 
-/// What has become of the readers.
+/// The progress of all readers.
 pub(crate) struct Readers {
     /// The newest refresh that each of them knows of. First those that ask, then those that subscribe.
     pub(crate) known: Vec<AtomicI64>,
@@ -43,9 +43,9 @@ pub(crate) struct Readers {
     pub(crate) not_modified: AtomicU64,
 }
 
-/// How a reader comes to its answers.
+/// How a reader gets its responses.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum ReaderKind {
     Query,
     /// A subscription of all reports.
     Reports,
@@ -53,16 +53,17 @@ pub(crate) enum Way {
     Freshness,
 }
 
-/// The ways of the readers of each process.
-pub(crate) const WAYS: [Way; 4] = [Way::Query, Way::Query, Way::Reports, Way::Freshness];
+/// The readers of each process.
+pub(crate) const READER_KINDS: [ReaderKind; 4] =
+    [ReaderKind::Query, ReaderKind::Query, ReaderKind::Reports, ReaderKind::Freshness];
 
 /// A client that reads from one process, whichever serves in its place.
 pub(crate) struct Reader {
-    pub(crate) world: Arc<World>,
+    pub(crate) workload: Arc<Workload>,
     pub(crate) readers: Arc<Readers>,
     pub(crate) number: usize,
-    pub(crate) dice: Dice,
-    /// What it was promised last.
+    pub(crate) rng: Rng,
+    /// The newest `asOf` that it got.
     as_of: Option<DateTime<Utc>>,
 }
 
@@ -74,38 +75,39 @@ impl Readers {
 }
 
 impl Reader {
-    pub(crate) fn new(world: &Arc<World>, readers: &Arc<Readers>, number: usize, dice: Dice) -> Self {
-        Self { world: Arc::clone(world), readers: Arc::clone(readers), number, dice, as_of: None }
+    pub(crate) fn new(workload: &Arc<Workload>, readers: &Arc<Readers>, number: usize, rng: Rng) -> Self {
+        Self { workload: Arc::clone(workload), readers: Arc::clone(readers), number, rng, as_of: None }
     }
 
-    /// Reads until the world stops.
+    /// Reads until the clients are stopped.
     pub(crate) async fn run(mut self) {
-        let stop = self.world.stop.clone();
-        let (process, way) = (self.number.div_euclid(WAYS.len()), WAYS[self.number % WAYS.len()]);
+        let stop = self.workload.stop.clone();
+        let (process, kind) =
+            (self.number.div_euclid(READER_KINDS.len()), READER_KINDS[self.number % READER_KINDS.len()]);
         let reading = async {
-            match way {
-                Way::Query => self.ask(process).await,
-                Way::Reports | Way::Freshness => self.subscribe(process, way).await,
+            match kind {
+                ReaderKind::Query => self.ask(process).await,
+                ReaderKind::Reports | ReaderKind::Freshness => self.subscribe(process, kind).await,
             }
         };
         tokio::select! { () = stop.cancelled() => {} () = reading => {} }
     }
 
     fn url(&self, process: usize) -> String {
-        format!("http://{}/graphql", self.world.reporters.lock().unwrap()[process])
+        format!("http://{}/graphql", self.workload.reporters.lock().unwrap()[process])
     }
 
     async fn ask(&mut self, process: usize) {
         let mut last: Option<(header::HeaderValue, Value)> = None;
         loop {
-            pace(Duration::from_millis(self.dice.draw(0..PAUSE_MAX_MS))).await;
+            pace(Duration::from_millis(self.rng.draw(0..PAUSE_MAX_MS))).await;
             let asked = Instant::now();
             // A process that was started again is another one: tags and all.
             let url = self.url(process);
-            let request = match self.dice.draw(0..2) {
-                0 => self.world.client.post(url).json(&json!({ "query": format!("{{ {REPORT} }}") })),
+            let request = match self.rng.draw(0..2) {
+                0 => self.workload.client.post(url).json(&json!({ "query": format!("{{ {REPORT} }}") })),
                 _ => {
-                    let get = self.world.client.get(url).query(&[("query", format!("{{ {REPORT} }}"))]);
+                    let get = self.workload.client.get(url).query(&[("query", format!("{{ {REPORT} }}"))]);
                     match &last {
                         Some((tag, _)) => get.header(header::IF_NONE_MATCH, tag),
                         None => get,
@@ -130,18 +132,18 @@ impl Reader {
     }
 
     /// Subscribes again only when the connection is lost: a subscription that is silent has to come back by itself.
-    async fn subscribe(&mut self, process: usize, way: Way) {
-        let query = match way {
-            Way::Freshness => "subscription { freshness { refreshId asOf status stalenessSeconds } }".to_owned(),
+    async fn subscribe(&mut self, process: usize, kind: ReaderKind) {
+        let query = match kind {
+            ReaderKind::Freshness => "subscription { freshness { refreshId asOf status stalenessSeconds } }".to_owned(),
             _ => format!("subscription {{ {REPORT} }}"),
         };
         loop {
             pace(Duration::from_millis(100)).await;
-            let request = self.world.client.post(self.url(process)).json(&json!({ "query": query }));
+            let request = self.workload.client.post(self.url(process)).json(&json!({ "query": query }));
             let Ok(mut response) = request.header(header::ACCEPT, "text/event-stream").send().await else { continue };
             let (mut text, mut status) = (Vec::new(), None);
             loop {
-                let Ok(chunk) = timeout(HEARD_FRESH_MAX, response.chunk()).await else {
+                let Ok(chunk) = timeout(SUBSCRIBED_FRESH_MAX, response.chunk()).await else {
                     assert_ne!(status.as_deref(), Some("FRESH"), "reader {} has heard nothing since", self.number);
                     continue;
                 };
@@ -171,7 +173,8 @@ impl Reader {
         let report = &answer["data"]["report"];
         let freshness = if report.is_null() { &answer["data"]["freshness"] } else { &report["freshness"] };
         let status = freshness["status"].as_str().unwrap().to_owned();
-        let context = format!("reader {} ({:?}) was told {freshness}", self.number, WAYS[self.number % WAYS.len()]);
+        let context =
+            format!("reader {} ({:?}) got {freshness}", self.number, READER_KINDS[self.number % READER_KINDS.len()]);
         assert!(freshness["stalenessSeconds"].as_f64().is_none_or(|staleness| staleness >= 0.0), "{context}");
         let as_of: Option<DateTime<Utc>> = freshness["asOf"].as_str().map(|as_of| as_of.parse().unwrap());
         assert!(as_of >= self.as_of, "{context}, and had {:?} before", self.as_of);
@@ -179,24 +182,24 @@ impl Reader {
         let refresh: i64 = freshness["refreshId"].as_str().unwrap().parse().unwrap();
         self.readers.known[self.number].fetch_max(refresh, Ordering::Relaxed);
 
-        let mut knowledge = self.world.knowledge();
-        let seen = *knowledge.refreshes.entry(refresh).or_insert_with(Instant::now);
+        let mut expectations = self.workload.expectations();
+        let seen = *expectations.refreshes.entry(refresh).or_insert_with(Instant::now);
         if let Some(asked) = asked.filter(|_| status == "FRESH") {
             let age = asked.saturating_duration_since(seen);
             assert!(age < FRESH_MAX, "{context}, and nobody has refreshed for {age:?}");
         }
         if let Some(as_of) = as_of {
             if !report.is_null() {
-                knowledge.check(&adds_up(report, &context), as_of, &context);
+                expectations.check(&checked_views(report, &context), as_of, &context);
             }
-            knowledge.promised(self.number, self.readers.known.len(), as_of);
+            expectations.promised(self.number, self.readers.known.len(), as_of);
         }
         Some(status)
     }
 }
 
 /// Checks that all sums of a report are the same, and returns its views by page.
-fn adds_up(report: &Value, context: &str) -> BTreeMap<String, u64> {
+fn checked_views(report: &Value, context: &str) -> BTreeMap<String, u64> {
     let sum = |rows: &Value| -> u64 { rows.as_array().unwrap().iter().map(|row| row["views"].as_u64().unwrap()).sum() };
     let (totals, pages) = (&report["totals"], &report["pages"]["nodes"]);
     let sums = [totals["views"].as_u64().unwrap(), sum(&report["months"]), sum(&report["days"]), sum(pages)];

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::clients::World;
+use super::clients::Workload;
 use crate::{
     app::TestDatabase,
     machine_clock::MachineClock,
@@ -103,10 +103,10 @@ impl Slot {
     }
 }
 
-/// Tells the world where the processes listen now.
-pub(crate) fn tell_addresses(slots: &[Slot], world: &Arc<World>) {
-    *world.recorders.lock().unwrap() = addresses(slots, "increments");
-    *world.reporters.lock().unwrap() = addresses(slots, "reports");
+/// Gives the clients the addresses on which the processes listen now.
+pub(crate) fn update_addresses(slots: &[Slot], workload: &Arc<Workload>) {
+    *workload.recorders.lock().unwrap() = addresses(slots, "increments");
+    *workload.reporters.lock().unwrap() = addresses(slots, "reports");
 }
 
 /// Returns where the processes listen that do `service`.

@@ -13,9 +13,9 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 
 use super::{
-    clients::World,
+    clients::Workload,
     counts_of_days,
-    knowledge::{Knowledge, sums},
+    expectations::{Expectations, sums},
 };
 use crate::{
     app::{Rung, TestDatabase},
@@ -25,7 +25,7 @@ use crate::{
 
 /// What goes on beside the service.
 #[derive(Default)]
-pub(crate) struct Beside {
+pub(crate) struct BackgroundWork {
     tasks: JoinSet<()>,
     disturbances: Arc<Disturbances>,
 }
@@ -37,7 +37,7 @@ struct Disturbances {
     under_way: AtomicU64,
 }
 
-impl Beside {
+impl BackgroundWork {
     /// Commands that run now may fail.
     pub(crate) fn disturb(&self) {
         self.disturbances.begun.fetch_add(1, Ordering::Relaxed);
@@ -63,29 +63,25 @@ impl Beside {
         let disturbed = self.disturbed();
         self.tasks.spawn(async move {
             let output = output(command).await;
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                !complaint.contains("differ"),
-                "{arguments:?}: {}{complaint}",
-                String::from_utf8_lossy(&output.stdout)
-            );
-            assert!(output.status.success() || disturbed(), "{arguments:?}: {complaint}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(!stderr.contains("differ"), "{arguments:?}: {}{stderr}", String::from_utf8_lossy(&output.stdout));
+            assert!(output.status.success() || disturbed(), "{arguments:?}: {stderr}");
         });
     }
 
     /// Backs the SQLite file up. The copy has what was acknowledged before, and all of each request or nothing; its report
     /// is refreshed and verified.
-    pub(crate) fn back_up(&mut self, database: &TestDatabase, world: &Arc<World>) {
+    pub(crate) fn back_up(&mut self, database: &TestDatabase, workload: &Arc<Workload>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backup.db");
         let command = process::analytics(database, &["backup", file.to_str().unwrap()]);
         let copy = TestDatabase { url: format!("sqlite://{}", file.display()), rung: Rung::Sqlite, folder };
-        let (disturbed, world) = (self.disturbed(), Arc::clone(world));
-        let least = world.knowledge().acknowledged_now();
+        let (disturbed, workload) = (self.disturbed(), Arc::clone(workload));
+        let least = workload.expectations().acknowledged_now();
         self.tasks.spawn(async move {
             let output = output(command).await;
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() || disturbed(), "backup: {complaint}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() || disturbed(), "backup: {stderr}");
             if !output.status.success() {
                 return;
             }
@@ -99,7 +95,7 @@ impl Beside {
                 let views = views.get(&page).copied().unwrap_or(0);
                 assert!(views >= least, "the backup has {views} views of {page}, {least} were acknowledged before");
             }
-            Knowledge::check_whole(&views);
+            Expectations::check_whole(&views);
         });
     }
 
@@ -123,7 +119,7 @@ impl Beside {
         });
     }
 
-    /// Returns what tells, later, whether something was in the way since now.
+    /// Returns a closure that says, when called later, whether something has disturbed commands since now.
     fn disturbed(&self) -> impl Fn() -> bool + use<> {
         let disturbances = Arc::clone(&self.disturbances);
         let begun = disturbances.begun.load(Ordering::Relaxed);

@@ -122,7 +122,7 @@ impl Process {
     }
 }
 
-struct World<'a> {
+struct Simulation<'a> {
     rung: Rung,
     processes: Vec<Process>,
     database_clock: Option<(&'a MachineClock, i64)>,
@@ -134,7 +134,7 @@ struct World<'a> {
     passed: Duration,
 }
 
-impl<'a> World<'a> {
+impl<'a> Simulation<'a> {
     async fn new(database: &TestDatabase, rung: Rung, clock: Option<&'a MachineClock>) -> Self {
         let processes = join_all((0..PROCESSES).map(|_| Process::start(database))).await;
         Self {
@@ -213,24 +213,24 @@ impl<'a> World<'a> {
     }
 
     async fn at_once(&mut self, jumps_ms: &[i64]) {
-        let world = &*self;
+        let simulation = &*self;
         let jump = |process: &Process, number: usize| {
             process.database.clock.step(TimeDelta::milliseconds(jumps_ms[number]));
-            if let Some((clock, ahead_ms)) = &world.database_clock {
+            if let Some((clock, ahead_ms)) = &simulation.database_clock {
                 clock.set(ahead_ms + jumps_ms[number]);
             }
         };
-        let recording = world.processes.iter().enumerate().map(async |(first, process)| {
+        let recording = simulation.processes.iter().enumerate().map(async |(first, process)| {
             let mut recorded = Vec::new();
             for number in 0..3 {
                 jump(process, first * 6 + number);
-                let page = world.new_page();
+                let page = simulation.new_page();
                 let answer = process.record(&page, None).await;
                 recorded.push((page, answer.recorded_at));
             }
             recorded
         });
-        let refreshing = world.processes.iter().enumerate().map(async |(first, process)| {
+        let refreshing = simulation.processes.iter().enumerate().map(async |(first, process)| {
             let mut promises = Vec::new();
             for number in 3..6 {
                 jump(process, first * 6 + number);
@@ -239,7 +239,7 @@ impl<'a> World<'a> {
             }
             promises
         });
-        let reading = world.processes.iter().map(async |process| {
+        let reading = simulation.processes.iter().map(async |process| {
             let mut promises = Vec::new();
             for _ in 0..3 {
                 promises.extend(process.read().await);
@@ -295,34 +295,29 @@ impl<'a> World<'a> {
     }
 }
 
-async fn nothing_is_promised_that_is_not_there(
-    rung: Rung,
-    database: &TestDatabase,
-    clock: Option<&MachineClock>,
-    seed: u8,
-) {
+async fn as_of_holds_whatever_clocks_do(rung: Rung, database: &TestDatabase, clock: Option<&MachineClock>, seed: u8) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let steps = steps().new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap().current();
-    let mut world = World::new(database, rung, clock).await;
+    let mut simulation = Simulation::new(database, rung, clock).await;
     for (number, step) in steps.iter().enumerate() {
-        world.step(step).await;
-        let rung = world.rung;
-        world.check(&format!("{rung:?}, seed {seed}, after step {number} of {steps:?}")).await;
+        simulation.step(step).await;
+        let rung = simulation.rung;
+        simulation.check(&format!("{rung:?}, seed {seed}, after step {number} of {steps:?}")).await;
     }
-    world.check_the_end(&format!("{rung:?}, seed {seed}, at the end of {steps:?}")).await;
+    simulation.check_the_end(&format!("{rung:?}, seed {seed}, at the end of {steps:?}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_promised_that_is_not_there_on_sqlite() {
+async fn as_of_holds_whatever_clocks_do_on_sqlite() {
     for seed in 0..8 {
         let database = TestDatabase::create(Rung::Sqlite).await;
         database.migrate().await.close().await.unwrap();
-        nothing_is_promised_that_is_not_there(Rung::Sqlite, &database, None, seed).await;
+        as_of_holds_whatever_clocks_do(Rung::Sqlite, &database, None, seed).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_promised_that_is_not_there_on_postgres() {
+async fn as_of_holds_whatever_clocks_do_on_postgres() {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let clock = MachineClock::new(folder.path(), "database");
@@ -331,6 +326,6 @@ async fn nothing_is_promised_that_is_not_there_on_postgres() {
         let database = TestDatabase { rung, ..TestDatabase::create_in(&cluster).await };
         database.migrate().await.close().await.unwrap();
         clock.set(0);
-        nothing_is_promised_that_is_not_there(rung, &database, Some(&clock), seed).await;
+        as_of_holds_whatever_clocks_do(rung, &database, Some(&clock), seed).await;
     }
 }

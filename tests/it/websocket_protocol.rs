@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     app::{Rung, TestApp, TestDatabase},
-    node::Script,
+    client_scripts::Script,
     on_all_databases,
     process::Server,
     wait::eventually,
@@ -20,7 +20,7 @@ use crate::{
 
 const FRESHNESS: &str = "subscription { freshness { refreshId status } }";
 
-async fn impatient(change: impl FnOnce(&mut HttpSettings)) -> TestApp {
+async fn start_with(change: impl FnOnce(&mut HttpSettings)) -> TestApp {
     TestApp::start_with(Rung::Sqlite, |settings| change(&mut settings.http)).await
 }
 
@@ -33,7 +33,7 @@ async fn closed_for(address: &str, messages: &[Message]) -> Closed {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_breach_of_the_protocol_has_its_close_code() {
+async fn protocol_violation_closes_the_socket_with_its_code() {
     let app = TestApp::start(Rung::Sqlite).await;
     let text = |message: Value| Message::text(message.to_string());
     let subscribe = text(json!({ "type": "subscribe", "id": "1", "payload": { "query": FRESHNESS } }));
@@ -76,9 +76,9 @@ async fn every_breach_of_the_protocol_has_its_close_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_introduce_itself_has_to_go() {
+async fn socket_without_connection_init_is_closed_with_4408() {
     let init = Duration::from_secs(3);
-    let app = impatient(|http| http.timeouts = Timeouts { init, ..Timeouts::default() }).await;
+    let app = start_with(|http| http.timeouts = Timeouts { init, ..Timeouts::default() }).await;
     let mut introduced = WebSocket::connect(&app.address).await;
     let mut socket = WebSocket::open(&app.address).await.unwrap();
     // To talk of something else does not help.
@@ -91,9 +91,9 @@ async fn who_does_not_introduce_itself_has_to_go() {
 
 /// One client answers pings, the other only keeps its connection open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_answers_nothing_is_dropped() {
+async fn socket_without_pongs_is_closed() {
     let ping = Duration::from_secs(2);
-    let app = impatient(|http| {
+    let app = start_with(|http| {
         http.subscriber_connections = 2;
         http.timeouts = Timeouts { ping, ..Timeouts::default() };
     })
@@ -123,8 +123,8 @@ async fn a_peer_that_answers_nothing_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn there_is_room_for_so_many_sockets_and_streams() {
-    let app = impatient(|http| http.subscriber_connections = 2).await;
+async fn sockets_and_event_streams_share_one_limit() {
+    let app = start_with(|http| http.subscriber_connections = 2).await;
     let first = WebSocket::connect(&app.address).await;
     let url = format!("http://{}/graphql", app.address);
     let stream = async || {
@@ -147,7 +147,7 @@ async fn there_is_room_for_so_many_sockets_and_streams() {
 
 /// Python's gql, for one, looks for the subprotocol under the name that it has sent, as if case mattered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upgrade_is_answered_with_headers_spelled_as_the_client_spells_them() {
+async fn upgrade_response_spells_headers_as_the_request_does() {
     let app = TestApp::start(Rung::Sqlite).await;
     for name in ["Sec-WebSocket-Protocol", "SEC-websocket-PROTOCOL"] {
         let stream = TcpStream::connect(&app.address).await.unwrap();
@@ -157,7 +157,7 @@ async fn an_upgrade_is_answered_with_headers_spelled_as_the_client_spells_them()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_start_is_an_error_and_frees_its_id() {
+async fn operation_refused_before_execution_is_an_error_and_frees_its_id() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut socket = WebSocket::connect(&app.address).await;
     for (query, code) in [
@@ -182,8 +182,8 @@ async fn what_does_not_start_is_an_error_and_frees_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_has_so_many_operations_at_once() {
-    let app = impatient(|settings| settings.socket_operations = 5).await;
+async fn operation_over_the_limit_of_a_socket_is_refused() {
+    let app = start_with(|settings| settings.socket_operations = 5).await;
     let mut socket = WebSocket::connect(&app.address).await;
     for id in 0..=5 {
         socket.subscribe(&id.to_string(), FRESHNESS).await;
@@ -207,7 +207,7 @@ async fn a_socket_has_so_many_operations_at_once() {
 
 /// A completed operation says nothing more, not even under its id's next use.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_can_be_used_again_at_once() {
+async fn operation_id_is_free_after_complete() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut socket = WebSocket::connect(&app.address).await;
     for _ in 0..20 {
@@ -225,7 +225,7 @@ async fn an_id_can_be_used_again_at_once() {
 }
 
 on_all_databases! {
-    async fn mutations_and_large_answers_go_over_a_socket_too(app: TestApp) {
+    async fn socket_carries_mutations_and_large_responses(app: TestApp) {
         let name = |index: usize| format!("/{index}/{}", "x".repeat(1_000));
         let names: Vec<_> = (0..1_000).map(name).collect();
         app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", 1))).await;
@@ -244,7 +244,7 @@ on_all_databases! {
     }
 
     // Nobody reads the answers; whoever else asks gets theirs, from the same few connections.
-    async fn sockets_that_do_not_read_hold_no_connection(app: TestApp) {
+    async fn socket_that_does_not_read_holds_no_database_connection(app: TestApp) {
         let names: Vec<_> = (0..300).map(|index| format!("/{index}/{}", "x".repeat(1_000))).collect();
         app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", 1))).await;
         app.refresh().await;
@@ -272,7 +272,7 @@ on_all_databases! {
     }
 
     // Subscriptions are cut off without a word; what was asked for is answered first.
-    async fn stopping_answers_first_and_says_goodbye_then(app: TestApp) {
+    async fn shutdown_answers_running_operations_then_closes_sockets_with_1012(app: TestApp) {
         let mut socket = WebSocket::connect(&app.address).await;
         socket.subscribe("s", FRESHNESS).await;
         assert_eq!(socket.next_of("s").await["type"], "next");
@@ -310,7 +310,7 @@ on_all_databases! {
 
 /// What is always ready to say more does not keep another operation of the socket from being heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operations_of_a_socket_take_turns() {
+async fn busy_operations_do_not_starve_a_subscription_of_the_same_socket() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut socket = WebSocket::connect(&app.address).await;
     // As greedy as a client can be: as soon as an operation ends it is begun again, fifty at once.
@@ -334,11 +334,11 @@ async fn operations_of_a_socket_take_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_real_client_is_told_how_an_operation_ended() {
+async fn graphql_ws_client_gets_complete_or_errors() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &[]);
     let run = async |query: &str| {
-        Script::start("operations.mjs", &[&server.url(""), "--query", query]).end("operations.mjs").await
+        Script::start("operations.mjs", &[&server.url(""), "--query", query]).finish("operations.mjs").await
     };
     let answered = run("{ freshness { __typename } }").await;
     assert_eq!(

@@ -39,7 +39,7 @@ impl Script {
         Self { input: child.stdin.take(), child, output }
     }
 
-    pub(crate) async fn say(&mut self, line: &str) {
+    pub(crate) async fn send_line(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
         input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
         input.flush().await.unwrap();
@@ -52,7 +52,7 @@ impl Script {
     }
 
     /// What else it prints; fails unless it ends well.
-    pub(crate) async fn end(mut self, name: &str) -> Vec<Value> {
+    pub(crate) async fn finish(mut self, name: &str) -> Vec<Value> {
         let mut values = Vec::new();
         while let Some(value) = self.next().await {
             values.push(value);

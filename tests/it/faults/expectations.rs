@@ -1,4 +1,4 @@
-//! What clients were told together, and what has to be true because of it.
+//! What the responses to all clients imply for counts and reports.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::model::Counts;
 
-/// What clients were told.
+/// What the responses to all clients imply.
 #[derive(Default)]
-pub(crate) struct Knowledge {
+pub(crate) struct Expectations {
     /// What has to be counted under keys, exactly.
     pub(crate) with_keys: Counts,
     /// What has to be counted of requests without a key, at least.
@@ -43,7 +43,7 @@ impl OwnPage {
     }
 }
 
-impl Knowledge {
+impl Expectations {
     /// A view of `page` is about to be sent.
     pub(crate) fn sends(&mut self, page: &str) {
         self.own.entry(page.to_owned()).or_default().possible += 1;
@@ -64,7 +64,7 @@ impl Knowledge {
         self.recorded_at_max = self.recorded_at_max.max(Some(recorded_at));
     }
 
-    /// Checks what a reader was told of the pages of single clients: everything that was acknowledged by `as_of`, and
+    /// Checks the views that a reader got of pages that only one client records to: everything acknowledged by `as_of`, and
     /// nothing that was not sent.
     pub(crate) fn check(&self, views: &BTreeMap<String, u64>, as_of: DateTime<Utc>, context: &str) {
         for (page, own) in &self.own {
@@ -96,8 +96,8 @@ impl Knowledge {
         assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");
     }
 
-    /// Compares what clients were told with what is counted each day, after a refresh that promises `as_of`.
-    pub(crate) fn told_the_truth(&self, counts: &Counts, as_of: DateTime<Utc>) {
+    /// Compares the responses with the counts of each day, after a refresh whose promise is `as_of`.
+    pub(crate) fn check_counts(&self, counts: &Counts, as_of: DateTime<Utc>) {
         let is_keyed = |page: &str| page.starts_with("/keys/");
         let (with_keys, mut without_keys): (Counts, Counts) =
             counts.clone().into_iter().partition(|((page, ..), _)| is_keyed(page));

@@ -1,8 +1,8 @@
-"""Runs the errand with gql: queries and mutations over HTTP by aiohttp, the subscription over a socket.
+"""Runs the scenario with gql: queries and mutations over HTTP by aiohttp, the subscription over a socket.
 
-    python errand.py URL --sockets websockets|aiohttp [--limit SECONDS]
+    python scenario.py URL --sockets websockets|aiohttp [--limit SECONDS]
 
-Prints a line with what the client was told, as errand.mjs does.
+Prints a line with what the client was told, as scenario.mjs does.
 """
 
 import argparse
@@ -66,8 +66,8 @@ def main():
     parser.add_argument("--sockets", choices=SOCKETS, required=True)
     parser.add_argument("--limit", type=float, default=30)
     arguments = parser.parse_args()
-    errand = asyncio.wait_for(run(arguments.url.rstrip("/"), arguments.sockets), arguments.limit)
-    print(json.dumps(asyncio.run(errand)), flush=True)
+    scenario = asyncio.wait_for(run(arguments.url.rstrip("/"), arguments.sockets), arguments.limit)
+    print(json.dumps(asyncio.run(scenario)), flush=True)
 
 
 main()

@@ -39,7 +39,7 @@ fn year() -> Value {
 }
 
 on_all_databases! {
-    async fn a_live_report_is_sent_now_and_after_every_refresh(app: TestApp) {
+    async fn report_subscriber_gets_a_report_first_and_after_every_refresh(app: TestApp) {
         let mut socket = WebSocket::connect(&app.address).await;
         socket.subscribe_with("1", &json!({ "query": LIVE, "variables": year() })).await;
         let never = next_report(&mut socket).await;
@@ -56,7 +56,7 @@ on_all_databases! {
         }
     }
 
-    async fn however_many_subscribe_each_thing_is_found_out_once(app: TestApp) {
+    async fn identical_subscriptions_compute_each_report_once(app: TestApp) {
         let mut sockets = Vec::new();
         for _ in 0..60 {
             let mut socket = WebSocket::connect(&app.address).await;
@@ -85,7 +85,7 @@ on_all_databases! {
     }
 
     // What others follow already is not what is said first to whoever comes: the clock has moved on.
-    async fn who_comes_late_is_told_how_old_the_report_is_by_then(app: TestApp) {
+    async fn late_subscriber_gets_the_current_staleness(app: TestApp) {
         let query = "subscription { report { freshness { refreshId stalenessSeconds } totals { views } } }";
         let done = app.refresh().await;
         let (mut early, mut late) = (WebSocket::connect(&app.address).await, WebSocket::connect(&app.address).await);
@@ -116,7 +116,7 @@ on_all_databases! {
         assert_eq!(told["payload"]["data"]["report"]["freshness"]["refreshId"], again.id.to_string());
     }
 
-    async fn a_live_report_ends_with_the_server(app: TestApp) {
+    async fn report_subscription_is_closed_with_1012_when_the_server_stops(app: TestApp) {
         let mut socket = WebSocket::connect(&app.address).await;
         socket.subscribe_with("1", &json!({ "query": LIVE, "variables": year() })).await;
         next_report(&mut socket).await;
@@ -126,7 +126,7 @@ on_all_databases! {
         app.stopped().await;
     }
 
-    async fn a_wrong_filter_is_refused_at_once(app: TestApp) {
+    async fn report_subscription_with_a_wrong_filter_is_refused(app: TestApp) {
         let mut socket = WebSocket::connect(&app.address).await;
         let reversed = json!({ "of": { "range": { "start": "2027-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z" } } });
         socket.subscribe_with("1", &json!({ "query": LIVE, "variables": reversed })).await;

@@ -46,7 +46,7 @@ async fn not_about_to_step() {
 }
 
 on_all_databases! {
-    async fn an_answer_that_has_not_changed_is_not_sent_again(app: TestApp) {
+    async fn unchanged_response_is_304(app: TestApp) {
         not_about_to_step().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
@@ -67,7 +67,7 @@ on_all_databases! {
         assert_ne!(tag_of(&fresher).as_ref(), Some(&tag));
     }
 
-    async fn only_the_freshness_is_read_to_know(app: TestApp) {
+    async fn not_modified_response_reads_only_the_freshness(app: TestApp) {
         not_about_to_step().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
@@ -80,7 +80,7 @@ on_all_databases! {
         assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR", "the report was really hidden");
     }
 
-    async fn there_is_no_tag_while_the_content_changes_without_a_word(app: TestApp) {
+    async fn response_has_no_etag_while_a_refresh_changes_the_report(app: TestApp) {
         not_about_to_step().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         assert_eq!(tag_of(&query(&app, TOTALS, None).await), None, "before the first refresh");
@@ -94,7 +94,7 @@ on_all_databases! {
         let row = under_way.insert(&app.database.wolf).await.unwrap();
         notify(&app).await;
         let under_way = |known: &Freshness| known.status(std::time::Instant::now()) == RefreshStatus::Refreshing;
-        app.heard("that a refresh is under way", under_way).await;
+        app.until_freshness("a refresh under way in the feed", under_way).await;
         let response = query(&app, TOTALS, Some(&tag)).await;
         assert_eq!((response.status().as_u16(), tag_of(&response)), (200, None));
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
@@ -103,7 +103,7 @@ on_all_databases! {
     }
 
     // Two Wolves refresh while views come in; whatever two answers have the same tag are the same.
-    async fn answers_of_one_tag_are_one_answer(app: TestApp) {
+    async fn responses_with_one_etag_are_equal(app: TestApp) {
         let text = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status refreshId error }
             interval { start end exact } totals { views pages } pages(first: 50) { nodes { page views } } } }";
         // So many hours that a merge takes several transactions.
@@ -138,7 +138,7 @@ on_all_databases! {
         tokio::join!(refreshing(&app.refresher), refreshing(&other), asking(), asking());
     }
 
-    async fn what_moves_with_the_clock_moves_the_tag(app: TestApp) {
+    async fn etag_changes_when_the_status_changes_with_the_clock(app: TestApp) {
         not_about_to_step().await;
         let now = entity::clock::process_now();
         let row = report_refresh::ActiveModel {
@@ -151,7 +151,7 @@ on_all_databases! {
         };
         row.insert(&app.database.wolf).await.unwrap();
         notify(&app).await;
-        app.heard("of the refresh", |known| known.as_of.is_some()).await;
+        app.until_freshness("the refresh in the feed", |known| known.as_of.is_some()).await;
         let mut last = (String::new(), None);
         crate::wait::eventually("the report to be overdue", async || {
             let response = query(&app, "{ freshness { status } }", last.1.as_deref()).await;
@@ -170,7 +170,7 @@ on_all_databases! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_part_of_a_request_is_in_its_tag() {
+async fn every_part_of_the_request_changes_the_etag() {
     not_about_to_step().await;
     let app = TestApp::start(Rung::Sqlite).await;
     app.refresh().await;
@@ -196,7 +196,7 @@ async fn every_part_of_a_request_is_in_its_tag() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_can_not_be_kept_has_no_tag() {
+async fn response_that_is_not_cacheable_has_no_etag() {
     let app = TestApp::start(Rung::Sqlite).await;
     app.refresh().await;
     for text in [

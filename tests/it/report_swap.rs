@@ -68,7 +68,7 @@ impl Readers {
     }
 
     /// Waits until they have read a good while longer.
-    async fn go_on(&self) {
+    async fn until_more_reads(&self) {
         let begun = self.reads.load(Ordering::Relaxed);
         eventually("the readers to go on", async || self.reads.load(Ordering::Relaxed) > begun + 100).await;
     }
@@ -92,7 +92,7 @@ async fn kind(database: &TestDatabase) -> String {
     sqlx::query_scalar(sql).fetch_one(&mut cluster::connect(&database.url).await).await.unwrap()
 }
 
-async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(rung: Rung) {
+async fn rebuild_waits_for_one_reader_without_blocking_others(rung: Rung) {
     let app = TestApp::start(rung).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     app.refresh().await;
@@ -106,7 +106,7 @@ async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(rung: Rung) {
         log.contains("waits to be swapped in") && log.contains(&format!("process {pid}")) && log.contains("a dump")
     })
     .await;
-    readers.go_on().await;
+    readers.until_more_reads().await;
     assert_eq!(app.data(TOTALS, json!({})).await["report"]["totals"]["views"], 1, "the old report");
     assert_eq!(rebuild.try_wait().unwrap(), None);
     holder.execute("COMMIT").await.unwrap();
@@ -119,18 +119,18 @@ async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on_with_a_materialized_view() {
-    a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(Rung::MaterializedView).await;
+async fn rebuild_waits_for_one_reader_without_blocking_others_with_a_materialized_view() {
+    rebuild_waits_for_one_reader_without_blocking_others(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rebuild_waits_for_a_reader_and_lets_the_others_go_on_with_a_table() {
-    a_rebuild_waits_for_a_reader_and_lets_the_others_go_on(Rung::Table).await;
+async fn rebuild_waits_for_one_reader_without_blocking_others_with_a_table() {
+    rebuild_waits_for_one_reader_without_blocking_others(Rung::Table).await;
 }
 
 /// Every refresh shows the conversion to be due; each one goes on as long as it is not to be had.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_conversion_is_put_off_while_a_reader_holds_the_view() {
+async fn conversion_waits_while_a_reader_holds_the_view() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     database.migrate().await.close().await.unwrap();
     let mut holder = hold(&database).await;
@@ -157,7 +157,7 @@ async fn a_conversion_is_put_off_while_a_reader_holds_the_view() {
         })
         .await;
     }
-    readers.go_on().await;
+    readers.until_more_reads().await;
     assert_eq!(kind(&database).await, "m");
     holder.execute("COMMIT").await.unwrap();
     eventually("the conversion", async || kind(&database).await == "r").await;
@@ -167,7 +167,7 @@ async fn a_conversion_is_put_off_while_a_reader_holds_the_view() {
 }
 
 /// What gives up leaves everything as it was, and says why.
-async fn a_swap_that_gives_up_leaves_the_old_report(rung: Rung) {
+async fn swap_that_gives_up_keeps_the_old_report(rung: Rung) {
     let app = TestApp::start(rung).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     let refreshed = app.refresh().await;
@@ -208,18 +208,18 @@ async fn a_swap_that_gives_up_leaves_the_old_report(rung: Rung) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_swap_that_gives_up_leaves_the_old_report_with_a_materialized_view() {
-    a_swap_that_gives_up_leaves_the_old_report(Rung::MaterializedView).await;
+async fn swap_that_gives_up_keeps_the_old_report_with_a_materialized_view() {
+    swap_that_gives_up_keeps_the_old_report(Rung::MaterializedView).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_swap_that_gives_up_leaves_the_old_report_with_a_table() {
-    a_swap_that_gives_up_leaves_the_old_report(Rung::Table).await;
+async fn swap_that_gives_up_keeps_the_old_report_with_a_table() {
+    swap_that_gives_up_keeps_the_old_report(Rung::Table).await;
 }
 
 /// A setting that asks for another kind of report stops no start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_that_is_held_at_the_start_is_converted_after_a_later_refresh() {
+async fn report_held_at_start_is_converted_after_a_later_refresh() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     let connection = database.migrate().await;
     let mut holder = hold(&database).await;
@@ -236,7 +236,7 @@ async fn a_report_that_is_held_at_the_start_is_converted_after_a_later_refresh()
 
 /// A migration changes tables that are read and written all the time; so does making the logins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_migration_waits_for_a_reader_and_lets_the_others_go_on() {
+async fn migration_waits_for_one_reader_without_blocking_others() {
     let database = upgrades::restore(Rung::Table).await;
     // A join, so that one statement reads all that is changed.
     let sql = "SELECT count(*) FROM page_views_report, (SELECT FROM report_refreshes LIMIT 1) AS a, (SELECT FROM idempotency_keys LIMIT 1) AS b";
@@ -253,7 +253,7 @@ async fn a_migration_waits_for_a_reader_and_lets_the_others_go_on() {
             sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.unwrap() == 1
         })
         .await;
-        readers.go_on().await;
+        readers.until_more_reads().await;
         assert_eq!(migrate.try_wait().unwrap(), None);
         holder.execute("COMMIT").await.unwrap();
         let ended = tokio::task::spawn_blocking(move || migrate.wait().unwrap()).await.unwrap();

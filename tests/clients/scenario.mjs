@@ -1,4 +1,4 @@
-// The errand that each GraphQL client runs: it records views of a page, follows the live report until they are in it, asks for
+// The scenario that each GraphQL client runs: it records views of a page, follows the live report until they are in it, asks for
 // the report, and is told of a mistake.
 import { print } from './common.mjs';
 
@@ -15,7 +15,7 @@ export const AT = '2026-11-20T10:00:00Z';
  * Prints a line with what the client was told. The functions take a document and variables: `mutate` and `query` resolve to
  * the data, or reject with an error whose `errors` are those of the answer; `subscribe` calls back with the data.
  */
-export async function runErrand(client, { mutate, query, subscribe }) {
+export async function runScenario(client, { mutate, query, subscribe }) {
   const page = `/${client}`;
   const filter = { pages: { names: [page] }, interval: { range: { start: '2026-11-20T00:00:00Z', end: '2026-11-21T00:00:00Z' } } };
   const input = { increments: [{ page, views: VIEWS, at: AT, title: client }], idempotencyKey: client };

@@ -38,39 +38,39 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").stdin(Stdio::null()).output().unwrap()
 }
 
-fn complaint(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_before_a_database_is_made() {
+fn taken_port_is_an_error_before_a_database_is_created() {
     let (taken, folder) = (TcpListener::bind("127.0.0.1:0").unwrap(), folder());
     let address = taken.local_addr().unwrap().to_string();
     let output = run(folder.path(), &["serve", "--listen", &address]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(complaint(&output).contains(&format!("can't listen on {address}: Address already in use")));
+    assert!(stderr(&output).contains(&format!("can't listen on {address}: Address already in use")));
     assert_eq!(entries(folder.path()), 0, "nothing was made");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_an_address_to_listen_on() {
+async fn host_name_is_resolved_as_listen_address() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start_at(&database, "localhost:0", &[]);
     assert!(server.address.starts_with("127.0.0.1:"), "{}", server.address);
     let health =
         run(database.folder.path(), &["healthcheck", "--listen", &server.address.replace("127.0.0.1", "localhost")]);
-    assert!(health.status.success(), "{}", complaint(&health));
+    assert!(health.status.success(), "{}", stderr(&health));
 
     for wrong in [":8000", "8000", "localhost"] {
         let output = run(database.folder.path(), &["serve", "--listen", wrong]);
         assert_eq!(output.status.code(), Some(2), "{wrong}");
-        let complaint = complaint(&output);
-        assert!(complaint.contains("--listen") && complaint.contains("127.0.0.1:8000"), "{wrong}: {complaint}");
+        let stderr = stderr(&output);
+        assert!(stderr.contains("--listen") && stderr.contains("127.0.0.1:8000"), "{wrong}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_listens_on_all_addresses_is_found_at_localhost() {
+async fn server_on_all_addresses_prints_localhost() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     for all in ["0.0.0.0:0", "[::]:0"] {
         let server = Server::start_at(&database, all, &["--services", "wolf"]);
@@ -80,7 +80,7 @@ async fn who_listens_on_all_addresses_is_found_at_localhost() {
 }
 
 #[test]
-fn a_database_that_can_not_be_there_is_told_with_its_folder() {
+fn unusable_sqlite_path_is_an_error_with_its_folder() {
     let folder = folder();
     let root = folder.path().canonicalize().unwrap();
     fs::write(root.join("file"), "").unwrap();
@@ -99,24 +99,24 @@ fn a_database_that_can_not_be_there_is_told_with_its_folder() {
                 _ => {}
             }
             let output = run(&root, &arguments);
-            let complaint = complaint(&output);
-            assert!([Some(1), Some(2)].contains(&output.status.code()), "{arguments:?}: {complaint}");
-            let is_told = words.iter().all(|word| complaint.contains(word)) && !complaint.contains("code:");
-            assert!(is_told, "{arguments:?}: {complaint}");
+            let stderr = stderr(&output);
+            assert!([Some(1), Some(2)].contains(&output.status.code()), "{arguments:?}: {stderr}");
+            let is_told = words.iter().all(|word| stderr.contains(word)) && !stderr.contains("code:");
+            assert!(is_told, "{arguments:?}: {stderr}");
         }
     }
     let output = run(&root, &["backup", "copy.db"]);
-    assert!(complaint(&output).contains("there is no database analytics.db"), "{}", complaint(&output));
+    assert!(stderr(&output).contains("there is no database analytics.db"), "{}", stderr(&output));
     assert_eq!(entries(&root), 2, "nothing was made");
 }
 
 /// The program, run as a user who may not write everywhere.
-struct Stranger {
+struct OtherUser {
     program: TempDir,
     user: u32,
 }
 
-impl Stranger {
+impl OtherUser {
     fn new() -> Self {
         let program = folder();
         let (built, copy) = (env!("CARGO_BIN_EXE_analytics"), program.path().join("analytics"));
@@ -138,10 +138,10 @@ impl Stranger {
             Command::new(program)
         };
         let output = command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").output().unwrap();
-        let complaint = complaint(&output);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
-        assert!(complaint.contains(&format!("the process runs as user {}", self.user)), "{arguments:?}: {complaint}");
-        complaint
+        let stderr = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(&format!("the process runs as user {}", self.user)), "{arguments:?}: {stderr}");
+        stderr
     }
 }
 
@@ -150,15 +150,18 @@ fn close(path: &Path, mode: u32) {
 }
 
 #[test]
-fn what_a_user_may_not_write_is_named_and_so_is_the_user() {
-    let (stranger, folder) = (Stranger::new(), folder());
+fn unwritable_file_is_an_error_with_its_path_and_the_user() {
+    let (other_user, folder) = (OtherUser::new(), folder());
     let root = folder.path().canonicalize().unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0"];
 
     // A folder in which no file can be made, as a container is given by who runs it.
     close(&root, 0o555);
-    let told = stranger.run(&root, &serve);
-    assert!(told.contains(&format!("can't make files in the folder {}: Permission denied", root.display())), "{told}");
+    let entries = other_user.run(&root, &serve);
+    assert!(
+        entries.contains(&format!("can't make files in the folder {}: Permission denied", root.display())),
+        "{entries}"
+    );
 
     // The file may be written; the files that SQLite needs beside it can't be made.
     close(&root, 0o755);
@@ -168,14 +171,17 @@ fn what_a_user_may_not_write_is_named_and_so_is_the_user() {
         chown(&database, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     close(&root, 0o555);
-    let told = stranger.run(&root, &serve);
-    assert!(told.contains(&format!("can't make files in the folder {}: Permission denied", root.display())), "{told}");
+    let entries = other_user.run(&root, &serve);
+    assert!(
+        entries.contains(&format!("can't make files in the folder {}: Permission denied", root.display())),
+        "{entries}"
+    );
 
     // Nor the file itself.
     close(&database, 0o000);
     for arguments in [&serve[..], &["verify"]] {
-        let told = stranger.run(&root, arguments);
-        assert!(told.contains(&format!("can't read and write the file {}", database.display())), "{told}");
+        let entries = other_user.run(&root, arguments);
+        assert!(entries.contains(&format!("can't read and write the file {}", database.display())), "{entries}");
     }
 
     // Files of settings.
@@ -185,8 +191,9 @@ fn what_a_user_may_not_write_is_named_and_so_is_the_user() {
     close(&secret, 0o000);
     for setting in ["--tokens-file", "--database-password-file"] {
         let url = if setting == "--tokens-file" { "sqlite://analytics.db" } else { "postgres://me@127.0.0.1:1/db" };
-        let told = stranger.run(&root, &["serve", "--listen", "127.0.0.1:0", "--database-url", url, setting, "secret"]);
-        assert!(told.contains("secret: Permission denied"), "{told}");
+        let entries =
+            other_user.run(&root, &["serve", "--listen", "127.0.0.1:0", "--database-url", url, setting, "secret"]);
+        assert!(entries.contains("secret: Permission denied"), "{entries}");
     }
 }
 
@@ -196,7 +203,7 @@ fn read_json(text: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_json_log_is_json_from_its_first_line_to_its_last() {
+async fn json_log_is_json_from_its_first_line_to_its_last() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let address = format!("127.0.0.1:{}", cluster::free_port());
     let (log, output) = (database.folder.path().join("log"), database.folder.path().join("output"));
@@ -210,16 +217,16 @@ async fn a_json_log_is_json_from_its_first_line_to_its_last() {
     // Its last line is why it can't: in JSON, too.
     let second = analytics(&database, &["serve", "--listen", &address, "--log-format", "json"]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    let told = read_json(&complaint(&second));
-    let last = told.last().unwrap();
+    let entries = read_json(&stderr(&second));
+    let last = entries.last().unwrap();
     assert_eq!((&last["level"], second.stdout.len()), (&"ERROR".into(), 0));
     assert!(last["message"].as_str().unwrap().contains(&format!("can't listen on {address}")), "{last}");
 
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
     assert_eq!(fs::read_to_string(output).unwrap(), "", "everything is in the log");
-    let told = read_json(&fs::read_to_string(log).unwrap());
-    let serving = told.iter().find(|line| line["message"] == "serving").unwrap();
+    let entries = read_json(&fs::read_to_string(log).unwrap());
+    let serving = entries.iter().find(|line| line["message"] == "serving").unwrap();
     assert_eq!(serving["url"], format!("http://{address}/"));
     assert_eq!(serving["services"], "increments, reports, wolf");
 }

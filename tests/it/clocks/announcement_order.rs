@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The service on a PostgreSQL with a clock of its own, and somebody who holds locks.
-struct Ground {
+struct Fixture {
     app: TestApp,
     holder: PgConnection,
     clock: MachineClock,
@@ -29,7 +29,7 @@ struct Ground {
     _folder: TempDir,
 }
 
-impl Ground {
+impl Fixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The server runs as another user, and reads the clock's file.
@@ -94,37 +94,37 @@ async fn end<T: 'static>(mut task: JoinSet<T>) -> T {
 
 /// A refresh that looked before its announcement was committed would promise what it has not seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refresh_looks_after_it_has_announced() {
-    let mut ground = Ground::new().await;
-    ground.hold("SELECT FROM refresh_clock FOR UPDATE").await;
-    let refreshing = ground.refresh();
+async fn refresh_reads_stale_hours_after_its_announcement() {
+    let mut fixture = Fixture::new().await;
+    fixture.hold("SELECT FROM refresh_clock FOR UPDATE").await;
+    let refreshing = fixture.refresh();
     // It has read the clock, and can't announce.
-    until_blocked(&ground.app.database, 1).await;
-    ground.clock.set(-HOUR_MS);
-    let recorded = end(ground.record("/a")).await;
-    ground.release().await;
+    until_blocked(&fixture.app.database, 1).await;
+    fixture.clock.set(-HOUR_MS);
+    let recorded = end(fixture.record("/a")).await;
+    fixture.release().await;
     let as_of = end(refreshing).await.as_of.unwrap();
     assert!(recorded.recorded_at <= as_of, "it is promised: {} {as_of}", recorded.recorded_at);
-    assert_eq!(ground.reported_views().await, 1, "so it is there");
+    assert_eq!(fixture.reported_views().await, 1, "so it is there");
 }
 
 /// A recorder that read the announcement before its commit would answer an earlier time than what was promised without it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recorder_reads_what_was_announced_after_its_commit() {
-    let mut ground = Ground::new().await;
-    end(ground.record("/a")).await;
-    ground.holder.execute(WAITING_COMMITS).await.unwrap();
-    ground.hold("SELECT pg_advisory_xact_lock(1)").await;
-    let recording = ground.record("/a");
+async fn recorder_reads_the_announcement_after_its_commit() {
+    let mut fixture = Fixture::new().await;
+    end(fixture.record("/a")).await;
+    fixture.holder.execute(WAITING_COMMITS).await.unwrap();
+    fixture.hold("SELECT pg_advisory_xact_lock(1)").await;
+    let recording = fixture.record("/a");
     // All is written, and its commit waits.
-    until_blocked(&ground.app.database, 1).await;
-    let as_of = end(ground.refresh()).await.as_of.unwrap();
-    ground.clock.set(-HOUR_MS);
-    ground.release().await;
+    until_blocked(&fixture.app.database, 1).await;
+    let as_of = end(fixture.refresh()).await.as_of.unwrap();
+    fixture.clock.set(-HOUR_MS);
+    fixture.release().await;
     let recorded = end(recording).await;
     assert!(recorded.recorded_at > as_of, "{} {as_of}", recorded.recorded_at);
-    assert_eq!(ground.reported_views().await, 1);
-    let as_of = end(ground.refresh()).await.as_of.unwrap();
+    assert_eq!(fixture.reported_views().await, 1);
+    let as_of = end(fixture.refresh()).await.as_of.unwrap();
     assert!(recorded.recorded_at <= as_of, "the next refresh promises it");
-    assert_eq!(ground.reported_views().await, 2);
+    assert_eq!(fixture.reported_views().await, 2);
 }

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use super::{
     Plan, Variant,
-    beside::Beside,
-    clients::World,
+    background::BackgroundWork,
+    clients::Workload,
     plan::Fault,
-    readers::{Readers, WAYS},
-    service::{Slot, addresses, tell_addresses},
+    readers::{READER_KINDS, Readers},
+    service::{Slot, addresses, update_addresses},
 };
 use crate::{
     app::{Rung, TestDatabase},
@@ -27,23 +27,24 @@ use crate::{
     wait::{eventually, pace},
 };
 
-/// Of a full disk or a held lock nobody may be told: what is there may be enough. So many are acknowledged then.
-const ACKNOWLEDGED_ALL_THE_SAME: u64 = 3_000;
+/// A full disk or a held lock may cause no error, where the room that is left is enough. After this many acknowledged
+/// requests the fault ends all the same.
+const ACKNOWLEDGED_INSTEAD: u64 = 3_000;
 /// Each segment of the log needs room, as soon as it begins.
 const POSTGRES_CONFIGURATION: &str = "wal_recycle = off\nmax_wal_size = 32MB\n";
 const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
-/// The service, its database, and the clients' world.
-pub(crate) struct Ground {
-    beside: Beside,
+/// The service, its database, and its clients.
+pub(crate) struct Fixture {
+    background: BackgroundWork,
     slots: Vec<Slot>,
-    /// The way of the service to its database.
+    /// The database as the service reaches it: through the proxy.
     through: TestDatabase,
     /// The database past the proxy.
     pub(crate) database: TestDatabase,
     store: Store,
     folder: Option<TempDir>,
-    pub(crate) world: Arc<World>,
+    pub(crate) workload: Arc<Workload>,
     pub(crate) readers: Arc<Readers>,
     pub(crate) commits_ended: usize,
 }
@@ -54,7 +55,7 @@ enum Store {
     Sqlite { disk: SmallDisk },
 }
 
-impl Ground {
+impl Fixture {
     pub(crate) async fn new(plan: &Plan) -> Self {
         let folder = tempfile::Builder::new().prefix("analytics-faults-").tempdir().unwrap();
         let (store, database, through) = match plan.variant {
@@ -72,16 +73,16 @@ impl Ground {
             slot.start(&through).await;
         }
         let reporters = addresses(&slots, "reports");
-        let readers = Readers::new(reporters.len() * WAYS.len());
-        let world = World::new(addresses(&slots, "increments"), reporters, plan.pause);
+        let readers = Readers::new(reporters.len() * READER_KINDS.len());
+        let workload = Workload::new(addresses(&slots, "increments"), reporters, plan.pause);
         Self {
-            beside: Beside::default(),
+            background: BackgroundWork::default(),
             slots,
             through,
             database,
             store,
             folder: Some(folder),
-            world: Arc::new(world),
+            workload: Arc::new(workload),
             readers: Arc::new(readers),
             commits_ended: 0,
         }
@@ -93,39 +94,44 @@ impl Ground {
     }
 
     pub(crate) async fn until_acknowledged(&self, more: u64) {
-        let goal = self.world.acknowledged() + more;
+        let goal = self.workload.acknowledged() + more;
         let what = "requests to be acknowledged: the service does not come back";
-        eventually(what, async || self.world.acknowledged() >= goal).await;
+        eventually(what, async || self.workload.acknowledged() >= goal).await;
     }
 
-    async fn until_told(&self, more: u64) {
-        let (told, acknowledged) = (self.world.told() + more, self.world.acknowledged() + ACKNOWLEDGED_ALL_THE_SAME);
-        let what = "clients to be told that it can't be recorded";
-        eventually(what, async || self.world.told() >= told || self.world.acknowledged() >= acknowledged).await;
+    async fn until_errors(&self, more: u64) {
+        let (errors, acknowledged) =
+            (self.workload.errors() + more, self.workload.acknowledged() + ACKNOWLEDGED_INSTEAD);
+        let what = "requests to get errors";
+        eventually(what, async || self.workload.errors() >= errors || self.workload.acknowledged() >= acknowledged)
+            .await;
     }
 
     /// Waits until every process records again, and every reader knows of a refresh that is newer than all that are known
     /// now. Returns how long that took.
-    pub(crate) async fn until_whole(&self) -> Duration {
-        let (begun, world) = (Instant::now(), &self.world);
-        let newest = world.knowledge().refreshes.last_key_value().map_or(0, |(id, _)| *id);
-        for (process, acknowledged) in world.acknowledged.iter().enumerate() {
+    pub(crate) async fn until_recovered(&self) -> Duration {
+        let (begun, workload) = (Instant::now(), &self.workload);
+        let newest = workload.expectations().refreshes.last_key_value().map_or(0, |(id, _)| *id);
+        for (process, acknowledged) in workload.acknowledged.iter().enumerate() {
             let before = acknowledged.load(Ordering::Relaxed);
             let what = format!("process {process} of those that record to do so again");
             eventually(&what, async || acknowledged.load(Ordering::Relaxed) > before).await;
         }
         for (reader, known) in self.readers.known.iter().enumerate() {
-            let what = format!("reader {reader} ({:?}) to know of a refresh after {newest}", WAYS[reader % WAYS.len()]);
+            let what = format!(
+                "reader {reader} ({:?}) to know of a refresh after {newest}",
+                READER_KINDS[reader % READER_KINDS.len()]
+            );
             eventually(&what, async || known.load(Ordering::Relaxed) > newest).await;
         }
         begun.elapsed()
     }
 
     /// Lets it happen, and makes an end of what does not end by itself.
-    pub(crate) async fn suffer(&mut self, fault: &Fault) {
-        self.beside.check();
+    pub(crate) async fn inject(&mut self, fault: &Fault) {
+        self.background.check();
         if fault.disturbs_commands() {
-            self.beside.disturb();
+            self.background.disturb();
         }
         match fault {
             Fault::Cut => self.proxy().cut(),
@@ -133,20 +139,20 @@ impl Ground {
                 self.proxy().lose_next_commit();
                 eventually("a commit to be lost", async || self.proxy().has_lost_commit()).await;
             }
-            Fault::Stall { told, cut } => {
+            Fault::Stall { errors, cut } => {
                 self.proxy().stall();
-                self.until_told(*told).await;
+                self.until_errors(*errors).await;
                 if *cut {
                     self.proxy().cut();
                 }
                 self.proxy().resume();
             }
-            Fault::HalfOpen { told, new_too, restart } => {
+            Fault::HalfOpen { errors, new_too, restart } => {
                 if *new_too {
                     self.proxy().stall();
                 }
                 self.proxy().freeze();
-                self.until_told(*told).await;
+                self.until_errors(*errors).await;
                 if let Some(number) = restart {
                     self.terminate_process(*number).await;
                 }
@@ -160,21 +166,21 @@ impl Ground {
                 eventually("a commit to be frozen", async || self.proxy().has_frozen_commit()).await;
             }
             Fault::Terminate { committing } => self.terminate(*committing).await,
-            Fault::StopDatabase { told, kill } => self.stop_database(*told, *kill).await,
-            Fault::FillDisk { told, kill } => self.fill_disk(*told, *kill).await,
+            Fault::StopDatabase { errors, kill } => self.stop_database(*errors, *kill).await,
+            Fault::FillDisk { errors, kill } => self.fill_disk(*errors, *kill).await,
             Fault::SetClock { machine, offset_ms } => match (machine, &self.store) {
                 (Some(number), _) => self.slots[number % self.slots.len()].clock.set(*offset_ms),
                 (None, Store::Postgres { clock, .. }) => clock.set(*offset_ms),
                 // All processes of an SQLite file are on its machine.
                 (None, Store::Sqlite { .. }) => self.slots.iter().for_each(|slot| slot.clock.set(*offset_ms)),
             },
-            Fault::Run(arguments) => self.beside.run(&self.through, arguments),
-            Fault::BackUp => self.beside.back_up(&self.database, &self.world),
-            Fault::HoldReport { millis } => self.beside.hold_report(&self.database, Duration::from_millis(*millis)),
-            Fault::HoldLock { told } => {
+            Fault::Run(arguments) => self.background.run(&self.through, arguments),
+            Fault::BackUp => self.background.back_up(&self.database, &self.workload),
+            Fault::HoldReport { millis } => self.background.hold_report(&self.database, Duration::from_millis(*millis)),
+            Fault::HoldLock { errors } => {
                 let mut holder = SqliteConnection::connect(&self.database.url).await.unwrap();
                 eventually("the file's lock to be had", async || holder.execute("BEGIN IMMEDIATE").await.is_ok()).await;
-                self.until_told(*told).await;
+                self.until_errors(*errors).await;
                 holder.execute("ROLLBACK").await.unwrap();
             }
             Fault::Kill(number) => {
@@ -219,13 +225,13 @@ impl Ground {
         admin.execute(sqlx::AssertSqlSafe(terminate)).await.unwrap();
     }
 
-    async fn stop_database(&mut self, told: u64, kill: Option<usize>) {
+    async fn stop_database(&mut self, errors: u64, kill: Option<usize>) {
         let Store::Postgres { cluster, .. } = &mut self.store else { return };
         tokio::task::block_in_place(|| cluster.stop_immediately());
         if let Some(number) = kill {
             self.kill(number);
         } else {
-            self.until_told(told).await;
+            self.until_errors(errors).await;
         }
         self.until_database_serves().await;
         if let Some(number) = kill {
@@ -249,7 +255,7 @@ impl Ground {
         .await;
     }
 
-    async fn fill_disk(&mut self, told: u64, kill: Option<usize>) {
+    async fn fill_disk(&mut self, errors: u64, kill: Option<usize>) {
         let reader = match &self.store {
             Store::Postgres { .. } => None,
             Store::Sqlite { .. } => {
@@ -260,7 +266,7 @@ impl Ground {
             }
         };
         self.disk().fill_but(0);
-        self.until_told(told).await;
+        self.until_errors(errors).await;
         if let Some(number) = kill {
             self.kill(number);
         }
@@ -293,12 +299,12 @@ impl Ground {
     async fn start(&mut self, number: usize) {
         let number = number % self.slots.len();
         self.slots[number].start(&self.through).await;
-        tell_addresses(&self.slots, &self.world);
+        update_addresses(&self.slots, &self.workload);
     }
 
     /// Stops the processes in order, and waits until the database has no other work.
     pub(crate) async fn end(&mut self) {
-        self.beside.end().await;
+        self.background.end().await;
         for slot in &mut self.slots {
             assert_eq!(slot.terminate().await.code(), Some(0), "it ends in order, after all that");
         }
@@ -315,7 +321,7 @@ impl Ground {
     }
 }
 
-impl Drop for Ground {
+impl Drop for Fixture {
     /// Keeps what a failed run leaves behind.
     #[expect(clippy::print_stderr, reason = "somebody will look for it")]
     fn drop(&mut self) {
