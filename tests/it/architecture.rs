@@ -76,7 +76,7 @@ fn an_sqlite_report_can_not_be_a_materialized_view() {
 }
 
 /// All Rust files below a folder.
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
     let files = paths.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
     files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{Rung, TestDatabase, report_rows},
     process::Server,
+    snapshot::assert_snapshot,
     wait::eventually,
     websocket::WebSocket,
 };
@@ -128,6 +129,11 @@ async fn metrics_document_lists_every_exposed_metric() {
         let server = Server::start(&database, &ARGUMENTS);
         let exposed = Scrape::of(&server).await.metrics;
         assert_eq!(exposed, documented(), "{rung:?}");
+        let names = exposed.iter().map(|(name, metric)| {
+            let labels: Vec<_> = metric.labels.iter().map(String::as_str).collect();
+            format!("{name} {} {}", metric.kind, labels.join(", ")).trim_end().to_owned()
+        });
+        assert_snapshot("metrics", &names.collect::<Vec<_>>().join("\n"));
         for (name, metric) in exposed {
             assert_eq!(name.ends_with("_total"), metric.kind == "counter", "{name}");
         }

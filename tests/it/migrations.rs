@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use crate::{
     app::{Rung, TestDatabase},
     model, on_all_databases, process,
+    snapshot::assert_snapshot,
 };
 
 /// Every table, view and index of ours.
@@ -38,7 +39,7 @@ async fn migrations_go_up_down_and_up_again(rung: Rung) {
     take_all_back(&database);
     let left = relations(&database).await;
     assert!(left.iter().all(|relation| relation.contains("seaql_migrations")), "{left:?}");
-    process::succeed(&database, &["migrate", "up"]);
+    assert_snapshot("migrate_up", &process::succeed(&database, &["migrate", "up"]));
     assert_eq!(relations(&database).await, first);
     process::succeed(&database, &["migrate", "up"]);
     assert_eq!(relations(&database).await, first, "a second time changes nothing");
