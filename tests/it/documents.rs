@@ -19,6 +19,7 @@ use crate::app::{Rung, TestDatabase};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PRELUDE: &str = include_str!("documents/prelude.sh");
 const README_LINES_MAX: usize = 150;
+const ARCHITECTURE_WORDS_MAX: usize = 2_500;
 const COLUMNS_MAX: usize = 120;
 /// The pages whose commands are run.
 const RUN: [&str; 6] =
@@ -66,7 +67,7 @@ fn documents() -> Vec<String> {
             }
         }
     }
-    let mut documents = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
+    let mut documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
     add("docs", &mut documents);
     documents
 }
@@ -149,6 +150,7 @@ fn every_path_in_backticks_exists() {
 #[test]
 fn documents_are_of_a_size_that_can_be_read() {
     assert!(read("README.md").lines().count() <= README_LINES_MAX);
+    assert!(read("ARCHITECTURE.md").split_whitespace().count() <= ARCHITECTURE_WORDS_MAX);
     for document in documents() {
         for line in read(&document).lines() {
             let can_be_broken = !line.starts_with(['|', '!', '#']) && line.trim_start().contains(' ');
