@@ -92,9 +92,6 @@ pub(crate) struct RefreshSettings {
     /// How often the native refresh is measured (with 20 million rows or more: once)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     native_runs: u32,
-    /// Also measure merge and reads with an index by hour that covers the views
-    #[arg(long, conflicts_with = "latency")]
-    pub(crate) covering: bool,
     /// Measure what writers and readers notice of the merge instead
     #[arg(long)]
     pub(crate) latency: bool,

@@ -2,7 +2,6 @@
 
 mod bounds;
 mod cli;
-mod covering;
 mod dataset;
 mod figures;
 mod ingest;
@@ -10,7 +9,6 @@ mod latency;
 mod load;
 mod machine;
 mod measure;
-mod recompute;
 mod report;
 mod scale;
 mod server;

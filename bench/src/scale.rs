@@ -4,20 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::{
     cli::RefreshSettings,
-    covering::{self, Covering},
     dataset::{Dataset, PAGES},
     figures::{self, ratio},
     measure::{Samples, Size},
-    recompute::Recomputed,
     server::Server,
     terminal::Progress,
 };
-
-/// What the database's own refresh of 5 million hourly rows took where `TimescaleDB` was measured, and what
-/// `TimescaleDB`'s continuous aggregates took there.
-const NATIVE_THERE: Duration = Duration::from_secs(100);
-const TIMESCALE_THERE: Duration = Duration::from_millis(650);
-const ROWS_THERE: u64 = 5_000_000;
 
 /// A database with one number of hourly rows, and what was measured there.
 #[derive(Debug)]
@@ -28,9 +20,6 @@ struct Scale {
     /// How long the view took to become a table.
     converted: Duration,
     merges: Samples,
-    /// Only where it is compared.
-    recomputed: Option<Recomputed>,
-    covering: Option<Covering>,
 }
 
 /// Measures each number of rows and prints the tables.
@@ -48,10 +37,6 @@ pub(crate) async fn run(server: &mut Server, settings: &RefreshSettings) -> anyh
     let result = measure(server, settings, &mut scales, &progress).await;
     if result.is_ok() {
         print_ratios(&scales, &progress);
-        if settings.covering {
-            let coverings = scales.iter().filter_map(|scale| Some((scale.rows, scale.covering.as_ref()?)));
-            covering::print(coverings, &progress);
-        }
     }
     for scale in scales {
         progress.step("drops the database");
@@ -81,32 +66,17 @@ async fn measure(
         for scale in &mut *scales {
             progress.step(format!("merges, run {run} of {}", settings.runs));
             scale.merges.take_one(&mut scale.dataset).await?;
-            if let Some(recomputed) = &mut scale.recomputed {
-                progress.step(format!("computes buckets anew, run {run} of {}", settings.runs));
-                recomputed.take_one(&mut scale.dataset).await?;
-            }
         }
     }
     for scale in scales {
         print_row(&mut scale.dataset, scale.rows, "merge", &scale.merges, progress).await?;
-        if settings.covering {
-            scale.covering = Some(Covering::measure(&mut scale.dataset, settings, progress).await?);
-        }
     }
     Ok(())
 }
 
 impl Scale {
     fn new(rows: u64, dataset: Dataset) -> Self {
-        Self {
-            rows,
-            dataset,
-            native: Duration::ZERO,
-            converted: Duration::ZERO,
-            merges: Samples::default(),
-            recomputed: None,
-            covering: None,
-        }
+        Self { rows, dataset, native: Duration::ZERO, converted: Duration::ZERO, merges: Samples::default() }
     }
 
     /// Refreshes the view, and prepares what comes after that.
@@ -118,10 +88,6 @@ impl Scale {
         let begun = Instant::now();
         self.dataset.convert_to_table().await?;
         self.converted = begun.elapsed();
-        if self.rows == ROWS_THERE {
-            progress.step("makes tables of hours and days");
-            self.recomputed = Some(Recomputed::prepare(&mut self.dataset).await?);
-        }
         self.dataset.settle(progress).await
     }
 }
@@ -154,24 +120,6 @@ fn print_ratios(scales: &[Scale], progress: &Progress) {
             ratio(scale.native, merge),
             ratio(merge, first),
             figures::ms(scale.converted),
-        ));
-    }
-    for scale in scales {
-        let Some(recomputed) = &scale.recomputed else { continue };
-        let merge = scale.merges.duration();
-        progress.print(&format!(
-            "\nAt {} hourly rows hour and day of each page, computed anew by plain statements, take {}: the merge is {:.1} times as fast.",
-            figures::count(scale.rows),
-            recomputed.ms(),
-            ratio(recomputed.duration(), merge),
-        ));
-        let scaled = TIMESCALE_THERE.mul_f64(ratio(scale.native, NATIVE_THERE));
-        progress.print(&format!(
-            "\nTimescaleDB's {} ms beside a native refresh of {} ms are {} ms here: the merge is {:.1} times as fast.",
-            figures::ms(TIMESCALE_THERE),
-            figures::ms(NATIVE_THERE),
-            figures::ms(scaled),
-            ratio(scaled, merge),
         ));
     }
 }
