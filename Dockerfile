@@ -1,4 +1,6 @@
 # The program alone, in an image without a shell. docker build -t analytics .
+# What `analytics --version` says of the commit is an argument of the build, since the context has no repository:
+# docker build --build-arg ANALYTICS_COMMIT="$(git log -1 --abbrev=9 --format='%h %cs')" -t analytics .
 FROM rust:1-slim-trixie AS build
 WORKDIR /source
 
@@ -16,6 +18,7 @@ RUN mkdir -p src api/src bench/src entity/src migration/src wolf/src \
 
 # What is copied is older than what was just built: cargo has to be told that it is new.
 COPY . .
+ARG ANALYTICS_COMMIT=""
 RUN find src api entity migration wolf -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --package analytics \
     && mkdir /data

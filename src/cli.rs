@@ -1,59 +1,231 @@
-//! The commands and their settings. Every flag has an environment variable of the same name.
+//! The command line: the commands, and the settings of each. Every setting has an environment variable.
+//!
+//! Each command has only the settings that it uses, so that neither its help nor a variable of another command is in
+//! its way.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod examples;
+#[cfg(test)]
+mod generated_files;
+#[cfg(test)]
+mod tests;
 
+use std::{
+    ffi::{OsStr, OsString},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
 use api::{
     http::{HttpSettings, access::Scopes, listen_address},
     increments::{ClientName, RecorderSettings},
     reports::ReportSettings,
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use entity::DatabaseSettings;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap_complete::Shell;
+use entity::{
+    ConnectionSettings, DatabaseSettings,
+    database::{DEFAULT_URL, DatabaseUrl},
+};
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
-use crate::{roles::RolePrefix, spans::Endpoint};
+use crate::{roles::RolePrefix, spans::Endpoint, terminal};
+
+/// The name of the program.
+pub(crate) const PROGRAM: &str = env!("CARGO_PKG_NAME");
+/// The command that runs if none is given.
+const DEFAULT_COMMAND: &str = "serve";
 
 /// Self-hosted page-view analytics: record increments, refresh a report, query it, know how fresh it is.
 #[derive(Debug, Parser)]
-#[command(name = "analytics", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = PROGRAM,
+    version = crate::VERSION,
+    subcommand_value_name = "COMMAND",
+    override_usage = "analytics [serve] [OPTIONS]\n       analytics <COMMAND> [OPTIONS]",
+    after_help = "Without a command, `analytics` serves: its flags are those of `analytics serve`.",
+    after_long_help = examples::ANALYTICS,
+)]
 pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) database: DatabaseSettings,
-    #[command(flatten)]
-    pub(crate) log: LogSettings,
-    #[command(flatten)]
-    pub(crate) serve: ServeSettings,
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Parses the arguments of this process and its environment. If they are wrong, prints the reason and exits.
+    pub(crate) fn parse_process() -> Self {
+        let arguments = with_command(std::env::args_os().collect());
+        let parsed = Self::command().try_get_matches_from(arguments).and_then(|matches| Self::from_matches(&matches));
+        parsed.unwrap_or_else(|error| error.exit())
+    }
+
+    fn from_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        if let Command::Migrate(settings) = &mut cli.command
+            && let Some((_, matches)) = matches.subcommand()
+            && matches.value_source("roles") == Some(ValueSource::EnvVariable)
+            && matches!(settings.command, Some(MigrateCommand::Status | MigrateCommand::Down))
+        {
+            // The variable is meant for `migrate up` in the same environment.
+            (settings.roles.roles, settings.roles.role_passwords_file) = (false, None);
+        }
+        Ok(cli)
+    }
+}
+
+/// Inserts [`DEFAULT_COMMAND`] unless the first argument is a command, or asks for help or the version.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_flag = |first: &OsStr| {
+        first.as_encoded_bytes().starts_with(b"-")
+            && !["-h", "--help", "-V", "--version"].iter().any(|flag| first == *flag)
+    };
+    if arguments.get(1).is_none_or(|first| is_flag(first)) {
+        arguments.insert(arguments.len().min(1), DEFAULT_COMMAND.into());
+    }
+    arguments
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Record increments, refresh the report and answer queries (the default)
+    #[command(after_long_help = examples::SERVE)]
+    Serve(Box<ServeSettings>),
+    /// Create or change the tables
+    #[command(after_long_help = examples::MIGRATE)]
+    Migrate(MigrateSettings),
+    /// Refresh the report once, now, then exit
+    #[command(after_long_help = examples::REFRESH)]
+    Refresh(RefreshSettings),
+    /// Build a new report from all counts, and replace the old one by it
+    #[command(after_long_help = examples::REBUILD)]
+    Rebuild(RebuildSettings),
+    /// Compare the report with its definition; exit with 1 and a list if they differ, with 3 if they could not be compared
+    #[command(after_long_help = examples::VERIFY)]
+    Verify(CommonSettings),
+    /// Copy the database, as it is at one moment, into a new file, while servers go on (SQLite). A PostgreSQL database is
+    /// backed up with PostgreSQL's own tools; this says how and exits with 2
+    #[command(after_long_help = examples::BACKUP)]
+    Backup(BackupSettings),
+    /// Count the page views of access logs; importing the same log again counts nothing twice
+    #[command(after_long_help = examples::IMPORT)]
+    Import(ImportSettings),
+    /// Create a token: prints it, this once, and the line by which a server knows it
+    #[command(after_long_help = examples::TOKEN)]
+    Token(TokenSettings),
+    /// Check whether a server on this machine is ready; exit with 1 if it is not. For containers
+    #[command(after_long_help = examples::HEALTHCHECK)]
+    Healthcheck(HealthcheckSettings),
+    /// Print the GraphQL schema
+    #[command(after_long_help = examples::SCHEMA)]
+    Schema,
+    /// Print the completions of this command line for a shell
+    #[command(after_long_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write the pages of all commands into a folder
+    #[command(after_long_help = examples::MAN)]
+    Man {
+        /// The folder, such as /usr/local/share/man/man1
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+}
+
+impl Command {
+    /// Returns how to log; `None` for the commands that log nothing.
+    pub(crate) fn log(&self) -> Option<&LogSettings> {
+        match self {
+            Self::Serve(settings) => Some(&settings.log),
+            Self::Migrate(MigrateSettings { common, .. })
+            | Self::Refresh(RefreshSettings { common, .. })
+            | Self::Rebuild(RebuildSettings { common, .. })
+            | Self::Verify(common)
+            | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
+            Self::Backup(settings) => Some(&settings.log),
+            Self::Healthcheck(settings) => Some(&settings.log),
+            Self::Token(_) | Self::Schema | Self::Completions { .. } | Self::Man { .. } => None,
+        }
+    }
+
+    /// Returns where to send spans to.
+    pub(crate) fn otlp_endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Serve(settings) => settings.spans.otlp_endpoint.as_ref(),
+            Self::Refresh(settings) => settings.spans.otlp_endpoint.as_ref(),
+            Self::Import(settings) => settings.spans.otlp_endpoint.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the database that the command uses.
+    pub(crate) fn database_url(&self) -> Option<&DatabaseUrl> {
+        match self {
+            Self::Serve(settings) => Some(&settings.database.connection.database_url),
+            Self::Migrate(MigrateSettings { common, .. })
+            | Self::Refresh(RefreshSettings { common, .. })
+            | Self::Rebuild(RebuildSettings { common, .. })
+            | Self::Verify(common)
+            | Self::Import(ImportSettings { common, .. }) => Some(&common.connection.database_url),
+            Self::Backup(settings) => Some(&settings.database_url),
+            _ => None,
+        }
+    }
 }
 
 /// What is logged, to standard error.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logging")]
 pub(crate) struct LogSettings {
     /// What to log: a level, or levels by module such as 'info,wolf=debug'
-    #[arg(long, env = "ANALYTICS_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "ANALYTICS_LOG", value_name = "LEVELS", default_value = "info", global = true)]
     pub(crate) log: String,
-    /// How to log
-    #[arg(long, env = "ANALYTICS_LOG_FORMAT", default_value = "text", value_enum, global = true)]
+    /// The format of the log; 'json' has one object per line
+    #[arg(
+        long,
+        env = "ANALYTICS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        value_enum,
+        global = true
+    )]
     pub(crate) log_format: LogFormat,
-    /// Where to send spans of operations, commits and refreshes: an OpenTelemetry collector that takes OTLP over HTTP, such
-    /// as `http://127.0.0.1:4318`. None are made when left out
-    #[arg(long, env = "ANALYTICS_OTLP_ENDPOINT", global = true, value_name = "URL")]
-    pub(crate) otlp_endpoint: Option<Endpoint>,
 }
 
-#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
+    #[default]
     Text,
     Json,
 }
 
-/// What a process can do.
+/// Where spans are sent to, by the commands that have some.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct SpanSettings {
+    /// The URL of an OpenTelemetry collector to send spans of operations, commits and refreshes to, by OTLP over HTTP, such as
+    /// `http://127.0.0.1:4318`. By default there are no spans
+    #[arg(long, env = "ANALYTICS_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<Endpoint>,
+}
+
+/// The settings of all commands that work on the database.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CommonSettings {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionSettings,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
+
+/// A service of a process.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Service {
     /// Records increments
     Increments,
-    /// Answers queries, and tells subscribers
+    /// Answers queries and subscriptions
     Reports,
     /// Refreshes the report
     Wolf,
@@ -70,10 +242,9 @@ impl Service {
     }
 }
 
-/// What a serving process needs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeSettings {
-    /// What this process does, several with ',' between them; others may do the rest
+    /// The services of this process, separated by ','; other processes may have the others
     #[arg(
         long,
         env = "ANALYTICS_SERVICES",
@@ -82,6 +253,18 @@ pub(crate) struct ServeSettings {
         default_value = "increments,reports,wolf"
     )]
     pub(crate) services: Vec<Service>,
+    /// Migrate a PostgreSQL database first (an SQLite file always is)
+    #[arg(long, env = "ANALYTICS_MIGRATE")]
+    pub(crate) migrate: bool,
+    /// Milliseconds between the signal to stop and the end of accepting requests. Meanwhile /health/ready answers 503, so
+    /// that load balancers choose another server
+    #[arg(long, env = "ANALYTICS_SHUTDOWN_DELAY_MS", default_value_t = 0, value_name = "MS")]
+    pub(crate) shutdown_delay_ms: u64,
+    /// Milliseconds that stopping may take after that; then the process ends with exit code 1, whatever is left to do
+    #[arg(long, env = "ANALYTICS_SHUTDOWN_TIMEOUT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) shutdown_timeout_ms: u64,
+    #[command(flatten)]
+    pub(crate) database: DatabaseSettings,
     #[command(flatten)]
     pub(crate) http: HttpSettings,
     #[command(flatten)]
@@ -90,103 +273,86 @@ pub(crate) struct ServeSettings {
     pub(crate) reports: ReportSettings,
     #[command(flatten)]
     pub(crate) wolf: WolfSettings,
-    /// Migrate a PostgreSQL database first (an SQLite file always is)
-    #[arg(long, env = "ANALYTICS_MIGRATE")]
-    pub(crate) migrate: bool,
-    /// Milliseconds between a signal to stop and the moment when nothing more is accepted; /health/ready answers 503
-    /// meanwhile, so that load balancers go elsewhere first
-    #[arg(long, env = "ANALYTICS_SHUTDOWN_DELAY_MS", default_value_t = 0, value_name = "MS")]
-    pub(crate) shutdown_delay_ms: u64,
-    /// Milliseconds that stopping may take after that, all in all; what is not done then is given up, and the exit code
-    /// is 1
-    #[arg(long, env = "ANALYTICS_SHUTDOWN_TIMEOUT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) shutdown_timeout_ms: u64,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+    #[command(flatten)]
+    pub(crate) spans: SpanSettings,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Record increments, refresh the report and answer queries (the default)
-    Serve(Box<ServeSettings>),
-    /// Create or change the tables
-    Migrate {
-        #[command(subcommand)]
-        command: Option<MigrateCommand>,
-        #[command(flatten)]
-        roles: RoleSettings,
-    },
-    /// Refresh the report once, now, then exit
-    Refresh {
-        #[command(flatten)]
-        report_kind: ReportKindSetting,
-    },
-    /// Build the report anew from all that is counted, and swap it in
-    Rebuild {
-        /// What the report becomes on PostgreSQL; what it is when left out
-        #[arg(long = "as", value_enum, value_name = "KIND")]
-        kind: Option<ReportKind>,
-    },
-    /// Compare the report with its definition; exit with 1 and a list when they differ, with 3 when they could not be
-    /// compared
-    Verify,
-    /// Copy the database, as it is at one moment, into a new file, while servers go on (SQLite). A PostgreSQL database is
-    /// backed up with PostgreSQL's own tools; this says how and exits with 2
-    Backup {
-        /// The new file. It is never overwritten, and not there before it is complete
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Count the page views of access logs; importing the same log again counts nothing twice
-    Import(ImportSettings),
-    /// Make a token: prints it, this once, and the line that a server needs to know it
-    Token {
-        /// What it may do
-        #[arg(long, default_value = "reports")]
-        scopes: Scopes,
-        /// The name of the client that it is for: idempotency keys belong to it, so that a token in place of this one is the
-        /// same client. Without a name the token is a client of its own
-        #[arg(long, value_name = "NAME")]
-        client: Option<ClientName>,
-    },
-    /// Ask a server on this machine whether it is ready; exit with 1 when it is not. For containers
-    Healthcheck(HealthcheckSettings),
-    /// Print the GraphQL schema
-    Schema,
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MigrateSettings {
+    #[command(subcommand)]
+    pub(crate) command: Option<MigrateCommand>,
+    #[command(flatten)]
+    pub(crate) roles: RoleSettings,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
 }
 
 #[derive(Copy, Clone, Debug, Subcommand)]
 pub(crate) enum MigrateCommand {
-    /// Apply what is missing (the default)
+    /// Apply the missing migrations (the default)
+    #[command(after_long_help = examples::MIGRATE_UP)]
     Up,
-    /// Show what is applied and what is missing
+    /// Show which migrations are applied and which are missing
+    #[command(after_long_help = examples::MIGRATE_STATUS)]
     Status,
-    /// Take the newest migration back, WITH ALL DATA in the tables that it made
+    /// Revert the newest migration, WITH ALL DATA in the tables that it created
+    #[command(after_long_help = examples::MIGRATE_DOWN)]
     Down,
 }
 
 /// A login for each service (PostgreSQL), with `migrate` and `migrate up`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RoleSettings {
-    /// Then make a login for each service, or mend it: `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, each with
-    /// the least rights that its service needs (PostgreSQL)
+    /// Then create or correct a login for each service: `PREFIX_increments`, `PREFIX_reports` and `PREFIX_wolf`, each with
+    /// the least privileges that its service needs (PostgreSQL)
     #[arg(long, env = "ANALYTICS_ROLES")]
     pub(crate) roles: bool,
-    /// What the logins' names begin with: a letter, then letters, digits or _, all small
+    /// The prefix of the logins' names: a lower-case letter, then lower-case letters, digits or _
     #[arg(long, env = "ANALYTICS_ROLE_PREFIX", default_value = "analytics", value_name = "PREFIX")]
     pub(crate) role_prefix: RolePrefix,
-    /// A file with a line 'SERVICE PASSWORD' for each login that gets a password; those that have no line keep theirs
+    /// A file with a line 'SERVICE PASSWORD' for each login that gets a password; the others keep theirs
     #[arg(long, env = "ANALYTICS_ROLE_PASSWORDS_FILE", value_name = "FILE")]
     pub(crate) role_passwords_file: Option<PathBuf>,
 }
 
-/// Whom to ask, and what.
-#[derive(Args, Copy, Clone, Debug)]
-pub(crate) struct HealthcheckSettings {
-    /// The address that the server listens on
-    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = listen_address)]
-    pub(crate) listen: SocketAddr,
-    /// Ask only whether it lives
-    #[arg(long)]
-    pub(crate) live: bool,
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RefreshSettings {
+    #[command(flatten)]
+    pub(crate) report_kind: ReportKindSetting,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
+    #[command(flatten)]
+    pub(crate) spans: SpanSettings,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RebuildSettings {
+    /// What the report becomes on PostgreSQL; by default it stays what it is
+    #[arg(long = "as", value_enum, value_name = "KIND")]
+    pub(crate) kind: Option<ReportKind>,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BackupSettings {
+    /// The new file. It is never overwritten, and does not exist before it is complete
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The database to copy: `sqlite://FILE`
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        default_value = DEFAULT_URL,
+        hide_env_values = true,
+        help_heading = "Database"
+    )]
+    pub(crate) database_url: DatabaseUrl,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -203,28 +369,56 @@ pub(crate) struct ImportSettings {
     pub(crate) include_bots: bool,
     #[command(flatten)]
     pub(crate) recorder: RecorderSettings,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
+    #[command(flatten)]
+    pub(crate) spans: SpanSettings,
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TokenSettings {
+    /// What the token allows: increments, reports or both, separated by ','
+    #[arg(long, default_value = "reports")]
+    pub(crate) scopes: Scopes,
+    /// The name of the token's client, to which idempotency keys belong: a new token with the same name replaces the old
+    /// one. A token without a name is a client of its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Option<ClientName>,
+}
 
-    use super::*;
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HealthcheckSettings {
+    /// The address that the server listens on
+    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = listen_address)]
+    pub(crate) listen: SocketAddr,
+    /// Check only whether the process responds, ready or not
+    #[arg(long)]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
 
-    #[test]
-    fn command_line_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
+/// Returns the script by which `shell` completes this command line.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
 
-    #[test]
-    fn every_flag_has_an_environment_variable_of_its_name() {
-        for argument in Cli::command().get_arguments() {
-            let Some(long) = argument.get_long().filter(|long| !["help", "version"].contains(long)) else { continue };
-            let expected = match long {
-                "database-url" => "DATABASE_URL".to_owned(),
-                long => format!("ANALYTICS_{}", long.replace('-', "_").to_uppercase()),
-            };
-            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()), "--{long}");
-        }
-    }
+/// Prints the manual page of the program, or writes the pages of all commands into `folder`, which has to exist.
+///
+/// # Errors
+/// When a page can't be written.
+pub(crate) fn write_manual(folder: Option<&Path>) -> anyhow::Result<()> {
+    let Some(folder) = folder else {
+        let mut page = Vec::new();
+        // As `generate_to` does for the same page.
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        terminal::print(&String::from_utf8_lossy(&page));
+        return Ok(());
+    };
+    clap_mangen::generate_to(Cli::command(), folder)
+        .with_context(|| format!("can't write the manual pages into {}", folder.display()))
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use api::http::{NotReady, Readiness};
 use entity::{
     Database, DatabaseKind, DatabaseSettings,
-    database::{FileChanged, NotWritable, Place},
+    database::{DatabaseUrl, FileChanged, NotWritable, Place},
     failure,
 };
 use migration::{Obstacle, Status};
@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use crate::cli::Service;
 
 /// The time between two checks of whether the database file was removed or replaced.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const FILE_CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The reason why this program can't use a database as it is.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +41,8 @@ pub(crate) enum SchemaError {
     /// No schema of the search path exists (PostgreSQL only).
     #[error("none of the schemas in the search_path of {url} exists; create it: CREATE SCHEMA analytics")]
     NoSchema { url: String },
-    #[error("the database {url} has {relations} of another application; {way_out}")]
-    Occupied { url: String, relations: String, way_out: &'static str },
+    #[error("the database {url} has {relations} of another application; {advice}")]
+    Occupied { url: String, relations: String, advice: &'static str },
 }
 
 /// The advice when a schema has relations of another application.
@@ -58,10 +58,10 @@ impl SchemaError {
             Obstacle::NoSchema => Self::NoSchema { url },
             Obstacle::Newer(newer) => Self::Newer { url, newer: newer.join(", ") },
             Obstacle::Occupied { schema, relations } => {
-                let way_out = if schema.is_some() { OTHER_SCHEMA } else { OTHER_FILE };
+                let advice = if schema.is_some() { OTHER_SCHEMA } else { OTHER_FILE };
                 let schema = schema.map(|schema| format!("{schema}.")).unwrap_or_default();
                 let relations: Vec<_> = relations.iter().map(|relation| format!("{schema}{relation}")).collect();
-                Self::Occupied { url, relations: relations.join(", "), way_out }
+                Self::Occupied { url, relations: relations.join(", "), advice }
             }
         }
     }
@@ -84,7 +84,7 @@ pub(crate) async fn migrate(database: &Database) -> anyhow::Result<()> {
 }
 
 /// Reverts the newest migration.
-pub(crate) async fn take_back(database: &Database) -> anyhow::Result<()> {
+pub(crate) async fn revert(database: &Database) -> anyhow::Result<()> {
     check(database).await?;
     database.migrate(migration::down).await.context("can't take the migration back")
 }
@@ -136,7 +136,7 @@ fn not_writable(why: NotWritable) -> NotReady {
 /// [`FileChanged`] as soon as the file was removed or replaced. Then nothing is written to it any more.
 pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> Result<(), FileChanged> {
     loop {
-        tokio::select! { () = stop.cancelled() => return Ok(()), () = sleep(LOOK_EVERY) => {} }
+        tokio::select! { () = stop.cancelled() => return Ok(()), () = sleep(FILE_CHECK_PERIOD) => {} }
         if let Err(changed) = database.check_file() {
             error!(error = &changed as &dyn Error, "stopping");
             database.give_up_file().await;
@@ -146,12 +146,12 @@ pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> R
 }
 
 /// Adds the disk's name to an error that is caused by a full disk.
-pub(crate) fn name_the_full_disk(error: anyhow::Error, settings: &DatabaseSettings) -> anyhow::Error {
+pub(crate) fn name_full_disk(error: anyhow::Error, database: Option<&DatabaseUrl>) -> anyhow::Error {
     if error.downcast_ref::<DiskFull>().is_some() || !failure::is_disk_full(&*error) {
         return error;
     }
-    let place = match settings.database_url.place() {
-        Ok(Place::Sqlite(file)) => DiskFull::around(&file),
+    let place = match database.map(DatabaseUrl::place) {
+        Some(Ok(Place::Sqlite(file))) => DiskFull::around(&file),
         _ => DiskFull("the database server".to_owned()),
     };
     error.context(place)

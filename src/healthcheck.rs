@@ -14,18 +14,18 @@ use tokio::{net::TcpStream, time::timeout};
 use crate::{cli::HealthcheckSettings, terminal};
 
 /// The time limit for the server's response. The server itself responds within two seconds, whatever its database does.
-const ANSWER_MAX: Duration = Duration::from_secs(4);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Prints the server's response.
 ///
 /// # Errors
 /// When the server does not respond in time, or not with a status of success.
-pub(crate) async fn ask(settings: HealthcheckSettings) -> anyhow::Result<()> {
+pub(crate) async fn check(settings: &HealthcheckSettings) -> anyhow::Result<()> {
     let address = reachable(settings.listen);
     let path = if settings.live { "/health/live" } else { "/health/ready" };
-    let answer = timeout(ANSWER_MAX, get(address, path)).await;
-    let (well, text) = answer.with_context(|| format!("{address} does not answer"))??;
-    if !well {
+    let response = timeout(RESPONSE_TIMEOUT, get(address, path)).await;
+    let (is_success, text) = response.with_context(|| format!("{address} does not answer"))??;
+    if !is_success {
         bail!("not ready: {}", text.trim());
     }
     terminal::print(&text);
@@ -47,12 +47,12 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> 
     let stream = TcpStream::connect(address).await.with_context(|| format!("can't connect to {address}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let answer = async move {
+    let response = async move {
         let response = sender.send_request(request).await?;
-        let well = response.status().is_success();
+        let is_success = response.status().is_success();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok((well, String::from_utf8_lossy(&body).into_owned()))
+        Ok((is_success, String::from_utf8_lossy(&body).into_owned()))
     };
     // The connection's future ends when the sender is dropped.
-    tokio::join!(answer, connection).0
+    tokio::join!(response, connection).0
 }

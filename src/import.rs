@@ -11,10 +11,10 @@ use std::{path::Path, sync::atomic::Ordering, time::Duration};
 use anyhow::{Context, bail};
 use api::increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
 use chunks::{Chunk, Chunks};
-use entity::{DatabaseSettings, Hour, clock};
-use indicatif::{ProgressBar, ProgressStyle};
+use entity::{Hour, clock, database::shell_word};
+use indicatif::ProgressBar;
 use rules::Rules;
-use summary::Tally;
+use summary::ImportStats;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -30,22 +30,22 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// The result of the import of a log.
 #[derive(Debug, Default)]
 struct Imported {
-    tally: Tally,
+    stats: ImportStats,
     /// The number of page views that had been imported before.
-    again: u64,
+    duplicate_views: u64,
 }
 
 /// Imports the logs one after the other.
 ///
 /// # Errors
 /// When a log can't be read to its end. The import stops there, and all chunks before remain counted.
-pub(crate) async fn import(settings: &DatabaseSettings, import: &ImportSettings) -> anyhow::Result<()> {
-    let database = database::open(settings, false).await?;
-    let (recorder, committer) = Recorder::new(&database, &import.recorder);
+pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
+    let database = database::open(&settings.common.connection.into(), false).await?;
+    let (recorder, committer) = Recorder::new(&database, &settings.recorder);
     let mut committing = JoinSet::new();
     committing.spawn(committer.run(CancellationToken::new()));
-    let rules = Rules { include_assets: import.include_assets, include_bots: import.include_bots };
-    for file in &import.files {
+    let rules = Rules { include_assets: settings.include_assets, include_bots: settings.include_bots };
+    for file in &settings.files {
         import_file(&recorder, file, rules).await.with_context(|| format!("can't import {}", file.display()))?;
     }
     drop(recorder);
@@ -56,6 +56,13 @@ pub(crate) async fn import(settings: &DatabaseSettings, import: &ImportSettings)
 }
 
 async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::Result<()> {
+    if file.is_dir() {
+        let folder = shell_word(file);
+        bail!(
+            "it is a folder; name the files in it, for example: analytics import {}/*.log",
+            folder.trim_end_matches('/')
+        );
+    }
     let log = log_file::open(file)?;
     let progress = progress_bar(log.size_bytes, file);
     let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
@@ -81,7 +88,7 @@ async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::
     let result = result.await;
     progress.finish_and_clear();
     // Chunks that were recorded before a failure remain counted, so the summary is printed in both cases.
-    if result.is_ok() || imported.tally.lines > 0 {
+    if result.is_ok() || imported.stats.lines > 0 {
         terminal::print(&imported.summary(file));
     }
     result
@@ -89,7 +96,7 @@ async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::
 
 /// Records a chunk and adds its numbers to `imported`.
 async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> anyhow::Result<()> {
-    let counted = chunk.tally.counted;
+    let counted = chunk.stats.counted;
     let increments = chunk.views.into_iter().map(|((page, hour), views)| {
         let (page, views) = (PageName::new(page)?, Views::new(views)?);
         Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
@@ -98,9 +105,9 @@ async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> a
     // A chunk without views is recorded too: with the keys of all chunks, a later import with other rules is detected.
     let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
     if record_with_retries(recorder, request).await? {
-        imported.again += counted;
+        imported.duplicate_views += counted;
     }
-    imported.tally.add(chunk.tally);
+    imported.stats.add(chunk.stats);
     Ok(())
 }
 
@@ -128,18 +135,18 @@ async fn record_with_retries(recorder: &Recorder, request: Request) -> anyhow::R
 
 impl Imported {
     fn summary(&self, file: &Path) -> String {
-        let again = match self.again {
+        let duplicates = match self.duplicate_views {
             0 => String::new(),
-            again => format!("of these, {again} page views had been imported before: nothing was counted twice\n"),
+            views => format!("of these, {views} page views had been imported before: nothing was counted twice\n"),
         };
-        format!("{}\n{}\n{again}", file.display(), self.tally)
+        format!("{}\n{}\n{duplicates}", file.display(), self.stats)
     }
 }
 
 /// Returns a progress bar, which is shown only on a terminal.
 fn progress_bar(size_bytes: Option<u64>, file: &Path) -> ProgressBar {
     let Some(size) = size_bytes else { return ProgressBar::new_spinner() };
-    let style = ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
     let progress = ProgressBar::new(size).with_message(terminal::visible(&file.display().to_string()));
-    style.map_or_else(|_wrong| progress.clone(), |style| progress.clone().with_style(style))
+    terminal::set_style(&progress, "{msg} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
+    progress
 }

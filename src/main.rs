@@ -2,10 +2,10 @@
 
 mod backup;
 mod cli;
+mod commands;
 mod database;
 mod healthcheck;
 mod import;
-mod maintenance;
 mod metrics;
 mod roles;
 mod serve;
@@ -17,8 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use api::http::access::AccessError;
-use clap::Parser;
-use cli::{Cli, Command, MigrateCommand};
+use cli::{Cli, Command, LogFormat};
 use entity::DatabaseError;
 use mimalloc::MiMalloc;
 use spans::Export;
@@ -28,6 +27,9 @@ use tokio::runtime::Runtime;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// The version of the program, with the commit that it is built from and its date (`build.rs`).
+pub(crate) const VERSION: &str = env!("ANALYTICS_VERSION");
+
 /// The exit code of a failure.
 const FAILURE: u8 = 1;
 /// The exit code when the configuration does not allow the command.
@@ -36,11 +38,11 @@ const BAD_CONFIGURATION: u8 = 2;
 const NOT_VERIFIED: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let failure = if matches!(cli.command, Some(Command::Verify)) { NOT_VERIFIED } else { FAILURE };
-    let log_format = cli.log.log_format;
+    let command = Cli::parse_process().command;
+    let failure = if matches!(command, Command::Verify(_)) { NOT_VERIFIED } else { FAILURE };
+    let log_format = command.log().map_or_else(LogFormat::default, |log| log.log_format);
     let ended = Runtime::new().context("can't start the threads").and_then(|runtime| {
-        let ended = runtime.block_on(run_and_tell(cli));
+        let ended = runtime.block_on(run_with_logging(command));
         // Does not wait for blocking tasks: a DNS lookup on a dead network would keep the process running.
         runtime.shutdown_background();
         ended
@@ -48,11 +50,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(&error, log_format);
-            let is_known = error.downcast_ref::<maintenance::Differs>().is_some();
+            terminal::print_error(&error, log_format);
+            let is_difference = error.downcast_ref::<commands::ReportDiffers>().is_some();
             ExitCode::from(match is_configuration(&error) {
                 true => BAD_CONFIGURATION,
-                false if is_known => FAILURE,
+                false if is_difference => FAILURE,
                 false => failure,
             })
         }
@@ -60,33 +62,38 @@ fn main() -> ExitCode {
 }
 
 /// Starts logging and the export of spans, runs the command, and sends the remaining spans.
-async fn run_and_tell(cli: Cli) -> anyhow::Result<()> {
-    let export = cli.log.otlp_endpoint.as_ref().map(Export::to).transpose().context("can't export spans")?;
-    terminal::log(&cli.log, export.as_ref());
-    let settings = cli.database.clone();
-    let ended = run(cli).await.map_err(|error| database::name_the_full_disk(error, &settings));
+async fn run_with_logging(command: Command) -> anyhow::Result<()> {
+    let export = command.otlp_endpoint().map(Export::to).transpose().context("can't export spans")?;
+    if let Some(log) = command.log() {
+        terminal::log(log, export.as_ref());
+    }
+    let database_url = command.database_url().cloned();
+    let ended = run(command).await.map_err(|error| database::name_full_disk(error, database_url.as_ref()));
     export.iter().for_each(Export::finish);
     ended
 }
 
 /// Runs the command.
-async fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(settings) => serve::serve(&cli.database, *settings, cli.log.log_format).await,
-        Command::Migrate { command, roles } => {
-            maintenance::migrate(&cli.database, command.unwrap_or(MigrateCommand::Up), &roles).await
-        }
-        Command::Refresh { report_kind } => maintenance::refresh(&cli.database, report_kind).await,
-        Command::Rebuild { kind } => maintenance::rebuild(&cli.database, kind).await,
-        Command::Verify => maintenance::verify(&cli.database).await,
-        Command::Backup { file } => backup::back_up(&cli.database, &file).await,
-        Command::Import(settings) => import::import(&cli.database, &settings).await,
-        Command::Token { scopes, client } => token::make(scopes, client),
-        Command::Healthcheck(settings) => healthcheck::ask(settings).await,
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(settings) => serve::serve(*settings).await,
+        Command::Migrate(settings) => commands::migrate(settings).await,
+        Command::Refresh(settings) => commands::refresh(settings).await,
+        Command::Rebuild(settings) => commands::rebuild(settings).await,
+        Command::Verify(settings) => commands::verify(settings).await,
+        Command::Backup(settings) => backup::back_up(&settings).await,
+        Command::Import(settings) => import::import(settings).await,
+        Command::Token(settings) => token::create(settings),
+        Command::Healthcheck(settings) => healthcheck::check(&settings).await,
         Command::Schema => {
             terminal::print(&api::schema::sdl());
             Ok(())
         }
+        Command::Completions { shell } => {
+            terminal::print(&cli::completions(shell));
+            Ok(())
+        }
+        Command::Man { folder } => cli::write_manual(folder.as_deref()),
     }
 }
 

@@ -15,7 +15,7 @@ const CONNECTIONS: &str = "analytics_database_connections";
 const CONNECTIONS_MAX: &str = "analytics_database_max_connections";
 
 /// The time between two aggregations of the histograms' samples. Until then each sample is kept in memory.
-const SUM_EVERY: Duration = Duration::from_secs(5);
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
 /// A handle to the metrics of this process.
 #[derive(Clone, Debug)]
@@ -58,8 +58,8 @@ impl Metrics {
     }
 
     /// Aggregates the samples periodically, until `stop` is cancelled.
-    pub(crate) async fn sum(self, stop: CancellationToken) {
-        let mut clock = tokio::time::interval(SUM_EVERY);
+    pub(crate) async fn run_upkeep(self, stop: CancellationToken) {
+        let mut clock = tokio::time::interval(UPKEEP_PERIOD);
         while stop.run_until_cancelled(clock.tick()).await.is_some() {
             self.0.run_upkeep();
         }

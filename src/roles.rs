@@ -23,7 +23,10 @@ pub(crate) struct RolePrefix(String);
 /// The reason why the logins can't be created with these settings.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RoleError {
-    #[error("a prefix is a small letter, then small letters, digits or _, at most {PREFIX_BYTES_MAX} in all")]
+    #[error(
+        "a prefix is a lower-case letter, then lower-case letters, digits or _, at most {PREFIX_BYTES_MAX} in all, such as \
+         analytics"
+    )]
     Prefix,
     #[error("--roles goes with `migrate` and `migrate up` only")]
     NotUp,
@@ -69,9 +72,9 @@ impl Logins {
     }
 
     /// Creates the logins, or corrects existing ones.
-    pub(crate) async fn make(&self, database: &Database) -> anyhow::Result<()> {
-        let made = database.migrate(async |db| migration::make_roles(db, &self.prefix.0, &self.verifiers).await);
-        made.await.context("can't make the services' logins")
+    pub(crate) async fn create(&self, database: &Database) -> anyhow::Result<()> {
+        let created = database.migrate(async |db| migration::make_roles(db, &self.prefix.0, &self.verifiers).await);
+        created.await.context("can't make the services' logins")
     }
 }
 
@@ -81,8 +84,8 @@ fn read_passwords(file: &PathBuf) -> Result<Vec<(&'static str, String)>, RoleErr
     let text = fs::read_to_string(file).map_err(|error| RoleError::File(file.clone(), error))?;
     let mut seen = HashSet::new();
     let lines = (1..).zip(text.lines().map(str::trim));
-    let meant = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    meant
+    let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    entries
         .map(|(number, line)| {
             let parsed = line.split_once(char::is_whitespace).and_then(|(name, password)| {
                 let service = SERVICES.into_iter().find(|service| *service == name)?;
@@ -100,8 +103,8 @@ impl FromStr for RolePrefix {
 
     fn from_str(text: &str) -> Result<Self, RoleError> {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let is_one = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase()) && text.bytes().all(is_plain);
-        if is_one && text.len() <= PREFIX_BYTES_MAX { Ok(Self(text.to_owned())) } else { Err(RoleError::Prefix) }
+        let is_name = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase()) && text.bytes().all(is_plain);
+        if is_name && text.len() <= PREFIX_BYTES_MAX { Ok(Self(text.to_owned())) } else { Err(RoleError::Prefix) }
     }
 }
 

@@ -1,6 +1,12 @@
 //! `analytics serve`: starts the services of one process together, and stops them in order.
 
-use std::{convert::Infallible, error::Error, io, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use api::{
@@ -9,7 +15,7 @@ use api::{
     increments::Recorder,
     reports::ReportReader,
 };
-use entity::{Database, DatabaseKind, DatabaseSettings};
+use entity::{Database, DatabaseKind};
 use futures_util::future::select_all;
 use tokio::{
     net::TcpSocket,
@@ -30,6 +36,8 @@ use crate::{
 
 /// The most connections that wait to be accepted. The system's limit may be lower.
 const BACKLOG: u32 = 4_096;
+/// The port that errors propose: that of the default address.
+const DEFAULT_PORT: u16 = 8_000;
 
 /// Runs the services until SIGTERM or SIGINT.
 ///
@@ -39,50 +47,47 @@ const BACKLOG: u32 = 4_096;
 ///
 /// # Errors
 /// When the services can't be started, one of them ends by itself, or stopping is cut short.
-pub(crate) async fn serve(
-    settings: &DatabaseSettings,
-    serve: ServeSettings,
-    log_format: LogFormat,
-) -> anyhow::Result<()> {
+pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     // Every connection is an open file, and the soft limit of open files is often much lower than the hard limit.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         warn!(error = &error as &dyn Error, "can't raise the limit of open files");
     }
-    let runs = |service| serve.services.contains(&service);
+    let runs = |service| settings.services.contains(&service);
     let answers_graphql = runs(Service::Increments) || runs(Service::Reports);
-    let listen = serve.http.listen;
-    let access = if answers_graphql { Access::new(&serve.http.access, listen)? } else { Access::nobody() };
+    let listen = settings.http.listen;
+    let access = if answers_graphql { Access::new(&settings.http.access, listen)? } else { Access::nobody() };
     let mut signals = Signals::new()?;
     // The address is bound before the database is opened, so that nothing is created or changed if it is taken. Until
     // the socket listens, connections are refused.
-    let socket = bind(listen).with_context(|| format!("can't listen on {listen}"))?;
+    let socket = bind(listen).map_err(|source| ListenFailed { address: listen, source })?;
     let metrics = Metrics::collect()?;
-    let database = database::open(settings, serve.migrate).await?;
+    let database = database::open(&settings.database, settings.migrate).await?;
     let wolf = match runs(Service::Wolf) {
         true => Some((
-            serve.wolf.report_kind.refresher(&database).await?,
-            Maintenance::new(&database, serve.wolf.keep_hours),
+            settings.wolf.report_kind.refresher(&database).await?,
+            Maintenance::new(&database, settings.wolf.keep_hours),
         )),
         false => None,
     };
-    let listener = socket.listen(BACKLOG).with_context(|| format!("can't listen on {listen}"))?;
-    tell(log_format, listener.local_addr()?, &database.url.to_string(), &serve.services);
+    let listener = socket.listen(BACKLOG).map_err(|source| ListenFailed { address: listen, source })?;
+    announce(settings.log.log_format, listener.local_addr()?, &database.url.to_string(), &settings.services);
 
-    let readiness = database::readiness(&database, &serve.services);
+    let readiness = database::readiness(&database, &settings.services);
     let metrics_renderer =
         Some(metrics.metrics_renderer(&database, wolf.is_some().then(|| StaleHours::new(&database))));
-    let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &serve.recorder)).unzip();
-    let (feed, tail) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
+    let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &settings.recorder)).unzip();
+    let (feed, freshness_listener) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
     let reports = feed.map(|feed| {
-        let reader = ReportReader::new(&database, feed.clone(), &serve.reports);
+        let reader = ReportReader::new(&database, feed.clone(), &settings.reports);
         Reports { reader, feed }
     });
 
-    // The parts are in the order in which they stop.
-    let mut parts = Vec::new();
+    // The tasks are in the order in which they stop.
+    let mut tasks = Vec::new();
     let reader = reports.as_ref().map(|reports| reports.reader.clone());
-    let (services, http) = (Services { recorder, reports, readiness: readiness.clone(), metrics_renderer }, serve.http);
-    parts.push(Part::start("HTTP", |stop| async move {
+    let (services, http) =
+        (Services { recorder, reports, readiness: readiness.clone(), metrics_renderer }, settings.http);
+    tasks.push(ServiceTask::start("HTTP", |stop| async move {
         http::serve(listener, services, access, &http, stop).await;
         if let Some(reader) = reader {
             reader.finish().await;
@@ -90,33 +95,32 @@ pub(crate) async fn serve(
         Ok(())
     }));
     if let Some(committer) = committer {
-        parts.push(Part::start("the recorder", |stop| async move {
+        tasks.push(ServiceTask::start("the recorder", |stop| async move {
             committer.run(stop).await;
             Ok(())
         }));
     }
     if let Some((refresher, maintenance)) = wolf {
-        let cron = serve.wolf.refresh_cron;
-        parts.push(Part::start(
-            "the Wolf",
-            |stop| async move { Ok(wolf::run(refresher, maintenance, cron, stop).await?) },
-        ));
+        let cron = settings.wolf.refresh_cron;
+        tasks.push(ServiceTask::start("the Wolf", |stop| async move {
+            Ok(wolf::run(refresher, maintenance, cron, stop).await?)
+        }));
     }
-    if let Some(tail) = tail {
-        parts.push(Part::start("the freshness feed", |stop| async move {
-            tail.run(stop).await;
+    if let Some(freshness_listener) = freshness_listener {
+        tasks.push(ServiceTask::start("the freshness feed", |stop| async move {
+            freshness_listener.run(stop).await;
             Ok(())
         }));
     }
 
-    parts.push(Part::start("the metrics", |stop| async move {
-        metrics.sum(stop).await;
+    tasks.push(ServiceTask::start("the metrics", |stop| async move {
+        metrics.run_upkeep(stop).await;
         Ok(())
     }));
 
     if database.kind == DatabaseKind::Sqlite {
         let watched = database.clone();
-        parts.push(Part::start("the watch over the database file", |stop| async move {
+        tasks.push(ServiceTask::start("the watch over the database file", |stop| async move {
             Ok(database::watch_file(watched, stop).await?)
         }));
     }
@@ -125,12 +129,12 @@ pub(crate) async fn serve(
         () = signals.next() => {
             // Load balancers learn from the readiness check that the process stops, before it refuses requests.
             readiness.stop();
-            tokio::select! { () = sleep(Duration::from_millis(serve.shutdown_delay_ms)) => {} () = signals.next() => {} }
+            tokio::select! { () = sleep(Duration::from_millis(settings.shutdown_delay_ms)) => {} () = signals.next() => {} }
             None
         }
-        failed = first_to_end(&mut parts) => Some(failed),
+        failed = first_to_end(&mut tasks) => Some(failed),
     };
-    let stopped = stop(parts, database, Duration::from_millis(serve.shutdown_timeout_ms), &mut signals).await;
+    let stopped = stop(tasks, database, Duration::from_millis(settings.shutdown_timeout_ms), &mut signals).await;
     match (failed, stopped) {
         (Some(failed), _) => Err(failed),
         (None, Err(cut_short)) => Err(anyhow!(cut_short)),
@@ -138,29 +142,29 @@ pub(crate) async fn serve(
     }
 }
 
-/// Stops `parts` in their order, and then closes the database.
+/// Stops `tasks` in their order, and then closes the database.
 ///
 /// After half of `limit`, connections to the database that may be dead are not waited for any more.
 ///
 /// # Errors
-/// The outer error is the reason why stopping was cut short; the inner one is that of a part or of the database.
+/// The outer error is the reason why stopping was cut short; the inner one is that of a task or of the database.
 async fn stop(
-    parts: Vec<Part>,
+    tasks: Vec<ServiceTask>,
     database: Database,
     limit: Duration,
     signals: &mut Signals,
 ) -> Result<anyhow::Result<()>, String> {
-    let hurried = database.clone();
+    let stopping_database = database.clone();
     let hurry = async {
         sleep(limit / 2).await;
-        hurried.hurry();
+        stopping_database.hurry();
         std::future::pending::<Infallible>().await
     };
     let mut stopping = "nothing";
     let stopped = timeout(limit, async {
-        for part in parts {
-            stopping = part.name;
-            part.stop().await?;
+        for task in tasks {
+            stopping = task.name;
+            task.stop().await?;
         }
         stopping = "the database";
         database.close().await.context("can't close the database")
@@ -197,14 +201,14 @@ impl Signals {
 }
 
 /// A task of the process that runs until it is stopped.
-struct Part {
+struct ServiceTask {
     name: &'static str,
     stop: CancellationToken,
     /// The task. The set is empty once the task's result has been taken.
     task: JoinSet<anyhow::Result<()>>,
 }
 
-impl Part {
+impl ServiceTask {
     fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
         name: &'static str,
         run: impl FnOnce(CancellationToken) -> F,
@@ -225,15 +229,46 @@ impl Part {
     }
 }
 
-/// Waits until one of the parts ends, and returns its error. A part that ends before it is stopped has failed.
-async fn first_to_end(parts: &mut [Part]) -> anyhow::Error {
-    let ends = parts.iter_mut().map(|part| {
+/// Waits until one of the tasks ends, and returns its error. A task that ends before it is stopped has failed.
+async fn first_to_end(tasks: &mut [ServiceTask]) -> anyhow::Error {
+    let ends = tasks.iter_mut().map(|task| {
         Box::pin(async {
-            let ended = part.end().await;
-            ended.err().unwrap_or_else(|| anyhow!("{} ended by itself", part.name))
+            let ended = task.end().await;
+            ended.err().unwrap_or_else(|| anyhow!("{} ended by itself", task.name))
         })
     });
     select_all(ends).await.0
+}
+
+/// The error that the address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}{}", listen_advice(source, *address))]
+struct ListenFailed {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Returns what can be done about the error, in parentheses.
+fn listen_advice(error: &io::Error, address: SocketAddr) -> String {
+    let example = |ip: IpAddr, port| format!("for example --listen {}", SocketAddr::new(ip, port));
+    let other_port = address.port().checked_add(1).unwrap_or(DEFAULT_PORT);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(" (another process does; choose another port, {})", example(address.ip(), other_port))
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let every: IpAddr =
+                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            format!(
+                " (this machine has no such address; choose one of its own, or all, {})",
+                example(every, address.port())
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(" (ports below 1024 may need privileges; choose another, {})", example(address.ip(), DEFAULT_PORT))
+        }
+        _ => String::new(),
+    }
 }
 
 /// Binds a socket to the address, without listening yet.
@@ -246,20 +281,20 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Announces the address: as text on standard output, or in the log if that is JSON.
-fn tell(log_format: LogFormat, listen: SocketAddr, database: &str, services: &[Service]) {
+fn announce(log_format: LogFormat, listen: SocketAddr, database: &str, services: &[Service]) {
     // The unspecified address can't be opened in a browser.
     let host = if listen.ip().is_unspecified() { format!("localhost:{}", listen.port()) } else { listen.to_string() };
     if log_format == LogFormat::Json {
         let names: Vec<_> = services.iter().map(|service| service.name()).collect();
-        info!(%listen, url = %format_args!("http://{host}/"), services = names.join(", "), database, "serving");
+        info!(version = crate::VERSION, %listen, url = %format_args!("http://{host}/"), services = names.join(", "), database, "serving");
     } else {
-        terminal::print(&welcome(&host, database, services));
+        terminal::print(&start_message(&host, database, services));
     }
 }
 
 /// Returns the text that is printed at the start.
-fn welcome(host: &str, database: &str, services: &[Service]) -> String {
-    let mut text = format!("Analytics Service on {database}\n\n");
+fn start_message(host: &str, database: &str, services: &[Service]) -> String {
+    let mut text = format!("Analytics Service {} on {database}\n\n", crate::VERSION);
     let mut line = |name: &str, rest: &str| text.push_str(&format!("  {name:8} http://{host}{rest}\n"));
     if services.contains(&Service::Reports) {
         line("open", "/");

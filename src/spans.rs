@@ -16,7 +16,7 @@ use tracing_subscriber::{
 /// The path of the collector's endpoint for spans.
 const PATH: &str = "/v1/traces";
 /// The time limit for sending the remaining spans at the end.
-const LAST_MAX: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The address of a collector that accepts OTLP over HTTP.
 #[derive(Clone, Debug)]
@@ -25,15 +25,15 @@ pub(crate) struct Endpoint(Uri);
 /// The error for a text that is no endpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("an endpoint is http://HOST:PORT, without a path, such as http://127.0.0.1:4318")]
-pub(crate) struct NoEndpoint;
+pub(crate) struct ParseEndpointError;
 
 impl FromStr for Endpoint {
-    type Err = NoEndpoint;
+    type Err = ParseEndpointError;
 
-    fn from_str(text: &str) -> Result<Self, NoEndpoint> {
-        let uri: Uri = text.parse().map_err(|_unreadable| NoEndpoint)?;
+    fn from_str(text: &str) -> Result<Self, ParseEndpointError> {
+        let uri: Uri = text.parse().map_err(|_unreadable| ParseEndpointError)?;
         let is_plain = uri.scheme() == Some(&Scheme::HTTP) && uri.path() == "/" && uri.query().is_none();
-        if is_plain { Ok(Self(uri)) } else { Err(NoEndpoint) }
+        if is_plain { Ok(Self(uri)) } else { Err(ParseEndpointError) }
     }
 }
 
@@ -60,7 +60,7 @@ impl Export {
 
     /// Sends the remaining spans, for two seconds at most.
     pub(crate) fn finish(&self) {
-        if let Err(error) = self.0.shutdown_with_timeout(LAST_MAX) {
+        if let Err(error) = self.0.shutdown_with_timeout(FLUSH_TIMEOUT) {
             warn!(error = %error, "not all spans could be sent");
         }
     }

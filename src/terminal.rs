@@ -3,9 +3,11 @@
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
+    time::Duration,
 };
 
 use api::increments::is_bidirectional_control;
+use indicatif::{ProgressBar, ProgressStyle};
 use tracing::{Level, error};
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -13,6 +15,9 @@ use crate::{
     cli::{LogFormat, LogSettings},
     spans::Export,
 };
+
+/// The time between two updates of a progress bar.
+pub(crate) const REDRAW_PERIOD: Duration = Duration::from_millis(100);
 
 /// The log directives that silence routine messages of libraries. `--log` can override them.
 const QUIET_LIBRARIES: &str = "sea_orm_migration=warn,sqlx::postgres::notice=warn,tokio_cron_scheduler=warn,\
@@ -62,25 +67,66 @@ pub(crate) fn visible(text: &str) -> String {
     })
 }
 
+/// The progress of a command, on standard error if that is a terminal; nothing otherwise. It is erased when this is
+/// dropped.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Shows `message` and the time that has passed, until the amount of work is known.
+    pub(crate) fn start(message: &'static str) -> Self {
+        let progress = ProgressBar::new_spinner().with_message(message);
+        set_style(&progress, "{spinner} {msg}, {elapsed}");
+        if !progress.is_hidden() {
+            progress.tick();
+            progress.enable_steady_tick(REDRAW_PERIOD);
+        }
+        Self(progress)
+    }
+
+    /// Shows a bar, with the number of `unit`s done and of all.
+    pub(crate) fn set(&self, unit: &'static str, done: u64, all: u64) {
+        if self.0.length() != Some(all) {
+            self.0.set_length(all);
+            set_style(&self.0, "{bar:40} {pos}/{len} {msg}, {elapsed}, eta {eta}");
+        }
+        self.0.set_position(done);
+        // Draws at once, unlike a position, which waits for the next tick.
+        self.0.set_message(unit);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Sets the template of a progress bar. A wrong template leaves the style as it is.
+pub(crate) fn set_style(progress: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        progress.set_style(style);
+    }
+}
+
 /// Prints the error with its causes. A cause whose text the message contains already is left out, since errors of
 /// libraries often repeat their cause.
-pub(crate) fn complain(error: &anyhow::Error, format: LogFormat) {
-    let mut said = String::new();
+pub(crate) fn print_error(error: &anyhow::Error, format: LogFormat) {
+    let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if !said.contains(&cause) {
-            said.push_str(if said.is_empty() { "" } else { ": " });
-            said.push_str(&cause);
+        if !message.contains(&cause) {
+            message.push_str(if message.is_empty() { "" } else { ": " });
+            message.push_str(&cause);
         }
     }
     if error.chain().any(is_denied) {
-        said.push_str(&format!("; the process runs as user {}", rustix::process::geteuid().as_raw()));
+        message.push_str(&format!("; the process runs as user {}", rustix::process::geteuid().as_raw()));
     }
-    let said = visible(&said);
+    let message = visible(&message);
     // If the log is JSON, standard error must not have other text.
     if format == LogFormat::Json && tracing::enabled!(Level::ERROR) {
-        error!("{said}");
+        error!("{message}");
     } else {
-        drop(writeln!(io::stderr().lock(), "analytics: {said}"));
+        drop(writeln!(io::stderr().lock(), "analytics: {message}"));
     }
 }
 

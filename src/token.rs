@@ -1,12 +1,9 @@
 //! `analytics token`: creates a token.
 
 use anyhow::Context;
-use api::{
-    http::access::{Scopes, Token},
-    increments::ClientName,
-};
+use api::http::access::Token;
 
-use crate::terminal;
+use crate::{cli::TokenSettings, terminal};
 
 /// The number of random bytes of a token, too many to be guessed.
 const RANDOM_BYTES: usize = 32;
@@ -14,12 +11,12 @@ const RANDOM_BYTES: usize = 32;
 const PREFIX: &str = "analytics_";
 
 /// Prints a new token, and the line for the server's file of tokens.
-pub(crate) fn make(scopes: Scopes, client: Option<ClientName>) -> anyhow::Result<()> {
+pub(crate) fn create(settings: TokenSettings) -> anyhow::Result<()> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).context("the system has no random numbers")?;
     let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let secret = format!("{PREFIX}{digits}");
-    let token = Token::of_secret(&secret, scopes, client);
+    let token = Token::of_secret(&secret, settings.scopes, settings.client);
     terminal::print(&format!("token, for the client: {secret}\nline for --tokens-file: {token}\n"));
     Ok(())
 }

@@ -62,44 +62,44 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// What can be set about HTTP.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
-    /// The address to listen on. A name may stand in its place: it is looked up once, at the start
+    /// The address to listen on. A name in its place is looked up once, at the start
     #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: SocketAddr,
-    /// How many bytes a request's body may have
-    #[arg(long, env = "ANALYTICS_BODY_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
+    /// The most bytes of a request's body
+    #[arg(long, env = "ANALYTICS_BODY_BYTES", value_name = "BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes: u32,
-    /// How many bytes the bodies of all requests may have that are read at once, and what is read of them; more are refused
-    /// with OVERLOADED
-    #[arg(long, env = "ANALYTICS_BODY_BYTES_IN_ALL", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
+    /// The most bytes of all requests that are being read or executed; further requests are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_BODY_BYTES_IN_ALL", value_name = "BYTES", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(1_024..))]
     pub body_bytes_in_all: u32,
-    /// How many bytes an answer may have, or each of a subscription's; longer ones fail
-    #[arg(long, env = "ANALYTICS_RESPONSE_BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
+    /// The most bytes of a response, or of one event of a subscription; longer ones fail
+    #[arg(long, env = "ANALYTICS_RESPONSE_BYTES", value_name = "BYTES", default_value_t = 8 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
     pub response_bytes: u32,
-    /// How many bytes all answers may take that are put together or wait to be written; more are refused with OVERLOADED
-    #[arg(long, env = "ANALYTICS_RESPONSE_BYTES_IN_ALL", default_value_t = 256 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
+    /// The most bytes of all responses that are being built or sent; further requests are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_RESPONSE_BYTES_IN_ALL", value_name = "BYTES", default_value_t = 256 * 1024 * 1024, value_parser = clap::value_parser!(u32).range(65_536..))]
     pub response_bytes_in_all: u32,
-    /// How many sockets and streams of events may be open at once; more are refused with OVERLOADED
-    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The most WebSockets and event streams that are open at the same time; further ones are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub subscriber_connections: u32,
-    /// How many of them one client's address may have open, where not everything is open to all
-    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS_EACH", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The most WebSockets and event streams of one client address, unless everything is open to everybody
+    #[arg(long, env = "ANALYTICS_SUBSCRIBER_CONNECTIONS_EACH", value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub subscriber_connections_each: u32,
-    /// How many operations may be under way on one socket; more are refused with OVERLOADED
-    #[arg(long, env = "ANALYTICS_SOCKET_OPERATIONS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// The most operations that run on one WebSocket; further ones are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_SOCKET_OPERATIONS", value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub socket_operations: u32,
-    /// How many connections may be open at once, of any kind; more wait to be accepted
-    #[arg(long, env = "ANALYTICS_CONNECTIONS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The most connections of any kind that are open at the same time; further ones wait to be accepted
+    #[arg(long, env = "ANALYTICS_CONNECTIONS", value_name = "COUNT", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
-    /// How many of them one address may have open, where no proxy is trusted (--trust-forwarded-for); more are refused with
-    /// OVERLOADED. Half of --connections when left out
-    #[arg(long, env = "ANALYTICS_CONNECTIONS_EACH", value_parser = clap::value_parser!(u32).range(1..))]
+    /// The most connections of one address, while no proxy is trusted (--trust-forwarded-for); further ones are refused with
+    /// OVERLOADED. Half of --connections by default
+    #[arg(long, env = "ANALYTICS_CONNECTIONS_EACH", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub connections_each: Option<u32>,
-    /// Milliseconds after which a query or mutation that is not done is answered UNAVAILABLE
-    #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Milliseconds after which a query or mutation fails with UNAVAILABLE
+    #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,
-    /// How many bytes the whole answers that are kept until the next refresh may take, about; 0 keeps none
-    #[arg(long, env = "ANALYTICS_RESPONSE_CACHE_BYTES", default_value_t = 32 * 1024 * 1024)]
+    /// About how many bytes the cache of whole responses may take, which are valid until the next refresh; 0 turns it off
+    #[arg(long, env = "ANALYTICS_RESPONSE_CACHE_BYTES", value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
     pub response_cache_bytes: u64,
     /// Who may do what, and how often.
     #[command(flatten)]

@@ -12,7 +12,10 @@ use sqlx::{
 };
 
 use crate::{
-    database::file_access::{self, FileRefused},
+    database::{
+        file_access::{self, FileRefused},
+        for_long_statements,
+    },
     failure::Failure,
 };
 
@@ -55,7 +58,7 @@ pub async fn copy_sqlite(source: &Path, target: &Path, expect: &(dyn Fn(u64) + S
         None if !source.exists() => BackupError::Missing(source.to_owned()),
         None => BackupError::Open { file: source.to_owned(), source: error },
     };
-    let options = SqliteConnectOptions::new().filename(source);
+    let options = for_long_statements(SqliteConnectOptions::new().filename(source));
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(open)?;
     let bytes = async {
         const COUNTS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'page_views'";

@@ -11,13 +11,14 @@ mod writing;
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
+use log::LevelFilter;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
-use sqlx::{Connection, Pool, pool::PoolOptions};
+use sqlx::{ConnectOptions, Connection, Pool, pool::PoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
 
-pub use file_access::FileRefused;
+pub use file_access::{FileRefused, shell_word};
 pub use sqlite_file::FileChanged;
 use sqlite_file::SqliteFile;
 pub use url::{DatabaseUrl, Place};
@@ -28,35 +29,67 @@ use crate::clock::Clock;
 /// How long a pooled connection may be idle before it is tested when it is acquired.
 const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 
+/// How long a statement of a query or of a recording may take before it is logged as slow, with the level `WARN`.
+const SLOW_STATEMENT: Duration = Duration::from_secs(1);
+
 /// How long a process that [has to stop soon](Database::hurry) waits for the database.
 pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
 
-/// Where the database is and how it is used.
+/// The default of `--database-url`: a file in the working directory.
+pub const DEFAULT_URL: &str = "sqlite://analytics.db";
+/// The default of `--reader-connections`.
+const READER_CONNECTIONS: u32 = 8;
+/// The default of `--query-timeout-ms`.
+const QUERY_TIMEOUT_MS: u32 = 30_000;
+
+/// Where the database is, and how long it is waited for.
 #[derive(Args, Clone, Debug)]
-pub struct DatabaseSettings {
+#[command(next_help_heading = "Database")]
+pub struct ConnectionSettings {
     /// The database: `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME?sslmode=verify-full`
-    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://analytics.db", hide_env_values = true, global = true)]
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", default_value = DEFAULT_URL, hide_env_values = true, global = true)]
     pub database_url: DatabaseUrl,
-    /// Where to listen for notifications of refreshes (PostgreSQL): the same database past a pooler, or through one that pools
-    /// sessions. That of --database-url when left out
-    #[arg(long, env = "ANALYTICS_NOTIFY_DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
-    pub notify_database_url: Option<DatabaseUrl>,
-    /// A file with the database's password (PostgreSQL), in place of one in the URLs
+    /// A file with the database's password (PostgreSQL), in place of one in a URL
     #[arg(long, env = "ANALYTICS_DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
     pub database_password_file: Option<PathBuf>,
-    /// Connections that queries may use at once (PostgreSQL)
-    #[arg(long, env = "ANALYTICS_READER_CONNECTIONS", default_value_t = 8, global = true, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub reader_connections: u32,
-    /// Milliseconds to wait for the database: for a free connection, or for SQLite's lock
-    #[arg(long, env = "ANALYTICS_DATABASE_TIMEOUT_MS", default_value_t = 10_000, global = true, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Milliseconds to wait for a connection to the database, or for SQLite's lock
+    #[arg(long, env = "ANALYTICS_DATABASE_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, global = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub database_timeout_ms: u64,
-    /// Milliseconds that a query's statement may take; on SQLite all of a query's statements together
-    #[arg(long, env = "ANALYTICS_QUERY_TIMEOUT_MS", default_value_t = 30_000, global = true, value_parser = clap::value_parser!(u32).range(1..))]
-    pub query_timeout_ms: u32,
-    /// Milliseconds without an answer after which a second connection looks whether PostgreSQL works on a statement; a
-    /// link that is dead without a word is given up so
-    #[arg(long, env = "ANALYTICS_LINK_CHECK_MS", default_value_t = 5_000, global = true, value_parser = clap::value_parser!(u32).range(100..=60_000))]
+    /// Milliseconds without a response after which a second connection checks whether PostgreSQL works on the statement; if
+    /// it does not, the connection is dead, and is closed
+    #[arg(long, env = "ANALYTICS_LINK_CHECK_MS", value_name = "MS", default_value_t = 5_000, global = true, value_parser = clap::value_parser!(u32).range(100..=60_000))]
     pub link_check_ms: u32,
+}
+
+/// How the database is connected to, and how queries use it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseSettings {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a comment here would replace the description of the command in --help")]
+    pub connection: ConnectionSettings,
+    /// The URL to listen for notifications of refreshes at (PostgreSQL): the same database, past a pooler or through one that
+    /// pools sessions. That of --database-url by default
+    #[arg(long, env = "ANALYTICS_NOTIFY_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub notify_database_url: Option<DatabaseUrl>,
+    /// The most connections for queries; on SQLite at most 8
+    #[arg(long, env = "ANALYTICS_READER_CONNECTIONS", value_name = "COUNT", default_value_t = READER_CONNECTIONS, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub reader_connections: u32,
+    /// Milliseconds that a query's statement may take; on SQLite all statements of a query together
+    #[arg(long, env = "ANALYTICS_QUERY_TIMEOUT_MS", value_name = "MS", default_value_t = QUERY_TIMEOUT_MS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub query_timeout_ms: u32,
+}
+
+/// The settings of a process that serves no queries.
+impl From<ConnectionSettings> for DatabaseSettings {
+    fn from(connection: ConnectionSettings) -> Self {
+        Self {
+            connection,
+            notify_database_url: None,
+            reader_connections: READER_CONNECTIONS,
+            query_timeout_ms: QUERY_TIMEOUT_MS,
+        }
+    }
 }
 
 impl DatabaseSettings {
@@ -65,7 +98,7 @@ impl DatabaseSettings {
     /// # Errors
     /// Those of [`DatabaseUrl::place`]; when the password file can't be read, or the database is SQLite.
     pub fn url(&self) -> Result<DatabaseUrl, DatabaseError> {
-        self.with_password(&self.database_url)
+        self.with_password(&self.connection.database_url)
     }
 
     /// Returns the URL to listen for notifications at, with the password.
@@ -74,7 +107,7 @@ impl DatabaseSettings {
     /// Those of [`DatabaseSettings::url`]; when there is a URL for notifications and one of the two URLs is SQLite's.
     pub fn notify_url(&self) -> Result<DatabaseUrl, DatabaseError> {
         let Some(url) = &self.notify_database_url else { return self.url() };
-        match (self.database_url.place()?, url.place()?) {
+        match (self.connection.database_url.place()?, url.place()?) {
             (Place::Postgres(_), Place::Postgres(_)) => self.with_password(url),
             _ => Err(DatabaseError::NoNotifications),
         }
@@ -82,7 +115,7 @@ impl DatabaseSettings {
 
     fn with_password(&self, url: &DatabaseUrl) -> Result<DatabaseUrl, DatabaseError> {
         let (url, place) = (url.clone(), url.place()?);
-        let Some(file) = &self.database_password_file else { return Ok(url) };
+        let Some(file) = &self.connection.database_password_file else { return Ok(url) };
         if let Place::Sqlite(_) = place {
             return Err(DatabaseError::NoPassword);
         }
@@ -116,8 +149,14 @@ impl DatabaseKind {
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The URL is neither PostgreSQL's nor SQLite's.
-    #[error("a database URL is sqlite:// and a file, or postgres://USER:PASSWORD@HOST/NAME")]
-    Url,
+    #[error(
+        "a database URL is sqlite:// and a file, or postgres://USER:PASSWORD@HOST/NAME, for example {}",
+        .path.as_ref().map_or_else(|| DEFAULT_URL.to_owned(), |path| format!("sqlite://{path}"))
+    )]
+    Url {
+        /// The text, if it may be the path of a file and has no password.
+        path: Option<String>,
+    },
     /// The PostgreSQL URL can't be parsed.
     #[error("the PostgreSQL URL can't be read, it should be like postgres://USER:PASSWORD@HOST:5432/NAME")]
     PostgresUrl,
@@ -330,10 +369,16 @@ struct Pools {
     wolf: Connections,
 }
 
+/// Returns options for connections whose statements are long by nature, such as those of refreshes and backups: slow ones
+/// are logged with the level `DEBUG` only. How long the whole took is logged by who runs it.
+pub(crate) fn for_long_statements<O: ConnectOptions>(options: O) -> O {
+    options.log_slow_statements(LevelFilter::Debug, SLOW_STATEMENT)
+}
+
 fn pool_options<DB: sqlx::Database>(settings: &DatabaseSettings, connections: u32) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(Duration::from_millis(settings.database_timeout_ms))
+        .acquire_timeout(Duration::from_millis(settings.connection.database_timeout_ms))
         // Only a connection that was idle for long is tested: each test costs a round trip.
         .test_before_acquire(false)
         .before_acquire(|connection: &mut DB::Connection, meta| {

@@ -21,7 +21,7 @@ pub mod stale_hour;
 pub mod stale_title;
 
 pub use connections::{Connections, Purpose, Transaction};
-pub use database::{Database, DatabaseError, DatabaseKind, DatabaseSettings};
+pub use database::{ConnectionSettings, Database, DatabaseError, DatabaseKind, DatabaseSettings};
 pub use hour::Hour;
 pub use page_views_report::Grain;
 

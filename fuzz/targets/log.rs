@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use chunks::{Chunk, Chunks};
 use libfuzzer_sys::fuzz_target;
 use rules::Rules;
-use summary::Tally;
+use summary::ImportStats;
 
 /// Always the same, so that a finding can be shown again.
 static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
@@ -40,12 +40,12 @@ fuzz_target!(|bytes: &[u8]| {
     for chunk in &read {
         check(chunk);
     }
-    let mut sum = Tally::default();
-    read.iter().for_each(|chunk| sum.add(chunk.tally.clone()));
+    let mut sum = ImportStats::default();
+    read.iter().for_each(|chunk| sum.add(chunk.stats.clone()));
     assert_eq!(sum.lines, sum.counted + sum.left_out_lines() + sum.unreadable);
     assert!(sum.to_string().lines().count() <= 1 + 1 + 1 + 5 + 1 + 5 + 1, "{sum}");
     if !file.starts_with(&[0x1f, 0x8b]) {
-        let lines = file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+        let lines = file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count_page_view();
         assert_eq!(sum.lines, lines as u64);
         assert_eq!(read.iter().map(|chunk| chunk.bytes).sum::<u64>(), file.len() as u64);
         // However it comes in, it is the same log.
@@ -71,11 +71,11 @@ fn read(log: impl BufRead, rules: Rules) -> Option<Vec<Chunk>> {
 
 /// The recorder takes what is counted.
 fn check(chunk: &Chunk) {
-    let Chunk { key, views, tally, bytes } = chunk;
+    let Chunk { key, views, stats, bytes } = chunk;
     assert!(*bytes > 0);
     IdempotencyKey::of_import(key.clone()).unwrap();
-    assert_eq!(tally.lines, tally.counted + tally.left_out_lines() + tally.unreadable);
-    assert_eq!(views.values().sum::<i64>(), tally.counted as i64);
+    assert_eq!(stats.lines, stats.counted + stats.left_out_lines() + stats.unreadable);
+    assert_eq!(views.values().sum::<i64>(), stats.counted as i64);
     for ((page, hour), views) in views {
         PageName::new(page.clone()).unwrap();
         Views::new(*views).unwrap();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::log_line::{LineError, LogLine};
 use super::rules::{Rules, Verdict};
-use super::summary::Tally;
+use super::summary::ImportStats;
 
 /// The number of lines of a chunk, including empty ones. It equals the most increments of a request.
 pub(crate) const LINES_PER_CHUNK: u64 = 10_000;
@@ -25,7 +25,7 @@ pub(crate) struct Chunk {
     /// The views by page and by the start of the hour. Empty if no line counted.
     pub(crate) views: BTreeMap<(String, DateTime<Utc>), i64>,
     /// The results of the chunk's lines. Line numbers are those in the whole log.
-    pub(crate) tally: Tally,
+    pub(crate) stats: ImportStats,
     /// The decompressed length of the chunk.
     pub(crate) bytes: u64,
 }
@@ -60,10 +60,10 @@ impl<R: BufRead> Chunks<R> {
     }
 
     fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
-        let mut chunk = Chunk { key: String::new(), views: BTreeMap::new(), tally: Tally::default(), bytes: 0 };
+        let mut chunk = Chunk { key: String::new(), views: BTreeMap::new(), stats: ImportStats::default(), bytes: 0 };
         for _ in 0..LINES_PER_CHUNK {
             let Some(line) = self.read_line(&mut chunk.bytes)? else { break };
-            self.take_line(&line, &mut chunk);
+            self.count_line(&line, &mut chunk);
         }
         if chunk.bytes == 0 {
             return Ok(None);
@@ -102,7 +102,7 @@ impl<R: BufRead> Chunks<R> {
         Ok(read < bytes_max || self.line.ends_with(b"\n"))
     }
 
-    fn take_line(&self, line: &Line, chunk: &mut Chunk) {
+    fn count_line(&self, line: &Line, chunk: &mut Chunk) {
         let parsed = match line {
             Line::TooLong => Err(LineError::TooLong { bytes_max: LINE_BYTES_MAX }),
             Line::Whole if self.line.trim_ascii().is_empty() => return,
@@ -111,10 +111,10 @@ impl<R: BufRead> Chunks<R> {
         match parsed.map(|line| self.rules.judge(&line)) {
             Ok(Verdict::Counted { page, hour }) => {
                 *chunk.views.entry((page.to_owned(), hour)).or_default() += 1;
-                chunk.tally.count();
+                chunk.stats.count_page_view();
             }
-            Ok(Verdict::LeftOut(reason)) => chunk.tally.leave_out(reason),
-            Err(error) => chunk.tally.give_up(self.line_number, error),
+            Ok(Verdict::LeftOut(reason)) => chunk.stats.count_left_out(reason),
+            Err(error) => chunk.stats.count_unreadable(self.line_number, error),
         }
     }
 
@@ -181,8 +181,8 @@ mod tests {
             read[0].views.iter().map(|((page, hour), views)| (page.as_str(), hour.timestamp(), *views)).collect();
         let ten = 1_431_856_800;
         assert_eq!(views, [("/a", ten, 2), ("/a", ten + 3_600, 1), ("/b", ten, 1)]);
-        assert_eq!((read[0].tally.lines, read[0].tally.counted, read[0].tally.unreadable), (5, 4, 1));
-        assert_eq!(read[0].tally.unreadable_first, [(6, LineError::Request)]);
+        assert_eq!((read[0].stats.lines, read[0].stats.counted, read[0].stats.unreadable), (5, 4, 1));
+        assert_eq!(read[0].stats.unreadable_first, [(6, LineError::Request)]);
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         for (count, expected) in [(0, vec![]), (lines, vec![10_000]), (lines * 2 + 1, vec![10_000, 10_000, 1])] {
             let log = LINE.repeat(count);
             let read = chunks(log.as_bytes());
-            assert_eq!(read.iter().map(|chunk| chunk.tally.lines).collect::<Vec<_>>(), expected);
+            assert_eq!(read.iter().map(|chunk| chunk.stats.lines).collect::<Vec<_>>(), expected);
             for (number, chunk) in read.iter().enumerate() {
                 let end = (LINE.len() * lines * (number + 1)).min(log.len());
                 assert_eq!(chunk.key, sha256_key(&log.as_bytes()[..end], number));
@@ -204,7 +204,7 @@ mod tests {
         let log = LINE.repeat(10_005);
         let read = chunks_of(BufReader::new(Broken(log.as_bytes())), Rules::default());
         assert_eq!(read.len(), 2);
-        assert_eq!(read[0].as_ref().unwrap().tally.lines, LINES_PER_CHUNK);
+        assert_eq!(read[0].as_ref().unwrap().stats.lines, LINES_PER_CHUNK);
         assert_eq!(read[1].as_ref().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -217,14 +217,14 @@ mod tests {
                 let chunk = reader.next().unwrap().unwrap();
                 let error =
                     if too_long { LineError::TooLong { bytes_max: LINE_BYTES_MAX } } else { LineError::Request };
-                assert_eq!(chunk.tally.unreadable_first.last(), Some(&(2, error)), "{bytes}");
-                assert_eq!(chunk.tally.lines, 2);
+                assert_eq!(chunk.stats.unreadable_first.last(), Some(&(2, error)), "{bytes}");
+                assert_eq!(chunk.stats.lines, 2);
                 assert_eq!(chunk.key, sha256_key(log.as_bytes(), 0));
                 assert!(reader.line.capacity() <= 2 * LINE_BYTES_MAX + 2);
             }
         }
         let log = format!("{}\n{LINE}", "x".repeat(LINE_BYTES_MAX * 2 + 2));
-        assert_eq!(chunks(log.as_bytes())[0].tally.counted, 1);
+        assert_eq!(chunks(log.as_bytes())[0].stats.counted, 1);
     }
 
     #[test]
@@ -232,8 +232,8 @@ mod tests {
         let log = LINE.replace("/a", "/a.png");
         let all = chunks_of(log.as_bytes(), Rules { include_assets: true, include_bots: true }).remove(0).unwrap();
         let few = chunks(log.as_bytes()).remove(0);
-        assert_eq!(few.tally.left_out, BTreeMap::from([(LeftOut::Asset, 1)]));
-        assert_eq!((all.tally.counted, all.key), (1, few.key));
+        assert_eq!(few.stats.left_out, BTreeMap::from([(LeftOut::Asset, 1)]));
+        assert_eq!((all.stats.counted, all.key), (1, few.key));
     }
 
     proptest! {

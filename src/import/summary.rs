@@ -15,7 +15,7 @@ pub(crate) const UNREADABLE_FIRST_MAX: usize = 5;
 /// Empty lines are in none of the numbers, and `lines` is the sum of all the others. [`Display`](fmt::Display) writes
 /// several aligned lines, without a line end after the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct ImportStats {
     /// The number of lines that are not empty.
     pub(crate) lines: u64,
     /// The number of lines that are page views.
@@ -28,21 +28,21 @@ pub(crate) struct Tally {
     pub(crate) unreadable_first: Vec<(u64, LineError)>,
 }
 
-impl Tally {
+impl ImportStats {
     /// Counts a page view.
-    pub(crate) fn count(&mut self) {
+    pub(crate) fn count_page_view(&mut self) {
         self.lines += 1;
         self.counted += 1;
     }
 
     /// Counts a line that is not a page view.
-    pub(crate) fn leave_out(&mut self, reason: LeftOut) {
+    pub(crate) fn count_left_out(&mut self, reason: LeftOut) {
         self.lines += 1;
         *self.left_out.entry(reason).or_default() += 1;
     }
 
     /// Counts a line that can't be read. `line_number` begins with 1 and includes empty lines, as in editors.
-    pub(crate) fn give_up(&mut self, line_number: u64, error: LineError) {
+    pub(crate) fn count_unreadable(&mut self, line_number: u64, error: LineError) {
         self.lines += 1;
         self.unreadable += 1;
         if self.unreadable_first.len() < UNREADABLE_FIRST_MAX {
@@ -69,7 +69,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for ImportStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left_out = self.left_out_lines();
         // `lines` is the largest number, so its width is enough for all.
@@ -87,10 +87,10 @@ impl fmt::Display for Tally {
                 write!(f, ": {cause}")?;
             }
         }
-        let told = u64::try_from(self.unreadable_first.len()).unwrap_or(u64::MAX);
-        match self.unreadable.saturating_sub(told) {
+        let listed = u64::try_from(self.unreadable_first.len()).unwrap_or(u64::MAX);
+        match self.unreadable.saturating_sub(listed) {
             0 => Ok(()),
-            untold => write!(f, "\n  and {untold} more"),
+            unlisted => write!(f, "\n  and {unlisted} more"),
         }
     }
 }
@@ -99,18 +99,18 @@ impl fmt::Display for Tally {
 mod tests {
     use super::*;
 
-    fn tally(unreadable: u64) -> Tally {
-        let mut tally = Tally::default();
+    fn stats(unreadable: u64) -> ImportStats {
+        let mut stats = ImportStats::default();
         for _ in 0..3 {
-            tally.count();
+            stats.count_page_view();
         }
         for reason in [LeftOut::Status, LeftOut::Asset, LeftOut::Asset] {
-            tally.leave_out(reason);
+            stats.count_left_out(reason);
         }
         for line_number in 1..=unreadable {
-            tally.give_up(line_number, LineError::Size);
+            stats.count_unreadable(line_number, LineError::Size);
         }
-        tally
+        stats
     }
 
     #[test]
@@ -128,27 +128,27 @@ unreadable                       6
   line 4: the size after the status is neither a number nor -
   line 5: the size after the status is neither a number nor -
   and 1 more";
-        assert_eq!(tally(6).to_string(), expected);
+        assert_eq!(stats(6).to_string(), expected);
     }
 
     #[test]
     fn error_is_listed_with_its_cause() {
-        let mut tally = Tally::default();
+        let mut stats = ImportStats::default();
         let cause = String::from_utf8(vec![b'/', 0xe9]).unwrap_err().utf8_error();
-        tally.give_up(7, LineError::Target(cause));
+        stats.count_unreadable(7, LineError::Target(cause));
         let expected = format!("  line 7: the request's target is not UTF-8: {cause}");
-        assert_eq!(tally.to_string().lines().last(), Some(expected.as_str()));
+        assert_eq!(stats.to_string().lines().last(), Some(expected.as_str()));
     }
 
     #[test]
     fn summary_of_an_empty_log_has_only_zeros() {
-        assert_eq!(Tally::default().to_string().split_whitespace().filter(|word| *word == "0").count(), 4);
+        assert_eq!(ImportStats::default().to_string().split_whitespace().filter(|word| *word == "0").count(), 4);
     }
 
     #[test]
     fn adding_sums_the_numbers_and_keeps_the_first_errors() {
-        let mut sum = tally(3);
-        sum.add(tally(4));
+        let mut sum = stats(3);
+        sum.add(stats(4));
         assert_eq!((sum.lines, sum.counted, sum.left_out_lines(), sum.unreadable), (19, 6, 6, 7));
         let numbers: Vec<u64> = sum.unreadable_first.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [1, 2, 3, 1, 2]);

@@ -13,8 +13,8 @@ use api::{
 };
 use chrono::{DateTime, Utc};
 use entity::{
-    Database, DatabaseSettings, Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour,
-    stale_title,
+    ConnectionSettings, Database, DatabaseSettings, Grain, Hour, page_view, page_views_report as report,
+    report_refresh, stale_hour, stale_title,
 };
 use futures_util::StreamExt;
 use sea_orm::{EntityTrait, PaginatorTrait};
@@ -87,14 +87,16 @@ impl TestDatabase {
 
     pub(crate) fn settings(&self) -> DatabaseSettings {
         DatabaseSettings {
-            database_url: self.url.parse().unwrap(),
+            connection: ConnectionSettings {
+                database_url: self.url.parse().unwrap(),
+                database_password_file: None,
+                database_timeout_ms: 30_000,
+                link_check_ms: 5_000,
+            },
             notify_database_url: None,
-            database_password_file: None,
             // Few: a query that needed two at once would wait for ever.
             reader_connections: 2,
-            database_timeout_ms: 30_000,
             query_timeout_ms: 30_000,
-            link_check_ms: 5_000,
         }
     }
 

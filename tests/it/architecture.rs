@@ -1,4 +1,4 @@
-//! What is written down and what is true: the schema file, the crates' dependencies, the command line's help.
+//! What is written down and what is true: the schema file, the crates' dependencies, the command line's errors.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,19 +31,6 @@ fn crates_know_only_what_the_design_says() {
     assert_depends_only_on("wolf", &["entity"]);
     assert_depends_only_on("entity", &[]);
     assert_depends_only_on("migration", &[]);
-}
-
-#[test]
-fn the_help_is_the_snapshot() {
-    for (arguments, file) in [
-        (&["--help"][..], include_str!("help/analytics.txt")),
-        (&["import", "--help"][..], include_str!("help/import.txt")),
-    ] {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_analytics")).args(arguments).env("COLUMNS", "100").output().unwrap();
-        let help = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(help, file, "run: COLUMNS=100 cargo run -- {} > tests/it/help/NAME.txt", arguments.join(" "));
-    }
 }
 
 #[test]

@@ -439,7 +439,7 @@ fn everything_the_compose_file_names_exists() {
         // Wherever lines are broken.
         String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let known = help(&["--help"]) + &help(&["migrate", "--help"]);
+    let known = help(&["serve", "--help"]) + &help(&["migrate", "--help"]);
     let declared = compose["secrets"].as_object().unwrap();
     for (name, service) in compose["services"].as_object().unwrap() {
         let secrets: BTreeSet<String> = texts(&service["secrets"]).into_iter().collect();
@@ -508,7 +508,7 @@ fn docker_build_context_has_only_the_sources_of_the_program() {
                 }
                 continue;
             }
-            let is_needed = ["Cargo.toml", "Cargo.lock", "bench/Cargo.toml"].contains(&file.as_str())
+            let is_needed = ["Cargo.toml", "Cargo.lock", "bench/Cargo.toml", "build.rs"].contains(&file.as_str())
                 || ["src", "api", "entity", "migration", "wolf"].contains(&file.split('/').next().unwrap());
             assert_eq!(is_copied(&file), is_needed && !file.ends_with(".md"), "{file}");
         }

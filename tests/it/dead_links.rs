@@ -50,8 +50,8 @@ async fn database_behind_proxy() -> (TestDatabase, Database, Proxy, TestDatabase
 /// Connections of this process that look early whether their statements are worked on.
 async fn connect(through: &TestDatabase) -> Database {
     let mut settings = through.settings();
-    settings.link_check_ms = LINK_CHECK_MS;
-    settings.database_timeout_ms = 2_000;
+    settings.connection.link_check_ms = LINK_CHECK_MS;
+    settings.connection.database_timeout_ms = 2_000;
     Database::connect(&settings).await.unwrap()
 }
 
@@ -241,7 +241,7 @@ async fn abandoned_statements_on_dead_links_release_their_connections() {
 async fn slow_statements_on_live_links_are_not_cancelled() {
     let (database, direct, _proxy, through) = database_behind_proxy().await;
     let mut settings = through.settings();
-    settings.link_check_ms = 100;
+    settings.connection.link_check_ms = 100;
     let connections = Database::connect(&settings).await.unwrap();
     let mut holder = lock_report(&database.url).await;
     let refreshing = Refresher::new(&connections);

@@ -175,7 +175,7 @@ fn notify_url_is_refused_on_sqlite_without_showing_its_password() {
         ("sqlite://b.db", "an SQLite file notifies nobody"),
         ("secret", "a database URL is"),
     ] {
-        let output = process::run(&sqlite, &["verify", "--notify-database-url", url]);
+        let output = process::run(&sqlite, &["serve", "--listen", "127.0.0.1:0", "--notify-database-url", url]);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(reason) && !stderr.contains("secret"), "{stderr}");

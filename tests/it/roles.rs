@@ -259,7 +259,7 @@ async fn wrong_arguments_for_logins_are_refused_with_the_reason() {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     for (database, arguments, reason) in [
         (&sqlite, words("--roles"), "an SQLite file has no logins"),
-        (&postgres, words("--roles --role-prefix Me"), "a prefix is a small letter"),
+        (&postgres, words("--roles --role-prefix Me"), "a prefix is a lower-case letter"),
         (&postgres, words("--roles status"), "`migrate up` only"),
         (&postgres, words("--roles down"), "`migrate up` only"),
         (&postgres, words("--role-passwords-file x"), "with --roles only"),

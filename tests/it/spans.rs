@@ -128,7 +128,7 @@ fn unusable_otlp_endpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for wrong in ["collector:4318", "https://collector:4318", "http://collector:4318/v1/traces", ""] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics"));
-        let output = command.args(["schema", "--otlp-endpoint", wrong]).current_dir(&folder).output().unwrap();
+        let output = command.args(["refresh", "--otlp-endpoint", wrong]).current_dir(&folder).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{wrong}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("http://127.0.0.1:4318"), "{wrong}");
     }

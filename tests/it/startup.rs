@@ -49,7 +49,12 @@ fn taken_port_is_an_error_before_a_database_is_created() {
     let address = taken.local_addr().unwrap().to_string();
     let output = run(folder.path(), &["serve", "--listen", &address]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains(&format!("can't listen on {address}: Address already in use")));
+    let message = stderr(&output);
+    assert!(message.contains(&format!("can't listen on {address} (another process does;")), "{message}");
+    assert!(
+        message.contains("for example --listen 127.0.0.1:") && message.contains("Address already in use"),
+        "{message}"
+    );
     assert_eq!(entries(folder.path()), 0, "nothing was made");
 }
 
@@ -88,7 +93,7 @@ fn unusable_sqlite_path_is_an_error_with_its_folder() {
     fs::create_dir(root.join("folder")).unwrap();
     let (missing, file) = (root.join("missing"), root.join("file"));
     for (url, words) in [
-        ("sqlite://missing/analytics.db", [missing.to_str().unwrap(), "No such file or directory"]),
+        ("sqlite://missing/analytics.db", [missing.to_str().unwrap(), "does not exist; create it: mkdir -p "]),
         ("sqlite://file/analytics.db", [file.to_str().unwrap(), "Not a directory"]),
         ("sqlite://folder", [root.join("folder").to_str().unwrap(), "is a folder"]),
     ] {
@@ -233,6 +238,6 @@ async fn json_log_is_json_from_its_first_line_to_its_last() {
     let messages = ["serving", "SIGTERM, stopping", "stopped"];
     let stable: Vec<_> =
         entries.iter().filter(|entry| messages.iter().any(|message| entry["message"] == *message)).collect();
-    let redacted = ["timestamp", "listen", "url", "database"];
+    let redacted = ["timestamp", "listen", "url", "database", "version"];
     assert_snapshot("log", &json_text(json!(stable), &redacted));
 }

@@ -31,7 +31,7 @@ pub use error::WolfError;
 pub use maintenance::Maintenance;
 pub use metrics::{HISTOGRAMS, StaleHours};
 pub use refresh::{LockMode, Refreshed};
-pub use refresher::{Outcome, Refresher};
+pub use refresher::{Outcome, Progress, Refresher};
 pub use report_kind::ReportKind;
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{ReportKindSetting, WolfSettings};

@@ -59,12 +59,18 @@ impl Maintenance {
     /// # Errors
     /// As [`Maintenance::run_if_due`].
     pub async fn run(&self) -> Result<(), WolfError> {
-        let db = &self.lock.db;
+        let (db, begun) = (&self.lock.db, Instant::now());
         let clock = refresh_clock::read(db).await.context("read what has passed")?;
         let keys = prune_keys(db, clock.elapsed_ms).await.context("prune idempotency keys")?;
         let (refreshes, hours) = if is_trusted(&clock) { self.drop_old().await? } else { (0, 0) };
         if keys + refreshes + hours > 0 {
-            info!(pruned.keys = keys, pruned.refreshes = refreshes, pruned.hours = hours, "maintenance done");
+            info!(
+                pruned.keys = keys,
+                pruned.refreshes = refreshes,
+                pruned.hours = hours,
+                maintenance.duration_ms = begun.elapsed().as_millis(),
+                "maintenance done"
+            );
         }
         Ok(())
     }

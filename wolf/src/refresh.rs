@@ -23,6 +23,7 @@ pub(crate) use self::{
 use crate::{
     error::{Context, WolfError},
     merge,
+    refresher::Progress,
     report_kind::ReportKind,
 };
 
@@ -62,6 +63,7 @@ pub(crate) async fn refresh(
     announcer: &Announcer,
     mode: LockMode,
     counts_max: usize,
+    progress: Progress<'_>,
     record: &mut RefreshRecord<'_>,
 ) -> Result<Option<(ReportKind, Refreshed)>, WolfError> {
     let transaction = lock.begin_in(mode).await.context("begin the refresh")?;
@@ -86,7 +88,7 @@ pub(crate) async fn refresh(
             // The number of written rows is not certain, so the content counts as changed.
             finish(transaction, record, &work, ContentChange::Changed, changed).await?
         }
-        ReportKind::Table => merge_in_portions(lock, transaction, counts_max, record, &work).await?,
+        ReportKind::Table => merge_in_portions(lock, transaction, counts_max, progress, record, &work).await?,
     };
     Ok(Some((kind, done)))
 }
@@ -97,6 +99,7 @@ async fn merge_in_portions(
     lock: &RefreshLock,
     mut transaction: Transaction,
     counts_max: usize,
+    progress: Progress<'_>,
     record: &mut RefreshRecord<'_>,
     work: &StaleWork,
 ) -> Result<Refreshed, WolfError> {
@@ -104,6 +107,8 @@ async fn merge_in_portions(
     let mut recorded_at = Instant::now();
     let mut total = 0;
     loop {
+        let (done, all) = backlog.progress();
+        progress(done, all);
         let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
         let hours = backlog.next_portion(marked.context("look for stale hours")?);
         let mut changed = 0;

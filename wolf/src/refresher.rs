@@ -29,6 +29,9 @@ pub struct Refresher {
     follow_ups: FollowUps,
 }
 
+/// A function that is called with how much is done and how much there is to do in all.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
 /// The outcome of a refresh that did not fail.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -94,9 +97,23 @@ impl Refresher {
     /// [`WolfError::Database`]; the failure is recorded in `report_refreshes` if the database can still be
     /// written to, and the portions that were merged by then stay merged.
     pub async fn refresh(&self, mode: LockMode, schedule: Option<&Schedule>) -> Result<Outcome, WolfError> {
+        self.refresh_with_progress(mode, schedule, &|_, _| {}).await
+    }
+
+    /// Like [`Refresher::refresh`]. While stale hours are merged into a table, `progress` is called with the number of hours
+    /// done and the number of all. A materialized view is refreshed by one statement, which has no progress.
+    ///
+    /// # Errors
+    /// As [`Refresher::refresh`].
+    pub async fn refresh_with_progress(
+        &self,
+        mode: LockMode,
+        schedule: Option<&Schedule>,
+        progress: Progress<'_>,
+    ) -> Result<Outcome, WolfError> {
         let begun = Instant::now();
         let span = debug_span!("refresh", refresh.hours = Empty, refresh.rows = Empty);
-        let result = self.refresh_and_record(mode, schedule).instrument(span.clone()).await;
+        let result = self.refresh_and_record(mode, schedule, progress).instrument(span.clone()).await;
         match &result {
             Ok(Some((_, done))) => {
                 span.record("refresh.hours", done.hours).record("refresh.rows", done.rows_changed);
@@ -114,9 +131,10 @@ impl Refresher {
         &self,
         mode: LockMode,
         schedule: Option<&Schedule>,
+        progress: Progress<'_>,
     ) -> Result<Option<(ReportKind, Refreshed)>, WolfError> {
         let mut record = RefreshRecord::new(&self.lock, schedule).await.context("read the database's clock")?;
-        let result = refresh::refresh(&self.lock, &self.announcer, mode, self.counts_max, &mut record).await;
+        let result = refresh::refresh(&self.lock, &self.announcer, mode, self.counts_max, progress, &mut record).await;
         self.record_failure(&record, &result).await;
         result
     }
@@ -127,11 +145,7 @@ impl Refresher {
     /// # Errors
     /// [`WolfError::NoMaterializedView`] on SQLite; [`WolfError::ReportHeld`] and [`WolfError::Database`], and then
     /// nothing has changed.
-    pub async fn rebuild(
-        &self,
-        wanted: Option<ReportKind>,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<Refreshed, WolfError> {
+    pub async fn rebuild(&self, wanted: Option<ReportKind>, progress: Progress<'_>) -> Result<Refreshed, WolfError> {
         wanted.map_or(Ok(()), |wanted| self.check_kind(wanted))?;
         let mut record = RefreshRecord::new(&self.lock, None).await.context("read the database's clock")?;
         let (lock, announcer) = (&self.lock, &self.announcer);
@@ -148,9 +162,11 @@ impl Refresher {
     /// nothing has changed.
     pub async fn ensure_kind(&self, wanted: ReportKind) -> Result<bool, WolfError> {
         self.check_kind(wanted)?;
+        let begun = Instant::now();
         let converted = rebuild::convert(&self.lock, wanted, self.swap_tries_max).await?;
         if let Some(from) = converted {
-            info!(report.from = ?from, report.to = ?wanted, "report converted");
+            let duration_ms = begun.elapsed().as_millis();
+            info!(report.from = ?from, report.to = ?wanted, conversion.duration_ms = duration_ms, "report converted");
         }
         Ok(converted.is_some())
     }

@@ -8,24 +8,26 @@ use crate::{error::WolfError, refresher::Refresher, report_kind::ReportKind, sch
 
 /// When the report is refreshed, what kind of relation it is, and what is dropped when it is old.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Refreshes")]
 pub struct WolfSettings {
-    /// When to refresh the report, in UTC: six fields, 'second minute hour day month weekday'
+    /// When to refresh the report, in UTC: a cron expression of six fields, 'second minute hour day month weekday'
     #[arg(long, env = "ANALYTICS_REFRESH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
     pub refresh_cron: Schedule,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a comment here would replace the heading of --help")]
     pub report_kind: ReportKindSetting,
-    /// Drop hourly rows that are older than so many hours, whole days at a time; sums of days and months stay.
-    /// All hours are kept when this is left out
+    /// Delete hourly rows that are older than this many hours, in whole days; the sums of days and months stay. By default
+    /// all hours are kept
     #[arg(long, env = "ANALYTICS_KEEP_HOURS", value_name = "HOURS", value_parser = clap::value_parser!(u32).range(48..=1_000_000))]
     pub keep_hours: Option<u32>,
 }
 
 /// What kind of relation the report is to be.
 #[derive(Args, Copy, Clone, Debug)]
+#[command(next_help_heading = "Refreshes")]
 pub struct ReportKindSetting {
-    /// What the report is on PostgreSQL; 'auto' turns the materialized view that it is at first into a table when a
-    /// refresh has taken too long. On SQLite it is always a table
+    /// What the report is on PostgreSQL. With 'auto' it is a materialized view until a refresh takes too long, and then a
+    /// table. On SQLite it is always a table
     #[arg(
         long = "report-kind",
         env = "ANALYTICS_REPORT_KIND",
@@ -34,7 +36,7 @@ pub struct ReportKindSetting {
         value_name = "KIND"
     )]
     choice: Choice,
-    /// How long a refresh of the materialized view may take with '--report-kind auto'
+    /// Milliseconds that a refresh of the materialized view may take with '--report-kind auto'
     #[arg(long, env = "ANALYTICS_MATERIALIZED_VIEW_LIMIT_MS", default_value_t = 5_000, value_name = "MS")]
     materialized_view_limit_ms: u32,
 }

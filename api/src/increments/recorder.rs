@@ -28,16 +28,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What can be set about recording.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Recording")]
 pub struct RecorderSettings {
-    /// Increments that may wait to be committed; more are refused with OVERLOADED
-    #[arg(long, env = "ANALYTICS_QUEUE_INCREMENTS", default_value_t = 200_000, value_parser = queue_range())]
+    /// The most increments that wait to be committed; further ones are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_QUEUE_INCREMENTS", value_name = "COUNT", default_value_t = 200_000, value_parser = queue_range())]
     pub queue_increments: u32,
-    /// Transactions that may commit at the same time (PostgreSQL). More than one helps only where the way to the database
-    /// is long: they wait for each other's rows, and what they commit is summed less
-    #[arg(long, env = "ANALYTICS_COMMITTERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// The most transactions that commit at the same time (PostgreSQL). More than one helps only if the database is far
+    /// away: they wait for each other's rows, and each sums up fewer increments
+    #[arg(long, env = "ANALYTICS_COMMITTERS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub committers: u32,
-    /// Milliseconds after which a mutation whose increments are not committed yet is answered UNAVAILABLE
-    #[arg(long, env = "ANALYTICS_RECORD_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    /// Milliseconds after which a mutation whose increments are not committed fails with UNAVAILABLE
+    #[arg(long, env = "ANALYTICS_RECORD_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub record_timeout_ms: u64,
 }
 

@@ -18,9 +18,10 @@ use crate::{
 
 /// The settings of reports.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Reports")]
 pub struct ReportSettings {
-    /// How many bytes the answers that are kept may take, about; 0 keeps none
-    #[arg(long, env = "ANALYTICS_CACHE_BYTES", default_value_t = 64 * 1024 * 1024)]
+    /// About how many bytes the cache of query results may take, which are valid until the next refresh; 0 turns it off
+    #[arg(long, env = "ANALYTICS_CACHE_BYTES", value_name = "BYTES", default_value_t = 64 * 1024 * 1024)]
     pub cache_bytes: u64,
 }
 

@@ -16,7 +16,10 @@ pub enum FileRefused {
     /// The path is a folder.
     #[error("{} is a folder, and not a file in one", .0.display())]
     IsFolder(PathBuf),
-    /// The folder is missing, or this process can't create files in it.
+    /// The folder does not exist.
+    #[error("the folder {} does not exist; create it: mkdir -p {}", .0.display(), shell_word(.0))]
+    NoFolder(PathBuf),
+    /// The folder is not one, or this process can't create files in it.
     #[error("can't make files in the folder {}", folder.display())]
     Folder {
         /// The file's folder.
@@ -52,7 +55,18 @@ pub(crate) fn refusal(file: &Path) -> Option<FileRefused> {
         return Some(FileRefused::File { file, source });
     }
     let folder = file.parent()?.to_owned();
+    if matches!(folder.try_exists(), Ok(false)) {
+        return Some(FileRefused::NoFolder(folder));
+    }
     // With "." the check fails too if `folder` is not a folder.
     let source = refused(&folder.join("."), Access::WRITE_OK | Access::EXEC_OK)?;
     Some(FileRefused::Folder { folder, source })
+}
+
+/// Returns the path as a word of a shell: in quotes if it has other characters than those of usual names.
+#[must_use]
+pub fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-".contains(character);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DatabaseError, DatabaseKind, DatabaseSettings, DatabaseUrl, Pools, pool_options,
+    DatabaseError, DatabaseKind, DatabaseSettings, DatabaseUrl, Pools, for_long_statements, pool_options,
     pooling::{self, Pair},
 };
 use crate::connections::{Connections, Pool, ProofOfLife, Work};
@@ -26,7 +26,7 @@ pub(super) async fn connect(
     hurry: &CancellationToken,
 ) -> Result<Pools, DatabaseError> {
     // A connection reports why it can't connect; a pool would only report a timeout.
-    let acquire_max = Duration::from_millis(settings.database_timeout_ms);
+    let acquire_max = Duration::from_millis(settings.connection.database_timeout_ms);
     let looked = timeout(acquire_max, keeps_statements_apart(&options)).await;
     match looked.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
         Ok(true) => {}
@@ -36,17 +36,18 @@ pub(super) async fn connect(
         }
         Err(source) => return Err(url.unreachable(source)),
     }
-    let link_check = Duration::from_millis(settings.link_check_ms.into());
+    let link_check = Duration::from_millis(settings.connection.link_check_ms.into());
     let proof_of_life = ProofOfLife::new(options.clone(), link_check, hurry.clone());
-    let pool =
-        |size, work| Connections::postgres(Pool::new(options.clone(), size, acquire_max, work, proof_of_life.clone()));
+    let pool = |options: &PgConnectOptions, size, work| {
+        Connections::postgres(Pool::new(options.clone(), size, acquire_max, work, proof_of_life.clone()))
+    };
     let query_max = Duration::from_millis(settings.query_timeout_ms.into());
     let writers = pool_options::<Postgres>(settings, WRITER_CONNECTIONS).connect_lazy_with(options.clone());
     Ok(Pools {
         kind: DatabaseKind::Postgres,
-        readers: pool(settings.reader_connections, Work::Queries(query_max)),
+        readers: pool(&options, settings.reader_connections, Work::Queries(query_max)),
         writers: DatabaseConnection::from(writers),
-        wolf: pool(WOLF_CONNECTIONS, Work::Changes),
+        wolf: pool(&for_long_statements(options), WOLF_CONNECTIONS, Work::Changes),
     })
 }
 

@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{DatabaseKind, DatabaseSettings, Pools, pool_options, sqlite_file::SqliteFile};
+use super::{DatabaseKind, DatabaseSettings, Pools, for_long_statements, pool_options, sqlite_file::SqliteFile};
 use crate::connections::Connections;
 
 /// The most retries of switching a new file to WAL mode, while other starting processes have it locked.
@@ -41,12 +41,12 @@ const TRIAL: &str = "BEGIN IMMEDIATE;
     ROLLBACK;";
 
 pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<(Pools, SqliteFile), sqlx::Error> {
-    let timeout = Duration::from_millis(settings.database_timeout_ms);
+    let timeout = Duration::from_millis(settings.connection.database_timeout_ms);
     // Errors are ignored: either the file exists, or SQLite reports the reason when it opens the file.
     drop(fs::OpenOptions::new().write(true).create_new(true).mode(NEW_FILE_MODE).open(file));
     let options = SqliteConnectOptions::new().filename(file).busy_timeout(timeout);
-    let writable = options
-        .clone()
+    // The Wolf uses the connection that writes.
+    let writable = for_long_statements(options.clone())
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)

@@ -38,7 +38,7 @@ impl DatabaseUrl {
     ///
     /// # Errors
     /// [`DatabaseError::Url`], [`DatabaseError::PostgresUrl`] and [`DatabaseError::SeveralServers`]. None of them
-    /// repeats any part of the URL.
+    /// repeats any part of a URL.
     pub fn place(&self) -> Result<Place, DatabaseError> {
         let text = &self.text;
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
@@ -60,8 +60,14 @@ impl DatabaseUrl {
             Some(file) if !file.is_empty() && !file.starts_with(":memory:") && !file.contains('?') => {
                 Ok(Place::Sqlite(PathBuf::from(file)))
             }
-            _ => Err(DatabaseError::Url),
+            _ => Err(DatabaseError::Url { path: self.is_path().then(|| text.clone()) }),
         }
+    }
+
+    /// Returns whether the text seems to be the path of a file, and can't hold a password.
+    fn is_path(&self) -> bool {
+        let may_be_secret = |character: char| ":@?=".contains(character) || character.is_whitespace();
+        self.text.contains(['/', '.']) && !self.text.contains(may_be_secret)
     }
 }
 
@@ -155,7 +161,13 @@ mod tests {
     fn url_of_another_database_is_refused_and_not_repeated() {
         for wrong in ["mysql://host/secret", "secret.db", "sqlite://", "sqlite::memory:", "", "sqlite://secret?mode=ro"]
         {
-            assert!(matches!(url(wrong).place(), Err(DatabaseError::Url)), "{wrong}");
+            assert!(matches!(url(wrong).place(), Err(DatabaseError::Url { .. })), "{wrong}");
+        }
+        let error = url("data/analytics.db").place().unwrap_err().to_string();
+        assert!(error.ends_with("for example sqlite://data/analytics.db"), "{error}");
+        for unsafe_to_repeat in ["me:secret@host/db", "host=db password=secret", "secret?mode=ro"] {
+            let error = url(unsafe_to_repeat).place().unwrap_err().to_string();
+            assert!(error.ends_with("for example sqlite://analytics.db"), "{error}");
         }
         let error = url("postgres://me:secret@host:badport/db").place().unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));

@@ -18,7 +18,7 @@ use axum::{
     http::{StatusCode, request},
 };
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use entity::{Database, DatabaseSettings, Hour, clock};
+use entity::{ConnectionSettings, Database, DatabaseSettings, Hour, clock};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -132,13 +132,15 @@ impl Service {
 /// The service, and what works for it as long as it is there.
 async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     let settings = DatabaseSettings {
-        database_url: database_url.parse().unwrap(),
-        database_password_file: None,
+        connection: ConnectionSettings {
+            database_url: database_url.parse().unwrap(),
+            database_password_file: None,
+            database_timeout_ms: BOUND_MS.into(),
+            link_check_ms: BOUND_MS,
+        },
         notify_database_url: None,
         reader_connections: 2,
-        database_timeout_ms: BOUND_MS.into(),
         query_timeout_ms: BOUND_MS,
-        link_check_ms: BOUND_MS,
     };
     let database = Database::connect(&settings).await.unwrap();
     database.migrate(migration::up).await.unwrap();

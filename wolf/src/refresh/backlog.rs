@@ -18,6 +18,8 @@ const HOURS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Backlog {
     hours: BTreeSet<Hour>,
+    /// The number of hours at the beginning.
+    hours_at_first: usize,
     portion: usize,
     counts_max: usize,
     portion_begun: Instant,
@@ -28,8 +30,10 @@ pub(crate) struct Backlog {
 impl Backlog {
     /// Creates the backlog of `hours`. A portion merges at most `counts_max` changed counts at first.
     pub(crate) fn new(hours: impl IntoIterator<Item = Hour>, counts_max: usize) -> Self {
+        let hours: BTreeSet<_> = hours.into_iter().collect();
         Self {
-            hours: hours.into_iter().collect(),
+            hours_at_first: hours.len(),
+            hours,
             portion: HOURS_FIRST,
             counts_max,
             portion_begun: Instant::now(),
@@ -40,6 +44,12 @@ impl Backlog {
     /// Returns whether every hour that was stale at the beginning is merged.
     pub(crate) fn is_empty(&self) -> bool {
         self.hours.is_empty()
+    }
+
+    /// Returns how many of the hours are merged, and how many there were at the beginning.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let number = |hours: usize| u64::try_from(hours).unwrap_or(u64::MAX);
+        (number(self.hours_at_first.saturating_sub(self.hours.len())), number(self.hours_at_first))
     }
 
     /// Returns the hours of the next transaction: the newest hours of the backlog, and before them the hours in `marked`
@@ -98,10 +108,12 @@ mod tests {
         let mut backlog = Backlog::new((0..11).map(hour), COUNTS);
         let mut merged = Vec::new();
         while !backlog.is_empty() {
+            assert_eq!(backlog.progress(), (u64::try_from(merged.len()).unwrap(), 11));
             let portion = backlog.next_portion([]);
             assert!(portion.len() <= HOURS_FIRST);
             merged.extend(portion);
         }
+        assert_eq!(backlog.progress(), (11, 11));
         assert_eq!(merged, (0..11).rev().map(hour).collect::<Vec<_>>());
     }
 

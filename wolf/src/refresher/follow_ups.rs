@@ -93,8 +93,12 @@ impl Refresher {
             return;
         }
         let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
+        let begun = Instant::now();
         match self.lock.db.execute_unprepared(sql).await.context("make the planner's statistics") {
-            Ok(_) => due.store(false, Ordering::Relaxed),
+            Ok(_) => {
+                due.store(false, Ordering::Relaxed);
+                debug!(statistics.duration_ms = begun.elapsed().as_millis(), "the planner's statistics are made");
+            }
             Err(error) => warn!(error = &error as &dyn Error, "{FAILED}"),
         }
     }

@@ -14,7 +14,7 @@ pub struct Origin(HeaderValue);
 
 /// The error for a text that is not an origin.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an origin is http:// or https:// and a host, perhaps :PORT, and nothing behind")]
+#[error("an origin is http:// or https:// and a host, perhaps :PORT, and nothing behind, such as https://example.org")]
 pub struct ParseOriginError;
 
 impl FromStr for Origin {

@@ -30,46 +30,47 @@ const ANONYMOUS_VIEWS: u32 = 1;
 
 /// Who may do what, and how often.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// A token as 'SCOPES sha256:HEX CLIENT', which `analytics token` prints; scopes are increments, reports or both, and the
-    /// client's name may be left out. Repeat it, or separate several by ';'
+    /// A token as 'SCOPES sha256:HEX CLIENT', which `analytics token` prints. SCOPES are increments, reports or both; the
+    /// client's name is optional. Repeat the flag, or separate several tokens by ';'
     #[arg(long, env = "ANALYTICS_TOKEN", value_delimiter = ';', value_name = "TOKEN", hide_env_values = true)]
     pub token: Vec<TokenText>,
-    /// A file with a token in each line, read at start; empty lines and those that begin with # are left out
+    /// A file with one token per line, read at the start; empty lines and lines that begin with # are ignored
     #[arg(long, env = "ANALYTICS_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
-    /// What may be done without a token: increments, reports or both. When left out: nothing where there are tokens,
-    /// and without tokens everything, on a loopback address only
+    /// The scopes of requests without a token: increments, reports or both. By default there are none if there are tokens;
+    /// if there are no tokens, both, on a loopback address only
     #[arg(long, env = "ANALYTICS_ANONYMOUS", value_delimiter = ',', value_name = "SCOPES", value_enum)]
     pub anonymous: Vec<Scope>,
-    /// How many increments a request may have that is sent without a token, where not everything is open
+    /// The most increments of a request without a token, unless everything is open to everybody
     #[arg(long, env = "ANALYTICS_ANONYMOUS_INCREMENTS", default_value_t = ANONYMOUS_INCREMENTS, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub anonymous_increments: u32,
-    /// How many views each of them may count
+    /// The most views of an increment without a token, unless everything is open to everybody
     #[arg(long, env = "ANALYTICS_ANONYMOUS_VIEWS", default_value_t = ANONYMOUS_VIEWS, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub anonymous_views: u32,
-    /// Origins whose pages may ask too, such as `https://example.org`; repeat it, or separate several by ','
+    /// Origins whose pages may send requests too, such as `https://example.org`. Repeat the flag, or separate several by ','
     #[arg(long, env = "ANALYTICS_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
-    /// Names that this server answers for where everything is open to everybody, besides addresses and localhost, such as
-    /// stats.example.org: a page of any other name could be led here by its DNS. Repeat it, or separate several by ','
+    /// Host names of this server where everything is open to everybody, besides addresses and localhost, such as
+    /// stats.example.org; requests for other names are refused (DNS rebinding). Repeat the flag, or separate several by ','
     #[arg(long, env = "ANALYTICS_HOST", value_delimiter = ',', value_name = "NAME")]
     pub host: Vec<Host>,
-    /// How many proxies in front add to the header x-forwarded-for; clients' addresses are taken from there
+    /// The number of proxies in front that append to the X-Forwarded-For header, from which clients' addresses are taken
     #[arg(long, env = "ANALYTICS_TRUST_FORWARDED_FOR", default_value_t = 0, value_name = "PROXIES")]
     pub trust_forwarded_for: u8,
-    /// Requests, and operations on sockets, that each token may send in a second, and each address without one, whose
-    /// increments count one by one; 0 is no limit. Not where everything is open, on a loopback address without tokens
-    #[arg(long, env = "ANALYTICS_RATE_LIMIT", default_value_t = RATE_LIMIT)]
+    /// Requests per second, and operations on WebSockets, of each token, and of each address without a token, whose
+    /// increments each count as a request; 0 is no limit. Ignored where everything is open to everybody
+    #[arg(long, env = "ANALYTICS_RATE_LIMIT", value_name = "COUNT", default_value_t = RATE_LIMIT)]
     pub rate_limit: u32,
-    /// How many of them may come at once after a pause
-    #[arg(long, env = "ANALYTICS_RATE_BURST", default_value_t = RATE_BURST)]
+    /// The most requests at once, after a pause
+    #[arg(long, env = "ANALYTICS_RATE_BURST", value_name = "COUNT", default_value_t = RATE_BURST)]
     pub rate_burst: NonZeroU32,
-    /// Increments that each token may record in a second; 0 is no limit
-    #[arg(long, env = "ANALYTICS_RATE_LIMIT_INCREMENTS", default_value_t = RATE_LIMIT_INCREMENTS)]
+    /// Increments per second of each token; 0 is no limit
+    #[arg(long, env = "ANALYTICS_RATE_LIMIT_INCREMENTS", value_name = "COUNT", default_value_t = RATE_LIMIT_INCREMENTS)]
     pub rate_limit_increments: u32,
-    /// How many of them may come at once after a pause; a request that has more is refused
-    #[arg(long, env = "ANALYTICS_RATE_BURST_INCREMENTS", default_value_t = RATE_BURST_INCREMENTS)]
+    /// The most increments at once, after a pause; a request with more is refused
+    #[arg(long, env = "ANALYTICS_RATE_BURST_INCREMENTS", value_name = "COUNT", default_value_t = RATE_BURST_INCREMENTS)]
     pub rate_burst_increments: NonZeroU32,
 }
 
@@ -103,7 +104,7 @@ pub enum AccessError {
         source: TokenError,
     },
     /// `--tokens-file` can't be read.
-    #[error("can't read --tokens-file {}", .file.display())]
+    #[error("can't read --tokens-file {}{}", .file.display(), missing_file_advice(source))]
     File {
         /// The path of the file.
         file: PathBuf,
@@ -111,7 +112,7 @@ pub enum AccessError {
         source: io::Error,
     },
     /// The file has no tokens. This is an error, because the server could be open without tokens.
-    #[error("--tokens-file has no tokens")]
+    #[error("--tokens-file has no tokens; `analytics token` prints a line for it")]
     NoTokens,
     /// There are more tokens than allowed.
     #[error("there must be at most {TOKENS_MAX} tokens")]
@@ -138,6 +139,11 @@ impl AccessSettings {
         }
         if tokens.len() > TOKENS_MAX { Err(AccessError::TooMany) } else { Ok(tokens) }
     }
+}
+
+/// Returns what can be done about a file that does not exist, in parentheses.
+fn missing_file_advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::NotFound { " (`analytics token` prints the lines of such a file)" } else { "" }
 }
 
 /// Returns whether a line is meant to be a token: it is neither empty nor a comment.

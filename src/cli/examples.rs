@@ -1,0 +1,119 @@
+//! The examples at the end of each command's long help.
+
+pub(super) const ANALYTICS: &str = "\
+Without a command, `analytics` serves: its flags are those of `analytics serve`.
+
+Examples:
+  # everything in one process, on an SQLite file in this folder
+  analytics
+  # the flags of a command
+  analytics serve --help
+  # count the page views of access logs, and bring the report up to date
+  analytics import access.log access.log.1.gz
+  analytics refresh";
+
+pub(super) const SERVE: &str = "\
+Examples:
+  # everything in one process, on an SQLite file in this folder
+  analytics serve
+  # on PostgreSQL
+  analytics serve --migrate --database-url postgres://me@localhost/stats
+  # for other machines, with tokens
+  analytics serve --listen 0.0.0.0:8000 --tokens-file tokens
+  # one service of several processes
+  analytics serve --services reports --listen 127.0.0.1:8002
+  # a refresh every five minutes; hours are kept for 90 days
+  analytics serve --refresh-cron '0 */5 * * * *' --keep-hours 2160";
+
+pub(super) const MIGRATE: &str = "\
+Examples:
+  # create the tables, or change them after an upgrade
+  analytics migrate --database-url postgres://me@localhost/stats
+  # with a login for each service
+  analytics migrate --roles --role-passwords-file passwords
+  # what is applied
+  analytics migrate status";
+
+pub(super) const MIGRATE_UP: &str = "\
+Examples:
+  analytics migrate up --database-url postgres://me@localhost/stats";
+
+pub(super) const MIGRATE_STATUS: &str = "\
+Examples:
+  analytics migrate status --database-url postgres://me@localhost/stats";
+
+pub(super) const MIGRATE_DOWN: &str = "\
+Examples:
+  # before the program is replaced by an older one
+  analytics migrate down --database-url postgres://me@localhost/stats";
+
+pub(super) const REFRESH: &str = "\
+Examples:
+  # after an import, without a running server
+  analytics refresh
+  # the report becomes a table now, not only when it has become slow
+  analytics refresh --report-kind table --database-url postgres://me@localhost/stats";
+
+pub(super) const REBUILD: &str = "\
+Examples:
+  # after `analytics verify` has found differences
+  analytics rebuild
+  # as a table
+  analytics rebuild --as table --database-url postgres://me@localhost/stats";
+
+pub(super) const VERIFY: &str = "\
+Exit codes: 0 if the report is right, 1 if it differs, 3 if that could not be found out.
+
+Examples:
+  analytics verify
+  analytics verify --database-url postgres://me@localhost/stats";
+
+pub(super) const BACKUP: &str = "\
+Examples:
+  analytics backup backup.db
+  analytics backup --database-url sqlite:///var/lib/analytics/analytics.db /backups/analytics.db";
+
+pub(super) const IMPORT: &str = "\
+Examples:
+  # rotated logs, plain or compressed
+  analytics import /var/log/nginx/access.log.1 /var/log/nginx/access.log.2.gz
+  # from standard input
+  zcat access.log.*.gz | analytics import -
+  # with bots, and with images, styles and scripts
+  analytics import --include-bots --include-assets access.log.1";
+
+pub(super) const TOKEN: &str = "\
+Examples:
+  # for a dashboard, which only reads
+  analytics token
+  # for a server that records page views, by the name of its idempotency keys
+  analytics token --scopes increments --client shop
+  # for both
+  analytics token --scopes increments,reports";
+
+pub(super) const HEALTHCHECK: &str = "\
+Examples:
+  # is it ready?
+  analytics healthcheck
+  # does it live?
+  analytics healthcheck --live --listen 127.0.0.1:8002";
+
+pub(super) const SCHEMA: &str = "\
+Examples:
+  analytics schema > schema.graphql";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  # bash, for this user
+  analytics completions bash > ~/.local/share/bash-completion/completions/analytics
+  # zsh, in a folder of $fpath
+  analytics completions zsh > ~/.zfunc/_analytics
+  # fish
+  analytics completions fish > ~/.config/fish/completions/analytics.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  # read the page of the program
+  analytics man | man -l -
+  # install the pages of all commands
+  analytics man /usr/local/share/man/man1";

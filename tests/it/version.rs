@@ -1,0 +1,98 @@
+//! The version that the program tells: that of the package, with the commit and its date.
+
+use std::{ffi::OsStr, fs, path::Path, process::Command};
+
+use tempfile::TempDir;
+
+use crate::{
+    app::{Rung, TestDatabase},
+    process,
+};
+
+#[expect(dead_code, reason = "cargo runs its main function")]
+#[path = "../../build.rs"]
+mod build_script;
+
+/// The version with the commit, as the build script has set it for this package.
+const VERSION: &str = env!("ANALYTICS_VERSION");
+
+#[tokio::test]
+async fn version_flag_prints_the_commit_and_its_date() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    for flag in ["--version", "-V"] {
+        assert_eq!(process::succeed(&database, &[flag]), format!("analytics {VERSION}\n"));
+    }
+    let (package, commit) = VERSION.split_once(' ').unwrap();
+    assert_eq!(package, env!("CARGO_PKG_VERSION"));
+    assert!(commit.starts_with('(') && commit.ends_with(')'), "{commit}");
+}
+
+fn instructions(folder: &Path, commit: &str, git: &str) -> Vec<String> {
+    let lines = build_script::instructions(folder, "1.2.3", commit, OsStr::new(git));
+    lines.lines().map(str::to_owned).collect()
+}
+
+fn version(folder: &Path, commit: &str, git: &str) -> String {
+    let lines = instructions(folder, commit, git);
+    lines[0].strip_prefix("cargo:rustc-env=ANALYTICS_VERSION=").unwrap().to_owned()
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let author = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"];
+    let mut command = Command::new("git");
+    // In UTC it is still the day before.
+    command.args(author).args(arguments).current_dir(folder).env("GIT_COMMITTER_DATE", "2026-01-03T00:30:00+01:00");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A repository with one commit.
+fn repository() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "--quiet"]);
+    git(folder.path(), &["commit", "--quiet", "--allow-empty", "--message=one"]);
+    folder
+}
+
+#[test]
+fn build_in_a_repository_has_the_commit_and_its_date_in_utc() {
+    let folder = repository();
+    let hash = git(folder.path(), &["rev-parse", "HEAD"]);
+    assert_eq!(version(folder.path(), "", "git"), format!("1.2.3 ({} 2026-01-02)", &hash[..9]));
+}
+
+/// Cargo runs the build script again if one of these files is newer than its last run.
+#[test]
+fn every_new_commit_changes_a_watched_file() {
+    let folder = repository();
+    let watched = || -> Vec<_> {
+        let lines = instructions(folder.path(), "", "git");
+        let files = lines.iter().filter_map(|line| line.strip_prefix("cargo:rerun-if-changed="));
+        files.filter(|file| *file != "build.rs").map(|file| fs::read(file).unwrap()).collect()
+    };
+    for change in [
+        &["commit", "--quiet", "--allow-empty", "--message=two"][..],
+        &["checkout", "--quiet", "--detach", "HEAD~1"],
+        &["checkout", "--quiet", "main"],
+        &["pack-refs", "--all"],
+        &["commit", "--quiet", "--allow-empty", "--message=three"],
+    ] {
+        let before = watched();
+        assert!(!before.is_empty());
+        git(folder.path(), change);
+        assert!(change[0] == "pack-refs" || watched() != before, "{change:?}");
+    }
+}
+
+#[test]
+fn build_outside_of_its_repository_says_so_unless_the_commit_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(version(folder.path(), "", "git"), "1.2.3 (unknown commit)");
+    assert_eq!(version(folder.path(), "abc 2026-11-26", "git"), "1.2.3 (abc 2026-11-26)");
+    // The sources of this package within another project's repository.
+    let other = repository();
+    fs::create_dir(other.path().join("vendored")).unwrap();
+    assert_eq!(version(&other.path().join("vendored"), "", "git"), "1.2.3 (unknown commit)");
+    assert_eq!(version(other.path(), "", "/nowhere/git"), "1.2.3 (unknown commit)");
+}
