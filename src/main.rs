@@ -41,13 +41,13 @@ fn main() -> ExitCode {
     let command = Cli::parse_process().command;
     let failure = if matches!(command, Command::Verify(_)) { NOT_VERIFIED } else { FAILURE };
     let log_format = command.log().map_or_else(LogFormat::default, |log| log.log_format);
-    let ended = Runtime::new().context("can't start the threads").and_then(|runtime| {
-        let ended = runtime.block_on(run_with_logging(command));
+    let result = Runtime::new().context("can't start the threads").and_then(|runtime| {
+        let result = runtime.block_on(run_with_logging(command));
         // Does not wait for blocking tasks: a DNS lookup on a dead network would keep the process running.
         runtime.shutdown_background();
-        ended
+        result
     });
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::print_error(&error, log_format);
@@ -68,9 +68,9 @@ async fn run_with_logging(command: Command) -> anyhow::Result<()> {
         terminal::log(log, export.as_ref());
     }
     let database_url = command.database_url().cloned();
-    let ended = run(command).await.map_err(|error| database::name_full_disk(error, database_url.as_ref()));
+    let result = run(command).await.map_err(|error| database::name_full_disk(error, database_url.as_ref()));
     export.iter().for_each(Export::finish);
-    ended
+    result
 }
 
 /// Runs the command.
