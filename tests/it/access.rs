@@ -1,4 +1,4 @@
-//! Who may do what, over every way in; and that nothing of who asked is told to a log.
+//! Authentication and authorization over every transport, and what the log must not have: tokens, hashes, addresses.
 
 mod anonymous;
 mod hosts;
@@ -17,7 +17,7 @@ use crate::{
 
 const READ: &str = "{ report { totals { views } } }";
 const WATCH: &str = "subscription { freshness { status } }";
-/// In the common form, which is prepared.
+/// In the common form, which takes the fast path.
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
 /// In the general form.
 const RECORD_GENERALLY: &str =
@@ -29,7 +29,7 @@ pub(crate) fn token(secret: &str, scopes: &str) -> TokenText {
     TokenText::from(Token::of_secret(secret, scopes.parse().unwrap(), None).to_string())
 }
 
-/// Three tokens whose secrets are what they may do.
+/// Three tokens whose secrets are the names of their scopes.
 fn tokens() -> AccessSettings {
     let token = ["reports", "increments", "increments,reports"].map(|scopes| token(scopes, scopes)).to_vec();
     AccessSettings { token, ..AccessSettings::default() }
@@ -122,7 +122,7 @@ async fn operation_over_http_needs_a_token_with_its_scope() {
             assert_eq!(code(response).await, "UNAUTHENTICATED");
         }
     }
-    // Not even whether a query can be read is said to nobody in particular.
+    // A request without a token is refused before its query is parsed.
     assert_eq!(post(&app, None, "{").await.status(), 401);
     assert_eq!(app.counts().await.values().sum::<i64>(), 4, "two tokens, two forms");
 }
@@ -290,7 +290,7 @@ fn new_token(database: &TestDatabase, scopes: &str) -> (String, String) {
     (secret, line)
 }
 
-/// The real process, told of tokens in both ways; at the most talkative, its log has no token, no hash and no address.
+/// A process with tokens from a file and from the environment, at the log level `trace`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_has_no_token_no_hash_and_no_client_address() {
     let database = TestDatabase::create(Rung::Sqlite).await;
@@ -353,8 +353,8 @@ async fn log_has_no_token_no_hash_and_no_client_address() {
     let hashes = lines.iter().map(|line| line.split_once("sha256:").unwrap().1.replace(" shop", ""));
     let secrets = [&reports, &old, &new].into_iter().flat_map(|secret| [secret.clone(), hex(secret)]);
     let addresses = ["127.0.0.77", "203.0.113.77"].map(str::to_owned);
-    for told in hashes.chain(secrets).chain(addresses) {
-        let line = log.lines().find(|line| line.to_ascii_lowercase().contains(&told));
-        assert_eq!(line, None, "{told}");
+    for secret in hashes.chain(secrets).chain(addresses) {
+        let line = log.lines().find(|line| line.to_ascii_lowercase().contains(&secret));
+        assert_eq!(line, None, "{secret}");
     }
 }

@@ -1,4 +1,4 @@
-//! The service in this process, on a database of its own, refreshed when a test says so.
+//! The service in the process of the tests, on a database of its own, refreshed only by the test.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ use crate::{
     wait::wait_for,
 };
 
-/// What the service runs on.
+/// The kind of database and report that a test runs on.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rung {
     Sqlite,
@@ -39,7 +39,7 @@ pub(crate) enum Rung {
     Table,
 }
 
-/// A database of a test's own: a file, or a database of the run's cluster.
+/// A database of one test: a file, or a database of the shared cluster.
 pub(crate) struct TestDatabase {
     pub(crate) url: String,
     pub(crate) rung: Rung,
@@ -47,7 +47,7 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Empty: not even migrated.
+    /// Creates an empty database, without tables.
     pub(crate) async fn create(rung: Rung) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match rung {
@@ -57,7 +57,7 @@ impl TestDatabase {
         Self { url, rung, folder }
     }
 
-    /// Empty, in a cluster of the test's own.
+    /// Creates an empty database in a cluster of the test's own.
     pub(crate) async fn create_in(cluster: &Cluster) -> Self {
         let url = cluster.create_database().await;
         Self { url, rung: Rung::Table, folder: tempfile::tempdir().unwrap() }
@@ -100,7 +100,7 @@ impl TestDatabase {
         }
     }
 
-    /// With tables, and the report of the rung's kind.
+    /// Creates the tables, and the report of the rung's kind.
     pub(crate) async fn migrate(&self) -> Database {
         let database = self.connect().await;
         database.migrate(migration::up).await.unwrap();
@@ -111,7 +111,7 @@ impl TestDatabase {
     }
 }
 
-/// What can be set of the service in this process.
+/// The settings of the service.
 pub(crate) struct Settings {
     pub(crate) recorder: RecorderSettings,
     pub(crate) http: HttpSettings,
@@ -162,14 +162,14 @@ impl TestApp {
         Self::start_with(rung, |_settings| {}).await
     }
 
-    /// With other settings than the usual ones.
+    /// Starts the service with other settings than the usual ones.
     pub(crate) async fn start_with(rung: Rung, set: impl FnOnce(&mut Settings)) -> Self {
         let test_database = TestDatabase::create(rung).await;
         test_database.migrate().await.close().await.unwrap();
         Self::serve(test_database, set).await
     }
 
-    /// On a database that has its tables.
+    /// Starts the service on a database that has its tables.
     pub(crate) async fn serve(test_database: TestDatabase, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
         set(&mut settings);
@@ -260,7 +260,7 @@ impl TestApp {
         report_rows(&self.database).await
     }
 
-    /// The content's version, and all of the content, of one moment.
+    /// Reads the report's version and all its rows in one snapshot.
     pub(crate) async fn content(&self) -> (i64, Vec<report::Model>) {
         let snapshot = entity::snapshot::Snapshots::for_queries(&self.database).begin().await.unwrap();
         let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
@@ -275,14 +275,14 @@ impl TestApp {
         counts(&self.database).await
     }
 
-    /// How many marks there are.
+    /// Returns the number of stale hours and stale titles.
     pub(crate) async fn marks(&self) -> u64 {
         stale_hour::Entity::find().count(&self.database.readers).await.unwrap()
             + stale_title::Entity::find().count(&self.database.readers).await.unwrap()
     }
 }
 
-/// All of them, always ready.
+/// All services, always ready.
 pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &FreshnessFeed) -> Services {
     Services {
         recorder: Some(recorder.clone()),
@@ -292,7 +292,7 @@ pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &Freshn
     }
 }
 
-/// One increment at a time of one's own.
+/// An increment of `views` at a given time.
 pub(crate) fn increment(page: &str, at: DateTime<Utc>, views: i64) -> Increment {
     Increment {
         page: PageName::new(page.to_owned()).unwrap(),

@@ -1,4 +1,4 @@
-//! What is written down and what is true: the schema file, the crates' dependencies, the command line's errors.
+//! Rules of the repository: the schema file, the crates' dependencies, the command line's errors, no sleeps in tests.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,5 @@
-//! A database that is gone, hangs or is locked: everybody is answered, nothing piles up, and what comes back is used.
+//! A database that is stopped, hangs or is locked: requests get errors in time, nothing piles up, and the
+//! database is used again as soon as it answers.
 
 use api::increments::{RecordError, Recorder, RecorderSettings, Request};
 use futures_util::{FutureExt, future::join_all};
@@ -19,9 +20,9 @@ use crate::{
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
 const AT: &str = "2026-03-01T00:00:00Z";
-/// As few as may be set.
+/// The smallest queue that may be set.
 const QUEUE_INCREMENTS: usize = 10_000;
-/// Short: so long a test waits for what can't be recorded.
+/// Short, because tests wait for this timeout.
 const SETTINGS: RecorderSettings = RecorderSettings { queue_increments: 10_000, committers: 1, record_timeout_ms: 500 };
 const ARGUMENTS: [&str; 8] = [
     "--queue-increments",
@@ -42,7 +43,7 @@ fn input(page: &str, increments: usize) -> Value {
     json!({ "input": { "increments": vec![json!({ "page": page, "at": AT }); increments] } })
 }
 
-/// Until `server` records again, and then nothing is wrong with it.
+/// Waits until `server` records again, and checks that it goes on.
 async fn until_recorded(server: &Server, page: &str) {
     eventually("increments to be recorded again", async || server.data(RECORD, input(page, 1)).await.is_ok()).await;
     for _ in 0..20 {
@@ -66,12 +67,12 @@ on_all_databases! {
     // A client whose request expired in the queue can rely on it: the request is not recorded later.
     async fn increments_that_expire_in_the_queue_are_never_committed(app: TestApp) {
         let (recorder, committer) = Recorder::new(&app.database, &SETTINGS);
-        // Nothing commits yet: all of it expires.
+        // The committer does not run yet, so that all requests expire.
         let expired = join_all((0..10).map(|_| recorder.record(views_of("/expired", 900)))).await;
         assert!(expired.iter().all(|answer| matches!(answer, Err(RecordError::Unavailable(None)))), "{expired:?}");
         let full = recorder.record(views_of("/full", 1_001)).now_or_never();
-        assert!(matches!(full, Some(Err(RecordError::Overloaded))), "what expired takes room until it is dropped: {full:?}");
-        // Somebody still waits, in the same group.
+        assert!(matches!(full, Some(Err(RecordError::Overloaded))), "expired requests take room in the queue until they are dropped: {full:?}");
+        // One more request waits in the same group.
         let mut waiting = std::pin::pin!(recorder.record(views_of("/later", 1)));
         assert!(futures_util::poll!(&mut waiting).is_pending());
         let mut tasks = JoinSet::new();
@@ -150,7 +151,7 @@ async fn hanging_connections_do_not_exhaust_the_pool() {
         .await;
         assert!(proxy.has_frozen());
     }
-    // What hung had not been sent a COMMIT, or had said that it was done.
+    // A frozen transaction had not sent its COMMIT, or had been acknowledged.
     assert_eq!(counts(&direct).await.into_values().collect::<Vec<_>>(), [recorded]);
 }
 
@@ -166,7 +167,10 @@ async fn mutations_fail_in_time_while_the_sqlite_file_is_locked_and_succeed_afte
         let [overloaded, unavailable] = overload(&server, &format!("/while locked/{round}")).await;
         assert!(overloaded > 0 && unavailable > 0, "{overloaded} were refused, {unavailable} waited");
         assert_eq!(server.client.get(server.url("/health/live")).send().await.unwrap().status(), 200);
-        assert!(server.data("{ report { totals { views } } }", json!({})).await.is_ok(), "readers do not care");
+        assert!(
+            server.data("{ report { totals { views } } }", json!({})).await.is_ok(),
+            "reports are served meanwhile"
+        );
         holder.execute("COMMIT").await.unwrap();
         until_recorded(&server, "/back").await;
     }
@@ -186,13 +190,13 @@ async fn reports_and_subscribers_survive_a_restart_of_the_database() {
     let mut last = 0;
     for _ in 0..3 {
         cluster.stop_immediately();
-        // Until the server notices, it answers from memory.
+        // Until the server notices, it responds from its caches.
         eventually("no report", async || report().await.is_err_and(|error| error.contains("UNAVAILABLE"))).await;
         cluster.start_again();
         drop(cluster::connect(&database.url).await);
         eventually("a report", async || report().await.is_ok()).await;
         process::succeed(&database, &["refresh"]);
-        // Nobody listens at first: then the database is asked; later it says so by itself.
+        // While the listener is down, queries read the freshness from the database.
         eventually("the refresh to be in the feed", async || {
             let freshness = server.data("{ freshness { refreshId } }", json!({})).await.unwrap();
             let id: i64 = freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap();

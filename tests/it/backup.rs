@@ -49,7 +49,7 @@ fn mode(file: &Path) -> u32 {
     fs::metadata(file).unwrap().permissions().mode() & 0o777
 }
 
-/// The pages that are counted, one view each; the report has them, and all is as it should be.
+/// Refreshes and verifies the report, and returns the number of pages, each of which has one view.
 async fn verified_pages(database: &TestDatabase) -> usize {
     process::succeed(database, &["refresh"]);
     process::succeed(database, &["verify"]);
@@ -65,7 +65,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Clients that record a page after the other until `stop`, and count what is acknowledged.
+/// Starts clients that record one page after the other until `stop`, and count the acknowledged requests.
 fn record(server: &Server, acknowledged: &Arc<AtomicUsize>, stop: &CancellationToken) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -119,7 +119,7 @@ async fn backup_under_load_has_every_increment_acknowledged_before_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_backup_overwrites_nothing_and_leaves_no_file() {
     let database = TestDatabase::create(Rung::Sqlite).await;
-    // There is nothing to back up, and nothing is made.
+    // Without a database no file is created.
     let output = process::run(&database, &["backup", "backup.db"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("there is no database"), "{}", stderr(&output));
@@ -158,7 +158,7 @@ async fn backup_of_postgres_is_refused_with_the_commands_to_use_instead() {
     assert_eq!(fs::read_dir(database.folder.path()).unwrap().count(), 0);
 }
 
-/// docs/backup.md's own commands, while the log still has what was recorded last.
+/// Runs the commands of docs/backup.md while the write-ahead log still has the newest increments.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backup_is_restored_by_the_documented_commands() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,7 +199,8 @@ async fn new_sqlite_database_is_readable_by_its_owner_only() {
     }
 }
 
-/// A server with acknowledged views in its log, whose standard error can be read, and a backup without them.
+/// A server with acknowledged views in its write-ahead log, whose standard error is piped, and a backup without these
+/// views.
 async fn server_and_backup() -> (TestDatabase, Server, PathBuf) {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let mut command = process::analytics(&database, &["serve", "--listen", "127.0.0.1:0", "--log", "error"]);
@@ -215,7 +216,7 @@ async fn server_and_backup() -> (TestDatabase, Server, PathBuf) {
     (database, server, backup)
 }
 
-/// The process ends by itself, and says why.
+/// Waits until the process has ended with an error that contains `reason`.
 fn expect_exit(mut server: Server, reason: &str) {
     let mut stderr = String::new();
     std::io::Read::read_to_string(server.child.stderr.as_mut().unwrap(), &mut stderr).unwrap();
@@ -228,11 +229,11 @@ async fn server_stops_before_its_old_wal_gets_into_a_replaced_sqlite_file() {
     let (database, server, backup) = server_and_backup().await;
     let file = file_of(&database);
     let old = database.folder.path().join("old.db");
-    // The old file is kept, to see what becomes of it.
+    // A second name keeps the old file readable.
     fs::hard_link(&file, &old).unwrap();
     fs::rename(&backup, &file).unwrap();
     let late = server.data(RECORD, json!({ "page": "/late" })).await;
-    assert!(late.is_err(), "nothing is acknowledged that nobody will see: {late:?}");
+    assert!(late.is_err(), "an increment that would be lost is not acknowledged: {late:?}");
     expect_exit(server, "was replaced by another file while it was in use");
 
     let server = Server::start(&database, &NEVER);
@@ -255,10 +256,10 @@ async fn server_stops_when_its_sqlite_file_or_its_wal_is_removed() {
     let (database, server, _) = server_and_backup().await;
     fs::remove_file(beside(&file_of(&database), "-wal")).unwrap();
     expect_exit(server, "test.db-wal was removed or renamed while it was in use");
-    assert_eq!(verified_pages(&database).await, 51, "what the log had is in the file");
+    assert_eq!(verified_pages(&database).await, 51, "the increments of the write-ahead log are in the file");
 }
 
-/// A server that was idle for long has its file open all the same: to stop it removes no other's log.
+/// An idle server keeps its file open: when it stops, SQLite removes the write-ahead log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_server_leaves_one_sqlite_file() {
     let database = TestDatabase::create(Rung::Sqlite).await;

@@ -1,4 +1,4 @@
-//! Greedy and careless clients: what each may take of the server's memory, and for how long.
+//! Bounds on the memory and the connections that greedy or careless clients can take.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 const HEALTH: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
-/// As large an answer as a list can be: more than the system holds for anybody.
+/// The largest response that a list can have: more than the buffers of the kernel hold.
 const LARGE: &str = "report(filter: { interval: { period: ALL_TIME } }) \
                      { pages(first: 1000) { edges { cursor node { page } } nodes { page } } }";
 
@@ -31,9 +31,9 @@ async fn connect_from(source: &str, address: &str) -> TcpStream {
     socket.connect(address.parse().unwrap()).await.unwrap()
 }
 
-/// Sends `request` and returns the first line of what is answered; nothing if the connection is closed instead.
+/// Sends `request` and returns the status line of the response; an empty one if the connection is closed instead.
 async fn status_line(connection: &mut TcpStream, request: &[u8]) -> String {
-    // What is refused may be closed before all of it is sent.
+    // The server may close the connection before it has read a refused request.
     drop(connection.write_all(request).await);
     let mut answer = vec![0; 4 * 1024];
     let size = wait_for("an answer", connection.read(&mut answer)).await.unwrap_or_default();
@@ -58,7 +58,7 @@ async fn request_head_over_64_kib_is_refused() {
         // A client that is still sending may find the connection closed, and no answer.
         assert!(answer.is_empty() || answer == "HTTP/1.1 431 Request Header Fields Too Large", "{bytes}: {answer}");
     }
-    // A head that never ends: refused at the bound, and not when time is up.
+    // A head that never ends is refused at the limit, before any timeout.
     let mut unfinished = TcpStream::connect(&app.address).await.unwrap();
     let answer = status_line(&mut unfinished, &head(65 * 1024)[..65 * 1024 - 2]).await;
     assert_eq!(answer, "HTTP/1.1 431 Request Header Fields Too Large");
@@ -80,7 +80,7 @@ async fn one_address_gets_at_most_half_of_the_connections() {
     for connection in &mut silent {
         refused += usize::from(status_line(connection, HEALTH).await == "HTTP/1.1 429 Too Many Requests");
     }
-    assert_eq!(refused, 105, "half of them is the share");
+    assert_eq!(refused, 105, "one address gets half of the connections");
     drop(silent);
     eventually("its connections to be free again", async || {
         status_line(&mut connect_from("127.0.0.2", &app.address).await, HEALTH).await == "HTTP/1.1 200 OK"
@@ -104,7 +104,7 @@ async fn trusted_proxy_is_exempt_from_the_connection_limit_of_one_address() {
     }
 }
 
-/// What [`LARGE`] is large of.
+/// Records the pages with long names that [`LARGE`] lists.
 async fn record_long_names(app: &TestApp) {
     let names: Vec<_> = (0..1_000).map(|index| format!("/{index}/{}", "x".repeat(1_000))).collect();
     app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", 1))).await;
@@ -122,7 +122,7 @@ async fn is_dropped_when_it_reads_nothing(what: &str, ask: impl AsyncFnOnce(TcpS
     record_long_names(&app).await;
     let mut connection = ask(connect_from("127.0.0.1", &app.address).await).await;
     assert_eq!(health(&app).await, "HTTP/1.1 200 OK", "{what}");
-    // Most of it was never sent.
+    // Most of the response was never sent.
     let mut taken = Vec::new();
     drop(wait_for("the connection to be closed", connection.read_to_end(&mut taken)).await);
     assert!(taken.len() < 1_000_000, "{what}: {}", taken.len());
@@ -206,7 +206,7 @@ async fn response_field_limit_counts_points_in_aliases_and_fragments() {
             "100000 fields",
         ),
         (fragment, "100000 fields"),
-        // Few fields, under a name that is answered with each.
+        // Few fields, each with a long response key.
         (format!("{{ report({HOURS}) {{ series(granularity: DAY) {{ {long_name}: views }} }} }}"), "8388608 bytes"),
     ] {
         let answer = app.execute(&query, json!({})).await;
@@ -241,7 +241,7 @@ async fn response_over_its_byte_limit_is_an_error_over_every_transport() {
     let request = app.client.post(format!("http://{}/graphql", app.address)).header("accept", "text/event-stream");
     let request = request.json(&json!({ "query": format!("subscription {{ {} }}", pages(70)) }));
     is_too_large(&serde_json::from_str(&first_event(request).await).unwrap());
-    // What was recorded is not told in a way that a client would take for a reason to do it again.
+    // The error of a mutation that was executed is not retryable: a retry would record again.
     let name = "x".repeat(30_000);
     let record =
         |index| format!("r{index}: recordPageViews(input: {{ increments: [{{ page: \"/a\" }}] }}) {{ ...P }} ");
@@ -272,7 +272,7 @@ async fn unread_responses_share_one_memory_budget() {
         request.send().await.unwrap()
     };
     assert_eq!(ask(&large).await.status(), 200);
-    // Over each transport: nobody reads.
+    // Over each transport a client that does not read.
     let mut unread = Vec::new();
     for accept in ["application/json", "application/json", "text/event-stream"] {
         let mut connection = connect_from("127.0.0.1", &app.address).await;
@@ -295,7 +295,7 @@ async fn unread_responses_share_one_memory_budget() {
     assert_eq!((refused.status().as_u16(), &refused.headers()[header::RETRY_AFTER]), (503, &"1".parse().unwrap()));
     let answer: Value = refused.json().await.unwrap();
     assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }), "{answer}");
-    assert_eq!(ask("{ report { totals { views } } }").await.status(), 200, "what is small needs no room");
+    assert_eq!(ask("{ report { totals { views } } }").await.status(), 200, "a small response needs no reservation");
     drop((unread, socket));
     eventually("room again", async || ask(&large).await.status() == 200).await;
 }
@@ -322,7 +322,7 @@ async fn request_with_more_than_100000_values_is_refused() {
     }
 }
 
-/// While a mutation waits, what was read of it keeps its room.
+/// While a mutation waits for its commit, its variables count against the memory budget.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_memory_is_reserved_until_the_operation_ends() {
     const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
@@ -345,7 +345,8 @@ async fn request_memory_is_reserved_until_the_operation_ends() {
     let mut socket = waiting.await;
     let overloaded = json!({ "code": "OVERLOADED", "retryable": true });
     let mut over_http = std::pin::pin!(ask());
-    // The socket's takes half of the room: of these one may still find some, and then waits.
+    // The operation of the socket takes half of the budget, so that one of the two others may still find room, and
+    // wait.
     socket.subscribe_with("2", &body).await;
     let refused = socket.next_of("2").await;
     assert_eq!((&refused["type"], &refused["payload"][0]["extensions"]), (&json!("error"), &overloaded), "{refused}");

@@ -1,4 +1,4 @@
-//! What was found out is kept, as long as the report stays the same and no longer.
+//! The cache of query results: shared between requests, and valid for one version of the report.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const REPORT: &str = "query ($of: IntervalInput) { report(filter: { interval: $o
     series(granularity: MONTH) { views }
     pages(first: 1000) { nodes { views } }
 } }";
-/// Sum, number of pages, series, list; the sum is asked for twice.
+/// Sum, number of pages, series, list. The response needs the sum twice.
 const QUESTIONS: u64 = 4;
 
 fn utc() -> Calendar {
@@ -47,7 +47,7 @@ pub(crate) fn agreed_sum(report: &Value) -> i64 {
     views
 }
 
-/// All connections that queries may use, taken.
+/// Takes all connections that queries may use.
 async fn all_readers(app: &TestApp) -> Vec<Transaction> {
     let mut taken = Vec::new();
     for _ in 0..2 {
@@ -71,7 +71,7 @@ on_all_databases! {
         assert_eq!(after, CacheFigures { hits: before.hits + QUESTIONS + 1, ..after });
         assert_eq!((after.misses, after.computed), (before.misses, before.computed));
 
-        // A refresh that changes nothing leaves what is kept, and says how fresh it is now.
+        // A refresh that changes nothing invalidates no result, but the freshness is new.
         app.refresh().await;
         let again = app.data(REPORT, year()).await["report"].take();
         assert_ne!(again["freshness"], first["freshness"]);
@@ -128,7 +128,7 @@ on_all_databases! {
         assert!(futures_util::poll!(leaving.as_mut()).is_pending());
         let mut staying = Box::pin(second.views(interval, &all));
         assert!(futures_util::poll!(staying.as_mut()).is_pending());
-        // Neither polled nor dropped: as for a client that does not read.
+        // The first query is neither polled nor dropped, as for a client that does not read.
         drop(taken);
         assert_eq!(wait_for("the computation", staying).await.unwrap(), 0);
         assert_eq!(app.reader.cache_figures().computed, 1);
@@ -155,7 +155,7 @@ on_all_databases! {
             none.view().await.unwrap().views(interval, &Arc::new(PageFilter::All)).await.unwrap();
         }
         let figures = none.cache_figures();
-        assert_eq!(figures, CacheFigures { hits: 0, misses: 0, computed: 0, bytes: 0 }, "an answer in its own transaction");
+        assert_eq!(figures, CacheFigures { hits: 0, misses: 0, computed: 0, bytes: 0 }, "each view reads in its own transaction");
     }
 
     async fn report_view_has_one_version_even_if_a_refresh_ends_between_two_fields(app: TestApp) {
@@ -169,17 +169,17 @@ on_all_databases! {
         }
         app.record([("/b", "2026-03-01T00:00:00Z", 4)]).await;
         app.refresh().await;
-        // In its own transaction the report stays what it was.
+        // An uncached view reads in a transaction of its own, which sees the old report.
         let rows = own.pages(interval, &all, None, 10).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.views).sum::<i64>(), 3);
         drop((rows, own));
-        // Without one, what was kept still is, and nothing newer is mixed with it.
+        // A cached view keeps its results, and does not mix them with newer ones.
         assert_eq!(shared.views(interval, &all).await.unwrap(), 3);
         assert!(matches!(shared.pages(interval, &all, None, 10).await, Err(ReportError::VersionChanged)));
     }
 
     async fn query_restarts_when_its_report_version_is_gone(app: TestApp) {
-        // Nobody runs this feed's tail: what it was told once is all it knows, for some time.
+        // The listener of this feed does not run, so that it learns of no refresh.
         let (feed, _tail) = FreshnessFeed::new(&app.database);
         let reader = ReportReader::new(&app.database, feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
         let (deaf, _serving) = serve_beside(&app, feed, reader).await;
@@ -189,13 +189,13 @@ on_all_databases! {
         assert_eq!(ask(&app, &deaf, totals).await["totals"]["views"], 3);
         app.record([("/b", "2026-03-02T00:00:00Z", 4)]).await;
         app.refresh().await;
-        // The sum is kept, the rest is not: found out now, it would be of another version.
+        // Only the sum is cached. The other results, computed now, would be of another version.
         assert_eq!(agreed_sum(&ask(&app, &deaf, REPORT).await), 7);
         assert_eq!(ask(&app, &deaf, totals).await["totals"]["views"], 7);
     }
 
     async fn report_view_is_never_older_than_the_view_before_it(app: TestApp) {
-        // Nobody runs this feed's tail.
+        // The listener of this feed does not run.
         let (feed, _tail) = FreshnessFeed::new(&app.database);
         let reader = ReportReader::new(&app.database, feed, &ReportSettings { cache_bytes: 1_000_000 });
         for _ in 0..2 {
@@ -218,7 +218,7 @@ on_all_databases! {
             clients.spawn(async move {
                 let mut last = 0;
                 for number in 0..50 {
-                    // Now and then something that nobody has asked for.
+                    // Some intervals are new to the cache.
                     let start = format!("20{:02}-01-01T00:00:00Z", 10 + (number * 4 + client) % 15);
                     let of = json!({ "of": { "range": { "start": start, "end": "2027-01-01T00:00:00Z" } } });
                     let sum = agreed_sum(&app.data(REPORT, of).await["report"]);

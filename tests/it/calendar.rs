@@ -1,4 +1,4 @@
-//! Days, weeks and months of zones that are off by part of an hour, as the API tells them.
+//! Days, weeks and months in zones whose offset from UTC is not whole hours, over the API.
 
 use chrono::{DateTime, Utc};
 use entity::{Hour, clock};
@@ -20,7 +20,7 @@ fn range(start: &str, end: &str, zone: &str) -> Value {
     json!({ "interval": { "range": { "start": start, "end": end } }, "timeZone": zone })
 }
 
-/// What is asked for of each point.
+/// The given fields of each point.
 fn points(report: &Value, fields: &[&str]) -> Vec<Value> {
     let series = report["series"].as_array().unwrap();
     series.iter().map(|point| fields.iter().map(|field| point[*field].clone()).collect()).collect()
@@ -112,7 +112,7 @@ on_all_databases! {
                 json!([format!("{}T00:00:00", date(days)), today.plus(-24 * days).start().to_rfc3339(), 24, true])
             }).to_vec();
             assert_eq!(points(&report, &["localStart", "start", "views", "whole"]), expected, "{zone}");
-            // What a point says of itself can be asked for.
+            // The interval of a point can be queried by itself.
             let point = &report["series"][1];
             let again = range(point["start"].as_str().unwrap(), point["end"].as_str().unwrap(), zone);
             let again = app.data(SERIES, json!({ "filter": again, "by": "DAY" })).await["report"].take();

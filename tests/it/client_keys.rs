@@ -1,4 +1,5 @@
-//! Whose an idempotency key is: of one client only, whichever token it shows, and across the upgrade that made it so.
+//! The scope of an idempotency key is its client, whichever token the client uses; also across the upgrade that
+//! introduced it.
 
 use api::{
     http::access::{Scope, Token, TokenText},
@@ -12,7 +13,7 @@ use crate::{
     on_all_databases, process, upgrades,
 };
 
-/// In the common form, which is prepared, and in the general one.
+/// In the common form, which takes the fast path, and in the general one.
 const RECORD: [&str; 2] = [
     "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }",
     "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { ... { duplicate } } }",
@@ -21,7 +22,7 @@ const RECORD: [&str; 2] = [
 const TOKENS: [(&str, Option<&str>); 5] =
     [("old", Some("shop")), ("rotated", Some("shop")), ("blog", Some("blog")), ("first", None), ("second", None)];
 
-/// A server that knows these tokens, and lets everybody record.
+/// A server with these tokens, which also records without a token.
 async fn serve(database: TestDatabase, tokens: &[(&str, Option<&str>)]) -> TestApp {
     let line = |(secret, name): &(&str, Option<&str>)| {
         let name = name.map(|name| name.parse().unwrap());
@@ -46,7 +47,7 @@ async fn send(app: &TestApp, secret: Option<&str>, mutation: &str, key: &str, in
     request.send().await.unwrap().json().await.unwrap()
 }
 
-/// Whether it was a duplicate, or why it was refused.
+/// Returns whether it was a duplicate, or the error.
 async fn record(app: &TestApp, secret: Option<&str>, key: &str, page: &str) -> Result<bool, String> {
     let mutation = RECORD[key.len() % RECORD.len()];
     outcome(&send(app, secret, mutation, key, &json!([{ "page": page }])).await)
@@ -77,7 +78,11 @@ async fn idempotency_key_is_scoped_to_its_client(rung: Rung) {
     // The other way round, and with other increments.
     assert_eq!(record(&app, Some("rotated"), "333", "/a").await, Ok(false));
     assert_eq!(record(&app, Some("old"), "333", "/a").await, Ok(true));
-    assert_eq!(record(&app, Some("blog"), "333", "/b").await, Ok(false), "another client's key is in nobody's way");
+    assert_eq!(
+        record(&app, Some("blog"), "333", "/b").await,
+        Ok(false),
+        "the same key of another client is another key"
+    );
     assert_eq!(app.counts().await.values().sum::<i64>(), 12);
 }
 
@@ -136,7 +141,7 @@ async fn naming_a_token_keeps_its_idempotency_keys_on_postgres() {
     naming_a_token_keeps_its_idempotency_keys(Rung::Table).await;
 }
 
-/// Retries over the upgrade: of each kind of caller, whose key was in the one space of before.
+/// Retries across the upgrade, of each kind of client: before it all clients shared one space of keys.
 async fn key_from_before_the_upgrade_counts_once(rung: Rung) {
     let database = upgrades::restore(rung).await;
     process::succeed(&database, &["migrate", "up"]);
@@ -152,7 +157,7 @@ async fn key_from_before_the_upgrade_counts_once(rung: Rung) {
         }
     }
     assert_eq!(app.counts().await, before);
-    // With other increments it is not what was sent before.
+    // With other increments it is another request.
     assert_eq!(record(&app, Some("blog"), "first", "/other").await, Ok(false));
     assert_eq!(record(&app, Some("blog"), "first", "/other").await, Ok(true));
     let log = format!("{}/access.log", upgrades::FOLDER);
@@ -171,7 +176,7 @@ async fn key_from_before_the_upgrade_counts_once_on_postgres() {
     key_from_before_the_upgrade_counts_once(Rung::Table).await;
 }
 
-/// Taken back, the migration leaves one of equal keys; made again, it is everybody's.
+/// The downgrade keeps one of equal keys; after the upgrade it counts for every client.
 async fn downgrade_keeps_one_of_equal_keys(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     database.migrate().await.close().await.unwrap();

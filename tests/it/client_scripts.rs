@@ -1,4 +1,4 @@
-//! Real clients: packages of npm and of Python, and Chromium, driven by the scripts in tests/clients.
+//! Clients from npm and PyPI, and Chromium, driven by the scripts in tests/clients.
 
 use std::{path::Path, process::Stdio};
 
@@ -51,7 +51,7 @@ impl Script {
         Some(serde_json::from_str(&line).unwrap())
     }
 
-    /// What else it prints; fails unless it ends well.
+    /// Returns the rest of the values. Fails unless the script succeeds.
     pub(crate) async fn finish(mut self, name: &str) -> Vec<Value> {
         let mut values = Vec::new();
         while let Some(value) = self.next().await {

@@ -1,5 +1,5 @@
-//! GraphQL clients and compilers that applications use, against a server: each runs the scenario of `tests/clients/scenario.mjs`, or
-//! compiles operations against the schema that the server tells.
+//! GraphQL clients and compilers that applications use, against a server: each runs the scenario of
+//! `tests/clients/scenario.mjs`, or compiles operations against the schema of the server.
 
 use graphql_client::{GraphQLQuery, Response};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::{
     websocket::WebSocket,
 };
 
-/// How long a client or a compiler may take, on a machine that does other things too.
+/// How long a client or a compiler may take, on a busy machine.
 const LIMIT_SECONDS: &str = "180";
 const WRONG_TIME: &str = "input.increments[0].at must be an RFC 3339 time with an offset from UTC, such as \
                           2026-11-20T10:00:00Z, not \"2026-11-20 10:00\"";
@@ -28,7 +28,8 @@ async fn run(server: &Server, script: &str, arguments: &[&str]) -> Vec<Value> {
     Script::start(script, &[&[url.as_str(), "--limit", LIMIT_SECONDS], arguments].concat()).finish(script).await
 }
 
-/// The scenario's line: recorded, followed, asked for, and the error of a mistake.
+/// Checks the line that a scenario prints: what it recorded, got by subscription and by query, and the error of a
+/// mistake.
 fn assert_scenario(lines: &Value, page: &str, title: &str) {
     let recorded = &lines["recorded"];
     let counts = [&recorded["increments"], &recorded["views"], &recorded["duplicate"]];
@@ -48,7 +49,7 @@ async fn apollo_client_completes_the_scenario() {
     assert_scenario(&lines[0], "/apollo", "apollo");
 }
 
-/// It takes the first refusal for all, and sends whole queries from then on.
+/// After the first refusal the client sends whole queries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn apollo_client_falls_back_from_persisted_queries() {
     for method in ["POST", "GET"] {
@@ -70,7 +71,7 @@ async fn urql_completes_the_scenario() {
     }
 }
 
-/// With its defaults: it offers both subprotocols, and looks for the server's choice in a header of one spelling.
+/// With its defaults: gql offers both subprotocols, and looks for the server's choice in a header of one spelling.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gql_of_python_completes_the_scenario() {
     let (_database, server) = server().await;
@@ -102,7 +103,7 @@ async fn types_of_graphql_codegen_match_the_responses() {
     assert_eq!(wrong.len(), 3, "an answer's number, a missing page, two filters of which one may be: {wrong:#?}");
 }
 
-/// `schema.graphql` and introspection are the same schema, and nothing in it is without a word of its own.
+/// `schema.graphql` and introspection are the same schema, and each part of it has a description.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn introspection_equals_the_schema_file_and_every_part_has_a_description() {
     let (_database, server) = server().await;
@@ -112,7 +113,7 @@ async fn introspection_equals_the_schema_file_and_every_part_has_a_description()
     }
     let urls: Vec<_> = lines["urls"].as_object().unwrap().keys().collect();
     assert_eq!(urls, ["DateTime", "LocalDateTime", "SafeInt"]);
-    // Words of ours, where the library has some of its own.
+    // Descriptions of ours, where the library has its own.
     for (name, words) in
         [("schema", "the report of them"), ("DateTime", "such as `2026-11-20T10:00:00Z`"), ("SafeInt", "JavaScript")]
     {

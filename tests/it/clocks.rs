@@ -1,5 +1,5 @@
-//! Clocks that are set while the service runs, as whole processes have them: a report never promises what it does not have,
-//! refreshes go on, and no key is forgotten early.
+//! Clocks that are set while the service runs, for whole processes: `asOf` stays true, refreshes continue, and no
+//! idempotency key is forgotten early.
 
 mod announcement_order;
 mod random_clocks;
@@ -34,12 +34,12 @@ const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) {
     freshness { asOf lookedAt status stalenessSeconds } totals { views } } }";
 const HOUR_MS: i64 = 3_600_000;
 
-/// Whose clock is set.
+/// The machine whose clock is set.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Set {
-    /// That of the service's processes; on SQLite there is no other.
+    /// The machine of the service's processes; on SQLite there is no other.
     Services,
-    /// That of PostgreSQL.
+    /// The machine of PostgreSQL.
     Database,
 }
 
@@ -80,7 +80,7 @@ impl Fixture {
         self.folder.path().join("log")
     }
 
-    /// What the service has logged.
+    /// The log of the service.
     fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap()
     }
@@ -115,8 +115,8 @@ async fn report(server: &Server) -> Value {
     server.data(REPORT, json!({})).await.unwrap()["report"].take()
 }
 
-/// Waits until the report promises what was recorded at `recorded_at`, after which it has `views`. Until then no report may
-/// promise it without having it, and `asOf` does not fall.
+/// Waits until `asOf` is at or after `recorded_at`, when the report must have `views`. Until then no `asOf` may
+/// be as late without them, and `asOf` does not fall.
 async fn until_as_of(server: &Server, recorded_at: DateTime<Utc>, views: i64) -> Value {
     let mut last = None;
     let mut found = Value::Null;
@@ -128,7 +128,10 @@ async fn until_as_of(server: &Server, recorded_at: DateTime<Utc>, views: i64) ->
         last = as_of;
         assert!(freshness["stalenessSeconds"].as_f64().is_none_or(|staleness| staleness >= 0.0), "{found}");
         let promised = as_of >= Some(recorded_at);
-        assert!(!promised || found["totals"]["views"] == views, "promised since {recorded_at}, and not there: {found}");
+        assert!(
+            !promised || found["totals"]["views"] == views,
+            "asOf is after {recorded_at}, but the report lacks the views: {found}"
+        );
         promised
     })
     .await;
@@ -150,15 +153,15 @@ async fn clock_set_back_stops_no_refresh(rung: Rung, set: Set) {
         assert!(time(&found["freshness"]["lookedAt"]) < before - TimeDelta::minutes(59), "{found}");
         assert!(found["freshness"]["stalenessSeconds"].as_f64().unwrap() < 60.0, "{found}");
     }
-    // The schedule goes on, too.
+    // The schedule continues, too.
     for views in 3..6 {
         let (recorded_at, _) = record(&server, "/c", None).await;
         until_as_of(&server, recorded_at, views).await;
     }
     let log = fixture.log();
-    let told: Vec<_> = log.lines().filter(|line| line.contains("clock went back")).collect();
-    assert_eq!(told.len(), 1, "{log}");
-    let back_ms = told[0].split("clock.back_ms=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("clock went back")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    let back_ms = warnings[0].split("clock.back_ms=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     let back_ms: i64 = back_ms.parse().unwrap();
     assert!((HOUR_MS - 60_000..=HOUR_MS + 60_000).contains(&back_ms), "{log}");
     process::succeed(&fixture.database, &["verify"]);
@@ -179,7 +182,7 @@ async fn postgres_clock_set_back_stops_no_refresh() {
     clock_set_back_stops_no_refresh(Rung::Table, Set::Database).await;
 }
 
-/// A clock that was 25 hours ahead for a moment leaves no more behind than an `asOf` that is ahead.
+/// A clock that was 25 hours ahead for a moment leaves only an `asOf` that is ahead.
 async fn as_of_holds_after_the_clock_was_a_day_ahead(rung: Rung, set: Set) {
     let fixture = Fixture::new(rung, set).await;
     let server = fixture.serve();
@@ -188,7 +191,7 @@ async fn as_of_holds_after_the_clock_was_a_day_ahead(rung: Rung, set: Set) {
     drop(server);
 
     fixture.clock.set(25 * HOUR_MS);
-    // Its start prunes what is old.
+    // The maintenance at the start prunes old rows.
     let server = fixture.serve();
     let (ahead, _) = record(&server, "/b", None).await;
     let found = until_as_of(&server, ahead, 2).await;
@@ -246,7 +249,7 @@ async fn overdue_does_not_depend_on_differences_between_machine_clocks() {
     eventually("the report to be overdue", async || freshness().await["status"] == "OVERDUE").await;
 }
 
-/// Whatever the clock showed in between, a query is answered for the day that it shows now: in full, from memory, or by 304.
+/// Whatever the clock showed in between, a response is that of the present day: computed, cached, or by 304.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etag_and_response_cache_follow_the_clock() {
     let fixture = Fixture::new(Rung::Sqlite, Set::Services).await;
@@ -293,21 +296,21 @@ on_all_databases! {
             Maintenance::new(&app.database, None).run().await.unwrap();
         };
         app.refresh().await;
-        // Three hours after the last refresh: this long the database has not been told how much has passed.
+        // Three hours after the last refresh, so that the database does not know yet how much time has passed.
         app.database.clock.pass(minutes(3 * 60));
         assert!(!is_duplicate().await);
         for passed in [0, 12 * 60, 12 * 60 + 5] {
             refresh_and_maintain_after(minutes(passed)).await;
             assert!(is_duplicate().await, "{passed} minutes later");
         }
-        // No wall clock has a part in it. (On PostgreSQL this one does not count; tests above set the other.)
+        // The wall clock does not matter. (On PostgreSQL this one is not read; tests above set the other.)
         for hours in [25, -50] {
             app.database.clock.step(TimeDelta::hours(hours));
             refresh_and_maintain_after(minutes(0)).await;
             assert!(is_duplicate().await, "the clock is set {hours} hours");
         }
         refresh_and_maintain_after(minutes(6)).await;
-        assert!(!is_duplicate().await, "it is forgotten in the end");
+        assert!(!is_duplicate().await, "after 24 hours it counts again");
     }
 
     async fn elapsed_time_does_not_depend_on_the_number_of_wolves(app: TestApp) {
@@ -325,13 +328,13 @@ on_all_databases! {
         let really_ms = i64::try_from(begun.elapsed().as_millis()).unwrap();
         let passed_ms = elapsed_ms().await;
         assert!((rounds_ms..=rounds_ms + really_ms).contains(&passed_ms), "{passed_ms} of {rounds_ms}");
-        // One that has just come knows of no time before.
+        // A new Wolf adds no time from before its start.
         Refresher::new(&app.test_database.connect().await).refresh(LockMode::Wait, None).await.unwrap();
         assert_eq!(elapsed_ms().await, passed_ms);
     }
 }
 
-/// What is dropped does not come back: a clock that has jumped ahead has to go on evenly for an hour before it is believed.
+/// Dropped hours do not come back, so a clock that has jumped ahead is only trusted after an hour of even progress.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clock_that_is_briefly_ahead_drops_no_hours() {
     let app = TestApp::start(Rung::Sqlite).await;

@@ -20,7 +20,7 @@ use crate::{
     wait::{eventually, eventually_blocking},
 };
 
-/// Below the ports that systems hand out for outgoing connections: nobody takes that of a server that is stopped.
+/// Below the ports that systems use for outgoing connections, so that the port of a stopped server stays free.
 const PORTS: Range<u32> = 20_000..30_000;
 
 /// A server with its data. Its keeper stops the server and removes the folder when this process ends, however it does,
@@ -31,11 +31,11 @@ pub(crate) struct Cluster {
     keeper: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    /// Where its data is, if that is no ordinary disk.
+    /// The small disk that has the data, if there is one.
     disk: Option<SmallDisk>,
 }
 
-/// What a cluster can have of its own.
+/// The machine of a cluster.
 #[derive(Default)]
 pub(crate) struct Machine<'a> {
     /// The size of the disk that has its data, in megabytes, if that can be filled.
@@ -45,9 +45,9 @@ pub(crate) struct Machine<'a> {
     pub(crate) primary: Option<&'a Cluster>,
 }
 
-/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port, `$3` that of its primary if it is a standby,
-/// and the rest the server's environment. Starts and stops the server as it is told. WAL segments are small, so that a small
-/// disk has room for them.
+/// `$0` is the folder of the binaries, `$1` the cluster's folder, `$2` its port, `$3` that of its primary if it is a
+/// standby, and the rest the server's environment. Starts and stops the server on orders from its input. WAL segments
+/// are small, so that a small disk has room for them.
 const KEEPER: &str = r#"
 set -eu
 binaries=$0 folder=$1 port=$2 primary=$3 server=
@@ -76,7 +76,7 @@ while read -r order; do
 done
 "#;
 
-/// The cluster that all tests share which do not stop it.
+/// The cluster of all tests that do not stop it.
 fn shared() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(Cluster::start)
@@ -88,7 +88,7 @@ impl Cluster {
         Self::start_with(|_data| {})
     }
 
-    /// The same, with what `prepare` puts into the folder of its data before the server starts.
+    /// The same, after `prepare` has changed the data folder and before the server starts.
     pub(crate) fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         Self::start_on(&Machine::default(), prepare)
     }
@@ -105,7 +105,7 @@ impl Cluster {
     pub(crate) fn start_on(machine: &Machine, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::Builder::new().prefix("analytics-postgres-").tempdir().unwrap().keep();
         let port = free_port();
-        // A session of its own: what interrupts the tests does not interrupt the cleaning up.
+        // A session of its own, so that Ctrl-C does not interrupt the cleanup.
         let mut command = Command::new("setsid");
         let disk = machine.disk_mb.map(|megabytes| {
             std::fs::create_dir(folder.join("data")).unwrap();
@@ -147,7 +147,7 @@ impl Cluster {
         eventually_blocking(what, || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
-    /// Stops the server as a crash does: nothing is finished, nothing is said. Returns when it is gone.
+    /// Stops the server like a crash, without a checkpoint. Returns when its processes have ended.
     pub(crate) fn stop_immediately(&mut self) {
         self.order("stop");
     }
@@ -157,7 +157,7 @@ impl Cluster {
         self.disk.as_ref().unwrap()
     }
 
-    /// Leaves the folder where it is when the server is stopped, so that somebody can look at it, and returns where that is.
+    /// Keeps the folder after the server has stopped, for inspection, and returns its path.
     pub(crate) fn keep(&mut self) -> &Path {
         self.order("keep");
         self.disk.iter_mut().for_each(SmallDisk::keep);
@@ -176,7 +176,7 @@ impl Cluster {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The superuser's way in that asks for no password.
+    /// A URL of the superuser over the Unix socket, without a password.
     pub(crate) fn socket_url(&self) -> String {
         format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.display())
     }

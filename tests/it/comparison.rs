@@ -1,4 +1,4 @@
-//! Totals beside those of another period: as many whole hours of it as are over and counted of the report's own.
+//! Totals compared with another period: both sides have the same number of whole, counted hours.
 
 use chrono::{DateTime, Offset, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
@@ -41,7 +41,7 @@ on_all_databases! {
         let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
         // Two years and a bit; every hour of the last four days.
         let long: Vec<_> = (0..2_000).map(|_| (now - TimeDelta::hours(draw(0..24 * 760)), draw(1..50))).collect();
-        // Counting began before all that is asked for.
+        // Counting began before every interval.
         let first = (now - TimeDelta::hours(24 * 761), 1);
         let recent = (0..96).map(|hours| (now - TimeDelta::hours(hours), hours + 1));
         let recorded: Vec<_> = recent.chain(long).chain([first]).collect();
@@ -101,7 +101,7 @@ on_all_databases! {
         assert_eq!(totals(all.clone(), json!("PREVIOUS_PERIOD")).await, none(5));
         assert_eq!(totals(all, Value::Null).await, none(5));
         let day = |start: &str, end: &str| json!({ "interval": { "range": { "start": start, "end": end } } });
-        // What begins before the first counted hour was not counted as a whole.
+        // An interval that begins before the first counted hour was not counted as a whole.
         let first = totals(day("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), json!("PREVIOUS_PERIOD")).await;
         assert_eq!(first, none(5));
         let second = totals(day("2026-03-01T12:00:00Z", "2026-03-02T13:00:00Z"), json!("PREVIOUS_PERIOD")).await;
@@ -151,7 +151,7 @@ on_all_databases! {
     }
 }
 
-/// Of an interval that is not over yet the other one ends when its clocks show what they show at `asOf`.
+/// The previous interval of one that is not over ends at the same local time as `asOf`.
 fn assert_same_time_of_day(report: &Value, zone: Tz, to: &str, context: &str) {
     let as_of = Hour::containing(time(&report["freshness"]["asOf"])).start();
     let (start, end) = (time(&report["interval"]["start"]), time(&report["interval"]["end"]));

@@ -16,14 +16,14 @@ use crate::{
 };
 
 const AT: &str = "2026-03-01T00:00:00Z";
-/// How often a conflict is tried again.
+/// How often a conflict is retried.
 const RETRIES: u32 = 4;
 
 fn one_view(page: &str) -> Request {
     Request::new(vec![increment(page, AT.parse().unwrap(), 1)], None)
 }
 
-/// What the recorder says to requests that wait together.
+/// Returns the results of requests that are committed as one group.
 async fn record_together(database: &Database, requests: Vec<Request>) -> Vec<Result<(), RecordError>> {
     let (recorder, committer) = Recorder::new(database, &SETTINGS);
     let mut answers = std::pin::pin!(join_all(requests.into_iter().map(|request| recorder.record(request))));
@@ -33,7 +33,7 @@ async fn record_together(database: &Database, requests: Vec<Request>) -> Vec<Res
     answers.await.into_iter().map(|answer| answer.map(|_| ())).collect()
 }
 
-/// Makes the database refuse the next `times` transactions of increments as if others were in their way.
+/// Makes the database fail the next `times` transactions of increments with serialization failures.
 async fn refuse(app: &TestApp, times: u32) {
     let sql = format!(
         "CREATE SEQUENCE IF NOT EXISTS refusals;
@@ -84,7 +84,7 @@ async fn serialization_conflict_is_retried_before_the_client_gets_an_error() {
     refuse(&app, RETRIES + 1).await;
     let error = app.recorder.record(one_view("/a")).await;
     assert!(matches!(error, Err(RecordError::Unavailable(_))), "{error:?}");
-    assert_eq!(app.counts().await.values().sum::<i64>(), 1, "nothing is half done");
+    assert_eq!(app.counts().await.values().sum::<i64>(), 1, "nothing was committed in part");
     app.recorder.record(one_view("/a")).await.unwrap();
     assert_eq!(app.counts().await.values().sum::<i64>(), 2);
 }
@@ -93,7 +93,8 @@ async fn serialization_conflict_is_retried_before_the_client_gets_an_error() {
 async fn deadlock_victim_is_retried() {
     let app = TestApp::start(Rung::Table).await;
     let mut other = cluster::connect(&app.test_database.url).await;
-    // Who waits looks for a deadlock once, and is its victim: the recorder after this time, the other never.
+    // A session that waits looks for a deadlock after deadlock_timeout, and is its victim: the recorder, never the
+    // other one.
     let database = app.test_database.url.rsplit_once('/').unwrap().1;
     let recorders = format!("ALTER DATABASE {database} SET deadlock_timeout = '3s'");
     app.database.wolf.execute_unprepared(&recorders).await.unwrap();

@@ -1,5 +1,5 @@
-//! docker-compose.yml without containers: its very commands and settings, as processes on this machine. Only addresses and
-//! the paths of secrets are others.
+//! docker-compose.yml without containers: its very commands and settings, as processes on this machine. Only addresses
+//! and the paths of secrets are others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,7 +50,7 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().map(|values| values.iter().map(text).collect()).unwrap_or_default()
 }
 
-/// What a service's environment says when nothing is set: `${NAME:-default}` is the default.
+/// A service's environment where no variable is set: of `${NAME:-default}` the default.
 fn environment(service: &Value) -> BTreeMap<String, String> {
     let plain = |value: &Value| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -63,7 +63,7 @@ fn environment(service: &Value) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
 }
 
-/// What the containers would be.
+/// The processes and secrets that the containers would have.
 struct Fixture {
     compose: Value,
     cluster: Cluster,
@@ -86,7 +86,7 @@ impl Fixture {
         let tokens =
             ["record:", "read:"].map(|name| printed.split_once(name).unwrap().1.split_whitespace().next().unwrap());
         let tokens = tokens.map(str::to_owned);
-        // As in the container: by socket who is on the machine, over the network who knows the password.
+        // As in the container: no password over the Unix socket, one over the network.
         let hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
         let cluster = Cluster::start_with(|data| fs::write(data.join("pg_hba.conf"), hba).unwrap());
         let compose = compose();
@@ -102,7 +102,7 @@ impl Fixture {
         fixture
     }
 
-    /// As at every start.
+    /// Runs the migration, as at every start.
     fn migrate(&self) {
         assert!(self.command("migrate").stdout(Stdio::null()).status().unwrap().success());
     }
@@ -154,7 +154,7 @@ impl Fixture {
         };
         let child = command().spawn().unwrap();
         let server = Server { child, address: address.to_owned(), client: reqwest::Client::new() };
-        // What the container is asked is what the service's healthcheck says, in the container's environment.
+        // The service's healthcheck, in the container's environment.
         let test = texts(&self.compose["services"][name]["healthcheck"]["test"]);
         assert_eq!(test[..2], ["CMD", "analytics"]);
         eventually(&format!("{name} to be healthy"), async || command().status_of(&test[2..])).await;
@@ -269,7 +269,7 @@ async fn compose_commands_serve_through_the_proxy_while_each_process_is_replaced
         old.signal("TERM");
         assert_eq!(old.child.wait().unwrap().code(), Some(0), "{name}");
         servers.insert(name, fixture.start(name).await);
-        eventually("the proxy to find it again", async || recorded.load(Ordering::Relaxed) > before + 100).await;
+        eventually("the proxy to use the new process", async || recorded.load(Ordering::Relaxed) > before + 100).await;
     }
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = clients.join_next().await {
@@ -300,7 +300,7 @@ async fn compose_commands_serve_through_the_proxy_while_each_process_is_replaced
 const ADDRESSES: [Ipv4Addr; 3] =
     [Ipv4Addr::new(127, 0, 77, 1), Ipv4Addr::new(127, 0, 77, 2), Ipv4Addr::new(127, 0, 77, 3)];
 
-/// What the proxy's health check found last of a server, in haproxy's words.
+/// The last result of the proxy's health check of a server, as haproxy prints it.
 fn last_check(control: &Path, backend: &str, server: &str) -> String {
     let mut connection = UnixStream::connect(control).unwrap();
     connection.write_all(b"show stat\n").unwrap();
@@ -312,8 +312,8 @@ fn last_check(control: &Path, backend: &str, server: &str) -> String {
     row[column].to_owned()
 }
 
-/// The proxy starts while half of the servers are missing. Two services swap their addresses, as after a restart of both:
-/// not one increment goes to the other one, and it is found where it is now; so is a server that comes later.
+/// The proxy starts while half of the servers are missing. Two services swap their addresses, as after a restart of
+/// both: not one increment goes to the other one, and it is found where it is now; so is a server that comes later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxy_follows_a_service_to_another_address() {
     let fixture = Fixture::new().await;
@@ -341,7 +341,7 @@ async fn proxy_follows_a_service_to_another_address() {
     let [record, read] = &fixture.tokens;
     let records = async || {
         let answer = ask(record_at, Some(record), RECORD, one_view("/")).await;
-        // What a service answers that is not the one that was meant: a client would not try it again.
+        // The response of a wrong service: a client would not retry after it.
         assert!(!answer.as_ref().is_err_and(|error| error.contains("GRAPHQL_VALIDATION_FAILED")), "{answer:?}");
         answer.is_ok()
     };
@@ -349,14 +349,16 @@ async fn proxy_follows_a_service_to_another_address() {
     eventually("the proxy to find the two that are there", async || records().await && reads().await).await;
 
     drop(servers);
-    eventually("the proxy to miss them", async || !records().await && !reads().await).await;
+    eventually("the proxy to notice that they are gone", async || !records().await && !reads().await).await;
     let is_silent = async |server: &str| last_check(&control, server, &format!("{server}-1")) == "L4CON";
-    eventually("the proxy to find nobody there", async || is_silent("increments").await && is_silent("reports").await)
-        .await;
+    eventually("the health checks to find no server", async || {
+        is_silent("increments").await && is_silent("reports").await
+    })
+    .await;
     let servers = [fixture.start_at("reports", &at(0)).await, fixture.start_at("increments", &at(1)).await];
     // The names still lead to the old addresses.
     let is_other = async |server: &str| !is_silent(server).await;
-    eventually("the proxy to have asked who is there", async || {
+    eventually("the health checks to find the swapped services", async || {
         is_other("increments").await && is_other("reports").await
     })
     .await;
@@ -388,8 +390,8 @@ fn make_secrets_writes_beside_the_compose_file_and_prints_the_folder() {
     assert!(String::from_utf8(again.stderr).unwrap().contains(&format!("{named} exists already")));
 }
 
-/// A machine with fewer cores than a limit names refuses the container. What is written into a container, or into a volume
-/// without a name, is lost or left behind.
+/// A machine with fewer cores than the limit refuses the container. Files written into a container, or into a volume
+/// without a name, are lost or left behind.
 #[test]
 fn no_compose_service_limits_cores_or_writes_outside_a_volume() {
     for (name, service) in compose()["services"].as_object().unwrap() {
@@ -400,8 +402,8 @@ fn no_compose_service_limits_cores_or_writes_outside_a_volume() {
     assert!(!read("Dockerfile").lines().any(|line| line.starts_with("VOLUME")));
 }
 
-/// The command for digests in docs/containers.md knows every image, and each tag is one that its makers keep: no frozen version, no
-/// Debian that is not built for any more.
+/// The command for digests in docs/containers.md knows every image, and each tag is one that its makers keep: no frozen
+/// version, no Debian that is not built for any more.
 #[test]
 fn containers_page_lists_every_image() {
     let (dockerfile, page) = (read("Dockerfile"), read("docs/containers.md"));
@@ -417,7 +419,7 @@ fn containers_page_lists_every_image() {
     assert!(!images.iter().any(|image| image.contains("bookworm") || image.contains("debian12")), "{images:?}");
 }
 
-/// What no test can try is written down.
+/// Requirements and limits that no test can check are documented.
 #[test]
 fn documents_name_the_requirements_and_known_limits() {
     for (page, words) in [
@@ -430,7 +432,7 @@ fn documents_name_the_requirements_and_known_limits() {
     }
 }
 
-/// What would only be noticed inside a container.
+/// Mistakes that would only show inside a container.
 #[test]
 fn everything_the_compose_file_names_exists() {
     let compose = compose();
@@ -447,7 +449,7 @@ fn everything_the_compose_file_names_exists() {
         for (variable, value) in environment(service) {
             if variable.starts_with("ANALYTICS_") {
                 let ends = ['=', ']'].map(|end| format!("[env: {variable}{end}"));
-                assert!(ends.iter().any(|text| known.contains(text)), "{name}: nobody reads {variable}");
+                assert!(ends.iter().any(|text| known.contains(text)), "{name}: no flag has the variable {variable}");
             }
             if let Some(secret) = value.strip_prefix(SECRETS) {
                 assert!(secrets.contains(secret), "{name} has no secret {secret}");
@@ -483,7 +485,7 @@ fn dockerfile_copies_every_crate() {
     }
 }
 
-/// Only what the program is made of gets into the build: a change of anything else builds nothing anew.
+/// Only the sources of the program get into the build context, so that a change of anything else builds nothing.
 #[test]
 fn docker_build_context_has_only_the_sources_of_the_program() {
     let text = read(".dockerignore");

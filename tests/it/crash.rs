@@ -1,4 +1,4 @@
-//! Processes that are killed or told to stop under load: what was acknowledged is there.
+//! Processes that are killed or stopped under load: acknowledged increments are in the database.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ const CLIENTS: usize = 32;
 const QUERY: &str =
     "mutation ($page: String!) { recordPageViews(input: { increments: [{ page: $page }] }) { recordedAt } }";
 
-/// Clients that record pages of their own until the server is gone, and remember what was acknowledged.
+/// Starts clients that record pages of their own until the connection fails, and note the acknowledged pages.
 fn record_until_closed(
     server: &Server,
     round: usize,
@@ -49,7 +49,7 @@ async fn acknowledged_increments_survive_a_crash(rung: Rung) {
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let mut unanswered = Vec::new();
     for round in 0..ROUNDS {
-        // Refreshes run meanwhile: they are cut off too.
+        // Refreshes run meanwhile, and are killed too.
         let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
         let before = acknowledged.lock().unwrap().len();
         let clients = record_until_closed(&server, round, &acknowledged);
@@ -66,9 +66,9 @@ async fn acknowledged_increments_survive_a_crash(rung: Rung) {
     let lost: Vec<_> = acknowledged.iter().filter(|page| !recorded.contains(*page)).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged increments are lost", lost.len(), acknowledged.len());
     assert!(counts.values().all(|views| *views == 1), "nothing is counted twice");
-    // What nobody got an answer for may have been recorded or not; nothing else is there.
+    // A request without a response may have been recorded or not; nothing else is there.
     assert!(recorded.len() <= acknowledged.len() + unanswered.len());
-    assert_eq!(report_rows(&connection).await, model::report(&counts), "and the report has it all");
+    assert_eq!(report_rows(&connection).await, model::report(&counts), "the report has all counts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,16 +97,12 @@ async fn shutdown_answers_every_accepted_request(rung: Rung) {
     assert_eq!(server.child.wait().unwrap().code(), Some(0), "it ends in order");
     clients.join_all().await;
     let recorded = counts(&connection).await;
-    assert_eq!(
-        recorded.len(),
-        acknowledged.lock().unwrap().len(),
-        "what was recorded was acknowledged, and the other way round"
-    );
+    assert_eq!(recorded.len(), acknowledged.lock().unwrap().len(), "as many pages are recorded as were acknowledged");
 }
 
-/// Tells the server to stop while its refresh waits for `holder` to commit. Returns when it takes no more requests.
+/// Sends SIGTERM while the server's refresh waits for `holder` to commit. Returns when it accepts no more connections.
 pub(crate) async fn stop_during_a_refresh(server: &Server, holder: &mut PgConnection, connection: &Database) {
-    // Somebody looks at the report so hard that a merge has to wait in the middle.
+    // A lock on the report lets a merge wait in the middle.
     holder.execute("BEGIN").await.unwrap();
     holder.execute("LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
     server.data(QUERY, json!({ "page": "/a" })).await.unwrap();
@@ -120,7 +116,7 @@ pub(crate) async fn stop_during_a_refresh(server: &Server, holder: &mut PgConnec
     eventually("the server to take no more requests", async || std::net::TcpStream::connect(address).is_err()).await;
 }
 
-/// A refresh that has begun when the server is told to stop ends first.
+/// A refresh that is under way at SIGTERM ends first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_waits_for_the_running_refresh() {
     let database = TestDatabase::create(Rung::Table).await;
@@ -136,7 +132,7 @@ async fn shutdown_waits_for_the_running_refresh() {
     assert_eq!(report, model::report(&counts(&connection).await));
 }
 
-/// A client that never sends the rest of its request does not keep the server from ending in order.
+/// A client that never sends the rest of its request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_request_does_not_delay_shutdown() {
     use std::io::Write;

@@ -20,7 +20,7 @@ use crate::{
     wait::wait_for,
 };
 
-/// How long a scenario may take, on a machine that does other things too.
+/// How long a scenario may take, on a busy machine.
 const LIMIT_SECONDS: &str = "180";
 
 fn scenario(name: &str, url: &str) -> Script {
@@ -70,7 +70,7 @@ async fn dashboard_reconnects_after_a_server_restart() {
     script.finish("restart").await;
 }
 
-/// A part of a week is told from a week, and what was not counted is not compared with.
+/// A bucket of part of a week is marked, and there is no comparison with a period that was not counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn buckets_cut_by_the_period_are_hatched_and_labelled() {
     let app = TestApp::start(Rung::Sqlite).await;
@@ -104,7 +104,7 @@ async fn pictures_of_the_documents_can_be_made() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let server = Server::start(&database, &["--services", "increments,reports"]);
     let wolf = Server::start(&database, &["--services", "wolf", "--refresh-cron", "* * * * * *"]);
-    // Where PICTURES says, if they are to be kept.
+    // In the folder of PICTURES, if it is set.
     let folder = option_env!("PICTURES").map_or_else(|| database.folder.path().display().to_string(), str::to_owned);
     let mut script =
         Script::start("screenshots.mjs", &[&server.url(""), "--folder", &folder, "--limit", LIMIT_SECONDS]);
@@ -173,7 +173,7 @@ async fn dashboard_shows_each_state_of_freshness() {
     assert_eq!(failed["state"], "failed", "{failed}");
     assert!(failed["reason"].as_str().unwrap().contains("the disk is full"), "{failed}");
 
-    // A clock was ahead by a day and went back: what is promised is ahead of it, and not what the page shows.
+    // A clock was a day ahead and went back: asOf is ahead of it, and the page does not show that.
     let ahead = format!("UPDATE refresh_clock SET announced_at = '{}'", (now() + TimeDelta::hours(25)).to_rfc3339());
     app.database.wolf.execute_unprepared(&ahead).await.unwrap();
     assert!(app.refresh().await.as_of.unwrap() > now() + TimeDelta::hours(24));
@@ -184,7 +184,7 @@ async fn dashboard_shows_each_state_of_freshness() {
     script.finish("states").await;
 }
 
-/// A Wolf that is killed while somebody looks, and another that takes its place.
+/// A Wolf that is killed while the dashboard is open, and another one that takes over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dashboard_shows_overdue_until_another_wolf_refreshes() {
     const CRON: [&str; 4] = ["--services", "wolf", "--refresh-cron", "*/3 * * * * *"];
@@ -218,7 +218,7 @@ async fn dashboard_asks_for_a_token_and_stores_it_in_the_tab_only() {
     scenario("token", &format!("http://{}", app.address)).finish("token").await;
 }
 
-/// Increments with such names are refused, but a database of before may have them.
+/// Increments with such names are refused, but an older database may have them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_change_the_direction_of_text_are_drawn_isolated() {
     let app = TestApp::start(Rung::Sqlite).await;

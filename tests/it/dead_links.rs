@@ -1,5 +1,5 @@
-//! Links to PostgreSQL that are dead and say nothing: no reset, no end. Everything that waits on one is given up and done
-//! again on another, and what is slow and lives is left alone.
+//! Links to PostgreSQL that are dead without a reset: statements that wait on one are given up and retried on another,
+//! and slow statements on live links are not.
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use crate::{
 };
 
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { recordedAt } }";
-/// Another text each time is computed, not remembered.
+/// With another page each time, so that no result is cached.
 const REPORT: &str = "query ($pages: PageFilter) { report(filter: { pages: $pages }) { totals { views } } }";
 const LOCK: &str = "BEGIN; LOCK TABLE page_views_report IN ACCESS EXCLUSIVE MODE";
-/// Short: so long a test waits for what is dead.
+/// Short, because tests wait for it.
 const LINK_CHECK_MS: u32 = 400;
 const ARGUMENTS: [&str; 8] = [
     "--link-check-ms",
@@ -47,7 +47,7 @@ async fn database_behind_proxy() -> (TestDatabase, Database, Proxy, TestDatabase
     (database, direct, proxy, through)
 }
 
-/// Connections of this process that look early whether their statements are worked on.
+/// Connections of this process that check their links early.
 async fn connect(through: &TestDatabase) -> Database {
     let mut settings = through.settings();
     settings.connection.link_check_ms = LINK_CHECK_MS;
@@ -55,7 +55,7 @@ async fn connect(through: &TestDatabase) -> Database {
     Database::connect(&settings).await.unwrap()
 }
 
-/// Records until it is acknowledged, and returns what was answered.
+/// Records until it is acknowledged, and returns `recordedAt`.
 async fn record(server: &Server) -> String {
     let mut recorded_at = None;
     eventually("an increment to be recorded", async || {
@@ -66,7 +66,7 @@ async fn record(server: &Server) -> String {
     recorded_at.unwrap()["recordPageViews"]["recordedAt"].as_str().unwrap().to_owned()
 }
 
-/// Reads events until one promises what was `recorded_at`.
+/// Reads events until `asOf` is at or after `recorded_at`.
 async fn until_as_of(socket: &mut WebSocket, recorded_at: &str) {
     socket.freshness_that(|freshness| freshness["asOf"].as_str().is_some_and(|as_of| as_of >= recorded_at)).await;
 }
@@ -75,7 +75,7 @@ async fn report(server: &Server, page: &str) -> Result<Value, String> {
     server.data(REPORT, json!({ "pages": { "names": [page] } })).await
 }
 
-/// The report of `direct` is what is counted.
+/// Checks that the report equals the model.
 async fn assert_exact(direct: &Database) {
     assert!(matches!(Refresher::new(direct).refresh(LockMode::Wait, None).await.unwrap(), Outcome::Refreshed(_)));
     assert_eq!(report_rows(direct).await, model::report(&counts(direct).await));
@@ -89,7 +89,7 @@ async fn open_transactions(direct: &Database) -> i64 {
     row.try_get_by_index(0).unwrap()
 }
 
-/// A connection that holds up whoever reads the report.
+/// A connection with a lock on the report, for which readers wait.
 async fn lock_report(url: &str) -> PgConnection {
     let mut holder = cluster::connect(url).await;
     holder.execute(LOCK).await.unwrap();
@@ -105,7 +105,7 @@ async fn recorder_wolf_readers_and_feed_replace_dead_idle_connections() {
         let recorded_at = record(&server).await;
         until_as_of(&mut socket, &recorded_at).await;
         eventually("a report", async || report(&server, "/a").await.is_ok()).await;
-        // All connections that there are, the listener's too.
+        // All open connections, the listener's too.
         proxy.freeze();
         let recorded_at = record(&server).await;
         until_as_of(&mut socket, &recorded_at).await;
@@ -119,7 +119,7 @@ async fn recorder_wolf_readers_and_feed_replace_dead_idle_connections() {
     assert_exact(&direct).await;
 }
 
-/// In the middle of a refresh, while one Wolf waits for a lock and another stands by: both go on, and nothing is left of
+/// During a refresh, while one Wolf waits for a lock and another stands by: both continue, and nothing is left of
 /// the transaction whose link died.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wolves_continue_after_a_link_dies_during_a_refresh() {
@@ -134,7 +134,7 @@ async fn wolves_continue_after_a_link_dies_during_a_refresh() {
     let beside = Server::start(&database, &ARGUMENTS);
     proxy.freeze();
     holder.execute("COMMIT").await.unwrap();
-    // The other's row is no less a refresh: a subscriber of the first hears of it.
+    // A subscriber of the first process gets the refresh of the other one, too.
     let recorded_at = record(&beside).await;
     until_as_of(&mut socket, &recorded_at).await;
     drop(beside);
@@ -216,7 +216,7 @@ async fn queries_on_dead_links_do_not_exhaust_the_reader_pool() {
     connections.close().await.unwrap();
 }
 
-/// Someone who does not wait for the answer leaves the connection to be given up by itself.
+/// The queries are cancelled before their connections are known to be dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoned_statements_on_dead_links_release_their_connections() {
     let (database, direct, proxy, through) = database_behind_proxy().await;
@@ -236,7 +236,8 @@ async fn abandoned_statements_on_dead_links_release_their_connections() {
     connections.close().await.unwrap();
 }
 
-/// A statement that takes longer than many checks, behind a lock and at work, ends on the connection on which it began.
+/// Statements that take longer than many checks, waiting for a lock or working, end on the connection on which they
+/// began.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_statements_on_live_links_are_not_cancelled() {
     let (database, direct, _proxy, through) = database_behind_proxy().await;
@@ -288,7 +289,7 @@ async fn migration_on_a_dead_link_fails_and_changes_nothing() {
     assert_eq!((row.try_get_by_index::<i64>(0).unwrap(), open_transactions(&direct).await), (0, 0));
 }
 
-/// The link of the one that tells is dead: time passes all the same.
+/// The link of the listener is dead, and the clock alone makes the report overdue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriber_gets_overdue_when_the_link_to_the_database_is_dead() {
     let (database, direct, proxy, through) = database_behind_proxy().await;

@@ -1,4 +1,4 @@
-//! What we depend on: under which licences, and where from. The lists are those of `deny.toml`.
+//! Licences and sources of all dependencies. The lists are those of `deny.toml`.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -31,7 +31,7 @@ fn packages() -> Vec<Value> {
     packages
 }
 
-/// What `deny.toml` allows everybody, or with a crate's name that one besides.
+/// A licence that `deny.toml` allows for all crates, or for one crate.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Allowed {
     crate_name: Option<String>,
@@ -53,7 +53,7 @@ impl Allowed {
         everybody.chain(exceptions).collect()
     }
 
-    /// Those that `name` needs to be taken under `expression`; none if it can't be.
+    /// The licences by which `name` may be used under `expression`; none if it may not be.
     fn needed<'a>(all: &'a [Self], name: &str, expression: &str) -> Option<Vec<&'a Self>> {
         let expression = Expression::parse_mode(expression, ParseMode::LAX).ok()?;
         let mut needed = Vec::new();

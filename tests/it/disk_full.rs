@@ -1,5 +1,5 @@
-//! A database whose disk is full for a while: requests get errors, nothing acknowledged is lost, and with room on the disk
-//! everything works again.
+//! A database whose disk is full for a while: requests get errors, nothing acknowledged is lost, and with room on the
+//! disk everything works again.
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
@@ -17,10 +17,10 @@ const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews
 const FULL: &str = "the database's disk is full: nothing can be written\n";
 const EVERY_SECOND: [&str; 2] = ["--refresh-cron", "* * * * * *"];
 const NEVER: [&str; 2] = ["--refresh-cron", "0 0 0 1 1 *"];
-/// So much fits on the small disk a few times.
+/// Requests of this size fit on the small disk a few times.
 const INCREMENTS: usize = 100;
 
-/// Increments of pages that nobody has recorded, a kilobyte each.
+/// Increments of new pages, a kilobyte each.
 fn input(number: usize) -> Value {
     let page = |index: usize| format!("/{number}/{index}/{}", "x".repeat(900));
     let increments: Vec<_> =
@@ -51,7 +51,7 @@ async fn ready(server: &Server) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-/// Records, refreshes and is ready, all of it; the sums are what was acknowledged.
+/// Checks that the server records, refreshes and is ready, and that the sums equal the acknowledged increments.
 async fn check_recovered(
     mut server: Server,
     database: &TestDatabase,
@@ -75,7 +75,7 @@ async fn check_recovered(
     process::succeed(database, &["verify"]);
     let connection = database.connect().await;
     let counts = counts(&connection).await;
-    assert_eq!(counts.len(), acknowledged, "what was acknowledged, and nothing else");
+    assert_eq!(counts.len(), acknowledged, "the acknowledged increments, and no others");
     assert!(counts.values().all(|views| *views == 1));
     assert_eq!(report_rows(&connection).await, model::report(&counts));
     connection.close().await.unwrap();
@@ -92,7 +92,10 @@ async fn mutations_are_unavailable_while_the_sqlite_disk_is_full_and_succeed_aft
         acknowledged += record_until_full(&server, &mut numbers).await;
         eventually("the server to say that it can't write", async || ready(&server).await == (503, FULL.to_owned()))
             .await;
-        assert!(server.data("{ report { totals { views } } }", json!({})).await.is_ok(), "readers do not care");
+        assert!(
+            server.data("{ report { totals { views } } }", json!({})).await.is_ok(),
+            "reports are served meanwhile"
+        );
         disk.resize(size);
         eventually("increments to be recorded again", async || {
             let number = numbers.next().unwrap();
@@ -201,7 +204,7 @@ async fn mutations_are_unavailable_while_the_postgres_disk_is_full_and_succeed_a
     check_recovered(server, &database, acknowledged, &mut numbers).await;
 }
 
-/// What a process has to write decides whether it is ready where nothing can be written.
+/// Only a process that writes is not ready where nothing can be written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writing_process_is_not_ready_on_a_read_only_sqlite_disk() {
     let disk = SmallDisk::mount("6m");
@@ -223,7 +226,7 @@ async fn writing_process_is_not_ready_on_a_read_only_postgres_database() {
     let mut admin = cluster::connect(&format!("{server}/postgres")).await;
     let start = |services| Server::start(&database, &[&["--services", services], &NEVER[..]].concat());
     let servers = ["increments", "wolf", "reports"].map(start);
-    // Sessions that are there keep what they began with.
+    // Open sessions keep their setting, so they are ended.
     let mut set = async |read_only: &str| {
         let sql = format!(
             "ALTER DATABASE {name} SET default_transaction_read_only = {read_only};

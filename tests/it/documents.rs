@@ -204,8 +204,8 @@ fn loopback_address(page: &str) -> Ipv4Addr {
     Ipv4Addr::from_bits(127 << 24 | (std::process::id() & 0x1f_ffff) << 3 | u32::try_from(page + 1).unwrap())
 }
 
-/// Runs the `sh` blocks of a page, as printed and in one go, in a fresh folder that looks like a checkout after a build. A
-/// `json` or `text` block after one is what it prints. Servers listen on a loopback address of the page's own.
+/// Runs the `sh` blocks of a page, as printed and in one go, in a fresh folder that looks like a checkout after a
+/// build. A `json` or `text` block after one is what it prints. Servers listen on a loopback address of the page's own.
 fn run_page(page: &str, database: Option<&TestDatabase>) {
     let address = &loopback_address(page).to_string();
     let mut document = read(page).replace("127.0.0.1", address);
@@ -223,7 +223,7 @@ fn run_page(page: &str, database: Option<&TestDatabase>) {
 
     let blocks: Vec<_> = code_blocks(&document).into_iter().map(|(language, text)| Block { language, text }).collect();
     let mut script = PRELUDE.to_owned();
-    // README says itself how the shell finds the program.
+    // README itself puts the program on the PATH.
     if page != "README.md" {
         script += "PATH=\"$PWD/target/release:$PATH\"\n";
     }

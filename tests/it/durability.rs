@@ -1,4 +1,4 @@
-//! An acknowledged commit is on the disk, whatever the database, the login or the connection has set.
+//! An acknowledged commit is on the disk, whatever `synchronous_commit` the database, the login or the connection sets.
 
 use std::{fs::OpenOptions, io::Write, path::Path};
 
@@ -13,7 +13,7 @@ use crate::{
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
 
-/// Makes a server that writes what a commit has left in memory once in ten seconds.
+/// Configures a server that flushes asynchronous commits once in ten seconds.
 fn write_wal_rarely(data: &Path) {
     let mut settings = OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
     writeln!(settings, "wal_writer_delay = 10s\nautovacuum = off").unwrap();
@@ -36,7 +36,7 @@ async fn acknowledged_commits_survive_a_crash_where_synchronous_commit_is_off() 
     for sql in [
         format!("ALTER DATABASE {name} SET synchronous_commit = off"),
         "ALTER ROLE postgres SET synchronous_commit = off".to_owned(),
-        // The settings and the tables are on the disk; what is recorded from now on need not be.
+        // The settings and the tables are on the disk; commits from now on need not be.
         "CHECKPOINT".to_owned(),
     ] {
         admin.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
@@ -51,7 +51,7 @@ async fn acknowledged_commits_survive_a_crash_where_synchronous_commit_is_off() 
     cluster.start_again();
     let mut admin = cluster::connect(&database.url).await;
     let marks: i64 = sqlx::query_scalar("SELECT count(*) FROM stale_hours").fetch_one(&mut admin).await.unwrap();
-    assert!(marks > 0, "what was recorded is marked");
+    assert!(marks > 0, "the hours of the increments are marked stale");
     let connection = database.connect().await;
     assert_eq!(counts(&connection).await.into_keys().map(|(page, ..)| page).collect::<Vec<_>>(), PAGES);
     let server = Server::start(&database, &["--services", "increments"]);
@@ -79,7 +79,7 @@ async fn recorder_raises_synchronous_commit_and_never_lowers_it() {
         let database = TestDatabase { url, rung: Rung::Table, folder: tempfile::tempdir().unwrap() };
         let server = Server::start(&database, &["--services", "increments"]);
         server.data(RECORD, input()).await.unwrap();
-        // On the connection that was kept, too.
+        // On the pooled connection, too.
         server.data(RECORD, input()).await.unwrap();
         assert_eq!(noted(&mut admin).await, [expected, expected], "where {set} was set");
     }
@@ -89,7 +89,7 @@ fn input() -> Value {
     json!({ "input": { "increments": [{ "page": "/a" }] } })
 }
 
-/// Returns what was noted, and forgets it.
+/// Returns the noted settings, and deletes them.
 async fn noted(admin: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar("DELETE FROM noted RETURNING setting").fetch_all(admin).await.unwrap()
 }

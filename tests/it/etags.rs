@@ -1,4 +1,4 @@
-//! Entity tags: an answer that has not changed is not sent again, and one that has is never withheld.
+//! ETags: an unchanged response is answered with 304, a changed one never is.
 
 use api::freshness::{Freshness, RefreshStatus};
 use entity::report_refresh;
@@ -32,14 +32,14 @@ fn tag_of(response: &Response) -> Option<String> {
     response.headers().get(header::ETAG).map(|tag| tag.to_str().unwrap().to_owned())
 }
 
-/// Says that there is a new row, as the Wolf does.
+/// Notifies listeners of a new row, as the Wolf does.
 async fn notify(app: &TestApp) {
     if app.test_database.rung != Rung::Sqlite {
         app.database.wolf.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
     }
 }
 
-/// Tags change at every fifth minute. A test does not begin just before.
+/// Waits until the next change of the ETags by the clock, at every fifth minute, is at least 15 seconds away.
 async fn not_about_to_step() {
     let seconds = || entity::clock::process_now().timestamp().rem_euclid(300);
     crate::wait::eventually("the clock not to be about to step", async || seconds() < 285).await;
@@ -60,7 +60,7 @@ on_all_databases! {
         assert_eq!(again.headers()[header::CACHE_CONTROL], "private, no-cache");
         assert!(again.text().await.unwrap().is_empty());
 
-        // Nothing new is recorded, but the report is fresher: that is another answer.
+        // Nothing new is recorded, but the report is fresher, which changes the response.
         app.refresh().await;
         let fresher = query(&app, TOTALS, Some(&tag)).await;
         assert_eq!(fresher.status(), 200);
@@ -74,10 +74,10 @@ on_all_databases! {
         let tag = tag_of(&query(&app, TOTALS, None).await).unwrap();
         app.database.wolf.execute_unprepared("ALTER TABLE page_views_report RENAME TO hidden").await.unwrap();
         assert_eq!(query(&app, TOTALS, Some(&tag)).await.status(), 304);
-        // Something that is not kept.
+        // A result that is not cached.
         let pages = "{ report { totals { pages } } }";
         let answer: Value = query(&app, pages, None).await.json().await.unwrap();
-        assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR", "the report was really hidden");
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR", "the report can't be read");
     }
 
     async fn response_has_no_etag_while_a_refresh_changes_the_report(app: TestApp) {
@@ -102,7 +102,7 @@ on_all_databases! {
         assert_eq!(query(&app, TOTALS, Some(&tag)).await.status(), 304);
     }
 
-    // Two Wolves refresh while views come in; whatever two answers have the same tag are the same.
+    // Two Wolves refresh while views come in.
     async fn responses_with_one_etag_are_equal(app: TestApp) {
         let text = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status refreshId error }
             interval { start end exact } totals { views pages } pages(first: 50) { nodes { page views } } } }";
@@ -124,7 +124,7 @@ on_all_databases! {
                 let response = query(&app, text, last.as_deref()).await;
                 let Some(tag) = tag_of(&response) else { continue };
                 if response.status() == 304 {
-                    // What is not sent is what would have been: unless it has just changed.
+                    // The response behind a 304 is the known one, unless it has just changed.
                     let full = query(&app, text, None).await;
                     if tag_of(&full).as_ref() == Some(&tag) {
                         assert_eq!(bodies[&tag], full.json::<Value>().await.unwrap());
@@ -160,7 +160,7 @@ on_all_databases! {
             }
             let tag = tag_of(&response);
             let status = response.json::<Value>().await.unwrap()["data"]["freshness"]["status"].to_string();
-            // Nobody wrote anything; whoever has the old answer gets the new one.
+            // No row was written, and a client with the old response gets the new one.
             last = (status, tag);
             last.0.contains("OVERDUE")
         })

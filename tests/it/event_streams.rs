@@ -1,4 +1,4 @@
-//! Server-sent events: with `curl`, with the real client, and until the server stops.
+//! Server-sent events with `curl` and with the client graphql-sse, until the server stops.
 
 use std::{process::Stdio, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 const FRESHNESS: &str = "subscription { freshness { refreshId status } }";
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
 
-/// A `curl -N` and what it prints.
+/// A running `curl -N`, whose output is read line by line.
 struct Curl {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -113,7 +113,7 @@ on_all_databases! {
         assert_eq!(Curl::get(&app.address, query).rest().await, expected);
         assert_eq!(Curl::post(&app.address, query).rest().await, expected);
         assert_eq!(Curl::post(&app.address, RECORD).rest().await, next(r#"{"data":{"recordPageViews":{"views":1}}}"#));
-        // By GET it is not even tried.
+        // By GET the mutation is not executed.
         let (refused, _) = Curl::get(&app.address, RECORD).rest().await;
         assert!(refused.starts_with("{\"errors\":"), "{refused}");
         assert_eq!(app.counts().await.len(), 1);
@@ -125,7 +125,7 @@ on_all_databases! {
         app.stop.cancel();
         let (rest, clean) = curl.rest().await;
         assert!(clean, "the response ends as it should");
-        assert!(!rest.contains("complete"), "who is told that a subscription is complete does not come back: {rest}");
+        assert!(!rest.contains("complete"), "a client does not reconnect after complete: {rest}");
         app.stopped().await;
     }
 }
@@ -156,7 +156,7 @@ async fn idle_event_stream_gets_keep_alive_comments_and_is_not_stored() {
     assert_eq!(response.headers()["cache-control"], "no-store");
 }
 
-/// A subscription that is asked for as `application/json` too is streamed; a query is not.
+/// Where a client accepts both forms and prefers JSON, a subscription is streamed and a query is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_subscriptions_are_streamed_to_clients_that_prefer_json() {
     let app = TestApp::start(Rung::Sqlite).await;

@@ -1,4 +1,4 @@
-//! Idempotency keys: whatever happens to a request and to its answer, what it holds is counted once.
+//! Idempotency keys: whatever happens to a request and its response, its increments count once.
 
 use api::increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
 use chrono::{DateTime, Utc};
@@ -36,7 +36,7 @@ fn run(committer: Committer) -> JoinSet<()> {
     tasks
 }
 
-/// Waits until `count` transactions of others wait for a lock.
+/// Waits until `count` other transactions wait for a lock.
 pub(crate) async fn until_blocked(database: &Database, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()";
@@ -48,7 +48,7 @@ pub(crate) async fn until_blocked(database: &Database, count: i64) {
     .await;
 }
 
-/// What was acknowledged under each key: when, by one process and by the other.
+/// Sends each key to both processes at once, and returns both responses.
 async fn send_to_both(recorders: [Recorder; 2], keys: usize) -> Vec<[Recorded; 2]> {
     let mut answers = Vec::new();
     for number in 0..keys {
@@ -75,7 +75,7 @@ on_all_databases! {
         let _running = run(committer);
         let mut sending = JoinSet::new();
         sending.spawn(send_to_both([app.recorder.clone(), recorder], KEYS));
-        // Refreshes meanwhile: each promises something.
+        // Refreshes run meanwhile.
         let mut promises: Vec<(DateTime<Utc>, i64)> = Vec::new();
         let answers = loop {
             let as_of = app.refresh().await.as_of.unwrap();
@@ -89,7 +89,7 @@ on_all_databases! {
         assert!(answers.iter().all(|[first, second]| first.duplicate != second.duplicate), "one of two counts");
         assert_eq!(app.counts().await.values().sum::<i64>(), i64::try_from(KEYS).unwrap());
         for (as_of, reported) in promises {
-            // Either answer makes the promise.
+            // Either response counts as acknowledgement.
             let promised = answers.iter().filter(|pair| pair.iter().any(|answer| answer.recorded_at <= as_of)).count();
             assert!(i64::try_from(promised).unwrap() <= reported, "{promised} were promised by {as_of}, {reported} are there");
         }
@@ -122,7 +122,7 @@ async fn key_counts_once_across_restarts_on_postgres() {
     key_counts_once_across_restarts(Rung::Table).await;
 }
 
-/// The second waits for the first, and its answer promises no more than what the first one committed.
+/// The second request waits for the first, and its `recordedAt` is not before the first commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn duplicate_is_answered_after_the_first_request_commits() {
     let app = TestApp::start(Rung::Table).await;
@@ -139,7 +139,7 @@ async fn duplicate_is_answered_after_the_first_request_commits() {
         sending.spawn(async move { recorder.record(keyed("/once", "key")).await.unwrap() });
         until_blocked(&app.database, waiting).await;
     }
-    // Nothing of it is committed yet, so nothing that is promised now has it.
+    // Neither request is committed, so this refresh does not promise them.
     let promised = app.refresh().await.as_of.unwrap();
     assert_eq!(app.counts().await.values().sum::<i64>(), 1);
     holder.execute("COMMIT").await.unwrap();
@@ -149,7 +149,7 @@ async fn duplicate_is_answered_after_the_first_request_commits() {
     assert_eq!(app.counts().await.values().sum::<i64>(), 2);
 }
 
-/// The commit succeeds and nobody hears of it: the client is told that it may retry, and the retry counts nothing.
+/// The commit succeeds and its response is lost: the error is retryable, and the retry counts nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_commit_response_is_unavailable_and_its_retry_a_duplicate() {
     let database = TestDatabase::create(Rung::Table).await;

@@ -1,5 +1,5 @@
-//! Everything that can fail does, at random, while clients record and read: nothing that was acknowledged is lost, nothing
-//! is counted twice, and no answer is wrong.
+//! Random faults of network, database, disk, clocks and processes while clients record and read: nothing acknowledged
+//! is lost, nothing counts twice, and no response is wrong.
 
 pub(crate) mod background;
 pub(crate) mod clients;
@@ -53,7 +53,7 @@ pub(crate) enum Variant {
 /// How the service is divided into processes.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// What each process does.
+    /// The services of each process.
     pub(crate) processes: &'static [&'static str],
     /// Arguments of every process.
     pub(crate) arguments: &'static [&'static str],
@@ -64,17 +64,17 @@ pub(crate) struct Layout {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) variant: Variant,
-    /// What can be drawn.
+    /// The kinds of faults to draw from.
     pub(crate) kinds: Vec<Kind>,
     pub(crate) layout: &'static Layout,
     /// How long, and until there was a fault of each kind at least.
     pub(crate) time: Duration,
-    /// How long clients pause after they were served: what is recorded in a long run has to fit on the disk.
+    /// How long clients pause after a response: the data of a long run has to fit on the disk.
     pub(crate) pause: Duration,
     pub(crate) disk_mb: u32,
 }
 
-/// What happened in a run.
+/// The figures of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) faults: BTreeMap<&'static str, usize>,
@@ -87,9 +87,9 @@ pub(crate) struct Summary {
     pub(crate) refreshes: usize,
     pub(crate) checks: u64,
     pub(crate) not_modified: u64,
-    /// The longest time until everything was well again after a fault.
+    /// The longest time to recover from a fault.
     pub(crate) recovery: Duration,
-    /// What `verify` prints.
+    /// The output of `verify`.
     pub(crate) verified: String,
 }
 
@@ -122,7 +122,8 @@ impl Variant {
     }
 }
 
-/// Runs the service and its clients while faults are injected, and checks everything. Calls `log` with a line for each fault.
+/// Runs the service and its clients while faults are injected, and checks everything. Calls `log` with a line for each
+/// fault.
 pub(crate) async fn run(plan: &Plan, log: &dyn Fn(&str)) -> Summary {
     let mut fixture = Fixture::new(plan).await;
     let workload = Arc::clone(&fixture.workload);
@@ -166,7 +167,7 @@ async fn inject_faults(plan: &Plan, fixture: &mut Fixture, summary: &mut Summary
         if number >= plan.kinds.len() && begun.elapsed() >= plan.time {
             break;
         }
-        // Each time the service has come back by itself.
+        // The service has recovered by itself each time.
         fixture.until_acknowledged(rng.draw(1..300)).await;
         log(&format!("{:8.1} s  {fault:?}", begun.elapsed().as_secs_f64()));
         *summary.faults.entry(fault.kind()).or_default() += 1;
@@ -211,7 +212,7 @@ async fn check_end(fixture: &Fixture, summary: &mut Summary) {
     summary.not_modified = fixture.readers.not_modified.load(Ordering::Relaxed);
 }
 
-/// Returns what is counted by page and day, also of days whose hours were dropped.
+/// Returns the counts by page and day, also of days whose hours were dropped.
 pub(crate) async fn counts_of_days(database: &Database) -> Counts {
     let kept = kept_day::Entity::find().all(&database.readers).await.unwrap();
     let kept = kept.into_iter().map(|row| ((row.name, row.date), row.views));

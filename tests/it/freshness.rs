@@ -1,4 +1,4 @@
-//! Freshness reaches those who watch, whatever happens to the connection that listens.
+//! Subscriptions of the freshness, whatever happens to the connection of the listener.
 
 use chrono::{DateTime, Utc};
 use entity::report_refresh;
@@ -78,13 +78,13 @@ on_all_databases! {
             content_version: Set(0),
             ..Default::default()
         };
-        // A Wolf that says it begins, and dies.
+        // The row of a Wolf that has begun a refresh and died.
         row.insert(&app.database.wolf).await.unwrap();
         if app.test_database.rung != Rung::Sqlite {
             app.database.wolf.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
         }
         assert_eq!(socket.next_freshness().await["status"], "REFRESHING");
-        assert_eq!(socket.next_freshness().await["status"], "OVERDUE", "nobody wrote anything: the clock alone says so");
+        assert_eq!(socket.next_freshness().await["status"], "OVERDUE", "no row was written since");
     }
 
     async fn socket_is_closed_with_1012_when_the_server_stops(app: TestApp) {
@@ -96,7 +96,7 @@ on_all_databases! {
     }
 }
 
-/// Browsers let any page open a socket to anywhere; only the server can refuse.
+/// Browsers let any page open a socket to any server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn socket_of_a_foreign_origin_is_refused() {
     let app = TestApp::start(Rung::Sqlite).await;
@@ -134,7 +134,7 @@ async fn lost_database_connection_is_unavailable_not_an_internal_error() {
     let app = TestApp::start(Rung::Table).await;
     let mut admin = cluster::connect(&app.test_database.url).await;
     for _ in 0..5 {
-        // Each lost connection of the pool is noticed by whoever gets it.
+        // The first statement on a lost connection of the pool fails.
         let report = async || app.errors("{ report { totals { views } } }", json!({})).await;
         eventually("a report on a new connection", async || report().await.is_empty()).await;
         admin
@@ -171,7 +171,8 @@ async fn listener_catches_up_after_a_lost_connection() {
     }
 }
 
-/// With `serve` running, a mutation is in the report after the next tick, and the graphql-ws client gets the new freshness.
+/// With `serve` running, a mutation is in the report after the next tick, and the graphql-ws client gets the new
+/// freshness.
 async fn mutation_is_in_the_report_and_announced_after_the_next_tick(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let server = Server::start(&database, &["--migrate", "--refresh-cron", "* * * * * *"]);

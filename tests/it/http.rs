@@ -1,4 +1,4 @@
-//! HTTP: what is answered, how, and what is refused.
+//! HTTP: status and form of responses, refused requests, limits of queries.
 
 use serde_json::{Value, json};
 
@@ -90,11 +90,11 @@ on_all_databases! {
         assert_eq!(get("/health/live").await.status(), 200);
         let errors = app.errors("{ report { totals { views } } }", json!({})).await;
         assert_eq!(errors[0].0, "INTERNAL_SERVER_ERROR", "{errors:?}");
-        assert!(!errors[0].1.contains("page_views_report"), "what went wrong inside is not told: {errors:?}");
+        assert!(!errors[0].1.contains("page_views_report"), "the message has no internals: {errors:?}");
     }
 }
 
-/// The audits of the npm package `graphql-http`: what others test GraphQL over HTTP with.
+/// The audits of the npm package `graphql-http` for servers of GraphQL over HTTP.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_audits_of_graphql_http_pass() {
     let app = TestApp::start(Rung::Sqlite).await;
@@ -105,7 +105,7 @@ async fn all_audits_of_graphql_http_pass() {
     assert!(not_passed.is_empty(), "{not_passed:#?}");
 }
 
-/// However the mutation is written and whatever is accepted.
+/// However the mutation is written, and whichever form is accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutation_by_get_is_refused_with_405() {
     let app = TestApp::start(Rung::Sqlite).await;

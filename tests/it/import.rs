@@ -11,10 +11,10 @@ use crate::{
     snapshot::assert_snapshot,
 };
 
-/// 6,000 real lines; its origin is told beside it.
+/// 6,000 real lines; a file beside it names the origin.
 const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz");
 
-/// What the log holds, by the tools that people count logs with: gzip and awk, no parser of ours.
+/// An independent count of the log by gzip and awk, without our parser.
 /// Prints page, date, hour and count of each page and hour, bots included.
 const AWK: &str = r#"
 {
@@ -119,7 +119,7 @@ async fn import_reports_unreadable_lines() {
     assert_snapshot("import_with_unreadable_lines", &summary);
 }
 
-/// What would change the direction of all that is printed after it is no name of a page, and a file's name is written out.
+/// A page name with a bidirectional control is not counted, and the summary escapes such a name of a file.
 #[tokio::test]
 async fn import_skips_names_with_bidirectional_controls() {
     let database = TestDatabase::create(Rung::Sqlite).await;
@@ -134,7 +134,7 @@ async fn import_skips_names_with_bidirectional_controls() {
     assert_eq!(counted, ["/a", "/a%E2%80%AEb"], "as browsers send it, it is a name like others");
 }
 
-/// By its keys a log is known to have been read by other rules, also where those rules counted nothing.
+/// The keys of its chunks show that a log was imported by other rules, also where those rules counted nothing.
 #[tokio::test]
 async fn log_imported_by_other_rules_is_refused() {
     let database = TestDatabase::create(Rung::Sqlite).await;

@@ -1,5 +1,5 @@
 //! Any interleaving of recording, refreshing, converting, rebuilding, pruning and crashing ends with a report that is
-//! what its definition says and what a plain model says.
+//! equal to its definition and to a plain model.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -111,7 +111,7 @@ impl Case {
         *self.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
     }
 
-    /// A version stands for one content, whatever has changed it; and a later version is greater.
+    /// Checks that a version has one content, and that versions only grow.
     async fn check_version(&mut self, context: &str) {
         let (version, rows) = self.app.content().await;
         assert!(self.versions.last_key_value().is_none_or(|(last, _)| *last <= version), "{context}");
@@ -131,7 +131,8 @@ impl Case {
     }
 }
 
-/// At any moment, also between the transactions of one refresh, the site is the sum of the pages and a month of its days.
+/// Checks that the site is the sum of the pages and a month the sum of its days, also between the transactions of one
+/// refresh.
 /// (A day need not be the sum of its hours: they may have been dropped.)
 fn assert_adds_up(rows: &[report::Model], context: &str) {
     let mut differences: BTreeMap<(&str, &str, NaiveDate, i16), i64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Many clients at once, while refreshes run: every count ends where the model has it.
+//! Many concurrent clients while refreshes run: the counts equal those of the model.
 
 use std::sync::{
     Arc, Mutex,
@@ -26,11 +26,11 @@ const PAGES: i64 = 500;
 /// Half of a client's requests hold one increment, the others this many.
 const BATCH: usize = 9;
 
-/// What has been acknowledged.
+/// The acknowledged increments.
 #[derive(Default)]
 struct Model {
     counts: Counts,
-    /// When, and how many views, of each request.
+    /// Time and views of each request.
     acknowledged: Vec<(DateTime<Utc>, i64)>,
 }
 
@@ -40,7 +40,7 @@ impl Model {
     }
 }
 
-/// What one client records, request by request.
+/// The requests of one client.
 fn requests(seed: u8) -> Vec<Vec<(String, DateTime<Utc>, i64)>> {
     let first: DateTime<Utc> = "2026-02-26T20:00:00Z".parse().unwrap();
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
@@ -87,18 +87,18 @@ on_all_databases! {
         }
         let recording = Arc::new(AtomicBool::new(true));
         let mut refreshing = JoinSet::new();
-        let (refreshed, goes_on, told) = (Arc::clone(&app), Arc::clone(&recording), Arc::clone(&model));
+        let (refreshed, is_recording, shared_model) = (Arc::clone(&app), Arc::clone(&recording), Arc::clone(&model));
         refreshing.spawn(async move {
             let mut refreshes = 0;
-            while goes_on.load(Ordering::Relaxed) {
+            while is_recording.load(Ordering::Relaxed) {
                 let as_of = refreshed.refresh().await.as_of.unwrap();
                 refreshes += 1;
                 // At every moment a page's month is the sum of its hours, and the site is the sum of its pages.
                 let rows = refreshed.report_rows().await;
                 model::assert_adds_up(&rows);
-                // What was acknowledged by then is in it.
+                // Every increment acknowledged by asOf is in it.
                 let reported: i64 = rows.iter().filter(|((grain, name, ..), _)| *grain == "month" && name.is_empty()).map(|(_, views)| views).sum();
-                let promised = told.lock().unwrap().acknowledged_by(as_of);
+                let promised = shared_model.lock().unwrap().acknowledged_by(as_of);
                 assert!(promised <= reported, "{promised} views were acknowledged by {as_of}, {reported} are in the report");
             }
             refreshes
@@ -116,7 +116,7 @@ on_all_databases! {
     }
 }
 
-/// Readers see whole transactions only: in between two of a merge, too, every month is the sum of its hours.
+/// Between two transactions of a merge, too, every month is the sum of its hours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sums_agree_between_the_transactions_of_a_merge() {
     for rung in [Rung::Sqlite, Rung::Table] {

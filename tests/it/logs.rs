@@ -1,4 +1,4 @@
-//! What a process writes down about itself, for machines.
+//! The log of a process in JSON.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::{
 
 const PASSWORD: &str = "pass-77-word";
 
-/// At its most talkative, each line is one JSON object of the same form, and the password of the database is in none.
+/// At the level `trace`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_line_is_json_without_the_database_password() {
     let mut database = TestDatabase::create(Rung::MaterializedView).await;
@@ -25,7 +25,7 @@ async fn log_line_is_json_without_the_database_password() {
     crate::wait::eventually("the process to serve", async || server.client.get(&url).send().await.is_ok()).await;
     let record = r#"mutation { recordPageViews(input: { increments: [{ page: "/a" }] }) { views } }"#;
     assert_eq!(server.data(record, Value::Null).await.unwrap(), json!({ "recordPageViews": { "views": 1 } }));
-    // The database loses its connections: that is told, too.
+    // The loss of all connections is logged, too.
     let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let mut other = crate::cluster::connect(&database.url).await;
     sqlx::query(terminate).execute(&mut other).await.unwrap();
@@ -48,6 +48,6 @@ async fn log_line_is_json_without_the_database_password() {
         levels.insert(text("level"));
     }
     assert!(ours > 0);
-    let said = ["DEBUG", "INFO", "WARN"].map(str::to_owned);
-    assert!(levels.is_superset(&said.into()), "it was talkative: {levels:?}");
+    let expected = ["DEBUG", "INFO", "WARN"].map(str::to_owned);
+    assert!(levels.is_superset(&expected.into()), "the log has every level: {levels:?}");
 }

@@ -29,11 +29,11 @@ on_all_databases! {
         app.refresh().await;
         let good = process::succeed(&app.test_database, &["verify"]);
         assert!(good.contains("is what its definition says"), "{good}");
-        // What is not refreshed yet is no difference.
+        // Increments after the last refresh are no difference.
         app.record([("/a", "2026-03-01T00:00:00Z", 5), ("/c", "2026-05-01T00:00:00Z", 5)]).await;
         process::succeed(&app.test_database, &["verify"]);
 
-        // Somebody meddles with the counts, behind everybody's back.
+        // The counts change without a mark.
         app.database.wolf.execute_unprepared("UPDATE page_views SET views = 7 WHERE name = '/b'").await.unwrap();
         let output = process::run(&app.test_database, &["verify"]);
         assert_eq!(output.status.code(), Some(1));
@@ -46,13 +46,13 @@ on_all_databases! {
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
         app.record([("/a", "2026-03-01T00:00:00Z", 5)]).await;
         app.refresh().await;
-        assert_eq!(app.report_rows().await, model::report(&app.counts().await), "and it goes on from there");
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await), "refreshes continue from the rebuilt report");
     }
 
     async fn verify_escapes_bidirectional_controls_in_names(app: TestApp) {
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
-        // A name of before such names were refused.
+        // A name from before such names were refused.
         app.database.wolf.execute_unprepared("UPDATE page_views SET name = '/\u{202e}a'").await.unwrap();
         let output = process::run(&app.test_database, &["verify"]);
         assert_eq!(output.status.code(), Some(1));
@@ -115,7 +115,7 @@ on_all_databases! {
         assert_eq!(app.data(TOTALS, json!({})).await, everything);
         process::succeed(&app.test_database, &["verify"]);
 
-        // In another zone the days of the dropped hours can't be cut: they are cut at UTC's, and it is said.
+        // In another zone days without hours are cut at midnight UTC, and `exact` is false.
         let query = "query ($zone: String) { report(filter: { interval: { period: LAST_30_DAYS }, timeZone: $zone }) {
             interval { exact } totals { views } series(granularity: DAY) { views } } }";
         let report = app.data(query, json!({ "zone": "America/New_York" })).await["report"].take();
@@ -123,7 +123,7 @@ on_all_databases! {
         assert_eq!(report["interval"]["exact"], false);
         assert_eq!((report["totals"]["views"].as_i64(), series), (Some(24 * 20 * 3), 24 * 20 * 3));
 
-        // A view that comes late is counted, and dropped again with its sum kept.
+        // A late view is counted; its hour is dropped again, and the sum stays.
         app.record([("/a", at(24 * 15).as_str(), 100)]).await;
         app.refresh().await;
         maintenance.run().await.unwrap();
@@ -177,7 +177,7 @@ async fn slow_materialized_view_is_converted_into_a_table() {
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
-/// Statistics can't be made while somebody else makes them of the same table; the refresh was committed before.
+/// ANALYZE fails while another transaction holds the lock; the refresh is committed before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_statistics_fail_no_refresh_and_are_made_after_the_next_one() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
@@ -209,7 +209,7 @@ async fn failed_statistics_fail_no_refresh_and_are_made_after_the_next_one() {
     assert!(analyzed().await);
 }
 
-/// A reader's snapshot is older than the relation that has just been swapped in: it must not find it empty.
+/// A reader whose snapshot is older than the new relation must not find it empty.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_and_writers_continue_while_the_report_is_swapped() {
     let app = Arc::new(TestApp::start(Rung::MaterializedView).await);
@@ -257,7 +257,7 @@ async fn killed_wolf_loses_nothing_and_another_one_continues() {
     };
     for round in 0..4 {
         let mut victim = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
-        // A backlog of many transactions, so that it is killed in the middle of some refresh.
+        // A backlog of many transactions, so that the Wolf is killed during a refresh.
         let mut recorded_at = clock::process_now();
         for page in 0..20 {
             recorded_at = record(&format!("/{round}/{page}"), 0..2_000).await;
@@ -286,8 +286,8 @@ async fn reads(connection: &Database, table: &str) -> (i64, i64) {
     (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap())
 }
 
-/// A merge reads the stale hours and what it adds to, by index, whatever else there is, and whether the planner has
-/// statistics or not.
+/// A merge reads the stale hours and the rows that it changes, by index, however large the tables are, and whether the
+/// planner has statistics or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn merge_reads_only_stale_hours_by_index() {
     const PAGES: i64 = 200;
@@ -304,8 +304,9 @@ async fn merge_reads_only_stale_hours_by_index() {
     );
     app.database.wolf.execute_unprepared(&fill).await.unwrap();
     app.refresh().await;
-    // Few pages that are far apart in the order of names, and all. Beside the hour's rows the report's that change may be
-    // read, of hour, day and month and as many of the site, once to find them and once to change them; or three buckets.
+    // Few pages that are far apart in the order of names, and all. Beside the hour's rows the report's that change may
+    // be read, of hour, day and month and as many of the site, once to find them and once to change them; or three
+    // buckets.
     let (ends, all) = (["/1", "/99"].map(str::to_owned).to_vec(), (1..=PAGES).map(|page| format!("/{page}")).collect());
     for (analyzed, pages) in [(false, &ends), (false, &all), (true, &ends), (true, &all)] {
         let changed = i64::try_from(pages.len()).unwrap();
@@ -319,7 +320,7 @@ async fn merge_reads_only_stale_hours_by_index() {
             pages.join("', '")
         );
         app.database.wolf.execute_unprepared(&change).await.unwrap();
-        // Connections tell what they have read when they end.
+        // Connections report their reads when they end.
         let before = app.test_database.connect().await;
         let (counts, report) = (reads(&before, "page_views").await, reads(&before, "page_views_report").await);
         before.close().await.unwrap();
@@ -327,7 +328,8 @@ async fn merge_reads_only_stale_hours_by_index() {
         let refreshed = Refresher::new(&wolf).refresh(LockMode::Wait, None).await.unwrap();
         assert!(matches!(refreshed, Outcome::Refreshed(done) if done.rows_changed == 3 * changed + 3));
         wolf.close().await.unwrap();
-        eventually("the reads to be told", async || reads(&app.database, "page_views").await != counts).await;
+        eventually("the reads to be in the statistics", async || reads(&app.database, "page_views").await != counts)
+            .await;
         let context = format!("{changed} changes, analyzed: {analyzed}");
         let (scans, rows) = reads(&app.database, "page_views").await;
         assert_eq!(scans - counts.0, 0, "{context}");

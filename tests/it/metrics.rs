@@ -1,4 +1,4 @@
-//! `/metrics` of the real binary: what happens is what moves, and what is written about it is true.
+//! `/metrics` of a process: each event changes its metrics and no others, and the documents list all metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +18,13 @@ use crate::{
 const DOCUMENT: &str = include_str!("../../docs/metrics.md");
 const DASHBOARD: &str = include_str!("../../docs/grafana-dashboard.json");
 
-/// There is no tick in a test's time: only the refresh at the start.
+/// Without ticks during a test: only the refresh at the start runs.
 const ARGUMENTS: [&str; 3] = ["--migrate", "--refresh-cron", "0 0 0 1 1 *"];
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt } }";
 const REPORT: &str = r#"{ report(filter: { interval: { range: { start: "2026-03-01T00:00:00Z", end: "2026-03-02T00:00:00Z" } } }) { totals { views } } }"#;
 const WATCH: &str = "subscription { freshness { status } }";
 
-/// What a metric is.
+/// The description of a metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Metric {
     kind: String,
@@ -32,7 +32,7 @@ struct Metric {
     meaning: String,
 }
 
-/// The answer of `/metrics`, read.
+/// The parsed response of `/metrics`.
 #[derive(Debug)]
 struct Scrape {
     metrics: BTreeMap<String, Metric>,
@@ -69,7 +69,7 @@ impl Scrape {
         Self { metrics, samples }
     }
 
-    /// Until it is `what`.
+    /// Scrapes until `is_it` holds.
     async fn until(server: &Server, what: &str, is_it: impl Fn(&Self) -> bool) -> Self {
         let mut found = None;
         eventually(what, async || {
@@ -93,7 +93,7 @@ impl Scrape {
         *self.samples.get(series).unwrap_or_else(|| panic!("there is no {series}"))
     }
 
-    /// What has changed since, and by how much: everything but times, memory and which connections are open.
+    /// Returns the changes since `before`, without times, memory and the states of connections.
     fn changes_since(&self, before: &Self) -> BTreeMap<&str, f64> {
         let left_out = |series: &str| {
             let name = series.split('{').next().unwrap();
@@ -140,7 +140,7 @@ async fn metrics_document_lists_every_exposed_metric() {
     }
 }
 
-/// What a process does not do it does not measure.
+/// A process has no metrics of other services.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_exposes_only_the_metrics_of_its_services() {
     let database = TestDatabase::create(Rung::Sqlite).await;
@@ -209,7 +209,7 @@ async fn recording_and_querying_change_their_metrics(rung: Rung) {
         ("analytics_increments_recorded_total", 4.0),
         ("analytics_views_recorded_total", 11.0),
         ("analytics_commit_increments_count", 3.0),
-        // Those that were not counted again are in it.
+        // Duplicates are in it.
         ("analytics_commit_increments_sum", 7.0),
         (r#"analytics_commit_duration_seconds_count{outcome="committed"}"#, 3.0),
         (r#"analytics_operation_duration_seconds_count{kind="mutation"}"#, 3.0),
@@ -222,7 +222,7 @@ async fn recording_and_querying_change_their_metrics(rung: Rung) {
     let server = Server::start(&database, &ARGUMENTS);
     Scrape::refreshed(&server).await;
     let as_of = |scrape: &Scrape| scrape.get("analytics_report_as_of_timestamp_seconds");
-    // What has been heard of the refresh comes after the refresh itself.
+    // The feed gets the refresh after it has ended.
     let refreshed = Scrape::until(&server, "no stale hours, and a later report", |scrape| {
         scrape.get("analytics_stale_hour_backlog") == 0.0 && as_of(scrape) > as_of(&before)
     })
@@ -282,7 +282,7 @@ async fn subscriber_is_counted_until_it_disconnects() {
         [(r#"analytics_subscribers{kind="socket"}"#, 2.0), (r#"analytics_subscribers{kind="event_stream"}"#, 1.0)];
     assert_eq!(Scrape::of(&server).await.changes_since(&before), BTreeMap::from(expected));
     drop((sockets, stream));
-    Scrape::until(&server, "everybody to have left", |scrape| scrape.changes_since(&before).is_empty()).await;
+    Scrape::until(&server, "all subscribers to be gone", |scrape| scrape.changes_since(&before).is_empty()).await;
 }
 
 /// An error counts once, over each transport.
@@ -322,8 +322,8 @@ async fn each_error_is_counted_once_by_its_code() {
         let mut socket = WebSocket::connect(&server.address).await;
         let payload = json!({ "query": query, "variables": variables });
         socket.subscribe_with("1", &payload).await;
-        let heard = socket.next().await.to_string();
-        assert!(heard.contains(code), "{heard}");
+        let reply = socket.next().await.to_string();
+        assert!(reply.contains(code), "{reply}");
         count(code);
         mutations += f64::from(u8::from(executed));
     }
@@ -336,7 +336,7 @@ async fn each_error_is_counted_once_by_its_code() {
     .await;
     let mut changed = after.changes_since(&before);
     assert_eq!(changed.remove(r#"analytics_operation_duration_seconds_count{kind="mutation"}"#), Some(mutations));
-    // A query that is not valid is found out by executing it.
+    // An invalid query is found by executing it.
     changed.remove(r#"analytics_operation_duration_seconds_count{kind="query"}"#);
     assert_eq!(changed, expected.iter().map(|(series, count)| (series.as_str(), *count)).collect());
 }
@@ -394,7 +394,7 @@ async fn queue_and_failures_change_their_metrics(rung: Rung) {
     assert_eq!(after.changes_since(&before), BTreeMap::from(expected));
     lock.rollback().await.unwrap();
 
-    // A refresh that fails, and a question that the database does not answer.
+    // A refresh that fails, and a statement that fails.
     drop(server);
     other.wolf.execute_unprepared("ALTER TABLE stale_hours RENAME TO elsewhere").await.unwrap();
     let server = Server::start(&database, &arguments);

@@ -1,4 +1,4 @@
-//! The schema: up, down, up again; by several processes at once.
+//! Migrations up, down and up again, and by concurrent processes.
 
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -23,7 +23,7 @@ pub(crate) async fn relations(database: &TestDatabase) -> Vec<String> {
     rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }
 
-/// One migration after the other.
+/// Takes all migrations back, one after the other.
 fn take_all_back(database: &TestDatabase) {
     while process::succeed(database, &["migrate", "down"]).contains("applied ") {}
 }

@@ -1,4 +1,4 @@
-//! The oracle: what the report has to be, computed in the plainest way.
+//! The oracle of the tests: the rows that the report has to have, computed in the plainest way.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The common form of the mutation is answered without the general machinery: both must say the same.
+//! The common form of the mutation takes a path past the general executor: both must respond alike.
 
 use proptest::{
     collection::vec,
@@ -13,10 +13,10 @@ use crate::{app::TestApp, on_all_databases};
 /// How many inputs are drawn.
 const INPUTS: usize = 400;
 
-/// Of the common form.
+/// In the common form.
 const PREPARED: &str = "mutation Record($input: RecordPageViewsInput!) { done: recordPageViews(input: $input) \
                         { increments views time: recordedAt duplicate __typename } }";
-/// The same, but for a fragment, which is general.
+/// The same with a fragment, which takes the general path.
 const GENERAL: &str = "mutation Record($input: RecordPageViewsInput!) { done: recordPageViews(input: $input) \
                        { ... on RecordPageViewsPayload { increments views time: recordedAt duplicate __typename } } }";
 
@@ -79,7 +79,7 @@ fn input() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An answer without the time, but for its form.
+/// Executes `query`, and replaces the time in the response by whether it is well-formed.
 async fn answer(app: &TestApp, query: &str, variables: &Value, accept: &str) -> (u16, Value) {
     let body = json!({ "query": query, "operationName": "Record", "variables": variables });
     let url = format!("http://{}/graphql", app.address);

@@ -1,4 +1,4 @@
-//! A name server of the test's own, as container engines have one: it answers what it is told, over UDP (RFC 1035).
+//! A name server of the test's own, as container engines have one, over UDP (RFC 1035). The test sets its names.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ impl NameServer {
         Self { address, names, _answering: answering }
     }
 
-    /// From now on these names lead there, and no others anywhere.
+    /// Sets the names and their addresses. Other names do not exist.
     pub(crate) fn set(&self, names: &[(&str, Ipv4Addr)]) {
         *self.names.lock().unwrap() = names.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect();
     }

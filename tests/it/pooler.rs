@@ -20,7 +20,7 @@ fn program() -> String {
     std::env::var("PGBOUNCER").unwrap_or_else(|_unset| "pgbouncer".to_owned())
 }
 
-/// Whether it keeps the prepared statements of its clients apart, which it does since version 1.21.
+/// Whether this version supports prepared statements, as pgbouncer does since 1.21.
 pub(crate) fn knows_prepared_statements() -> bool {
     let output =
         Command::new(program()).env("PATH", PATH).arg("--version").output().expect("pgbouncer is not installed");
@@ -33,8 +33,8 @@ pub(crate) fn knows_prepared_statements() -> bool {
 /// Debian has it in /usr/sbin.
 const PATH: &str = concat!(env!("PATH"), ":/usr/sbin");
 
-/// `$0` is the configuration's file, `$1` the program. Ends pgbouncer when this test process ends, however it does, because then the pipe to
-/// its standard input closes. Each line asks to read the configuration anew.
+/// `$0` is the configuration's file, `$1` the program. Ends pgbouncer when this test process ends, however it does,
+/// because then the pipe to its standard input closes. Each line of input reloads the configuration.
 const KEEPER: &str = r#"
 "$1" --quiet "$0" &
 pooler=$!
@@ -51,8 +51,8 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    /// Pools connections to `server`, in the mode `session`, `transaction` or `statement`, by `more` lines of configuration
-    /// and else by its defaults.
+    /// Pools connections to `server`, in the mode `session`, `transaction` or `statement`, by `more` lines of
+    /// configuration and else by its defaults.
     pub(crate) fn start(server: &str, mode: &str, more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("analytics-pgbouncer-").tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
@@ -77,7 +77,7 @@ impl Pooler {
         Self { address, folder, server: server.to_owned(), keeper }
     }
 
-    /// Goes on in another mode, which holds for the sessions that there are, too.
+    /// Changes the mode, also of open sessions.
     pub(crate) fn change(&mut self, mode: &str, more: &str) {
         write_configuration(&self.folder, &self.address, &self.server, mode, more);
         writeln!(self.keeper.stdin.as_mut().unwrap()).unwrap();

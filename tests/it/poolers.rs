@@ -1,4 +1,4 @@
-//! A pooler between the service and PostgreSQL: what each way of pooling carries.
+//! The service behind pgbouncer, in each mode of pooling.
 
 use std::{
     fs,
@@ -85,13 +85,13 @@ async fn statement_pooling_is_refused_with_the_reason() {
     }
 }
 
-/// Since version 1.21 pgbouncer can keep prepared statements apart; where it does not, that is said at the start.
+/// pgbouncer supports prepared statements since 1.21; without them the process refuses to start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transaction_pooling_is_refused_where_it_loses_prepared_statements() {
     let knows = pooler::knows_prepared_statements();
     let (_database, _pooler, through) =
         pooled("transaction", if knows { "max_prepared_statements = 0" } else { "" }).await;
-    // The second finds what the first left behind.
+    // The second run finds the statements that the first one left.
     for _ in 0..2 {
         let output = process::run(&through, &["serve"]);
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -135,12 +135,12 @@ async fn feed_behind_transaction_pooling_polls_until_it_can_listen() {
         record_and_find(&server, &server, views).await;
     }
     pooler.change("session", "");
-    eventually("refreshes to be heard of", async || count_in_log(&log, LISTENER_UP) == 1).await;
+    eventually("the listener to be up", async || count_in_log(&log, LISTENER_UP) == 1).await;
     record_and_find(&server, &server, 5).await;
     assert_eq!(count_in_log(&log, LISTENER_DOWN), 1, "{}", fs::read_to_string(log).unwrap());
 }
 
-/// A connection that listens elsewhere hears itself, and nothing of the refreshes: a probe is sent their way.
+/// A connection to another database gets its own notifications only, so the probe goes the way of the refreshes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn feed_detects_that_it_listens_to_another_database() {
     let (database, elsewhere) = (TestDatabase::create(Rung::Table).await, TestDatabase::create(Rung::Table).await);
@@ -182,7 +182,7 @@ fn notify_url_is_refused_on_sqlite_without_showing_its_password() {
     }
 }
 
-/// What a transaction needs is set in it, and nothing of it is left for whoever gets its connection next.
+/// The settings of a transaction do not apply to the next user of its connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transaction_settings_end_with_the_transaction() {
     const LIMITS: &str = "SELECT current_setting('statement_timeout') || ' ' ||

@@ -1,4 +1,4 @@
-//! The real binary as a process.
+//! The program `analytics` as a process.
 
 use std::{
     io::{BufRead, BufReader},
@@ -21,7 +21,7 @@ pub(crate) fn run(database: &TestDatabase, arguments: &[&str]) -> Output {
     analytics(database, arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Runs a command that has to succeed and returns what it printed.
+/// Runs a command, which has to succeed, and returns its output.
 pub(crate) fn succeed(database: &TestDatabase, arguments: &[&str]) -> String {
     let output = run(database, arguments);
     assert!(output.status.success(), "analytics {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -36,7 +36,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves on a free port, as soon as it says which.
+    /// Serves on a free port. Returns when the process has printed its address.
     pub(crate) fn start(database: &TestDatabase, arguments: &[&str]) -> Self {
         Self::start_at(database, "127.0.0.1:0", arguments)
     }
@@ -48,12 +48,12 @@ impl Server {
         Self::of(command)
     }
 
-    /// Serves by this command, as soon as it says where.
+    /// Runs this command. Returns when the process has printed its address.
     pub(crate) fn of(command: Command) -> Self {
-        Self::try_of(command).expect("the server says where it listens")
+        Self::try_of(command).expect("the server ended before it printed its address")
     }
 
-    /// Serves by this command, as soon as it says where, unless it ends before.
+    /// Runs this command. Returns when the process has printed its address; none when it ends before.
     pub(crate) fn try_of(mut command: Command) -> Option<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -73,7 +73,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// An answer's data; an error for everything else.
+    /// Executes an operation, and returns its data; errors of any kind as text.
     pub(crate) async fn data(&self, query: &str, variables: Value) -> Result<Value, String> {
         let body = json!({ "query": query, "variables": variables });
         let response = self.client.post(self.url("/graphql")).json(&body).send().await;

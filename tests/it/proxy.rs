@@ -1,4 +1,4 @@
-//! A network that fails: it stands between the service and its database, and does what networks do.
+//! A proxy between the service and its database that fails as networks do.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,10 +12,10 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What the server says when it has committed: the tag of a `CommandComplete` message,
+/// The server's response to a commit: the tag of a `CommandComplete` message,
 /// <https://www.postgresql.org/docs/15/protocol-message-formats.html>.
 const COMMITTED: &[u8] = b"COMMIT\0";
-/// What it says when it has answered with one row, the clock for instance.
+/// The server's response with one row, such as the clock.
 const ONE_ROW: &[u8] = b"SELECT 1\0";
 
 /// Carries connections to a PostgreSQL server. Dropped, it cuts them all.
@@ -26,7 +26,7 @@ pub(crate) struct Proxy {
     _tasks: JoinSet<()>,
 }
 
-/// What becomes of what is sent.
+/// The state of the network.
 #[derive(Clone, Debug, Default)]
 struct Line {
     /// Everything is taken and nothing is delivered, new connections included.
@@ -35,11 +35,12 @@ struct Line {
     cuts: u64,
     /// Connections that are older than so many freezes deliver nothing any more, and never end.
     freezes: u64,
-    /// The next connection that is told of a commit of recording is reset instead.
+    /// The next connection whose recording has committed is reset before the response.
     loses_commit: bool,
-    /// The next connection that is told of a commit delivers nothing any more, not that either, and never ends.
+    /// The next connection whose transaction has committed delivers nothing any more, the response neither, and never
+    /// ends.
     freezes_commit: bool,
-    /// The next connection that asks for a commit, and nothing with it, delivers nothing any more, not that either.
+    /// The next connection that sends a commit alone delivers nothing any more, the commit neither.
     freezes_before_commit: bool,
     /// The next connection that has read the clock delivers nothing more.
     freezes_after_row: bool,
@@ -74,23 +75,23 @@ impl Proxy {
         self.line.send_modify(|line| line.cuts += 1);
     }
 
-    /// Delivers nothing more, of connections that there are and of new ones.
+    /// Delivers nothing more, on open and new connections.
     pub(crate) fn stall(&self) {
         self.line.send_modify(|line| line.stalled = true);
     }
 
-    /// Delivers what was held back, and everything from now on.
+    /// Delivers the held-back bytes, and all later ones.
     pub(crate) fn resume(&self) {
         self.line.send_modify(|line| line.stalled = false);
     }
 
-    /// Never again delivers anything of the connections that there are, nor ends them. New ones are carried.
+    /// Never again delivers anything on the open connections, nor ends them. New ones are carried.
     pub(crate) fn freeze(&self) {
         self.line.send_modify(|line| line.freezes += 1);
     }
 
-    /// Resets the next connection that has recorded and committed, before its client learns of it. Only recording reads the
-    /// clock in the same round trip; other transactions are committed without a word more.
+    /// Resets the next connection that has recorded and committed, before its client learns of it. Only recording reads
+    /// the clock in the same round trip as its commit.
     pub(crate) fn lose_next_commit(&self) {
         self.line.send_modify(|line| line.loses_commit = true);
     }
@@ -110,7 +111,7 @@ impl Proxy {
         !self.line.borrow().freezes_commit
     }
 
-    /// Freezes the next connection that asks for a commit, before its server learns of it. Recording asks for more with it.
+    /// Freezes the next connection that sends a commit alone, before the server gets it. Recording sends more with it.
     pub(crate) fn freeze_before_next_commit(&self) {
         self.line.send_modify(|line| line.freezes_before_commit = true);
     }
@@ -131,7 +132,7 @@ impl Proxy {
     }
 }
 
-/// Until either side ends it, or it is cut.
+/// Carries a connection until either side ends it, or it is cut.
 async fn carry(mut client: TcpStream, server: String, line: watch::Sender<Line>) {
     let mut news = line.subscribe();
     let begun = news.borrow().clone();
@@ -182,7 +183,7 @@ async fn pass(
         {
             std::future::pending::<()>().await;
         }
-        // Known before the client hears of it, and so before it can say so.
+        // Set before the client gets the row, and so before the client can react to it.
         let freezes = says(ONE_ROW) && take(line, |line| &mut line.freezes_after_row);
         if to.write_all(bytes).await.is_err() {
             return;
@@ -193,7 +194,7 @@ async fn pass(
     }
 }
 
-/// Whether the flag was set; one connection only gets it.
+/// Takes the flag: returns true to one connection only.
 fn take(line: &watch::Sender<Line>, flag: impl FnOnce(&mut Line) -> &mut bool) -> bool {
     let mut was = false;
     line.send_if_modified(|line| {

@@ -1,4 +1,4 @@
-//! Queries at random from the schema: no internal error, no null where there must be none, no wrong sum.
+//! Random queries from the schema: no internal error, no null in a non-null field, no wrong sum.
 
 pub(crate) mod generator;
 
@@ -56,7 +56,7 @@ fn check_errors(answer: &Value, context: &str) {
     assert_ne!(answer.get("errors").is_some(), answer["data"].is_object(), "data or errors; {context}");
 }
 
-/// Nothing that must not be null is, and what can be summed up is as in the model.
+/// Checks that no non-null field is null, and that sums are those of the model.
 fn check(field: &Field, value: &Value, counts: &Counts, context: &str) {
     check_nulls(&field.of_type, value, &field.alias, context);
     for value in each(value) {
@@ -83,7 +83,7 @@ fn check_nulls(of_type: &Value, value: &Value, place: &str, context: &str) {
     }
 }
 
-/// The value itself, or what is in it if it is a list; nothing if it is null.
+/// The value itself, or the entries of a list; nothing if it is null.
 fn each(value: &Value) -> Vec<&Value> {
     match value {
         Value::Null => Vec::new(),
@@ -118,7 +118,7 @@ fn expected(report: &Field, counts: &Counts, start: &Value, end: &Value) -> BTre
     pages
 }
 
-/// The generator asks for the interval and the totals of each report.
+/// Checks a report. The generator selects interval and totals of each report.
 fn check_report(report: &Field, value: &Value, counts: &Counts, context: &str) {
     let interval = &value["theInterval"];
     let pages = expected(report, counts, &interval["start"], &interval["end"]);

@@ -1,4 +1,4 @@
-//! Increments: what is recorded, what is refused, and that nothing is half done.
+//! Recording of increments, and errors after which nothing is recorded.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn input(increments: Value) -> Value {
     json!({ "input": { "increments": increments } })
 }
 
-/// What SQLite's durability rests on: <https://www.sqlite.org/pragma.html#pragma_synchronous>
+/// The settings that SQLite's durability needs: <https://www.sqlite.org/pragma.html#pragma_synchronous>
 #[tokio::test]
 async fn sqlite_uses_wal_with_synchronous_full() {
     const FULL: i64 = 2;
@@ -78,7 +78,7 @@ on_all_databases! {
             app.data(TITLED, json!({ "input": input })).await["recordPageViews"]["duplicate"].as_bool()
         };
         app.data(RECORD, input(json!([{ "page": "/a", "title": "A" }]))).await;
-        // To its key too it is the same as none.
+        // For the idempotency key, too, it equals no title.
         let duplicates = [send(json!("")).await, send(json!(null)).await, send(json!("  ")).await, send(json!("\u{a0}")).await];
         assert_eq!(duplicates, [Some(false), Some(true), Some(true), Some(true)]);
         let pages = page::Entity::find().all(&app.database.readers).await.unwrap();
@@ -178,7 +178,7 @@ on_all_databases! {
         let mut full = std::pin::pin!(full);
         assert!(futures_util::poll!(&mut full).is_pending());
         assert!(matches!(recorder.record(request(1)).await, Err(RecordError::Overloaded)));
-        // A recorder whose committer is gone says so; it does not wait for ever.
+        // A recorder whose committer has ended fails at once.
         drop(committer);
         assert!(matches!(full.await, Err(RecordError::Unavailable(_))));
         assert!(app.counts().await.is_empty());

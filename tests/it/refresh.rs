@@ -1,4 +1,4 @@
-//! The Wolf: the report becomes what is recorded, and `as_of` is true.
+//! Refreshes: the report equals the recorded sums, and `as_of` is true.
 
 use api::freshness::{Freshness, RefreshStatus};
 use chrono::TimeDelta;
@@ -38,7 +38,7 @@ on_all_databases! {
         let before = app.report_rows().await;
         let second = app.refresh().await;
         assert_eq!(second.rows_changed, 0);
-        assert!(second.as_of > first.as_of, "but it is fresher");
+        assert!(second.as_of > first.as_of, "the report is fresher");
         assert!(second.id > first.id);
         assert_eq!(app.report_rows().await, before);
     }
@@ -79,7 +79,7 @@ on_all_databases! {
 
     async fn pages_beyond_one_statement_are_all_merged(app: TestApp) {
         let pages: Vec<_> = (0..5_000).map(|page| format!("/{page}")).collect();
-        // The odd ones are known when all are recorded.
+        // Every other page exists when all are recorded.
         for step in [2, 1, 1] {
             app.record(pages.iter().step_by(step).map(|page| (page.as_str(), "2026-03-01T00:00:00Z", 3))).await;
             app.refresh().await;
@@ -101,7 +101,7 @@ on_all_databases! {
         }
         app.data(RECORD, serde_json::json!({ "title": null })).await;
         app.refresh().await;
-        assert_eq!(titles(&app).await[0].as_deref(), Some("second"), "no title takes none away");
+        assert_eq!(titles(&app).await[0].as_deref(), Some("second"), "an increment without a title keeps it");
         assert_eq!(app.marks().await, 0);
     }
 
@@ -109,12 +109,12 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 2)]).await;
         let good = app.refresh().await;
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
-        // No report can be refreshed without the counts.
+        // No refresh succeeds without the counts.
         let hide = "ALTER TABLE page_views RENAME TO hidden";
         let show = "ALTER TABLE hidden RENAME TO page_views";
         let view = app.test_database.rung == Rung::MaterializedView;
         let (hide, show) = if view {
-            // A view follows a table that is renamed; not so a row that has two hours of one name.
+            // A view follows a renamed table, so its unique index is dropped instead.
             ("DROP INDEX page_views_report_key", "CREATE UNIQUE INDEX page_views_report_key ON page_views_report (grain, date, hour, name)")
         } else { (hide, show) };
         app.database.wolf.execute_unprepared(hide).await.unwrap();
@@ -128,7 +128,7 @@ on_all_databases! {
         let status = app.data("{ freshness { status error refreshId } }", serde_json::json!({})).await;
         assert_eq!(status["freshness"]["status"], "FAILED");
         assert_eq!(status["freshness"]["refreshId"], good.id.to_string(), "the report is still the last good one");
-        assert!(app.marks().await > 0, "nothing is forgotten");
+        assert!(app.marks().await > 0, "the marks stay");
 
         app.database.wolf.execute_unprepared(show).await.unwrap();
         app.refresh().await;
@@ -136,7 +136,7 @@ on_all_databases! {
     }
 }
 
-/// Whoever gives up while a transaction begins leaves no connection in it.
+/// A future that is dropped while it begins a transaction leaves no connection in one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_begin_leaves_no_transaction_open() {
     let app = TestApp::start(Rung::Table).await;
@@ -175,7 +175,7 @@ async fn refresh_fails_when_the_report_table_lacks_rows() {
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
-/// What a cluster's coordinator is sent can be asked of any PostgreSQL.
+/// The statement for a Citus coordinator works on any PostgreSQL.
 #[tokio::test]
 async fn citus_merge_statement_equals_the_model() {
     const MERGE: &str = include_str!("../../wolf/src/citus/merge.sql");
@@ -209,7 +209,7 @@ async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
     let now = app.database.clock.database_now(&app.database.readers).await.unwrap();
     let announced_at = entity::refresh_clock::read(&app.database.readers).await.unwrap().announced_at;
     let recorded_at = entity::clock::recorded_at(now, announced_at);
-    assert!(recorded_at > done.as_of.unwrap(), "what was committed after the look is not promised");
+    assert!(recorded_at > done.as_of.unwrap(), "a commit after the marks were read is not promised");
     assert_eq!(app.report_rows().await.values().max(), Some(&1));
     assert_eq!(app.marks().await, 1, "its mark is left for the next refresh");
     app.refresh().await;
@@ -249,7 +249,7 @@ async fn converted_report_keeps_its_content() {
     for kind in [ReportKind::Table, ReportKind::MaterializedView, ReportKind::Table] {
         app.record([("/a", "2026-03-01T05:00:00Z", 1)]).await;
         assert!(app.refresher.ensure_kind(kind).await.unwrap());
-        assert!(!app.refresher.ensure_kind(kind).await.unwrap(), "it is already");
+        assert!(!app.refresher.ensure_kind(kind).await.unwrap(), "the report is of that kind already");
         app.refresh().await;
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
@@ -273,8 +273,8 @@ async fn concurrent_refreshes_of_two_processes_both_succeed() {
     assert!(rows.windows(2).all(|pair| pair[0].as_of <= pair[1].as_of), "freshness never goes back");
 }
 
-/// Readers tell by the newest row whether the content can have changed: while a merge goes on it is the merge's own,
-/// whatever others say in between.
+/// Readers see by the newest row whether the report can have changed: during a merge that is the merge's own row,
+/// whatever rows others insert in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newest_refresh_record_is_the_running_merges_while_it_changes_the_report() {
     let app = TestApp::start(Rung::Sqlite).await;

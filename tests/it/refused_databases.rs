@@ -1,4 +1,4 @@
-//! Databases that can't be used as they are: refused before anything is changed, in words that say what to do.
+//! Databases that can't be used: refused before anything is changed, with an error that says what to do.
 
 use migration::Obstacle;
 use sea_orm::ConnectionTrait;
@@ -116,7 +116,7 @@ async fn sqlite_file_of_another_application_is_refused() {
     assert_eq!(migrations::relations(&database).await, ["table pages"]);
 }
 
-/// A migration that creates a relation is found in the list of what may be in the way.
+/// Every relation that a migration creates is in the list of relations that are checked for conflicts.
 async fn every_relation_of_the_schema_is_checked_for_conflicts(rung: Rung) {
     let migrated = TestDatabase::create(rung).await;
     migrated.migrate().await.close().await.unwrap();

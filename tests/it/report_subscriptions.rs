@@ -1,4 +1,4 @@
-//! The live report: now, and again after every refresh, each event of one moment.
+//! Subscriptions of the report: one event at once and one after every refresh, each of one version.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ on_all_databases! {
             next_report(&mut socket).await;
             sockets.push(socket);
         }
-        // A silent one, whose reports are larger than what waits for it.
+        // A client that does not read, with reports larger than the buffers.
         let mut silent = WebSocket::connect(&app.address).await;
         let hours = json!({ "of": { "range": { "start": "2026-01-01T00:00:00Z", "end": "2027-01-01T00:00:00Z" } } });
         let series = "subscription ($of: IntervalInput) { report(filter: { interval: $of }) { series(granularity: HOUR) { start end views complete } } }";
@@ -79,12 +79,12 @@ on_all_databases! {
                 assert_eq!(report_of(socket, done.id).await["totals"]["views"], views);
             }
         }
-        // The silent one's are one more each, or two if it comes late.
+        // The client that does not read adds one computation each, or two if it lags.
         let computed = app.reader.cache_figures().computed - before;
         assert!((REFRESHES * QUESTIONS..=REFRESHES * (QUESTIONS + 2)).contains(&computed), "{computed} computations");
     }
 
-    // What others follow already is not what is said first to whoever comes: the clock has moved on.
+    // The first event of a late subscriber is not the last event of the others: the clock has moved on.
     async fn late_subscriber_gets_the_current_staleness(app: TestApp) {
         let query = "subscription { report { freshness { refreshId stalenessSeconds } totals { views } } }";
         let done = app.refresh().await;
@@ -106,14 +106,14 @@ on_all_databases! {
         late.subscribe_with("1", &json!({ "query": query })).await;
         let second = staleness(&late.next().await);
         assert!(second >= since, "{first} {since} {second}");
-        // From then on both are told the same, and whoever leaves takes nothing from the other.
+        // From then on both get the same events, and one of them leaving does not affect the other.
         app.refresh().await;
-        let told = [early.next().await, late.next().await];
-        assert_eq!(told[0], told[1]);
+        let events = [early.next().await, late.next().await];
+        assert_eq!(events[0], events[1]);
         drop(early);
         let again = app.refresh().await;
-        let told = late.next().await;
-        assert_eq!(told["payload"]["data"]["report"]["freshness"]["refreshId"], again.id.to_string());
+        let event = late.next().await;
+        assert_eq!(event["payload"]["data"]["report"]["freshness"]["refreshId"], again.id.to_string());
     }
 
     async fn report_subscription_is_closed_with_1012_when_the_server_stops(app: TestApp) {

@@ -1,5 +1,5 @@
-//! A new report is swapped in, or the schema is changed, while a transaction holds the old one: readers never stand in
-//! line for that.
+//! A new report is swapped in, or the schema is changed, while a transaction holds the old one: readers never wait for
+//! the lock.
 
 use std::{
     fs::{self, File},
@@ -38,7 +38,8 @@ async fn hold(database: &TestDatabase) -> PgConnection {
     holder
 }
 
-/// Readers that read all the time, each statement failing if it has to wait for a lock much longer than a swap may make it.
+/// Readers that read all the time, each statement failing if it has to wait for a lock much longer than a swap may make
+/// it.
 struct Readers {
     reads: Arc<AtomicU64>,
     stop: CancellationToken,
@@ -67,10 +68,10 @@ impl Readers {
         Self { reads, stop, tasks }
     }
 
-    /// Waits until they have read a good while longer.
+    /// Waits until they have read many times more.
     async fn until_more_reads(&self) {
         let begun = self.reads.load(Ordering::Relaxed);
-        eventually("the readers to go on", async || self.reads.load(Ordering::Relaxed) > begun + 100).await;
+        eventually("more reads", async || self.reads.load(Ordering::Relaxed) > begun + 100).await;
     }
 
     async fn stop(self) {
@@ -101,7 +102,7 @@ async fn rebuild_waits_for_one_reader_without_blocking_others(rung: Rung) {
     let readers = Readers::start(&app.test_database).await;
     let (mut rebuild, log) = start(&app.test_database, &["rebuild", "--log", "info"]);
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
-    eventually("the log to say what the swap waits for", async || {
+    eventually("the log to name the transaction that the swap waits for", async || {
         let log = fs::read_to_string(&log).unwrap();
         log.contains("waits to be swapped in") && log.contains(&format!("process {pid}")) && log.contains("a dump")
     })
@@ -128,7 +129,7 @@ async fn rebuild_waits_for_one_reader_without_blocking_others_with_a_table() {
     rebuild_waits_for_one_reader_without_blocking_others(Rung::Table).await;
 }
 
-/// Every refresh shows the conversion to be due; each one goes on as long as it is not to be had.
+/// The conversion is due after every refresh, and refreshes continue while it is put off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversion_waits_while_a_reader_holds_the_view() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
@@ -141,7 +142,7 @@ async fn conversion_waits_while_a_reader_holds_the_view() {
     let mut command = process::analytics(&database, &arguments);
     command.stderr(File::create(&log).unwrap());
     let server = Server::of(command);
-    eventually("the log to say what the conversion waits for", async || {
+    eventually("the log to name the transaction that the conversion waits for", async || {
         let log = fs::read_to_string(&log).unwrap();
         log.contains("conversion is put off") && log.contains("a dump")
     })
@@ -166,7 +167,7 @@ async fn conversion_waits_while_a_reader_holds_the_view() {
     process::succeed(&database, &["verify"]);
 }
 
-/// What gives up leaves everything as it was, and says why.
+/// A swap that gives up changes nothing, and its error names the holder.
 async fn swap_that_gives_up_keeps_the_old_report(rung: Rung) {
     let app = TestApp::start(rung).await;
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
@@ -198,7 +199,7 @@ async fn swap_that_gives_up_keeps_the_old_report(rung: Rung) {
     unchanged(refresher.ensure_kind(other).await.unwrap_err()).await;
     readers.stop().await;
 
-    // Refreshes go on beside the transaction; after it, so do the swaps.
+    // Refreshes continue beside the transaction, and swaps after it.
     app.refresh().await;
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     holder.execute("COMMIT").await.unwrap();
@@ -217,7 +218,7 @@ async fn swap_that_gives_up_keeps_the_old_report_with_a_table() {
     swap_that_gives_up_keeps_the_old_report(Rung::Table).await;
 }
 
-/// A setting that asks for another kind of report stops no start.
+/// A held report does not stop a start with another `--report-kind`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn report_held_at_start_is_converted_after_a_later_refresh() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
@@ -238,7 +239,7 @@ async fn report_held_at_start_is_converted_after_a_later_refresh() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migration_waits_for_one_reader_without_blocking_others() {
     let database = upgrades::restore(Rung::Table).await;
-    // A join, so that one statement reads all that is changed.
+    // A join, so that one statement reads all changed tables.
     let sql = "SELECT count(*) FROM page_views_report, (SELECT FROM report_refreshes LIMIT 1) AS a, (SELECT FROM idempotency_keys LIMIT 1) AS b";
     for arguments in [&["migrate"][..], &["migrate", "--roles", "--role-prefix", "swap"]] {
         let mut holder = cluster::connect(&database.url).await;

@@ -1,4 +1,4 @@
-//! Reports: the same numbers as a plain sum of what was recorded.
+//! Reports have the same numbers as a plain sum of the increments.
 
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ on_all_databases! {
 
     async fn report_of_any_range_zone_and_filter_equals_the_sums_of_its_hours(app: TestApp) {
         let first: DateTime<Utc> = "2025-01-15T00:00:00Z".parse().unwrap();
-        // A fixed seed: a failure says what to look at, and stays.
+        // A fixed seed, so that a failure is reproducible.
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let mut draw = |range: std::ops::Range<i64>| range.new_tree(&mut runner).unwrap().current();
@@ -212,10 +212,10 @@ on_all_databases! {
             Ok(answer) => answer.series(range, &contains, Granularity::Hour, utc).await,
             Err(failure) => Err(failure),
         };
-        let Err(ReportError::Database(failure)) = asked else { panic!("it was not stopped: {asked:?}") };
+        let Err(ReportError::Database(failure)) = asked else { panic!("it was not cancelled: {asked:?}") };
         assert!(Failure::is_timeout(&failure), "{failure:?}");
         assert_eq!(Failure::of(&failure), Failure::Unavailable);
-        // Who has the time gets the answer.
+        // Without the short timeout the query succeeds.
         let series = app.reader.view().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
         assert_eq!(series.unwrap().len(), times.len());
     }

@@ -1,4 +1,4 @@
-//! Whole answers that are kept: given again only while nothing has changed, and only to those who may have them.
+//! The cache of whole responses: valid until the next refresh, and behind authorization and rate limit.
 
 use std::num::NonZeroU32;
 
@@ -25,7 +25,7 @@ async fn start(rung: Rung) -> TestApp {
     TestApp::start_with(rung, |settings| settings.http.response_cache_bytes = 1024 * 1024).await
 }
 
-/// By GET, with everything that an answer consists of but its date.
+/// Sends a GET, and returns status, headers without the date, and body.
 async fn get(app: &TestApp, query: &str, variables: &Value, tag: Option<&str>) -> (u16, Vec<(String, String)>, String) {
     let parameters = [("query", query), ("variables", &variables.to_string())];
     let request = app.client.get(format!("http://{}/graphql", app.address)).query(&parameters);
@@ -36,7 +36,7 @@ async fn get(app: &TestApp, query: &str, variables: &Value, tag: Option<&str>) -
     (response.status().as_u16(), headers, response.text().await.unwrap())
 }
 
-/// Whether nothing was asked of the report in between.
+/// Whether no result of the report was needed since `before`.
 fn asked_nothing(before: CacheFigures, app: &TestApp) -> bool {
     let after = app.reader.cache_figures();
     (after.hits, after.misses) == (before.hits, before.misses)
@@ -50,7 +50,7 @@ async fn cached_response_is_sent_until_the_next_refresh_in(rung: Rung) {
     for round in 0..3 {
         let first = app.data(REPORT, year()).await;
         assert_eq!(first["report"]["totals"]["views"], 3 + round);
-        assert_ne!(last, Some(first.clone()), "it tells of its refresh");
+        assert_ne!(last, Some(first.clone()), "it has the freshness of its refresh");
         let got = get(&app, REPORT, &year(), None).await;
         let figures = app.reader.cache_figures();
         for _ in 0..3 {
@@ -65,7 +65,7 @@ async fn cached_response_is_sent_until_the_next_refresh_in(rung: Rung) {
         app.record([("/b", "2026-04-01T00:00:00Z", 1)]).await;
         app.refresh().await;
     }
-    // Another text, name or variable is another question.
+    // Another text, name or variable is another entry.
     let figures = app.reader.cache_figures();
     app.data(&REPORT.replace("views pages", "views"), year()).await;
     let mut spring = year();
@@ -91,7 +91,7 @@ async fn response_with_staleness_or_errors_is_not_cached() {
         let first = app.data(query, json!({})).await;
         eventually("another staleness", async || app.data(query, json!({})).await != first).await;
     }
-    // Longer than a query: not even looked for.
+    // Longer than any query, so it is not looked up.
     let padded = format!("{REPORT} # {}", "x".repeat(60 * 1024));
     let long = json!({ "of": { "range": { "start": YEAR[0], "end": YEAR[1] } }, "unused": "x".repeat(5 * 1024) });
     app.data(&padded, long.clone()).await;
@@ -122,9 +122,9 @@ async fn cached_response_needs_authorization_and_counts_against_the_rate_limit()
     assert_eq!(ask(Some("reports")).await, 200);
     let figures = app.reader.cache_figures();
     assert_eq!(ask(Some("reports")).await, 200);
-    assert!(asked_nothing(figures, &app), "it is kept");
+    assert!(asked_nothing(figures, &app), "the response is cached");
     assert_eq!((ask(None).await, ask(Some("increments")).await, ask(Some("wrong")).await), (401, 403, 401));
-    // Asking is counted, however it is answered.
+    // A cached response counts against the rate limit, too.
     let mut status = 200;
     for _ in 0..20 {
         status = ask(Some("reports")).await;
@@ -135,7 +135,7 @@ async fn cached_response_needs_authorization_and_counts_against_the_rate_limit()
     assert_eq!(status, 429);
 }
 
-/// Whatever is asked, what is kept is what would be found out.
+/// For random queries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cached_response_of_any_query_equals_a_computed_one() {
     let app = start(Rung::Table).await;
@@ -154,7 +154,7 @@ async fn cached_response_of_any_query_equals_a_computed_one() {
             if !query.contains("stalenessSeconds") {
                 assert_eq!(again, first, "{query}");
             }
-            // Another text of the same meaning is found out.
+            // Another text of the same meaning is computed.
             let otherwise = app.execute(&format!("{query} # {views}"), json!({})).await;
             if !query.contains("stalenessSeconds") {
                 assert_eq!(otherwise, first, "{query}");

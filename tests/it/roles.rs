@@ -1,4 +1,4 @@
-//! Each service with a login of its own: what it can, and what it can't.
+//! A database login for each service, with the privileges that it needs and no others.
 
 use chrono::TimeDelta;
 use sqlx::{Executor, PgConnection};
@@ -56,11 +56,11 @@ async fn refused(connection: &mut PgConnection, statement: &'static str) -> Opti
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_login_has_only_the_privileges_of_its_service() {
     let fixture = Fixture::new("strict").await;
-    // A second time, and after the report has been built anew by another.
+    // A second time, and after the Wolf's login has rebuilt the report.
     fixture.migrate();
     process::succeed(&fixture.of("wolf"), &["rebuild", "--as", "table"]);
     fixture.migrate();
-    // What each is refused, beside all that nobody but an owner may.
+    // Statements that each login must not execute.
     let refused_to: [(&str, &[&'static str]); 3] = [
         (
             "increments",
@@ -147,7 +147,7 @@ async fn each_login_has_only_the_privileges_of_its_service() {
     assert_eq!(sqlx::query_scalar::<_, i64>(owners).fetch_one(&mut connection).await.unwrap(), 3);
 }
 
-/// Everything that the services do, each under its login: all of it works.
+/// Everything that the services do, each with its login.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_service_works_with_its_login() {
     let fixture = Fixture::new("works").await;
@@ -178,7 +178,7 @@ async fn each_service_works_with_its_login() {
     for (number, kind) in [(2, "table"), (3, "materialized-view"), (4, "table"), (5, "materialized-view")] {
         record(number).await;
         if kind == "materialized-view" {
-            // It is a table still; and what a transaction leaves unfinished is marked again.
+            // The report is still a table, and hours that a transaction leaves unfinished are marked again.
             let wolf = wolf.connect().await;
             Refresher::new(&wolf).merging_at_most(1).refresh(LockMode::Wait, None).await.unwrap();
             reported(2 * number).await;
@@ -186,10 +186,10 @@ async fn each_service_works_with_its_login() {
         process::succeed(&wolf, &["rebuild", "--as", kind]);
         reported(2 * number).await;
         process::succeed(&wolf, &["verify"]);
-        // The logins can be mended whatever the report is.
+        // The logins can be created again, whatever the kind of the report.
         fixture.migrate();
     }
-    // The schedule converts a slow view by itself, drops old hours, and goes on.
+    // The schedule converts a slow view by itself, drops old hours, and continues.
     let arguments = ["--services", "wolf", "--refresh-cron", "* * * * * *", "--keep-hours", "48"];
     let limit = ["--materialized-view-limit-ms", "0"];
     let refreshing = Server::start(&wolf, &[&arguments[..], &limit].concat());

@@ -1,5 +1,5 @@
-//! What is selected is what is answered, in the order of the selection and however it is written: over HTTP, as
-//! server-sent events and over a socket.
+//! Selections: responses follow their order, however they are written, over HTTP, as server-sent events and over a
+//! socket.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::{
     websocket::WebSocket,
 };
 
-/// How often a query is asked: the order that the library comes to differs from one answer to the next.
+/// How often each query is executed: the library's own order of fields differs from response to response.
 const TRIES: usize = 20;
 
 /// An operation, and the response keys of its answer in the order of the selection.
@@ -32,7 +32,7 @@ const ORDERED: [(&str, &str); 4] = [
     ),
 ];
 
-/// One root field, written in every way in which it is one.
+/// Subscriptions with one root field, in every way to write it.
 const ONE_ROOT_FIELD: [&str; 7] = [
     "subscription { ...F } fragment F on Subscription { report { totals { views } totals { pages } } }",
     "subscription { ...F } fragment F on Subscription { ...G } fragment G on Subscription { report { totals { views pages } } }",
@@ -43,7 +43,7 @@ const ONE_ROOT_FIELD: [&str; 7] = [
     "subscription { report { totals { views } } ...F } fragment F on Subscription { report { totals { pages } } }",
 ];
 
-/// Not one root field, or not the same one.
+/// Subscriptions with another number of root fields, or with conflicting ones.
 const NOT_ONE_ROOT_FIELD: [&str; 9] = [
     "subscription { __typename }",
     "subscription { ... { __schema { description } } }",
@@ -136,7 +136,7 @@ async fn root_field_of_a_subscription_is_found_in_fragments() {
         let event: Value = serde_json::from_str(&app.first_event(query).await).unwrap();
         assert_eq!(event, expected, "{query}");
     }
-    // They are the same subscriptions after a refresh, too.
+    // Each gets an event after a refresh, too.
     app.refresh().await;
     for _ in ONE_ROOT_FIELD {
         assert_eq!(socket.next().await["payload"], expected);
@@ -164,7 +164,7 @@ async fn subscription_without_exactly_one_root_field_is_refused() {
     assert_eq!(refused["payload"][0]["message"], message);
 }
 
-/// In `@skip` and `@include` too, where the library forgets them.
+/// In `@skip` and `@include` too, where the library ignores defaults.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn default_values_of_variables_apply_in_directives() {
     let app = with_views().await;
@@ -197,7 +197,7 @@ async fn persisted_query_without_text_is_refused_with_the_code_of_apollo() {
             assert_eq!(response.json::<Value>().await.unwrap(), json!({ "errors": [refused] }));
         }
     }
-    // What has its query is answered, whatever stands beside it.
+    // A request with its query is executed, whatever its extensions.
     let query = "{ freshness { __typename } }";
     let answered = json!({ "data": { "freshness": { "__typename": "Freshness" } } });
     let answer = app.post_text("application/json", &json!({ "query": query, "extensions": extensions })).await;
@@ -207,10 +207,10 @@ async fn persisted_query_without_text_is_refused_with_the_code_of_apollo() {
     socket.subscribe_with("1", &json!({ "extensions": extensions })).await;
     assert_eq!(socket.next().await, json!({ "type": "error", "id": "1", "payload": [refused] }));
     socket.subscribe_with("1", &json!({ "query": query, "extensions": extensions })).await;
-    assert_eq!(socket.next().await["payload"], answered, "the socket and the id are free for it");
+    assert_eq!(socket.next().await["payload"], answered, "the socket and the id stay usable");
 }
 
-/// Each is told in words what is supported instead.
+/// Each error says what is supported instead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unsupported_request_is_refused_with_what_is_supported() {
     let app = with_views().await;

@@ -1,4 +1,4 @@
-//! Each service in a process of its own: what it does and what not, who dies and who goes on, how it stops.
+//! Each service in a process of its own: what it serves, how the others continue when one dies, how it stops.
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
 const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
 const STATUS: &str = "\"status\":";
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
-/// As often as it goes without a slow machine being late by two.
+/// Seldom enough that a slow machine is not late by two ticks.
 const CRON: [&str; 2] = ["--refresh-cron", "*/5 * * * * *"];
 const NEVER: [&str; 2] = ["--refresh-cron", "0 0 0 1 1 *"];
 
@@ -44,7 +44,7 @@ async fn newest_refresh(database: &Database) -> i64 {
     report_refresh::newest(&database.readers).await.unwrap().map_or(0, |row| row.id)
 }
 
-/// Every choice of services, on both databases: a process does what it is to, and knows nothing of the rest.
+/// Every choice of services, on both databases.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_serves_only_its_services() {
     let other = TestDatabase::create(Rung::Sqlite).await;
@@ -59,7 +59,7 @@ async fn process_serves_only_its_services() {
             let server = start(&database, services, &["--refresh-cron", "* * * * * *"]);
             let what = format!("{rung:?} {services}");
             let named = format!("ready: {}\n", services.replace(',', ", "));
-            assert_eq!(ready(&server).await, (200, named), "{what}: a proxy may ask which process it is");
+            assert_eq!(ready(&server).await, (200, named), "{what}: readiness names the services");
             assert_eq!(status(&server, "/").await, if runs("reports") { 200 } else { 404 }, "{what}");
             if services == "wolf" {
                 for path in ["/graphql", "/graphiql", "/schema.graphql"] {
@@ -73,7 +73,7 @@ async fn process_serves_only_its_services() {
                 assert_eq!(schema.contains("report("), runs("reports"), "{what}");
                 let version = server.data("{ version }", json!({})).await.unwrap();
                 assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-                // Both ways of a mutation, prepared and not.
+                // A mutation on the fast path and on the general one.
                 let answers = [
                     server.data(RECORD, json!({})).await,
                     server
@@ -117,11 +117,11 @@ async fn process_serves_only_its_services() {
         process::succeed(&database, &["refresh"]);
         let all = start(&database, "increments,reports,wolf", &NEVER);
         let report = all.data(REPORT, json!({})).await.unwrap();
-        assert_eq!(report["report"]["totals"]["views"], recorded, "what each recorded is reported by all");
+        assert_eq!(report["report"]["totals"]["views"], recorded, "the report has what each process recorded");
     }
 }
 
-/// The statuses that a subscriber hears of until one that is wanted, all on one socket.
+/// The statuses that a subscriber gets until one for which `wanted` holds.
 async fn statuses_until(socket: &mut WebSocket, wanted: impl Fn(&Value) -> bool) -> Vec<String> {
     let mut statuses = Vec::new();
     loop {
@@ -191,7 +191,7 @@ async fn service_continues_when_one_of_two_processes_is_killed() {
     assert_eq!(report_rows(&connection).await, model::report(&counts));
 }
 
-/// What is asked before it is true: a load balancer that asks for readiness sends nothing to a process that stops.
+/// A load balancer sees that the process is not ready while it still serves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_process_is_not_ready_before_it_stops_serving() {
     let database = TestDatabase::create(Rung::Sqlite).await;
@@ -199,7 +199,7 @@ async fn stopping_process_is_not_ready_before_it_stops_serving() {
     let mut server = start(&database, "increments,reports", &["--shutdown-delay-ms", "60000"]);
     assert_eq!(ready(&server).await.0, 200);
     server.signal("TERM");
-    eventually("it to say so", async || ready(&server).await == (503, "stopping\n".to_owned())).await;
+    eventually("the process to be stopping", async || ready(&server).await == (503, "stopping\n".to_owned())).await;
     assert_eq!(status(&server, "/health/live").await, 200);
     assert!(server.data(RECORD, json!({})).await.is_ok(), "requests are answered until it stops");
     // A second signal: now.
@@ -207,7 +207,7 @@ async fn stopping_process_is_not_ready_before_it_stops_serving() {
     assert_eq!(server.child.wait().unwrap().code(), Some(0), "nothing was cut short");
 }
 
-/// What holds a refresh up holds up the end of a process for so long only.
+/// A refresh that waits for a lock delays the end of a process only up to the timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_time_is_bounded() {
     let database = TestDatabase::create(Rung::Table).await;
@@ -229,7 +229,11 @@ async fn shutdown_time_is_bounded() {
         assert!(text.contains("cut short while the Wolf was to end"), "{how}: {text}");
         holder.execute("COMMIT").await.unwrap();
         process::succeed(&database, &["refresh"]);
-        assert_eq!(report_rows(&connection).await, model::report(&counts(&connection).await), "nothing is half done");
+        assert_eq!(
+            report_rows(&connection).await,
+            model::report(&counts(&connection).await),
+            "nothing was committed in part"
+        );
     }
 }
 
@@ -249,7 +253,7 @@ async fn healthcheck_command_reports_readiness_and_liveness() {
     assert_eq!(ask(&["--live"]), (0, "live\n".to_owned()));
 
     connection.migrate(migration::down).await.unwrap();
-    eventually("tables to be missed", async || ask(&[]).0 == 1).await;
+    eventually("the missing tables to be noticed", async || ask(&[]).0 == 1).await;
     let text = ask(&[]).1;
     assert!(text.contains("not ready: the database lacks migrations"), "{text}");
     connection.migrate(migration::up).await.unwrap();
@@ -257,20 +261,20 @@ async fn healthcheck_command_reports_readiness_and_liveness() {
     connection.close().await.unwrap();
 
     cluster.stop_immediately();
-    eventually("the database to be missed", async || ask(&[]).0 == 1).await;
+    eventually("the stopped database to be noticed", async || ask(&[]).0 == 1).await;
     assert_eq!(ask(&["--live"]).0, 0, "it lives all the same");
     cluster.start_again();
     eventually("the database to be found", async || ask(&[]).0 == 0).await;
 
-    let nobody = process::run(&database, &["healthcheck", "--listen", "127.0.0.1:1"]);
-    assert_eq!(nobody.status.code(), Some(1));
-    // Where it listens on all addresses, its own machine is asked.
+    let unreachable = process::run(&database, &["healthcheck", "--listen", "127.0.0.1:1"]);
+    assert_eq!(unreachable.status.code(), Some(1));
+    // A process that listens on all addresses is reached over loopback.
     let (_, port) = server.address.rsplit_once(':').unwrap();
     let anywhere = process::run(&database, &["healthcheck", "--listen", &format!("0.0.0.0:{port}")]);
     assert_eq!(anywhere.status.code(), Some(0));
 }
 
-/// A process without GraphQL has nothing to protect: it may listen anywhere.
+/// A process without GraphQL has nothing to protect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wolf_without_tokens_may_listen_on_all_addresses() {
     let database = TestDatabase::create(Rung::Sqlite).await;

@@ -1,4 +1,4 @@
-//! A real disk that is small: a file system in memory, which can be filled, grown, and gone with the test.
+//! A small disk: a file system in memory that can be filled and resized, and ends with the test.
 
 use std::{
     fs::{self, File},
@@ -15,8 +15,8 @@ use crate::{
     cluster,
 };
 
-/// `$0` is the folder, `$1` the file system's options. Unmounts when its standard input closes, so also when the tests are
-/// killed; it may be mounted twice, and what is open there stays usable until it is closed.
+/// `$0` is the folder, `$1` the file system's options. Unmounts when its standard input closes, so also when the tests
+/// are killed; it may be mounted twice, and open files stay usable until they are closed.
 const KEEPER: &str = r#"
 set -eu
 mount -t tmpfs -o "$1" analytics-test "$0"
@@ -30,12 +30,12 @@ pub(crate) struct SmallDisk {
     path: PathBuf,
     keeper: Child,
     stays: bool,
-    /// Where it is mounted, unless that is somebody else's. Removed after the unmounting.
+    /// The folder of the mount, if it is a temporary one. Removed after the unmounting.
     _folder: Option<TempDir>,
 }
 
 impl SmallDisk {
-    /// Of `size`, as `mount` reads it: `6m`.
+    /// Mounts a disk of `size`, in the form of `mount`, such as `6m`.
     pub(crate) fn mount(size: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut disk = Self::mount_at(folder.path(), size);
@@ -43,10 +43,10 @@ impl SmallDisk {
         disk
     }
 
-    /// Mounted at `path`, which is there already and stays its owner's.
+    /// Mounts a disk at `path`, an existing folder, which is not removed.
     pub(crate) fn mount_at(path: &Path, size: &str) -> Self {
         let options = format!("size={size},mode=0700,uid={}", fs::metadata(path).unwrap().uid());
-        // A session of its own: what interrupts the tests does not interrupt the unmounting.
+        // A session of its own, so that Ctrl-C does not interrupt the unmounting.
         let mut command = as_root("setsid");
         let mut keeper = command
             .args(["sh", "-c", KEEPER])
@@ -69,12 +69,12 @@ impl SmallDisk {
         &self.path
     }
 
-    /// From now on it has `size`.
+    /// Changes its size.
     pub(crate) fn resize(&self, size: &str) {
         mount(&["-o", &format!("remount,size={size}")], self.path());
     }
 
-    /// Whoever opens a file of it from now on finds that nothing may be written; what is open may still be.
+    /// Makes files that are opened from now on read-only; open ones stay writable.
     pub(crate) fn make_read_only(&self) {
         let path = self.path().to_str().unwrap();
         mount(&["--bind", path], self.path());
@@ -89,14 +89,14 @@ impl SmallDisk {
 
     /// Fills it with a file, but for `free` bytes.
     pub(crate) fn fill_but(&self, free: u64) {
-        // Of the last piece the system takes what still fits.
+        // The system writes as much of the last piece as fits.
         let piece = vec![1; 1024 * 1024];
         let mut ballast = File::create(self.ballast()).unwrap();
         while ballast.write_all(&piece).is_ok() {}
         ballast.set_len(ballast.metadata().unwrap().len() - free).unwrap();
     }
 
-    /// Gives the room back that [`SmallDisk::fill_but`] took.
+    /// Frees the space that [`SmallDisk::fill_but`] took.
     pub(crate) fn free(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
@@ -105,13 +105,13 @@ impl SmallDisk {
         self.path.join("ballast")
     }
 
-    /// Leaves it mounted for good, so that somebody can look at it.
+    /// Leaves it mounted for good, for inspection.
     pub(crate) fn keep(&mut self) {
         self.stays = true;
         writeln!(self.keeper.stdin.as_ref().unwrap(), "keep").unwrap();
     }
 
-    /// Unmounts it, and returns whether it is gone: not if it is kept.
+    /// Unmounts it. Returns false if it is kept.
     pub(crate) fn unmount(self) -> bool {
         !self.stays
     }

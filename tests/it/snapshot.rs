@@ -1,4 +1,5 @@
-//! Snapshots of whole outputs, in `tests/it/snapshots`. `INSTA_UPDATE=always tests/run --test it NAME` accepts changed ones.
+//! Snapshots of whole outputs, in `tests/it/snapshots`. `INSTA_UPDATE=always tests/run --test it NAME` accepts changed
+//! ones.
 
 use std::fmt::Write;
 
@@ -15,8 +16,8 @@ pub(crate) fn assert_snapshot(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
-/// The JSON text of `value`, in which the values of all fields named in `redacted` are replaced by their name in brackets,
-/// unless they are null.
+/// The JSON text of `value`, in which the values of all fields named in `redacted` are replaced by their name in
+/// brackets, unless they are null.
 pub(crate) fn json_text(mut value: Value, redacted: &[&str]) -> String {
     redact(&mut value, redacted);
     serde_json::to_string_pretty(&value).unwrap()

@@ -28,8 +28,8 @@ use faults::{BY_SERVICE, ONE_PROCESS, Plan, Variant};
 const PAUSE: Duration = Duration::from_millis(50);
 const DISK_MB: u32 = 512;
 
-/// Runs the service while everything fails that can, at random, and checks that nothing is lost, counted twice or errors
-/// wrongly. Ends with 0 only if that is so.
+/// Runs the service under random faults, and checks that nothing is lost or counted twice, and that no response is
+/// wrong. Ends with 0 only if that is so.
 #[derive(Debug, Parser)]
 #[command(name = "tests/soak")]
 struct Arguments {

@@ -1,4 +1,4 @@
-//! Spans, as a collector gets them.
+//! Exported spans, as an OTLP collector gets them.
 
 use std::sync::{Arc, Mutex};
 
@@ -81,7 +81,7 @@ async fn exported_spans_have_no_page_query_or_address() {
     let input = json!({ "input": { "increments": [{ "page": "/of-somebody", "title": "Of somebody" }] } });
     server.data(RECORD, input).await.unwrap();
     server.data(FRESHNESS, Value::Null).await.unwrap();
-    // What the log says of it is said within a span.
+    // The error is logged within a span.
     let other = database.connect().await;
     other.wolf.execute_unprepared("ALTER TABLE page_views_report RENAME TO elsewhere").await.unwrap();
     assert!(server.data(REPORT, Value::Null).await.unwrap_err().contains("INTERNAL_SERVER_ERROR"));

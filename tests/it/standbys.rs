@@ -18,7 +18,7 @@ const RECORD: &str = "mutation { recordPageViews(input: { increments: [{ page: \
 const REPORT: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { freshness { asOf status } totals { views }
     pages { edges { node { views } } } } }";
 
-/// What a process logs of a query that a standby has cancelled.
+/// The log line of a query that a standby has cancelled.
 const CANCELLED: &str = "a query was in the way of other work of the database";
 
 /// A migrated database, its standby, and the same database there.
@@ -35,7 +35,7 @@ async fn ask(connection: &mut PgConnection, sql: &'static str) -> bool {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
-/// Has the standby sent what was written so far, without waiting for the next commit.
+/// Sends the WAL written so far to the standby, without waiting for the next commit.
 async fn send(database: &TestDatabase) {
     let mut connection = cluster::connect(&database.url).await;
     connection.execute("SELECT pg_logical_emit_message(true, '', '')").await.unwrap();
@@ -55,7 +55,7 @@ async fn report(server: &Server) -> Value {
     report
 }
 
-/// What is replayed is what is shown: while nothing is, `asOf` stands and the sums stay what they were.
+/// While the replay is paused, `asOf` and the sums do not change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_of_on_a_standby_follows_the_replay() {
     let (_primary, database, _standby, there) = replicated("").await;
@@ -77,7 +77,7 @@ async fn as_of_on_a_standby_follows_the_replay() {
     eventually("the primary's report to have it", async || ask(&mut on_primary, in_report).await).await;
 
     let mut shown = Vec::new();
-    eventually("the reader to say that nothing is refreshed", async || {
+    eventually("the reader to be overdue", async || {
         let report = report(&reader).await;
         shown.push(report["freshness"]["asOf"].clone());
         assert_eq!(report["totals"]["views"], 3);
@@ -90,9 +90,9 @@ async fn as_of_on_a_standby_follows_the_replay() {
     assert!(shown.len() <= 2, "asOf moved on: {shown:?}");
 
     admin.execute("SELECT pg_wal_replay_resume()").await.unwrap();
-    eventually("what was held up to be shown", async || report(&reader).await["totals"]["views"] == 4).await;
+    eventually("the paused changes to be shown", async || report(&reader).await["totals"]["views"] == 4).await;
     record_and_find(&writer, &reader, 5).await;
-    // Where the primary can be listened to, a notification may come before what it tells of.
+    // With a listener on the primary, a notification may arrive before the row that it announces.
     let beside = there.at(&there.server());
     let (hearing, its_log) = start(&beside, &["--services", "reports", "--notify-database-url", &database.url]);
     let listening = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'NOTIFY report_refreshes_probe%')";
@@ -105,7 +105,7 @@ async fn as_of_on_a_standby_follows_the_replay() {
     assert_eq!((log.matches(LISTENER_DOWN).count(), log.matches("the database is a standby").count()), (1, 1), "{log}");
 }
 
-/// A query that the standby cancels, because it holds up the replay, is begun again.
+/// The standby cancels a query because it blocks the replay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn query_cancelled_by_a_standby_is_retried() {
     let (_primary, database, _standby, there) = replicated("max_standby_streaming_delay = 0").await;
@@ -143,7 +143,7 @@ async fn query_cancelled_by_a_standby_is_retried() {
     assert_eq!(count_in_log(&log, CANCELLED), 1, "{}", fs::read_to_string(&log).unwrap());
 }
 
-/// A process on a standby that is promoted goes on: it records, refreshes, and hears of refreshes.
+/// After the promotion the process records, refreshes, and its listener works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_on_a_standby_works_after_promotion() {
     let (mut primary, database, _standby, there) = replicated("").await;
@@ -155,7 +155,7 @@ async fn process_on_a_standby_works_after_promotion() {
     let refused = server.data(RECORD, json!({})).await.unwrap_err();
     assert!(refused.contains("UNAVAILABLE") && refused.contains("\"retryable\":true"), "{refused}");
     eventually("the replay", async || report(&server).await["totals"]["views"] == 1).await;
-    eventually("to be told that nothing is heard", async || count_in_log(&log, LISTENER_DOWN) == 1).await;
+    eventually("the listener to be down", async || count_in_log(&log, LISTENER_DOWN) == 1).await;
     drop(writer);
     primary.stop_immediately();
 
@@ -163,14 +163,14 @@ async fn process_on_a_standby_works_after_promotion() {
     assert!(ask(&mut admin, "SELECT pg_promote()").await);
     eventually("the process to be ready", async || ready(&server).await.0 == 200).await;
     record_and_find(&server, &server, 2).await;
-    eventually("refreshes to be heard of", async || count_in_log(&log, LISTENER_UP) == 1).await;
+    eventually("the listener to be up", async || count_in_log(&log, LISTENER_UP) == 1).await;
     record_and_find(&server, &server, 3).await;
     assert_eq!(count_in_log(&log, LISTENER_DOWN), 1, "{}", fs::read_to_string(&log).unwrap());
     process::succeed(&there, &["verify"]);
 }
 
-/// An address that leads to another server after a failover is followed: what finds its old server read-only connects anew,
-/// and what reads there follows when that server stops.
+/// After a failover behind one address, a connection that finds its server read-only reconnects,
+/// and connections that only read follow when the old server stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_follow_a_failover_behind_one_address() {
     let (mut primary, database, standby, there) = replicated("").await;
@@ -186,10 +186,10 @@ async fn connections_follow_a_failover_behind_one_address() {
     proxy.lead_to(standby.address());
 
     // The old server lives, and every connection to it.
-    eventually("recording to go on", async || server.data(RECORD, json!({})).await.is_ok()).await;
+    eventually("recording to continue", async || server.data(RECORD, json!({})).await.is_ok()).await;
     let in_report = "SELECT coalesce(sum(views), 0) = 2 FROM page_views_report WHERE name = '' AND grain = 'hour'";
-    eventually("refreshing to go on", async || ask(&mut admin, in_report).await).await;
+    eventually("refreshes to continue", async || ask(&mut admin, in_report).await).await;
     primary.stop_immediately();
-    eventually("reports to go on", async || server.data(REPORT, json!({})).await.is_ok()).await;
+    eventually("reports to continue", async || server.data(REPORT, json!({})).await.is_ok()).await;
     record_and_find(&server, &server, 3).await;
 }

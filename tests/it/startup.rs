@@ -1,5 +1,5 @@
-//! What a process says that can't start, and where one serves that can: in words that name what is in the way, and
-//! before anything is made.
+//! The start of a process: errors that name the cause, before anything is created; the printed address; a log in
+//! JSON.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use crate::{
     wait::eventually,
 };
 
-/// A user who owns nothing here.
+/// A user id that owns no file of the tests.
 const NOBODY: u32 = 65534;
 
 /// A folder that others may read.
@@ -55,7 +55,7 @@ fn taken_port_is_an_error_before_a_database_is_created() {
         message.contains("for example --listen 127.0.0.1:") && message.contains("Address already in use"),
         "{message}"
     );
-    assert_eq!(entries(folder.path()), 0, "nothing was made");
+    assert_eq!(entries(folder.path()), 0, "no file was created");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,10 +113,10 @@ fn unusable_sqlite_path_is_an_error_with_its_folder() {
     }
     let output = run(&root, &["backup", "copy.db"]);
     assert!(stderr(&output).contains("there is no database analytics.db"), "{}", stderr(&output));
-    assert_eq!(entries(&root), 2, "nothing was made");
+    assert_eq!(entries(&root), 2, "no file was created");
 }
 
-/// The program, run as a user who may not write everywhere.
+/// The program, run as a user without the right to write everywhere.
 struct OtherUser {
     program: TempDir,
     user: u32,
@@ -126,7 +126,7 @@ impl OtherUser {
     fn new() -> Self {
         let program = folder();
         let (built, copy) = (env!("CARGO_BIN_EXE_analytics"), program.path().join("analytics"));
-        // The folder of what is built may be closed to others.
+        // The build folder may be closed to other users.
         fs::hard_link(built, &copy).or_else(|_elsewhere| fs::copy(built, &copy).map(drop)).unwrap();
         let id = Command::new("id").arg("-u").output().unwrap();
         let own = String::from_utf8(id.stdout).unwrap().trim().parse().unwrap();
@@ -161,7 +161,7 @@ fn unwritable_file_is_an_error_with_its_path_and_the_user() {
     let root = folder.path().canonicalize().unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0"];
 
-    // A folder in which no file can be made, as a container is given by who runs it.
+    // A folder in which no file can be created, as a mount of a container may be.
     close(&root, 0o555);
     let entries = other_user.run(&root, &serve);
     assert!(
@@ -169,7 +169,7 @@ fn unwritable_file_is_an_error_with_its_path_and_the_user() {
         "{entries}"
     );
 
-    // The file may be written; the files that SQLite needs beside it can't be made.
+    // The file is writable, but SQLite can't create its files beside it.
     close(&root, 0o755);
     let database = root.join("analytics.db");
     assert!(run(&root, &["migrate"]).status.success());
@@ -203,7 +203,7 @@ fn unwritable_file_is_an_error_with_its_path_and_the_user() {
     }
 }
 
-/// Each line of what the process writes, to either output, is one JSON object; returns them.
+/// Parses each line as one JSON object.
 fn read_json(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -220,7 +220,7 @@ async fn json_log_is_json_from_its_first_line_to_its_last() {
     eventually("the process to serve", async || server.client.get(server.url("/health/live")).send().await.is_ok())
         .await;
 
-    // Its last line is why it can't: in JSON, too.
+    // The last line, with the cause, is JSON, too.
     let second = analytics(&database, &["serve", "--listen", &address, "--log-format", "json"]).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let entries = read_json(&stderr(&second));
@@ -230,7 +230,7 @@ async fn json_log_is_json_from_its_first_line_to_its_last() {
 
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
-    assert_eq!(fs::read_to_string(output).unwrap(), "", "everything is in the log");
+    assert_eq!(fs::read_to_string(output).unwrap(), "", "nothing is printed beside the log");
     let entries = read_json(&fs::read_to_string(log).unwrap());
     let serving = entries.iter().find(|line| line["message"] == "serving").unwrap();
     assert_eq!(serving["url"], format!("http://{address}/"));

@@ -1,4 +1,4 @@
-//! `tests/run` itself, on machines that lack something: a copy of the script, with a `PATH` of the test's own.
+//! `tests/run` on machines that lack programs: a copy of the script, with a `PATH` of the test's own.
 
 use std::{
     fs,
@@ -9,9 +9,9 @@ use std::{
 
 use tempfile::TempDir;
 
-/// What any machine has, as far as the script needs it.
+/// Programs of any machine that the script needs.
 const BASICS: [&str; 9] = ["bash", "sh", "env", "dirname", "sort", "cmp", "mkdir", "cp", "cat"];
-/// What the script looks for, and may have to install.
+/// Programs that the script looks for, and may have to install.
 const TOOLS: [&str; 11] =
     ["cargo", "postgres", "initdb", "npm", "python3", "haproxy", "pgbouncer", "cc", "pkg-config", "curl", "chromium"];
 /// A user that is not root.
@@ -55,7 +55,7 @@ impl Machine {
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A program of this name, which says with which arguments it was called.
+    /// Adds a program of this name, which prints its arguments.
     fn add(&self, program: &str) {
         self.write(&format!("bin/{program}"), &format!("#!/bin/sh\necho {program} \"$@\"\n"));
     }
@@ -137,7 +137,7 @@ fn old_node_is_refused() {
     assert!(stderr.contains("Node 18.11.0 or newer") && stderr.contains("v18.10.0"), "{stderr}");
 }
 
-/// Node 18 does, and so does a newer one that is told not to look into the files for what they are.
+/// As Node 18, and newer versions without module detection.
 #[test]
 fn dashboard_scripts_are_modules_for_node_without_module_detection() {
     const IMPORT: &str = "import(process.argv[1]).then(({ REPORT }) => console.log(typeof REPORT))";

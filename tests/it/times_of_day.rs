@@ -1,4 +1,4 @@
-//! What the whole program says at a certain time of day: its machine's clock is set.
+//! Reports at certain times of day: the clock of the process's machine is set.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::clock;

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL with TLS, and with passwords that stand in files.
+//! Connections to PostgreSQL with TLS, and with passwords from files.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -14,12 +14,12 @@ use crate::{
     websocket::WebSocket,
 };
 
-/// Everybody but the superuser needs TLS and a password.
+/// Every login but the superuser needs TLS and a password.
 const ACCESS: &str = "host all postgres 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
 const CONFIGURATION: &str = "ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\n";
 const ARGUMENTS: [&str; 2] = ["--refresh-cron", "0 0 0 1 1 *"];
 
-/// A certificate authority: what its certificates are signed with, and its own certificate.
+/// A certificate authority: its signing key, and its own certificate.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -95,7 +95,7 @@ async fn database_connections_follow_sslmode() {
     eventually("the report", async || reports.data(report, json!({})).await.unwrap()["report"]["totals"]["views"] == 1)
         .await;
     let freshness = reports.data(report, json!({})).await.unwrap();
-    // The listener's connection has what the others have.
+    // The listener's connection works like the others.
     socket.freshness_after(freshness["freshness"]["refreshId"].as_str().unwrap().parse().unwrap()).await;
     let mut connection = cluster::connect(&admin.url).await;
     let listening = "SELECT count(*) FROM pg_stat_activity
@@ -112,7 +112,7 @@ async fn database_connections_follow_sslmode() {
     assert!(rows.iter().all(|row| row.get::<bool, _>(1)), "a connection has no TLS");
     drop([increments, reports, wolf]);
 
-    // What is asked for is what is checked.
+    // Each sslmode checks what it has to.
     let status = |host: &str, parameters: &str, secret: &str| {
         let secret = file(&admin, "secret", secret);
         let arguments = ["migrate", "status", "--database-password-file", &secret, "--database-timeout-ms", "5000"];

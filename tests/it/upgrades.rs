@@ -1,4 +1,4 @@
-//! Databases of an older program, with data, are migrated: nothing changes, and everything goes on. And a program whose
+//! Databases of an older program are migrated with their data, and work. And a program whose
 //! database a newer one has migrated.
 
 use std::{collections::BTreeMap, io::Read};
@@ -18,9 +18,9 @@ use crate::{
 /// The last migration that the older program had.
 const LAST_OLD: &str = "m20261124_000002_key_by_time";
 pub(crate) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ed8c838");
-/// All that had been counted: by then in the report of a table, and in all.
+/// The counted views: those in the report of a table, and all.
 const VIEWS: (i64, i64) = (112, 216);
-/// What the older program had recorded, each under its key.
+/// The requests that the older program had recorded, by their keys.
 pub(crate) const RECORDED: [(&str, &str); 3] = [
     (
         "first",
@@ -103,7 +103,7 @@ async fn views(app: &TestApp) -> i64 {
     app.data(query, json!({})).await["report"]["totals"]["views"].as_i64().unwrap()
 }
 
-/// What is recorded under a key that the older program knew is a duplicate, and so is a log that it has imported.
+/// Checks that a request under a key of the older program is a duplicate, and so is a log that it has imported.
 async fn nothing_counts_twice(app: &TestApp) {
     let mutation = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { duplicate } }";
     for (key, increments) in RECORDED {
@@ -201,7 +201,7 @@ async fn older_program_keeps_running_while_a_newer_one_allows_it(rung: Rung) {
     let execute = async |sql: &str| connection.wolf.execute_unprepared(sql).await.map(drop).unwrap();
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     assert_eq!(ready(&server).await.0, 200);
-    // What the row names is the newest migration that this program must know.
+    // The row names the newest migration that a program must know.
     execute(&format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{FUTURE}', 1)")).await;
     execute(&format!("UPDATE program_versions SET oldest_allowed = '{FUTURE}'")).await;
     eventually("the process not to be ready", async || {
@@ -214,7 +214,7 @@ async fn older_program_keeps_running_while_a_newer_one_allows_it(rung: Rung) {
     let record = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
     assert_eq!(server.data(record, json!({})).await.unwrap()["recordPageViews"]["views"], 1);
 
-    // But none is started.
+    // No new process starts.
     for arguments in
         [&["serve", "--listen", "127.0.0.1:0"][..], &["refresh"], &["verify"], &["migrate"], &["migrate", "down"]]
     {

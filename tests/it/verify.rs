@@ -1,4 +1,4 @@
-//! `analytics verify`, when it can't find out whether the report is right: another exit code than when it is wrong.
+//! `analytics verify` where it can't verify the report: another exit code than for differences.
 
 use std::{net::TcpListener, process::Stdio};
 
@@ -11,7 +11,7 @@ use crate::{
     process,
 };
 
-/// Runs `verify`, and returns how it ended, and its stderr.
+/// Runs `verify`, and returns its exit code and standard error.
 fn verify(database: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String) {
     let output = process::run(database, &[&["verify"], arguments].concat());
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -27,7 +27,7 @@ async fn verify_of_an_unreachable_database_exits_with_3() {
 
     let not_migrated = TestDatabase::create(Rung::Table).await;
     let (code, stderr) = verify(&not_migrated, &[]);
-    assert_eq!(code, Some(2), "it is configured wrongly: {stderr}");
+    assert_eq!(code, Some(2), "a configuration error: {stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
-//! Waiting in tests: for a condition or a future, until it has come or the test fails with what it waited for. Nothing
-//! else in `tests/it` sleeps (`tests/it/architecture.rs` holds that): the result of a test does not depend on how fast
-//! the machine is.
+//! Waits for a condition or a future. A wait that is too long fails the test with the name of what it waited for.
+//! Nothing else in `tests/it` sleeps (`tests/it/architecture.rs` holds that): the result of a test does not depend on
+//! the speed of the machine.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `graphql-transport-ws`, frame by frame and with the real client.
+//! The protocol `graphql-transport-ws`, frame by frame and with the client graphql-ws.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn protocol_violation_closes_the_socket_with_its_code() {
         let offered = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
         let (mut socket, _) = WebSocket::upgrade(stream, &offered).await;
         if subprotocol == Some("graphql-ws") {
-            // In the words of that protocol: its clients show them, and not what closes the connection.
+            // In a message of that protocol: its clients show it, and not the close reason.
             let error = socket.next().await;
             assert_eq!(error["type"], "connection_error");
             assert!(error["payload"]["message"].as_str().unwrap().contains("use graphql-transport-ws"), "{error}");
@@ -81,15 +81,15 @@ async fn socket_without_connection_init_is_closed_with_4408() {
     let app = start_with(|http| http.timeouts = Timeouts { init, ..Timeouts::default() }).await;
     let mut introduced = WebSocket::connect(&app.address).await;
     let mut socket = WebSocket::open(&app.address).await.unwrap();
-    // To talk of something else does not help.
+    // Other messages do not count.
     socket.send(&json!({ "type": "ping" })).await;
     assert_eq!(socket.expect_close().await, Closed::new(4408, "Connection initialisation timeout"));
-    // Who was there before and has said it stays.
+    // A socket that has sent connection_init stays open.
     introduced.send(&json!({ "type": "ping", "payload": { "a": 1 } })).await;
     assert_eq!(introduced.next().await, json!({ "type": "pong", "payload": { "a": 1 } }));
 }
 
-/// One client answers pings, the other only keeps its connection open.
+/// One client answers pings, the other one only keeps its connection open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn socket_without_pongs_is_closed() {
     let ping = Duration::from_secs(2);
@@ -101,7 +101,7 @@ async fn socket_without_pongs_is_closed() {
     let _dead = WebSocket::connect(&app.address).await;
     let mut alive = WebSocket::connect(&app.address).await;
     let mut tasks = tokio::task::JoinSet::new();
-    // Reading answers pings.
+    // The client's library answers pings while it reads.
     tasks.spawn(async move {
         let mut pings = 0;
         while let Some(frame) = alive.next_frame().await {
@@ -114,12 +114,12 @@ async fn socket_without_pongs_is_closed() {
                 alive.subscribe("1", "{ freshness { status } }").await;
             }
         }
-        // Not dropped: the place that becomes free is the other one's.
+        // Kept open, so that the free place is that of the other socket.
         (pings, alive)
     });
-    eventually("the silent peer's place to be free", async || WebSocket::open(&app.address).await.is_ok()).await;
+    eventually("the socket without pongs to be closed", async || WebSocket::open(&app.address).await.is_ok()).await;
     let (pings, _alive) = tasks.join_next().await.unwrap().unwrap();
-    assert_eq!(pings, 3, "who answers stays, ping after ping");
+    assert_eq!(pings, 3, "a client that answers pings stays connected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,14 +138,14 @@ async fn sockets_and_event_streams_share_one_limit() {
     let answer: Value = refused.json().await.unwrap();
     assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }));
     assert_eq!(refused_upgrade(WebSocket::open(&app.address).await).0, 503);
-    // Whoever leaves makes room, a socket and a stream alike.
+    // A closed socket and a closed stream both make room.
     drop(first);
     eventually("the socket's place to be free", async || stream().await.status() == 200).await;
     drop(second);
     eventually("the stream's place to be free", async || WebSocket::open(&app.address).await.is_ok()).await;
 }
 
-/// Python's gql, for one, looks for the subprotocol under the name that it has sent, as if case mattered.
+/// Python's gql, for one, looks for the header under the name that it has sent, case-sensitively.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upgrade_response_spells_headers_as_the_request_does() {
     let app = TestApp::start(Rung::Sqlite).await;
@@ -191,21 +191,21 @@ async fn operation_over_the_limit_of_a_socket_is_refused() {
     let refused = socket.next_of("5").await;
     assert_eq!(refused["type"], "error", "{refused}");
     assert_eq!(refused["payload"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }), "{refused}");
-    // The others go on, and one that is completed makes room.
+    // The others continue, and a completed one makes room.
     socket.complete("0").await;
-    eventually("room for one more", async || {
+    eventually("a free operation", async || {
         socket.subscribe("5", FRESHNESS).await;
         socket.next_of("5").await["type"] == "next"
     })
     .await;
     let refresh = app.refresh().await.id.to_string();
-    eventually("all to be told", async || {
+    eventually("the event of the refresh", async || {
         socket.next_of("4").await["payload"]["data"]["freshness"]["refreshId"] == refresh
     })
     .await;
 }
 
-/// A completed operation says nothing more, not even under its id's next use.
+/// A completed operation sends nothing more, also when its id is used again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operation_id_is_free_after_complete() {
     let app = TestApp::start(Rung::Sqlite).await;
@@ -243,7 +243,7 @@ on_all_databases! {
         assert_eq!(socket.next_of("q").await["type"], "complete");
     }
 
-    // Nobody reads the answers; whoever else asks gets theirs, from the same few connections.
+    // Other clients are served over the same few database connections.
     async fn socket_that_does_not_read_holds_no_database_connection(app: TestApp) {
         let names: Vec<_> = (0..300).map(|index| format!("/{index}/{}", "x".repeat(1_000))).collect();
         app.record(names.iter().map(|name| (name.as_str(), "2026-03-01T00:00:00Z", 1))).await;
@@ -260,7 +260,7 @@ on_all_databases! {
         for _ in 0..10 {
             assert!(app.errors("{ report { totals { views } } }", json!({})).await.is_empty());
         }
-        // Whoever reads after all gets every answer.
+        // A client that reads later gets every response.
         let mut late = silent.pop().unwrap();
         let mut complete = std::collections::BTreeSet::new();
         while complete.len() < 90 {
@@ -271,19 +271,19 @@ on_all_databases! {
         }
     }
 
-    // Subscriptions are cut off without a word; what was asked for is answered first.
+    // Subscriptions end without a message; running queries and mutations are answered first.
     async fn shutdown_answers_running_operations_then_closes_sockets_with_1012(app: TestApp) {
         let mut socket = WebSocket::connect(&app.address).await;
         socket.subscribe("s", FRESHNESS).await;
         assert_eq!(socket.next_of("s").await["type"], "next");
-        // Nothing can be recorded until the lock is given back.
+        // Nothing can be recorded until the lock is released.
         let lock = app.database.wolf.begin(Purpose::Change).await.unwrap();
         if app.test_database.rung != Rung::Sqlite {
             lock.execute_unprepared("LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
         }
         let record = "mutation { recordPageViews(input: { increments: [{ page: \"/a\" }] }) { views } }";
         socket.subscribe("waiting", record).await;
-        // This one's client does not want to know any more, and uses the id for something else.
+        // A completed mutation, whose id is used for another operation.
         socket.subscribe("left", record).await;
         socket.complete("left").await;
         socket.subscribe("left", "{ __typename }").await;
@@ -300,31 +300,31 @@ on_all_databases! {
         };
         assert_eq!(closed.code, 1012, "clients come back after a restart");
         let of = |id: &str, kind: &str| messages.iter().any(|message: &Value| message["id"] == id && message["type"] == kind);
-        assert!(of("waiting", "next") && of("waiting", "complete"), "what was begun is answered: {messages:?}");
-        assert!(!of("left", "next"), "the answer is not that of the id's next use: {messages:?}");
-        assert!(!of("s", "complete"), "who is told that a subscription is complete does not come back for it");
+        assert!(of("waiting", "next") && of("waiting", "complete"), "a running mutation is answered: {messages:?}");
+        assert!(!of("left", "next"), "the completed mutation gets no response: {messages:?}");
+        assert!(!of("s", "complete"), "a client does not subscribe again after complete");
         drop(socket);
         app.stopped().await;
     }
 }
 
-/// What is always ready to say more does not keep another operation of the socket from being heard.
+/// Operations that are always ready do not starve another one of the same socket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_operations_do_not_starve_a_subscription_of_the_same_socket() {
     let app = TestApp::start(Rung::Sqlite).await;
     let mut socket = WebSocket::connect(&app.address).await;
-    // As greedy as a client can be: as soon as an operation ends it is begun again, fifty at once.
+    // Fifty operations at once, each begun again as soon as it ends.
     for id in 0..50 {
         socket.subscribe(&id.to_string(), "{ freshness { status } }").await;
     }
     socket.subscribe("modest", FRESHNESS).await;
     let mut refresh = app.refresh().await.id.to_string();
-    let mut told = 0;
-    while told < 5 {
+    let mut received = 0;
+    while received < 5 {
         let message = socket.next().await;
         if message["id"] == "modest" {
             if message["payload"]["data"]["freshness"]["refreshId"] == refresh {
-                told += 1;
+                received += 1;
                 refresh = app.refresh().await.id.to_string();
             }
         } else if message["type"] == "complete" {

@@ -1,5 +1,5 @@
-//! A wrong value is refused in words that name where it stands and which form it needs: in the document and in variables, by
-//! every way in.
+//! A wrong value is an error that names its path and the expected form: in the document and in variables, over every
+//! transport.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ const PAGES: &str = "an object with exactly one of names, prefix, contains";
 const PERIODS: &str = "one of TODAY, YESTERDAY, LAST_24_HOURS, LAST_7_DAYS, LAST_30_DAYS, THIS_MONTH, LAST_MONTH, \
                        LAST_12_MONTHS, THIS_YEAR, ALL_TIME";
 
-/// The value as it stands in a document.
+/// The value as a literal of a document.
 fn literal(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
@@ -101,7 +101,7 @@ fn inputs() -> Vec<(Value, String)> {
         (json!("x"), "input must be an object with the fields increments, idempotencyKey, not \"x\"".to_owned()),
         (json!(null), "input must not be null".to_owned()),
     ];
-    // What the eye can't see is told by its number.
+    // Invisible characters are escaped.
     let bent = json!({ "page": "/b", "at": "\u{202e}now" });
     cases.push((second(bent), format!("{at} must be {TIME}, not \"\\u{{202e}}now\"")));
     cases
@@ -169,7 +169,7 @@ async fn wrong_value_is_an_error_with_its_path_and_the_expected_form() {
         assert_refused(&app, RECORD, json!({ "input": input }), &message).await;
         let written = format!("mutation {{ recordPageViews(input: {}) {{ views }} }}", literal(&input));
         assert_refused(&app, &written, json!({}), &message).await;
-        // Not of the form that is prepared.
+        // In the general form.
         assert_refused(&app, &RECORD.replace("views }", "... { views } }"), json!({ "input": input }), &message).await;
     }
     for (filter, message) in filters() {
@@ -261,7 +261,7 @@ async fn wrong_argument_is_an_error_with_its_name() {
     assert!(app.counts().await.is_empty());
 }
 
-/// What is right is not refused: lists of one, times as the server has always read them, values that are left out.
+/// Single values as lists, further forms of times, and omitted values are accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accepted_input_forms_stay_accepted() {
     let app = TestApp::start(Rung::Sqlite).await;
@@ -280,7 +280,7 @@ async fn accepted_input_forms_stay_accepted() {
     }
     app.data(REPORT, json!({})).await;
     app.data("{ report(filter: { interval: { period: TODAY } }) { totals { views } } }", json!({})).await;
-    // The other operation's values are not its own.
+    // Variables of another operation are not needed.
     let body = json!({
         "query": "query A { version } query B($filter: ReportFilter!) { report(filter: $filter) { totals { views } } }",
         "operationName": "A",

@@ -1,4 +1,4 @@
-//! What somebody without a token may record: little, and no title that a page has is replaced.
+//! Limits of recording without a token: few increments, few views, no replaced titles.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -103,7 +103,7 @@ async fn each_increment_counts_against_the_rate_limit() {
         assert_eq!(refusal(&refused).0, "OVERLOADED", "{refused}");
         assert_eq!(refused["errors"][0]["extensions"]["retryable"], true);
         assert!(refusal(&refused).1.contains("too many increments, try again in "), "{refused}");
-        // Whoever has waited for some seconds had more; but never as many as requests alone would let.
+        // The quota refills while the test runs, but by far fewer than one request's increments for each request.
         assert!(recorded <= 90 + 25, "{query}: {recorded}");
 
         let answer = post(&app, Some("increments"), query, &input(301, 1)).await;
@@ -115,7 +115,7 @@ async fn each_increment_counts_against_the_rate_limit() {
     }
 }
 
-/// What each page is called.
+/// The title of each page.
 async fn titles(app: &TestApp) -> BTreeMap<String, Option<String>> {
     let pages = page::Entity::find().all(&app.database.readers).await.unwrap();
     pages.into_iter().map(|page| (page.name, page.title)).collect()
@@ -140,7 +140,11 @@ async fn anonymous_increment_replaces_no_title(rung: Rung) {
     let ours = Some("Ours".to_owned());
     assert_eq!(record(&app, known, "/a", Some("Ours")).await, ours);
     assert_eq!(record(&app, None, "/a", Some("Theirs")).await, ours);
-    assert_eq!(record(&app, known, "/a", Some("Theirs")).await.as_deref(), Some("Theirs"), "who has a token may");
+    assert_eq!(
+        record(&app, known, "/a", Some("Theirs")).await.as_deref(),
+        Some("Theirs"),
+        "a client with a token replaces titles"
+    );
     assert_eq!(record(&app, known, "/a", Some("Ours")).await, ours);
     assert_eq!(record(&app, None, "/b", Some("First")).await.as_deref(), Some("First"), "the page has none");
     assert_eq!(record(&app, None, "/b", Some("Second")).await.as_deref(), Some("First"));
@@ -149,7 +153,7 @@ async fn anonymous_increment_replaces_no_title(rung: Rung) {
     assert_eq!(record(&app, None, "/c", Some("First")).await.as_deref(), Some("First"));
     app.refresh().await;
 
-    // A process that knows nothing of these pages yet, in one request and in many at once.
+    // A process whose cache of pages is empty, in one request and in concurrent ones.
     let database = TestDatabase { url, rung, folder: tempfile::tempdir().unwrap() };
     let other = TestApp::serve(database, open).await;
     let pages = ["/a", "/b", "/c", "/d"].map(|page| json!({ "page": page, "title": "Theirs" }));

@@ -1,4 +1,4 @@
-//! Where everything is open, a name that anybody may lead here (DNS rebinding) is not answered for.
+//! DNS rebinding: a server without tokens answers only for host names that it knows.
 
 use api::http::access::{AccessSettings, Scope};
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
     websocket::{WebSocket, refused_upgrade},
 };
 
-/// Sends a request as it is, and returns the whole answer.
+/// Sends a request byte for byte, and returns the whole response.
 async fn raw(address: &str, head: &str, body: &str) -> String {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let length = body.len();
@@ -72,7 +72,7 @@ async fn open_server_refuses_unknown_host_names_with_421() {
     let (status, answer) = refused_upgrade(WebSocket::open_with(&app.address, &[("host", "rebind.example")]).await);
     assert_eq!((status.as_u16(), &answer["errors"][0]["extensions"]["code"]), (421, &json!("FORBIDDEN")));
     WebSocket::open_with(&app.address, &[("host", "localhost")]).await.unwrap();
-    // Whoever watches the process asks by whatever name it has there.
+    // Health checks may use any host name.
     assert_eq!(self::status(&get(&app.address, "/health/ready", "analytics-1").await), 200);
 }
 
@@ -89,7 +89,7 @@ async fn host_name_is_checked_only_where_all_scopes_are_anonymous() {
     assert_eq!(status(&get(&app.address, asked, "rebind.example").await), 421);
 }
 
-/// A real browser, a page whose name leads to the server, and what that page gets.
+/// A page in Chromium whose host name resolves to the server, and the responses that it gets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dns_rebinding_page_in_a_browser_reads_and_records_nothing() {
     const NAME: &str = "rebind.example";

@@ -1,4 +1,4 @@
-//! How often, how many at once, how long: what one client can take from others.
+//! Limits on what one client can take from others: request rate, connections, time.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -45,7 +45,7 @@ async fn client_over_its_rate_limit_gets_429_with_retry_after() {
     assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "OVERLOADED", "retryable": true }));
     assert_eq!(post(&app, Some("increments"), RECORD).await.status(), 200, "another token is another client");
 
-    // Those without a token are told apart by the address that the proxy saw.
+    // Clients without a token are told apart by the address that the proxy saw.
     let url = format!("http://{}/graphql", app.address);
     let mut last = StatusCode::OK;
     for made_up in 0..20 {
@@ -55,9 +55,9 @@ async fn client_over_its_rate_limit_gets_429_with_retry_after() {
             break;
         }
     }
-    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "a client can't make up who it is");
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "addresses that a client adds to x-forwarded-for are ignored");
     let other = app.client.get(&url).header("x-forwarded-for", "203.0.113.2").send().await.unwrap();
-    assert_eq!(other.status(), StatusCode::BAD_REQUEST, "it asks nothing, and is heard");
+    assert_eq!(other.status(), StatusCode::BAD_REQUEST, "a request without a query is answered");
 
     // Operations on a socket count as requests do.
     let (mut socket, _) = initialised(&app, json!({ "authorization": "Bearer increments,reports" })).await;
@@ -100,7 +100,7 @@ async fn subscriber_connections_of_one_address_are_limited() {
     .await;
 }
 
-/// Asks once more on a connection that stays open.
+/// Sends one more request on a connection that stays open.
 async fn ask_again(connection: &mut TcpStream) {
     connection.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 1_024];
@@ -108,14 +108,14 @@ async fn ask_again(connection: &mut TcpStream) {
     assert!(answer[..size].starts_with(b"HTTP/1.1 200 OK"));
 }
 
-/// Who sends no head of a request has to go, and takes no room from others; who waits for an answer may stay.
+/// A connection that waits for its response is not closed, nor is a socket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_without_a_request_head_is_closed_after_the_silence_timeout() {
     let silence = Duration::from_secs(2);
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.timeouts.silence = silence).await;
     let (mut watching, _) = initialised(&app, json!({})).await;
     assert_eq!(first_of_operation(&mut watching, INTROSPECT).await["type"], "next");
-    // The only writer's place is taken: what is asked for takes longer.
+    // The only writing connection is in use, so that the response takes longer.
     let writer = app.database.writers.begin().await.unwrap();
     let url = format!("http://{}/graphql", app.address);
     let slow = app.client.post(&url).json(&json!({ "query": RECORD, "variables": { "input": variables()["input"] } }));

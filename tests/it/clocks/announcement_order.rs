@@ -1,5 +1,5 @@
-//! The order in which a refresh announces and looks, and a recorder commits and reads what was announced: each held up by a
-//! lock at the step where another order would break the promise, while PostgreSQL's clock goes back.
+//! The order in which a refresh announces and reads stale hours, and a recorder commits and reads the announcement:
+//! each waits for a lock at the step where another order would break the promise, while PostgreSQL's clock goes back.
 
 use std::{
     fs::{self, Permissions},
@@ -20,7 +20,7 @@ use crate::{
     machine_clock::MachineClock,
 };
 
-/// The service on a PostgreSQL with a clock of its own, and somebody who holds locks.
+/// The service on a PostgreSQL with a clock of its own, and a connection that holds locks.
 struct Fixture {
     app: TestApp,
     holder: PgConnection,
@@ -66,7 +66,7 @@ impl Fixture {
         refreshing.spawn(async move {
             match refresher.refresh(LockMode::Wait, None).await.unwrap() {
                 Outcome::Refreshed(done) => done,
-                Outcome::Standby => panic!("who waits does not stand by"),
+                Outcome::Standby => panic!("a refresh that waits for its lock stood by"),
             }
         });
         refreshing
@@ -78,7 +78,7 @@ impl Fixture {
     }
 }
 
-/// Has each commit that marks an hour wait while somebody holds a lock.
+/// Lets each commit that marks an hour wait for an advisory lock.
 const WAITING_COMMITS: &str = "
     CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -92,23 +92,23 @@ async fn end<T: 'static>(mut task: JoinSet<T>) -> T {
     task.join_next().await.unwrap().unwrap()
 }
 
-/// A refresh that looked before its announcement was committed would promise what it has not seen.
+/// A refresh that read stale hours before its announcement was committed would promise increments that it has not read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refresh_reads_stale_hours_after_its_announcement() {
     let mut fixture = Fixture::new().await;
     fixture.hold("SELECT FROM refresh_clock FOR UPDATE").await;
     let refreshing = fixture.refresh();
-    // It has read the clock, and can't announce.
+    // The refresh has read the clock, and waits to announce.
     until_blocked(&fixture.app.database, 1).await;
     fixture.clock.set(-HOUR_MS);
     let recorded = end(fixture.record("/a")).await;
     fixture.release().await;
     let as_of = end(refreshing).await.as_of.unwrap();
-    assert!(recorded.recorded_at <= as_of, "it is promised: {} {as_of}", recorded.recorded_at);
-    assert_eq!(fixture.reported_views().await, 1, "so it is there");
+    assert!(recorded.recorded_at <= as_of, "asOf promises it: {} {as_of}", recorded.recorded_at);
+    assert_eq!(fixture.reported_views().await, 1, "so the report has it");
 }
 
-/// A recorder that read the announcement before its commit would answer an earlier time than what was promised without it.
+/// A recorder that read the announcement before its commit would return a time that an earlier refresh promised.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorder_reads_the_announcement_after_its_commit() {
     let mut fixture = Fixture::new().await;
@@ -116,7 +116,7 @@ async fn recorder_reads_the_announcement_after_its_commit() {
     fixture.holder.execute(WAITING_COMMITS).await.unwrap();
     fixture.hold("SELECT pg_advisory_xact_lock(1)").await;
     let recording = fixture.record("/a");
-    // All is written, and its commit waits.
+    // All rows are written, and the commit waits.
     until_blocked(&fixture.app.database, 1).await;
     let as_of = end(fixture.refresh()).await.as_of.unwrap();
     fixture.clock.set(-HOUR_MS);

@@ -1,5 +1,5 @@
-//! Several processes record, refresh and read while their clocks and the database's jump both ways at any step: what a report
-//! promises is in it, promises do not fall, and a key counts once for 24 hours.
+//! Several processes record, refresh and read while their clocks and the database's jump both ways at any step: `asOf`
+//! stays true and does not fall, and a key counts once for 24 hours.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,11 +41,11 @@ const KEY_COUNTS_ONCE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A process's clock is set by so many minutes.
+    /// Sets a process's clock by a number of minutes.
     Set(usize, i64),
-    /// The database's clock is: on SQLite that of all processes.
+    /// Sets the database's clock: on SQLite that of all processes.
     SetDatabase(i64),
-    /// So many minutes pass, for all.
+    /// Lets a number of minutes pass, for all.
     Pass(u32),
     Record(usize),
     /// The same request, with the same key, as often as this comes.
@@ -86,7 +86,7 @@ struct Process {
     _committing: JoinSet<()>,
 }
 
-/// What a report promises, and the pages that it has.
+/// The `asOf` of a report, and its pages.
 struct Promise {
     as_of: DateTime<Utc>,
     pages: BTreeSet<String>,
@@ -111,7 +111,7 @@ impl Process {
         self.refresher.refresh(LockMode::Wait, Some(&schedule)).await.unwrap();
     }
 
-    /// What a reader finds, in one snapshot. None before the first refresh.
+    /// Reads both in one snapshot. None before the first refresh.
     async fn read(&self) -> Option<Promise> {
         let snapshot = Snapshots::for_queries(&self.database).begin().await.unwrap();
         let freshness = Freshness::read(&snapshot, &self.database.clock).await.unwrap();
@@ -149,7 +149,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// One that nobody has recorded.
+    /// A page that was not recorded before.
     fn new_page(&self) -> String {
         format!("/{}", self.pages.fetch_add(1, Ordering::SeqCst))
     }
@@ -256,7 +256,7 @@ impl<'a> Simulation<'a> {
         self.recorded.extend(recorded.into_iter().flatten());
     }
 
-    /// Everything that was recorded by then is in every report that promises it, and no promise falls.
+    /// Checks that every report has all that was recorded by its `asOf`, and that no `asOf` falls.
     async fn check(&mut self, context: &str) {
         let last = self.promises.iter().map(|promise| promise.as_of).max();
         for process in &self.processes {

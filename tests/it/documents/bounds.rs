@@ -129,7 +129,8 @@ fn figure(text: &str) -> Option<i128> {
     Some(number * factor)
 }
 
-/// Returns the defaults of all flags, by the help of the commands that have bounds among theirs: none where there is none.
+/// Returns the defaults of all flags, by the help of the commands that have bounds among theirs: none where there is
+/// none.
 fn flags() -> Vec<(String, Option<i128>)> {
     let output = Command::new(env!("CARGO_BIN_EXE_analytics")).args(["serve", "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! What others do beside the service: they run commands, back the database up, or hold the report.
+//! Work in the background of the service: commands, backups, transactions that hold the report.
 
 use std::{
     process::{Command, Output},
@@ -23,14 +23,14 @@ use crate::{
     wait::{pace, wait_for},
 };
 
-/// What goes on beside the service.
+/// Work in the background of the service.
 #[derive(Default)]
 pub(crate) struct BackgroundWork {
     tasks: JoinSet<()>,
     disturbances: Arc<Disturbances>,
 }
 
-/// What commands may fail of.
+/// Faults because of which commands may fail.
 #[derive(Default)]
 struct Disturbances {
     begun: AtomicU64,
@@ -43,7 +43,7 @@ impl BackgroundWork {
         self.disturbances.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Fails if something that has ended did.
+    /// Fails if any work has failed.
     pub(crate) fn check(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             super::unwrap(ended);
@@ -69,8 +69,8 @@ impl BackgroundWork {
         });
     }
 
-    /// Backs the SQLite file up. The copy has what was acknowledged before, and all of each request or nothing; its report
-    /// is refreshed and verified.
+    /// Backs the SQLite file up. The copy has all that was acknowledged before, and each request as a whole or not; its
+    /// report is refreshed and verified.
     pub(crate) fn back_up(&mut self, database: &TestDatabase, workload: &Arc<Workload>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backup.db");
@@ -99,7 +99,7 @@ impl BackgroundWork {
         });
     }
 
-    /// Holds a snapshot of the report for some time, as a dump does, unless it is taken away.
+    /// Holds a snapshot of the report for some time, as a dump does, unless its connection is ended.
     pub(crate) fn hold_report(&mut self, database: &TestDatabase, time: Duration) {
         const HOLD: &str = "BEGIN; SELECT count(*) FROM page_views_report";
         let (url, disturbances) = (database.url.clone(), Arc::clone(&self.disturbances));

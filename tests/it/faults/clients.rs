@@ -17,20 +17,20 @@ use crate::{model::Counts, wait::pace};
 
 const QUERY: &str =
     "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt duplicate } }";
-/// So many pages that clients with keys meet on them.
+/// Few, so that clients with keys record to the same pages.
 const PAGES: u64 = 8;
 /// The page that all clients without a key count on.
 const SHARED: &str = "/shared";
 /// The first day that clients record to. So long ago that no clock calls it the future.
 const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2024, 1, 1).unwrap();
-/// A client's pause when it was not served, as clients make them: others are to be served meanwhile.
+/// A client's pause after an error, as clients make them.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
-/// So many days.
+/// The number of days that clients record to.
 const DAYS: u64 = 1_000;
-/// So many old requests a client with keys remembers, to send one of them again.
+/// How many old requests a client with keys keeps, to retry one of them.
 const OLD_REQUESTS: usize = 32;
 
-/// What a client knows after it sent a request.
+/// The outcome of a request as the client knows it.
 #[derive(Copy, Clone, Debug)]
 enum RequestOutcome {
     Acknowledged {
@@ -43,19 +43,19 @@ enum RequestOutcome {
     Unknown,
 }
 
-/// All clients, and what they know together.
+/// The state that all clients share.
 pub(crate) struct Workload {
-    /// Where the processes listen that record.
+    /// The addresses of the processes that record.
     pub(crate) recorders: Mutex<Vec<String>>,
-    /// Where the processes listen that answer queries.
+    /// The addresses of the processes that serve reports.
     pub(crate) reporters: Mutex<Vec<String>>,
     /// How many requests were acknowledged by each process that records.
     pub(crate) acknowledged: Vec<AtomicU64>,
-    /// How many were answered that they can't be.
+    /// How many requests got an error.
     pub(crate) errors: AtomicU64,
     pub(crate) stop: CancellationToken,
     pub(crate) client: reqwest::Client,
-    /// How long a client pauses after it was served.
+    /// How long a client pauses after an acknowledged request.
     pub(crate) pause: Duration,
     expectations: Mutex<Expectations>,
 }
@@ -86,8 +86,8 @@ impl Workload {
         self.expectations.lock().unwrap()
     }
 
-    /// Sends each request until it is acknowledged, to any process or to two at once, and sometimes once more, at once or
-    /// much later.
+    /// Sends each request until it is acknowledged, to any process or to two at once, and sometimes once more, at once
+    /// or much later.
     pub(crate) async fn record_with_keys(self: Arc<Self>, client: u64, mut rng: Rng) {
         let own = format!("/once/{client}");
         let mut old_requests: Vec<Value> = Vec::new();
@@ -117,7 +117,7 @@ impl Workload {
             if place < OLD_REQUESTS {
                 old_requests.push(input);
             } else if rng.draw(0..16) == 0 {
-                // Some stay for very long.
+                // Some requests stay for very long.
                 let place = usize::try_from(rng.draw(0..u64::try_from(OLD_REQUESTS).unwrap())).unwrap();
                 old_requests[place] = input;
             }

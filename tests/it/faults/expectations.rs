@@ -9,11 +9,11 @@ use crate::model::Counts;
 /// What the responses to all clients imply.
 #[derive(Default)]
 pub(crate) struct Expectations {
-    /// What has to be counted under keys, exactly.
+    /// The exact counts of requests with keys.
     pub(crate) with_keys: Counts,
-    /// What has to be counted of requests without a key, at least.
+    /// The least counts of requests without a key.
     pub(crate) without_keys: Counts,
-    /// What may be counted beside that, of requests of unknown fate.
+    /// Counts that may come on top, of requests whose outcome is unknown.
     pub(crate) unknown: Counts,
     /// The pages that only one client records to.
     pub(crate) own: BTreeMap<String, OwnPage>,
@@ -25,14 +25,14 @@ pub(crate) struct Expectations {
     promised: BTreeMap<usize, DateTime<Utc>>,
 }
 
-/// What is known of the views of a page that only one client records to.
+/// The views of a page that only one client records to.
 #[derive(Default)]
 pub(crate) struct OwnPage {
     /// Acknowledged, by the moment at which a report has them.
     recent: BTreeMap<DateTime<Utc>, u64>,
     /// Acknowledged so long ago that every reader's report has them.
     settled: u64,
-    /// Acknowledged, or of a fate that is not known.
+    /// Acknowledged, or of unknown outcome.
     possible: u64,
 }
 
@@ -64,8 +64,8 @@ impl Expectations {
         self.recorded_at_max = self.recorded_at_max.max(Some(recorded_at));
     }
 
-    /// Checks the views that a reader got of pages that only one client records to: everything acknowledged by `as_of`, and
-    /// nothing that was not sent.
+    /// Checks the views that a reader got of pages that only one client records to: everything acknowledged by `as_of`,
+    /// and nothing that was not sent.
     pub(crate) fn check(&self, views: &BTreeMap<String, u64>, as_of: DateTime<Utc>, context: &str) {
         for (page, own) in &self.own {
             let (least, most) = own.bounds(as_of);
@@ -77,20 +77,20 @@ impl Expectations {
         }
     }
 
-    /// Takes note of what `reader` was promised, and forgets when those views were acknowledged which all readers have.
+    /// Notes the `asOf` that `reader` got, and forgets the times of views that the reports of all readers have.
     pub(crate) fn promised(&mut self, reader: usize, readers: usize, as_of: DateTime<Utc>) {
         self.promised.insert(reader, as_of);
         let Some(settled) = self.promised.values().min().filter(|_| self.promised.len() == readers) else { return };
         for own in self.own.values_mut() {
             let mut later = own.recent.split_off(settled);
-            // What is recorded at that very moment is settled too, and does no harm among the later ones.
+            // Views recorded at that very moment are settled too, and do no harm among the later ones.
             std::mem::swap(&mut own.recent, &mut later);
             own.settled += later.values().sum::<u64>();
         }
     }
 
-    /// Checks that `as_of` promises everything. (Not so if a clock was set back: what was recorded before that is promised
-    /// when the clock shows that time again.)
+    /// Checks that `as_of` promises everything. (Not where a clock was set back: increments recorded before that are
+    /// promised when the clock shows that time again.)
     pub(crate) fn check_promised(&self, as_of: DateTime<Utc>) {
         let recorded_at = self.recorded_at_max.unwrap();
         assert!(recorded_at <= as_of, "{recorded_at} should be promised by {as_of}");
@@ -103,7 +103,8 @@ impl Expectations {
             counts.clone().into_iter().partition(|((page, ..), _)| is_keyed(page));
         assert_eq!(with_keys, self.with_keys, "with keys everything counts exactly once");
 
-        // One client sends one view at a time to each of these days, and goes on to the next when it was not answered.
+        // One client sends one view at a time to each of these days, and uses the next day after a request without a
+        // response.
         let least = |key| self.without_keys.get(key).copied().unwrap_or(0);
         without_keys.retain(|(page, ..), _| page.starts_with("/own/"));
         let wrong: Vec<_> = without_keys

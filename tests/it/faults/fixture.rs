@@ -1,4 +1,4 @@
-//! The service and what it stands on, and what can happen to that.
+//! The service with its database, network, disk and clocks, and the faults that these can have.
 
 use std::{
     path::Path,
@@ -30,7 +30,7 @@ use crate::{
 /// A full disk or a held lock may cause no error, where the room that is left is enough. After this many acknowledged
 /// requests the fault ends all the same.
 const ACKNOWLEDGED_INSTEAD: u64 = 3_000;
-/// Each segment of the log needs room, as soon as it begins.
+/// Without recycled segments each new one needs room on the disk.
 const POSTGRES_CONFIGURATION: &str = "wal_recycle = off\nmax_wal_size = 32MB\n";
 const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
@@ -49,7 +49,7 @@ pub(crate) struct Fixture {
     pub(crate) commits_ended: usize,
 }
 
-/// What keeps the data.
+/// The database, and what can fail of it.
 enum Store {
     Postgres { proxy: Proxy, cluster: Box<Cluster>, clock: MachineClock },
     Sqlite { disk: SmallDisk },
@@ -107,8 +107,8 @@ impl Fixture {
             .await;
     }
 
-    /// Waits until every process records again, and every reader knows of a refresh that is newer than all that are known
-    /// now. Returns how long that took.
+    /// Waits until every process records again, and every reader knows of a refresh that is newer than all that are
+    /// known now. Returns how long that took.
     pub(crate) async fn until_recovered(&self) -> Duration {
         let (begun, workload) = (Instant::now(), &self.workload);
         let newest = workload.expectations().refreshes.last_key_value().map_or(0, |(id, _)| *id);
@@ -127,7 +127,7 @@ impl Fixture {
         begun.elapsed()
     }
 
-    /// Lets it happen, and makes an end of what does not end by itself.
+    /// Injects a fault, and ends it where it does not end by itself.
     pub(crate) async fn inject(&mut self, fault: &Fault) {
         self.background.check();
         if fault.disturbs_commands() {
@@ -239,7 +239,7 @@ impl Fixture {
         }
     }
 
-    /// Starts the database if it has ended, as whatever supervises it does.
+    /// Starts the database if it has ended, as its supervisor does.
     async fn until_database_serves(&mut self) {
         let Store::Postgres { cluster, .. } = &mut self.store else { return };
         let url = &self.database.url;
@@ -309,7 +309,7 @@ impl Fixture {
             assert_eq!(slot.terminate().await.code(), Some(0), "it ends in order, after all that");
         }
         let Store::Postgres { proxy, .. } = &self.store else { return };
-        // What is frozen would stay for ever.
+        // Frozen connections would stay for ever.
         proxy.cut();
         let mut admin = cluster::connect(&self.database.url).await;
         let others = format!("SELECT count(*) {OTHERS}");
@@ -322,7 +322,7 @@ impl Fixture {
 }
 
 impl Drop for Fixture {
-    /// Keeps what a failed run leaves behind.
+    /// Keeps logs and data of a failed run.
     #[expect(clippy::print_stderr, reason = "somebody will look for it")]
     fn drop(&mut self) {
         if !std::thread::panicking() {

@@ -1,4 +1,4 @@
-//! What fails, drawn from a seed.
+//! Faults, drawn from a seed.
 
 use std::ops::Range;
 
@@ -12,18 +12,18 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 /// More than the day for which an idempotency key counts.
 const OFFSET_MAX_MS: i64 = 26 * HOUR_MS;
 
-/// One thing that happens to the service, or beside it.
+/// A fault of the service or its surroundings, or work in its background.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// Every connection to the database is reset.
     Cut,
-    /// A commit succeeds, and its connection is reset before anybody learns of it.
+    /// A commit succeeds, and its connection is reset before the response arrives.
     LoseCommit,
     /// The network takes everything and delivers nothing, until `errors` requests got an error. Then it
     /// delivers what it has, or resets the connections.
     Stall { errors: u64, cut: bool },
-    /// The open connections never deliver anything again and never end; new ones neither, until `errors` requests got an
-    /// error. A process may be restarted meanwhile.
+    /// The open connections never deliver anything again and never end; new ones neither, until `errors` requests got
+    /// an error. A process may be restarted meanwhile.
     HalfOpen { errors: u64, new_too: bool, restart: Option<usize> },
     /// A commit succeeds, and its connection never delivers anything again and never ends.
     FreezeCommit,
@@ -37,11 +37,11 @@ pub(crate) enum Fault {
     FillDisk { errors: u64, kill: Option<usize> },
     /// The clock of a process's machine is set, or that of the database's.
     SetClock { machine: Option<usize>, offset_ms: i64 },
-    /// Somebody runs a command while the service runs.
+    /// A command runs beside the service.
     Run(&'static [&'static str]),
-    /// Somebody backs the SQLite file up while the service runs.
+    /// A backup of the SQLite file runs beside the service.
     BackUp,
-    /// Somebody holds a snapshot of the report, as a dump does.
+    /// A transaction holds a snapshot of the report, as a dump does.
     HoldReport { millis: u64 },
     /// A connection holds the lock of the SQLite file, until `errors` requests got an error.
     HoldLock { errors: u64 },
@@ -87,14 +87,14 @@ impl Fault {
         )
     }
 
-    /// Whether the next fault has to wait until everything is well again. Locks of a connection that is frozen are let go
+    /// Whether the next fault has to wait until the service has recovered. Locks of a frozen connection are released
     /// by PostgreSQL's own timeouts, which are wrong when its clock is set back meanwhile.
     pub(crate) fn needs_recovery(&self) -> bool {
         matches!(self, Self::HalfOpen { .. } | Self::FreezeCommit | Self::FillDisk { .. })
     }
 }
 
-/// Returns what can happen where the database is PostgreSQL.
+/// Returns the faults on PostgreSQL.
 pub(crate) fn postgres() -> Vec<Kind> {
     const COMMANDS: [&[&str]; 5] = [
         &["refresh"],
@@ -122,7 +122,7 @@ pub(crate) fn postgres() -> Vec<Kind> {
     kinds
 }
 
-/// Returns what can happen where the database is an SQLite file.
+/// Returns the faults on an SQLite file.
 pub(crate) fn sqlite() -> Vec<Kind> {
     const COMMANDS: [&[&str]; 3] = [&["refresh"], &["verify"], &["rebuild"]];
     let mut kinds = everywhere();
@@ -148,7 +148,7 @@ fn everywhere() -> Vec<Kind> {
     ]
 }
 
-/// Of as many processes as there are.
+/// The number of a process, modulo the number of processes.
 fn process() -> Range<usize> {
     0..60
 }
@@ -160,7 +160,7 @@ fn offset_ms() -> impl Strategy<Value = i64> + Clone {
     prop_oneof![1 => Just(0), 5 => offset]
 }
 
-/// The same numbers for the same seed.
+/// A random number generator with the same numbers for the same seed.
 pub(crate) struct Rng(TestRunner);
 
 impl Rng {

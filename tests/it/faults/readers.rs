@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use super::{clients::Workload, plan::Rng};
 use crate::wait::pace;
 
-/// Everything of one answer has to add up. The range is that of all clients, whatever a process believes the time to be.
-/// Without its age an answer has an entity tag that holds until the next refresh.
+/// All parts of one response have to add up. The range has the days of all clients, whatever a process's clock shows.
+/// Without its staleness a response has an ETag that is valid until the next refresh.
 const REPORT: &str = "
     report(filter: { interval: { range: { start: \"2020-01-01T00:00:00Z\", end: \"2030-01-01T00:00:00Z\" } } }) {
         freshness { refreshId asOf status }
@@ -27,9 +27,9 @@ const REPORT: &str = "
         days: series(granularity: DAY) { views }
         pages(first: 1000) { nodes { page views } }
     }";
-/// A reader's pause between its questions, at most.
+/// The longest pause of a reader between its queries.
 const PAUSE_MAX_MS: u64 = 300;
-/// How long the report may be called fresh without a new refresh. The schedule is a second.
+/// How long the report may be FRESH without a new refresh. The schedule is a second.
 const FRESH_MAX: Duration = Duration::from_secs(10);
 /// The same for a subscriber, whose process may be busy.
 const SUBSCRIBED_FRESH_MAX: Duration = Duration::from_secs(20);
@@ -39,7 +39,7 @@ pub(crate) struct Readers {
     /// The newest refresh that each of them knows of. First those that ask, then those that subscribe.
     pub(crate) known: Vec<AtomicI64>,
     pub(crate) checks: AtomicU64,
-    /// How many answers were the former ones, by their entity tags.
+    /// How many responses were 304.
     pub(crate) not_modified: AtomicU64,
 }
 
@@ -102,7 +102,7 @@ impl Reader {
         loop {
             pace(Duration::from_millis(self.rng.draw(0..PAUSE_MAX_MS))).await;
             let asked = Instant::now();
-            // A process that was started again is another one: tags and all.
+            // A restarted process has another address.
             let url = self.url(process);
             let request = match self.rng.draw(0..2) {
                 0 => self.workload.client.post(url).json(&json!({ "query": format!("{{ {REPORT} }}") })),
@@ -131,7 +131,7 @@ impl Reader {
         }
     }
 
-    /// Subscribes again only when the connection is lost: a subscription that is silent has to come back by itself.
+    /// Subscribes again only when the connection is lost: a silent subscription has to recover by itself.
     async fn subscribe(&mut self, process: usize, kind: ReaderKind) {
         let query = match kind {
             ReaderKind::Freshness => "subscription { freshness { refreshId asOf status stalenessSeconds } }".to_owned(),
@@ -144,7 +144,7 @@ impl Reader {
             let (mut text, mut status) = (Vec::new(), None);
             loop {
                 let Ok(chunk) = timeout(SUBSCRIBED_FRESH_MAX, response.chunk()).await else {
-                    assert_ne!(status.as_deref(), Some("FRESH"), "reader {} has heard nothing since", self.number);
+                    assert_ne!(status.as_deref(), Some("FRESH"), "reader {} got no event since", self.number);
                     continue;
                 };
                 let Ok(Some(chunk)) = chunk else { break };
@@ -161,8 +161,8 @@ impl Reader {
         }
     }
 
-    /// Checks an answer that was `asked` for at a moment, and returns the status that it has. Errors have to be of the
-    /// kind that passes.
+    /// Checks the response to a request sent at `asked`, and returns its status. Errors have to be
+    /// retryable.
     fn check(&mut self, answer: &Value, asked: Option<Instant>) -> Option<String> {
         if let Some(errors) = answer["errors"].as_array() {
             let passes = errors.iter().all(|error| error["extensions"]["retryable"] == true);
@@ -177,7 +177,7 @@ impl Reader {
             format!("reader {} ({:?}) got {freshness}", self.number, READER_KINDS[self.number % READER_KINDS.len()]);
         assert!(freshness["stalenessSeconds"].as_f64().is_none_or(|staleness| staleness >= 0.0), "{context}");
         let as_of: Option<DateTime<Utc>> = freshness["asOf"].as_str().map(|as_of| as_of.parse().unwrap());
-        assert!(as_of >= self.as_of, "{context}, and had {:?} before", self.as_of);
+        assert!(as_of >= self.as_of, "{context}, after {:?}", self.as_of);
         self.as_of = as_of;
         let refresh: i64 = freshness["refreshId"].as_str().unwrap().parse().unwrap();
         self.readers.known[self.number].fetch_max(refresh, Ordering::Relaxed);
@@ -186,7 +186,7 @@ impl Reader {
         let seen = *expectations.refreshes.entry(refresh).or_insert_with(Instant::now);
         if let Some(asked) = asked.filter(|_| status == "FRESH") {
             let age = asked.saturating_duration_since(seen);
-            assert!(age < FRESH_MAX, "{context}, and nobody has refreshed for {age:?}");
+            assert!(age < FRESH_MAX, "{context}, but the last refresh was {age:?} ago");
         }
         if let Some(as_of) = as_of {
             if !report.is_null() {

@@ -30,7 +30,7 @@ const ARGUMENTS: [&str; 12] = [
     "127.0.0.1:0",
 ];
 
-/// A place where a process of the service runs, one after another.
+/// A place for one process of the service, which is started again after it has ended.
 pub(crate) struct Slot {
     services: &'static str,
     arguments: &'static [&'static str],
@@ -40,7 +40,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// A process that does `services`, with its files in `folder`.
+    /// A place for a process with these services, with its files in `folder`.
     pub(crate) fn new(
         folder: &Path,
         number: usize,
@@ -64,7 +64,7 @@ impl Slot {
         self.server.as_ref().unwrap().address.clone()
     }
 
-    /// Starts it, again and again until it serves, as whatever supervises processes does.
+    /// Starts the process, again and again until it serves, as a supervisor does.
     pub(crate) async fn start(&mut self, database: &TestDatabase) {
         let (services, arguments, clock, log) = (self.services, self.arguments, &self.clock, &self.log);
         let mut server = None;
@@ -89,7 +89,7 @@ impl Slot {
         self.server.as_ref().unwrap().signal(name);
     }
 
-    /// Tells it to stop, and returns how it ended.
+    /// Sends SIGTERM, and returns how the process ended.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let server = self.server.as_mut().unwrap();
         server.signal("TERM");
@@ -109,7 +109,7 @@ pub(crate) fn update_addresses(slots: &[Slot], workload: &Arc<Workload>) {
     *workload.reporters.lock().unwrap() = addresses(slots, "reports");
 }
 
-/// Returns where the processes listen that do `service`.
+/// Returns the addresses of the processes that have `service`.
 pub(crate) fn addresses(slots: &[Slot], service: &str) -> Vec<String> {
     slots.iter().filter(|slot| slot.does(service)).map(Slot::address).collect()
 }

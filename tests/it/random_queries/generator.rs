@@ -1,4 +1,4 @@
-//! Queries from what the schema says of itself.
+//! A generator of queries from the introspected schema.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -16,7 +16,7 @@ pub(crate) const INTROSPECTION: &str = "{ __schema { queryType { name } types { 
 
 const DEPTH_MAX: usize = 6;
 
-/// A field that is asked for.
+/// A selected field.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) alias: String,
@@ -73,7 +73,7 @@ impl Field {
         self.arguments.iter().find(|(argument, _)| argument == name).map(|(_, value)| value)
     }
 
-    /// The names under which the answer has the child `name`.
+    /// The response keys of the child `name`.
     pub(crate) fn aliases(&self, name: &str) -> impl Iterator<Item = &str> {
         self.children.iter().filter(move |child| child.name == name).map(|child| child.alias.as_str())
     }
@@ -166,7 +166,7 @@ impl Generator {
     fn field(&mut self, field: &Value, depth: usize) -> Option<Field> {
         let mut selected = self.leaf(field["name"].as_str().unwrap(), field["type"].clone());
         for argument in field["args"].as_array().unwrap() {
-            // Where paging begins is not for the generator to know.
+            // The generator has no valid cursor.
             if argument["name"] == "after" && !self.one_in(20) {
                 continue;
             }
@@ -199,7 +199,7 @@ impl Generator {
         }
     }
 
-    /// A value of the type `of`; nothing where it may be left out and is.
+    /// A value of the type `of`; nothing where it is nullable and left out.
     fn argument(&mut self, of: &Value, name: &str) -> Option<Literal> {
         match of["kind"].as_str().unwrap() {
             "NON_NULL" => Some(self.value(&of["ofType"], name)),
@@ -226,7 +226,7 @@ impl Generator {
         let kind = self.types[name].clone();
         let fields = kind["inputFields"].as_array().unwrap();
         let name = |field: &Value| field["name"].as_str().unwrap().to_owned();
-        // Now and then as many as it likes of those of which there must be one.
+        // Sometimes another number of fields than the one that a oneOf input must have.
         if kind["isOneOf"] == true && !self.one_in(40) {
             let field = self.one_of(fields).clone();
             return Literal::Object(vec![(name(&field), self.value(&field["type"], &name(&field)))]);
