@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::Context;
-use entity::{
-    backup::{self, BackupError},
-    database::{Place, shell_word},
-};
 use indicatif::ProgressBar;
+use storage::{
+    backup::{self, BackupError},
+    database::{DatabaseLocation, shell_word},
+};
 use tempfile::NamedTempFile;
 use tokio::{
     signal,
@@ -21,6 +21,8 @@ use tokio::{
 
 use crate::{cli::BackupSettings, database::DiskFull, terminal};
 
+/// A table that every database of this program has.
+const TABLE: &str = "page_views";
 /// The error for a PostgreSQL database, which PostgreSQL's own tools back up.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -47,7 +49,9 @@ enum BackupFailed {
 ///
 /// The copy is written to a temporary file, synced, and then renamed, so that a file with this name is always complete.
 pub(crate) async fn back_up(settings: &BackupSettings) -> anyhow::Result<()> {
-    let Place::Sqlite(source) = settings.database_url.place()? else { return Err(BackedUpByPostgres.into()) };
+    let DatabaseLocation::Sqlite(source) = settings.database_url.location()? else {
+        return Err(BackedUpByPostgres.into());
+    };
     let file = std::path::absolute(&settings.file)?;
     if file.symlink_metadata().is_ok() {
         return Err(BackupFailed::Exists(file).into());
@@ -86,7 +90,7 @@ async fn copy(source: &Path, partial: &NamedTempFile) -> anyhow::Result<()> {
     let progress = ProgressBar::new(0);
     terminal::set_style(&progress, "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
     let expect = |bytes| progress.set_length(bytes);
-    let mut copying = std::pin::pin!(backup::copy_sqlite(source, partial.path(), &expect));
+    let mut copying = std::pin::pin!(backup::copy_sqlite(source, partial.path(), TABLE, &expect));
     let mut interrupted = std::pin::pin!(signal::ctrl_c());
     let mut redraw = interval(terminal::REDRAW_PERIOD);
     redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);

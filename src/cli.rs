@@ -16,15 +16,14 @@ use std::{
 };
 
 use anyhow::Context;
-use api::{
-    http::{HttpSettings, access::Scopes, listen_address},
-    increments::{ClientName, RecorderSettings},
-    reports::ReportSettings,
-};
+use api::http::{HttpSettings, access::Scopes, listen_address};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
-use entity::{
-    ConnectionSettings, DatabaseSettings,
+use increments::{ClientName, RecorderSettings};
+use reports::ReportSettings;
+use storage::ConnectionSettings;
+use storage::{
+    DatabaseSettings,
     database::{DEFAULT_URL, DatabaseUrl},
 };
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};

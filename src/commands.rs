@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use entity::Database;
+use storage::Database;
 use wolf::{LockMode, Outcome, Refresher};
 
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) async fn migrate(settings: MigrateSettings) -> anyhow::Result<()> {
     if let Some(logins) = logins {
         logins.create(&database).await?;
     }
-    let status = migration::status(&database.wolf).await.context("can't read which migrations were applied")?;
+    let status = migration::status(&database.background).await.context("can't read which migrations were applied")?;
     for migration in status.steps {
         terminal::print(&format!("{} {}\n", if migration.applied { "applied" } else { "missing" }, migration.name));
     }

@@ -4,12 +4,12 @@ use std::{error::Error, path::Path, time::Duration};
 
 use anyhow::Context;
 use api::http::{NotReady, Readiness};
-use entity::{
-    Database, DatabaseKind, DatabaseSettings,
-    database::{DatabaseUrl, FileChanged, NotWritable, Place},
-    failure,
-};
 use migration::{Obstacle, Status};
+use storage::{
+    Database, DatabaseKind, DatabaseSettings,
+    database::{DatabaseLocation, DatabaseUrl, FileChanged, NotWritable},
+    error_kind,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -147,14 +147,14 @@ pub(crate) async fn watch_file(database: Database, stop: CancellationToken) -> R
 
 /// Adds the disk's name to an error that is caused by a full disk.
 pub(crate) fn name_full_disk(error: anyhow::Error, database: Option<&DatabaseUrl>) -> anyhow::Error {
-    if error.downcast_ref::<DiskFull>().is_some() || !failure::is_disk_full(&*error) {
+    if error.downcast_ref::<DiskFull>().is_some() || !error_kind::is_disk_full(&*error) {
         return error;
     }
-    let place = match database.map(DatabaseUrl::place) {
-        Some(Ok(Place::Sqlite(file))) => DiskFull::around(&file),
+    let disk = match database.map(DatabaseUrl::location) {
+        Some(Ok(DatabaseLocation::Sqlite(file))) => DiskFull::around(&file),
         _ => DiskFull("the database server".to_owned()),
     };
-    error.context(place)
+    error.context(disk)
 }
 
 /// The error that a disk is full, with a folder on this disk.

@@ -9,11 +9,12 @@ mod summary;
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, bail};
-use api::increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
 use chunks::{Chunk, Chunks};
-use entity::{Hour, clock, database::shell_word};
+use entity::Hour;
+use increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
 use indicatif::ProgressBar;
 use rules::Rules;
+use storage::{clock, database::shell_word};
 use summary::ImportStats;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -101,7 +102,7 @@ async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> a
         let (page, views) = (PageName::new(page)?, Views::new(views)?);
         Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
     });
-    let increments = increments.collect::<Result<_, api::increments::ValidationError>>()?;
+    let increments = increments.collect::<Result<_, increments::ValidationError>>()?;
     // A chunk without views is recorded too: with the keys of all chunks, a later import with other rules is detected.
     let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
     if record_with_retries(recorder, request).await? {

@@ -18,9 +18,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use api::http::access::AccessError;
 use cli::{Cli, Command, LogFormat};
-use entity::DatabaseError;
 use mimalloc::MiMalloc;
 use spans::Export;
+use storage::DatabaseError;
 use tokio::runtime::Runtime;
 
 /// The allocator. Recording makes small allocations for each increment on all cores, and frees them on other cores.

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use api::http::MetricsRenderer;
-use entity::Database;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use storage::Database;
 use tokio_util::sync::CancellationToken;
 use wolf::StaleHours;
 
@@ -28,7 +28,9 @@ impl Metrics {
     /// When it was called before.
     pub(crate) fn collect() -> anyhow::Result<Self> {
         let mut builder = PrometheusBuilder::new();
-        for (name, buckets) in api::metrics::HISTOGRAMS.into_iter().chain(wolf::HISTOGRAMS) {
+        for (name, buckets) in
+            api::metrics::HISTOGRAMS.into_iter().chain(increments::HISTOGRAMS).chain(wolf::HISTOGRAMS)
+        {
             builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
         }
         let recorder = builder.build_recorder();

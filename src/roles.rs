@@ -3,11 +3,11 @@
 use std::{collections::HashSet, fs, io, path::PathBuf, str::FromStr};
 
 use anyhow::Context;
-use entity::{
-    Database,
-    database::{DatabaseUrl, Place},
-};
 use postgres_protocol::password::scram_sha_256;
+use storage::{
+    Database,
+    database::{DatabaseLocation, DatabaseUrl},
+};
 
 use crate::cli::{MigrateCommand, RoleSettings};
 
@@ -63,7 +63,9 @@ impl Logins {
             (false, _, None) => Ok(None),
             (false, _, Some(_)) => Err(RoleError::NoRoles),
             (true, MigrateCommand::Status | MigrateCommand::Down, _) => Err(RoleError::NotUp),
-            (true, MigrateCommand::Up, _) if matches!(database.place(), Ok(Place::Sqlite(_))) => Err(RoleError::Sqlite),
+            (true, MigrateCommand::Up, _) if matches!(database.location(), Ok(DatabaseLocation::Sqlite(_))) => {
+                Err(RoleError::Sqlite)
+            }
             (true, MigrateCommand::Up, file) => {
                 let verifiers = file.as_ref().map_or(Ok(Vec::new()), read_passwords)?;
                 Ok(Some(Self { prefix: settings.role_prefix.clone(), verifiers }))

@@ -9,14 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use api::{
-    freshness::FreshnessFeed,
-    http::{self, Reports, Services, access::Access},
-    increments::Recorder,
-    reports::ReportReader,
-};
-use entity::{Database, DatabaseKind};
+use api::http::{self, Services, access::Access};
 use futures_util::future::select_all;
+use increments::Recorder;
+use reports::freshness::FreshnessFeed;
+use reports::{ReportReader, Reports};
+use storage::{Database, DatabaseKind};
 use tokio::{
     net::TcpSocket,
     signal::unix::{Signal, SignalKind, signal},

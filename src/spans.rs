@@ -37,6 +37,9 @@ impl FromStr for Endpoint {
     }
 }
 
+/// The crates whose spans are exported.
+const OUR_CRATES: [&str; 5] = ["api", "increments", "reports", "storage", "wolf"];
+
 /// An exporter of spans. Up to 2,048 spans wait to be sent; if the collector does not answer, further ones are dropped.
 #[derive(Debug)]
 pub(crate) struct Export(SdkTracerProvider);
@@ -50,9 +53,9 @@ impl Export {
         Ok(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
     }
 
-    /// Returns the layer that exports the spans of `api` and `wolf`. Events are not exported; they are in the log.
+    /// Returns the layer that exports the spans of [`OUR_CRATES`]. Events are not exported; they are in the log.
     pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
-        let ours = Targets::new().with_targets([("api", LevelFilter::DEBUG), ("wolf", LevelFilter::DEBUG)]);
+        let ours = Targets::new().with_targets(OUR_CRATES.map(|name| (name, LevelFilter::DEBUG)));
         let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer(env!("CARGO_PKG_NAME")));
         let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
         layer.with_filter(ours.and(filter_fn(|metadata| metadata.is_span())))

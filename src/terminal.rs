@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use api::increments::is_bidirectional_control;
+use increments::is_bidirectional_control;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::{Level, error};
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};

@@ -48,14 +48,14 @@ pub use self::{
     subscriber_limits::Timeouts,
 };
 use crate::{
-    freshness::FreshnessFeed,
-    increments::Recorder,
     memory_budget::MemoryBudget,
     metrics::Operations,
-    reports::ReportReader,
     schema::{AnalyticsSchema, AnswerBounds},
 };
+use increments::Recorder;
 use mutation_fast_path::FastPathMutations;
+use reports::Reports;
+use reports::freshness::FreshnessFeed;
 
 /// How long open requests and sockets may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -136,15 +136,6 @@ pub struct Services {
     pub readiness: Readiness,
     /// Renders `/metrics`; without it there is no such route.
     pub metrics_renderer: Option<MetricsRenderer>,
-}
-
-/// The handles through which reports are read and watched.
-#[derive(Clone, Debug)]
-pub struct Reports {
-    /// The reader of reports, for queries.
-    pub reader: ReportReader,
-    /// The feed of the report's freshness, for subscriptions.
-    pub feed: FreshnessFeed,
 }
 
 /// The state that all request handlers share. Cheap to clone.

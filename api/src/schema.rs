@@ -24,16 +24,17 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use crate::{http::Reports, increments::Recorder};
 pub(crate) use budget::{AnswerBounds, AnswerBudget, AnswerText, NoText};
 pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
 pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
+use increments::Recorder;
 use mutation::Mutation;
 pub(crate) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, RecordingTerms, record,
 };
 pub(crate) use query::VERSION_FIELD;
 use query::{Query, QueryWithoutReports};
+use reports::Reports;
 use subscription::Subscription;
 use values::InputTypes;
 

@@ -1,10 +1,11 @@
 //! A migrated database with a known number of hourly rows, and the change that is measured.
 
 use anyhow::{Context, ensure};
-use api::increments::{Committer, Increment, PageName, Recorder, RecorderSettings, Request, Views};
 use clap::Parser;
-use entity::{Connections, Database, DatabaseSettings, Hour, clock};
+use entity::Hour;
+use increments::{Committer, Increment, PageName, Recorder, RecorderSettings, Request, Views};
 use sqlx::{Connection, Executor, PgConnection};
+use storage::{Connections, Database, DatabaseSettings, clock};
 use tokio::task::JoinSet;
 use wolf::{Refresher, ReportKind};
 
@@ -137,7 +138,7 @@ impl Dataset {
 
     /// The Wolf's connections, to have them say what they have counted.
     pub(crate) fn wolf(&self) -> &Connections {
-        &self.database.wolf
+        &self.database.background
     }
 
     /// Fails unless the report has what its definition says of the hour that changes, its day and its month.

@@ -10,13 +10,11 @@ use std::{
 };
 
 use anyhow::Context;
-use api::{
-    freshness::FreshnessFeed,
-    increments::{Recorder, Request},
-    reports::{Interval, PageFilter, ReportReader, ReportSettings},
-};
 use entity::Hour;
 use hdrhistogram::Histogram;
+use increments::{Recorder, Request};
+use reports::freshness::FreshnessFeed;
+use reports::{Interval, PageFilter, ReportReader, ReportSettings};
 use tokio::{task::JoinSet, time::sleep};
 use wolf::LockMode;
 
@@ -149,7 +147,7 @@ async fn write(recorder: Recorder, hour: Hour, writer: u16, load: Arc<Load>) -> 
 }
 
 /// Reads everything anew, each time.
-pub(crate) fn uncached(database: &entity::Database) -> ReportReader {
+pub(crate) fn uncached(database: &storage::Database) -> ReportReader {
     ReportReader::new(database, FreshnessFeed::new(database).0, &ReportSettings { cache_bytes: 0 })
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use entity::Purpose;
 use sea_orm::ConnectionTrait;
 use sqlx::PgConnection;
+use storage::Purpose;
 use wolf::{LockMode, Outcome};
 
 use crate::{

@@ -8,11 +8,11 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Utc};
-use entity::clock;
 use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
+use storage::clock;
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 use tokio_tungstenite::{
     client_async,

@@ -1,6 +1,10 @@
 //! `page_views`: the recorded counts, one row per page and hour.
 
+use chrono::TimeDelta;
 use sea_orm::entity::prelude::*;
+
+/// How far the time of a view may be ahead of the clock of the process that records it.
+pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// The views of one page in one hour (UTC).
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -29,6 +29,9 @@ impl Grain {
     }
 }
 
+/// The relation's name.
+pub const RELATION: &str = "page_views_report";
+
 /// The `name` of rows with the whole site's sums. A page's name is never empty.
 pub const SITE: &str = "";
 

@@ -22,9 +22,9 @@ use std::{
     sync::LazyLock,
 };
 
-use api::increments::{BackDating, IdempotencyKey, PageName, Views, check_at};
 use chrono::{DateTime, Utc};
 use chunks::{Chunk, Chunks};
+use increments::{BackDating, IdempotencyKey, PageName, Views, check_at};
 use libfuzzer_sys::fuzz_target;
 use rules::Rules;
 use summary::ImportStats;

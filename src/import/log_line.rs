@@ -11,15 +11,14 @@
 use std::borrow::Cow;
 use std::str::Utf8Error;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use entity::AHEAD_MAX;
 
 const TIME_FORMAT: &str = "%d/%b/%Y:%H:%M:%S %z";
 const STATUS_DIGITS: usize = 3;
 
 /// The earliest time of a page view, as for other increments: 2000-01-01T00:00:00Z as a Unix time.
 const EARLIEST_S: i64 = 946_684_800;
-/// How far a log's clock may be ahead, as for other increments.
-const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// The fields of a line that matter for counting page views.
 #[derive(Clone, Debug, PartialEq, Eq)]

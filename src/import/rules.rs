@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use api::increments::is_allowed_in_names;
 use chrono::{DateTime, Utc};
+use increments::is_allowed_in_names;
 
 use super::log_line::LogLine;
 

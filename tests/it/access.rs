@@ -204,7 +204,7 @@ async fn anonymous_scope_needs_no_token_and_takes_no_increments_older_than_24_ho
     assert_eq!(post(&app, Some("wrong"), RECORD).await.status(), 401, "a wrong token is not none");
 
     let general = RECORD.replace("{ views }", "{ ... on RecordPageViewsPayload { views } }");
-    let now = entity::clock::process_now();
+    let now = storage::clock::process_now();
     let (recent, old) = (now - TimeDelta::hours(23), now - TimeDelta::hours(25));
     for query in [RECORD, &general] {
         for (secret, at, refused) in [

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use api::{
-    freshness::{Freshness, FreshnessFeed},
-    http::{
-        self, HttpSettings, Readiness, Reports, Services, Timeouts,
-        access::{Access, AccessSettings},
-    },
-    increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
-    reports::{ReportReader, ReportSettings},
+use api::http::{
+    self, HttpSettings, Readiness, Services, Timeouts,
+    access::{Access, AccessSettings},
 };
 use chrono::{DateTime, Utc};
-use entity::{
-    ConnectionSettings, Database, DatabaseSettings, Grain, Hour, page_view, page_views_report as report,
-    report_refresh, stale_hour, stale_title,
-};
+use entity::{Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour, stale_title};
 use futures_util::StreamExt;
+use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
+use reports::freshness::{Freshness, FreshnessFeed};
+use reports::{ReportReader, ReportSettings, Reports};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
+use storage::{ConnectionSettings, Database, DatabaseSettings};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -262,7 +258,14 @@ impl TestApp {
 
     /// Reads the report's version and all its rows in one snapshot.
     pub(crate) async fn content(&self) -> (i64, Vec<report::Model>) {
-        let snapshot = entity::snapshot::Snapshots::for_queries(&self.database).begin().await.unwrap();
+        let snapshot = storage::snapshot::Snapshots::new(
+            &self.database.readers,
+            &self.database.clock,
+            entity::page_views_report::RELATION,
+        )
+        .begin()
+        .await
+        .unwrap();
         let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
         let mut rows = report::Entity::find().all(&snapshot).await.unwrap();
         rows.sort_by(|a, b| {

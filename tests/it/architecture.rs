@@ -27,8 +27,11 @@ fn crates_know_only_what_the_design_says() {
         let dependencies: Vec<_> = dependencies.filter(|dependency| ours.contains(dependency)).collect();
         assert_eq!(dependencies, allowed, "{name}");
     };
-    assert_depends_only_on("api", &["entity"]);
-    assert_depends_only_on("wolf", &["entity"]);
+    assert_depends_only_on("api", &["entity", "increments", "reports", "storage"]);
+    assert_depends_only_on("increments", &["entity", "storage"]);
+    assert_depends_only_on("reports", &["entity", "storage"]);
+    assert_depends_only_on("wolf", &["entity", "storage"]);
+    assert_depends_only_on("storage", &[]);
     assert_depends_only_on("entity", &[]);
     assert_depends_only_on("migration", &[]);
 }

@@ -1,8 +1,8 @@
 //! A database that is stopped, hangs or is locked: requests get errors in time, nothing piles up, and the
 //! database is used again as soon as it answers.
 
-use api::increments::{RecordError, Recorder, RecorderSettings, Request};
 use futures_util::{FutureExt, future::join_all};
+use increments::{RecordError, Recorder, RecorderSettings, Request};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::task::JoinSet;

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use api::{
-    freshness::FreshnessFeed,
-    http::{self, access::Access},
-    reports::{
-        CacheFigures, Calendar, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader,
-        ReportSettings,
-    },
-};
+use api::http::{self, access::Access};
 use chrono_tz::UTC;
-use entity::{Purpose, Transaction, clock};
+use reports::freshness::FreshnessFeed;
+use reports::{
+    CacheFigures, Calendar, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
+};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use storage::{Purpose, Transaction, clock};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
@@ -109,7 +106,7 @@ on_all_databases! {
         app.refresh().await;
         let relation = if app.test_database.rung == Rung::MaterializedView { "MATERIALIZED VIEW" } else { "TABLE" };
         let rename = async |from: &str, to: &str| {
-            app.database.wolf.execute_unprepared(&format!("ALTER {relation} {from} RENAME TO {to}")).await.unwrap();
+            app.database.background.execute_unprepared(&format!("ALTER {relation} {from} RENAME TO {to}")).await.unwrap();
         };
         rename("page_views_report", "hidden").await;
         assert_eq!(app.errors(REPORT, year()).await[0].0, "INTERNAL_SERVER_ERROR");
@@ -162,7 +159,7 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let all = Arc::new(PageFilter::All);
-        let interval = api::reports::Interval::of_range("2026-01-01T00:00:00Z".parse().unwrap(), "2027-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        let interval = reports::Interval::of_range("2026-01-01T00:00:00Z".parse().unwrap(), "2027-01-01T00:00:00Z".parse().unwrap()).unwrap();
         let (own, shared) = (app.reader.uncached_view().await.unwrap(), app.reader.view().await.unwrap());
         for answer in [&own, &shared] {
             assert_eq!(answer.views(interval, &all).await.unwrap(), 3);

@@ -1,8 +1,9 @@
 //! Days, weeks and months in zones whose offset from UTC is not whole hours, over the API.
 
 use chrono::{DateTime, Utc};
-use entity::{Hour, clock};
+use entity::Hour;
 use serde_json::{Value, json};
+use storage::clock;
 use wolf::Maintenance;
 
 use crate::on_all_databases;

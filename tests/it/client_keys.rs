@@ -1,10 +1,8 @@
 //! The scope of an idempotency key is its client, whichever token the client uses; also across the upgrade that
 //! introduced it.
 
-use api::{
-    http::access::{Scope, Token, TokenText},
-    increments::{Client, IdempotencyKey, Request},
-};
+use api::http::access::{Scope, Token, TokenText};
+use increments::{Client, IdempotencyKey, Request};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::increments::{Client, IdempotencyKey, Request};
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{clock, refresh_clock};
+use entity::refresh_clock;
+use increments::{Client, IdempotencyKey, Request};
 use serde_json::{Value, json};
+use storage::clock;
 use tempfile::TempDir;
 
 use wolf::{LockMode, Maintenance, Refresher};

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Offset, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
-use entity::{Hour, clock};
+use entity::Hour;
 use proptest::{
     prelude::*,
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use serde_json::{Value, json};
+use storage::clock;
 
 use crate::on_all_databases;
 

@@ -1,10 +1,10 @@
 //! Transactions that fail: a request that the database refuses fails alone, and conflicts are retried.
 
-use api::increments::{RecordError, Recorder, Request};
-use entity::Database;
 use futures_util::future::join_all;
+use increments::{RecordError, Recorder, Request};
 use sea_orm::ConnectionTrait;
 use sqlx::Executor;
+use storage::Database;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,7 @@ async fn refuse(app: &TestApp, times: u32) {
          END $$;
          CREATE OR REPLACE TRIGGER refuse BEFORE INSERT ON page_views EXECUTE FUNCTION refuse()"
     );
-    app.database.wolf.execute_unprepared(&sql).await.unwrap();
+    app.database.background.execute_unprepared(&sql).await.unwrap();
 }
 
 on_all_databases! {
@@ -56,7 +56,7 @@ on_all_databases! {
             let page = |index: usize| if index == poisoned { "/full".to_owned() } else { format!("/{poisoned}/{index}") };
             app.record([("/full", AT, 1)]).await;
             let full = format!("UPDATE page_views SET views = {} WHERE name = '/full'", i64::MAX);
-            app.database.wolf.execute_unprepared(&full).await.unwrap();
+            app.database.background.execute_unprepared(&full).await.unwrap();
             let marks = app.marks().await;
             let answers = record_together(&app.database, (0..REQUESTS).map(|index| one_view(&page(index))).collect()).await;
             for (index, answer) in answers.iter().enumerate() {
@@ -70,7 +70,7 @@ on_all_databases! {
             // Each commit marks its hour: 32 requests were committed together, then 16, 8, 4, 2 and 1.
             assert_eq!(app.marks().await - marks, u64::from(REQUESTS.ilog2()), "the group was halved");
             let empty = "UPDATE page_views SET views = 0 WHERE name = '/full'";
-            app.database.wolf.execute_unprepared(empty).await.unwrap();
+            app.database.background.execute_unprepared(empty).await.unwrap();
         }
     }
 }
@@ -97,7 +97,7 @@ async fn deadlock_victim_is_retried() {
     // other one.
     let database = app.test_database.url.rsplit_once('/').unwrap().1;
     let recorders = format!("ALTER DATABASE {database} SET deadlock_timeout = '3s'");
-    app.database.wolf.execute_unprepared(&recorders).await.unwrap();
+    app.database.background.execute_unprepared(&recorders).await.unwrap();
     other.execute("SET deadlock_timeout = '1h'").await.unwrap();
     app.record([("/a", AT, 1), ("/b", AT, 1)]).await;
     other.execute("BEGIN").await.unwrap();

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use entity::{Database, report_refresh};
+use entity::report_refresh;
 use serde_json::json;
 use sqlx::{Executor, PgConnection};
+use storage::Database;
 use tokio::task::JoinSet;
 
 use crate::{

@@ -85,7 +85,7 @@ async fn buckets_cut_by_the_period_are_hatched_and_labelled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn days_have_their_local_dates_in_zones_off_by_part_of_an_hour() {
     let app = TestApp::start(Rung::Sqlite).await;
-    app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
+    app.record([("/a", storage::clock::process_now().to_rfc3339().as_str(), 1)]).await;
     app.refresh().await;
     scenario("half-hour-zone", &format!("http://{}", app.address)).finish("half-hour-zone").await;
 }
@@ -93,7 +93,7 @@ async fn days_have_their_local_dates_in_zones_off_by_part_of_an_hour() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browser_without_a_known_time_zone_gets_utc() {
     let app = TestApp::start(Rung::Sqlite).await;
-    app.record([("/a", entity::clock::process_now().to_rfc3339().as_str(), 1)]).await;
+    app.record([("/a", storage::clock::process_now().to_rfc3339().as_str(), 1)]).await;
     app.refresh().await;
     scenario("unknown-zone", &format!("http://{}", app.address)).finish("unknown-zone").await;
 }
@@ -145,7 +145,7 @@ async fn dashboard_shows_each_state_of_freshness() {
     assert_eq!(fresh["state"], "fresh", "{fresh}");
     assert!(fresh["text"].as_str().unwrap().contains("as of "), "{fresh}");
 
-    let now = entity::clock::process_now;
+    let now = storage::clock::process_now;
     let under_way = report_refresh::ActiveModel {
         started_at: Set(now()),
         next_refresh_at: Set(Some(now() + TimeDelta::seconds(1))),
@@ -153,13 +153,13 @@ async fn dashboard_shows_each_state_of_freshness() {
         content_version: Set(0),
         ..Default::default()
     };
-    let under_way = under_way.insert(&app.database.wolf).await.unwrap();
+    let under_way = under_way.insert(&app.database.background).await.unwrap();
     assert_eq!(state(&mut script, &[]).await["state"], "refreshing");
     let overdue = state(&mut script, &[]).await;
     assert_eq!(overdue["state"], "overdue", "{overdue}");
     assert!(overdue["reason"].as_str().unwrap().contains("a refresh was due "), "{overdue}");
 
-    report_refresh::Entity::delete_by_id(under_way.id).exec(&app.database.wolf).await.unwrap();
+    report_refresh::Entity::delete_by_id(under_way.id).exec(&app.database.background).await.unwrap();
     let failed = report_refresh::ActiveModel {
         started_at: Set(now()),
         finished_at: Set(Some(now())),
@@ -168,14 +168,14 @@ async fn dashboard_shows_each_state_of_freshness() {
         content_version: Set(0),
         ..Default::default()
     };
-    failed.insert(&app.database.wolf).await.unwrap();
+    failed.insert(&app.database.background).await.unwrap();
     let failed = state(&mut script, &[]).await;
     assert_eq!(failed["state"], "failed", "{failed}");
     assert!(failed["reason"].as_str().unwrap().contains("the disk is full"), "{failed}");
 
     // A clock was a day ahead and went back: asOf is ahead of it, and the page does not show that.
     let ahead = format!("UPDATE refresh_clock SET announced_at = '{}'", (now() + TimeDelta::hours(25)).to_rfc3339());
-    app.database.wolf.execute_unprepared(&ahead).await.unwrap();
+    app.database.background.execute_unprepared(&ahead).await.unwrap();
     assert!(app.refresh().await.as_of.unwrap() > now() + TimeDelta::hours(24));
     let fresh = state(&mut script, &["refreshing"]).await;
     assert_eq!(fresh["state"], "fresh", "{fresh}");
@@ -227,7 +227,7 @@ async fn names_that_change_the_direction_of_text_are_drawn_isolated() {
         "UPDATE pages SET name = '/name\u{202e}', title = 'Title\u{202e}\u{2066}'",
         "UPDATE page_views SET name = '/name\u{202e}'",
     ] {
-        app.database.wolf.execute_unprepared(sql).await.unwrap();
+        app.database.background.execute_unprepared(sql).await.unwrap();
     }
     app.refresh().await;
     scenario("isolated", &format!("http://{}", app.address)).finish("isolated").await;

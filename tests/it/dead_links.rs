@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use entity::{Database, Purpose, report_refresh};
+use entity::report_refresh;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement, TransactionTrait};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
+use storage::{Database, Purpose};
 use tokio::task::JoinSet;
 use wolf::{LockMode, Outcome, Refresher};
 
@@ -148,7 +149,7 @@ async fn wolves_continue_after_a_link_dies_during_a_refresh() {
 async fn standby_wolf_takes_over_when_the_first_is_cut_off_in_a_transaction() {
     let (database, direct, proxy, through) = database_behind_proxy().await;
     let gone = connect(&through).await;
-    let transaction = gone.wolf.begin(Purpose::Change).await.unwrap();
+    let transaction = gone.background.begin(Purpose::Change).await.unwrap();
     // The lock of wolf/src/turn.rs.
     transaction.execute_unprepared("SELECT pg_advisory_xact_lock(x'776f6c66'::bigint)").await.unwrap();
     proxy.stall();
@@ -173,7 +174,7 @@ async fn next_refresh_includes_what_a_commit_lost_on_a_dead_link_left() {
             INSERT INTO page_views VALUES ('/a', '2026-03-01', 0, 1, now())
                 ON CONFLICT (name, date, hour) DO UPDATE SET views = page_views.views + 1;
             INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)";
-        direct.wolf.execute_unprepared(mark).await.unwrap();
+        direct.background.execute_unprepared(mark).await.unwrap();
         if round % 2 == 0 {
             proxy.freeze_before_next_commit();
         } else {
@@ -247,11 +248,15 @@ async fn slow_statements_on_live_links_are_not_cancelled() {
     let mut holder = lock_report(&database.url).await;
     let refreshing = Refresher::new(&connections);
     let mut tasks = JoinSet::new();
-    direct.wolf.execute_unprepared("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)").await.unwrap();
+    direct
+        .background
+        .execute_unprepared("INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)")
+        .await
+        .unwrap();
     tasks.spawn(
         async move { refreshing.refresh(LockMode::Wait, None).await.map(drop).map_err(|error| error.to_string()) },
     );
-    let (readers, wolf) = (connections.readers.clone(), connections.wolf.clone());
+    let (readers, wolf) = (connections.readers.clone(), connections.background.clone());
     let slow = "SELECT pg_sleep(2)";
     tasks.spawn(async move { readers.execute_unprepared(slow).await.map(drop).map_err(|error| error.to_string()) });
     tasks.spawn(async move { wolf.execute_unprepared(slow).await.map(drop).map_err(|error| error.to_string()) });

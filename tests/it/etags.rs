@@ -1,7 +1,7 @@
 //! ETags: an unchanged response is answered with 304, a changed one never is.
 
-use api::freshness::{Freshness, RefreshStatus};
 use entity::report_refresh;
+use reports::freshness::{Freshness, RefreshStatus};
 use reqwest::{Response, header};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};
 use serde_json::Value;
@@ -35,13 +35,13 @@ fn tag_of(response: &Response) -> Option<String> {
 /// Notifies listeners of a new row, as the Wolf does.
 async fn notify(app: &TestApp) {
     if app.test_database.rung != Rung::Sqlite {
-        app.database.wolf.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
+        app.database.background.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
     }
 }
 
 /// Waits until the next change of the ETags by the clock, at every fifth minute, is at least 15 seconds away.
 async fn not_about_to_step() {
-    let seconds = || entity::clock::process_now().timestamp().rem_euclid(300);
+    let seconds = || storage::clock::process_now().timestamp().rem_euclid(300);
     crate::wait::eventually("the clock not to be about to step", async || seconds() < 285).await;
 }
 
@@ -72,7 +72,7 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
         let tag = tag_of(&query(&app, TOTALS, None).await).unwrap();
-        app.database.wolf.execute_unprepared("ALTER TABLE page_views_report RENAME TO hidden").await.unwrap();
+        app.database.background.execute_unprepared("ALTER TABLE page_views_report RENAME TO hidden").await.unwrap();
         assert_eq!(query(&app, TOTALS, Some(&tag)).await.status(), 304);
         // A result that is not cached.
         let pages = "{ report { totals { pages } } }";
@@ -87,18 +87,18 @@ on_all_databases! {
         app.refresh().await;
         let tag = tag_of(&query(&app, TOTALS, None).await).unwrap();
         let under_way = report_refresh::ActiveModel {
-            started_at: Set(entity::clock::process_now()),
+            started_at: Set(storage::clock::process_now()),
             content_version: Set(1),
             ..Default::default()
         };
-        let row = under_way.insert(&app.database.wolf).await.unwrap();
+        let row = under_way.insert(&app.database.background).await.unwrap();
         notify(&app).await;
         let under_way = |known: &Freshness| known.status(std::time::Instant::now()) == RefreshStatus::Refreshing;
         app.until_freshness("a refresh under way in the feed", under_way).await;
         let response = query(&app, TOTALS, Some(&tag)).await;
         assert_eq!((response.status().as_u16(), tag_of(&response)), (200, None));
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
-        report_refresh::Entity::delete_by_id(row.id).exec(&app.database.wolf).await.unwrap();
+        report_refresh::Entity::delete_by_id(row.id).exec(&app.database.background).await.unwrap();
         assert_eq!(query(&app, TOTALS, Some(&tag)).await.status(), 304);
     }
 
@@ -140,7 +140,7 @@ on_all_databases! {
 
     async fn etag_changes_when_the_status_changes_with_the_clock(app: TestApp) {
         not_about_to_step().await;
-        let now = entity::clock::process_now();
+        let now = storage::clock::process_now();
         let row = report_refresh::ActiveModel {
             as_of: Set(Some(now)),
             started_at: Set(now),
@@ -149,7 +149,7 @@ on_all_databases! {
             content_version: Set(0),
             ..Default::default()
         };
-        row.insert(&app.database.wolf).await.unwrap();
+        row.insert(&app.database.background).await.unwrap();
         notify(&app).await;
         app.until_freshness("the refresh in the feed", |known| known.as_of.is_some()).await;
         let mut last = (String::new(), None);

@@ -1,11 +1,11 @@
 //! Idempotency keys: whatever happens to a request and its response, its increments count once.
 
-use api::increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
 use chrono::{DateTime, Utc};
-use entity::Database;
+use increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, RecorderSettings, Request};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use sqlx::Executor;
+use storage::Database;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

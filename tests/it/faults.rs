@@ -16,8 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{Database, kept_day};
+use entity::kept_day;
 use sea_orm::EntityTrait;
+use storage::Database;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::{
@@ -188,7 +189,7 @@ async fn check_end(fixture: &Fixture, summary: &mut Summary) {
     let refreshed = process::succeed(&fixture.database, &["refresh"]);
     summary.verified = process::succeed(&fixture.database, &["verify"]);
     let database = fixture.database.connect().await;
-    let as_of = api::freshness::Freshness::read(&database.readers, &database.clock).await.unwrap().as_of.unwrap();
+    let as_of = reports::freshness::Freshness::read(&database.readers, &database.clock).await.unwrap().as_of.unwrap();
     let (counts, days) = (counts(&database).await, counts_of_days(&database).await);
     let report = report_rows(&database).await;
     database.close().await.unwrap();
@@ -228,7 +229,7 @@ pub(crate) async fn counts_of_days(database: &Database) -> Counts {
 #[expect(clippy::print_stderr, reason = "a seed brings a failure back")]
 async fn run_new_seed(variant: Variant, layout: &'static Layout) {
     let kinds = variant.kinds();
-    let seed = u64::try_from(entity::clock::process_now().timestamp_micros()).unwrap();
+    let seed = u64::try_from(storage::clock::process_now().timestamp_micros()).unwrap();
     eprintln!("seed {seed}, {variant:?}, {layout:?}");
     let plan = Plan { seed, variant, kinds, layout, time: Duration::ZERO, pause: PAUSE, disk_mb: DISK_MB };
     let summary = run(&plan, &|line| eprintln!("{line}")).await;

@@ -70,7 +70,7 @@ on_all_databases! {
     async fn subscriber_gets_refreshing_then_overdue(app: TestApp) {
         let mut socket = WebSocket::subscribed_to_freshness(&app.address).await;
         socket.next_freshness().await;
-        let now = entity::clock::process_now();
+        let now = storage::clock::process_now();
         let row = report_refresh::ActiveModel {
             started_at: Set(now),
             next_refresh_at: Set(Some(now + chrono::TimeDelta::seconds(1))),
@@ -79,9 +79,9 @@ on_all_databases! {
             ..Default::default()
         };
         // The row of a Wolf that has begun a refresh and died.
-        row.insert(&app.database.wolf).await.unwrap();
+        row.insert(&app.database.background).await.unwrap();
         if app.test_database.rung != Rung::Sqlite {
-            app.database.wolf.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
+            app.database.background.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
         }
         assert_eq!(socket.next_freshness().await["status"], "REFRESHING");
         assert_eq!(socket.next_freshness().await["status"], "OVERDUE", "no row was written since");

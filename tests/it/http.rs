@@ -84,7 +84,7 @@ on_all_databases! {
         assert_eq!(get("/schema.graphql").await.text().await.unwrap(), api::schema::sdl());
         assert_eq!(get("/health/live").await.status(), 200);
         assert_eq!(get("/health/ready").await.status(), 200);
-        while migration::status(&app.database.wolf).await.unwrap().steps.iter().any(|step| step.applied) {
+        while migration::status(&app.database.background).await.unwrap().steps.iter().any(|step| step.applied) {
             app.database.migrate(migration::down).await.unwrap();
         }
         assert_eq!(get("/health/live").await.status(), 200);

@@ -4,13 +4,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
-use entity::{Grain, Hour, clock, page_views_report as report, report_refresh};
+use entity::{Grain, Hour, page_views_report as report, report_refresh};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use serde_json::json;
+use storage::clock;
 use wolf::{LockMode, Maintenance, ReportKind};
 
 use crate::{

@@ -6,10 +6,11 @@ use std::sync::{
 };
 
 use chrono::TimeDelta;
-use entity::{Database, clock, idempotency_key, page_view, report_refresh};
+use entity::{idempotency_key, page_view, report_refresh};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::json;
 use sqlx::Executor;
+use storage::{Database, clock};
 use tokio::task::JoinSet;
 use wolf::{LockMode, Maintenance, Outcome, Refresher, ReportKind};
 
@@ -34,7 +35,7 @@ on_all_databases! {
         process::succeed(&app.test_database, &["verify"]);
 
         // The counts change without a mark.
-        app.database.wolf.execute_unprepared("UPDATE page_views SET views = 7 WHERE name = '/b'").await.unwrap();
+        app.database.background.execute_unprepared("UPDATE page_views SET views = 7 WHERE name = '/b'").await.unwrap();
         let output = process::run(&app.test_database, &["verify"]);
         assert_eq!(output.status.code(), Some(1));
         assert_snapshot("verify", &String::from_utf8(output.stdout).unwrap());
@@ -53,7 +54,7 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
         // A name from before such names were refused.
-        app.database.wolf.execute_unprepared("UPDATE page_views SET name = '/\u{202e}a'").await.unwrap();
+        app.database.background.execute_unprepared("UPDATE page_views SET name = '/\u{202e}a'").await.unwrap();
         let output = process::run(&app.test_database, &["verify"]);
         assert_eq!(output.status.code(), Some(1));
         let list = String::from_utf8(output.stdout).unwrap();
@@ -77,7 +78,7 @@ on_all_databases! {
         }
         // The announcement that came after the old key was 25 hours ago.
         let passed = format!("UPDATE refresh_clock SET elapsed_ms = {}", 26 * HOUR_MS);
-        app.database.wolf.execute_unprepared(&passed).await.unwrap();
+        app.database.background.execute_unprepared(&passed).await.unwrap();
         for (as_of, days) in [(Some(now), 30), (None, 30), (None, 1)] {
             let started_at = Set(now - TimeDelta::days(days));
             let row = report_refresh::ActiveModel {
@@ -87,7 +88,7 @@ on_all_databases! {
                 elapsed_ms: Set(Some(HOUR_MS)),
                 ..Default::default()
             };
-            row.insert(&app.database.wolf).await.unwrap();
+            row.insert(&app.database.background).await.unwrap();
         }
         Maintenance::new(&app.database, None).run().await.unwrap();
         let keys = idempotency_key::Entity::find().all(&app.database.readers).await.unwrap();
@@ -195,7 +196,7 @@ async fn failed_statistics_fail_no_refresh_and_are_made_after_the_next_one() {
                 INSERT INTO pages SELECT '/' || page, NULL, now() FROM generate_series(1, 17000) AS page;
                 INSERT INTO page_views SELECT name, '2026-03-01', 0, 1, now() FROM pages;
                 INSERT INTO stale_hours (date, hour) VALUES ('2026-03-01', 0)";
-    connection.wolf.execute_unprepared(fill).await.unwrap();
+    connection.background.execute_unprepared(fill).await.unwrap();
     other.execute("BEGIN; LOCK TABLE pages IN SHARE UPDATE EXCLUSIVE MODE").await.unwrap();
 
     let Outcome::Refreshed(done) = refresher.refresh(LockMode::Wait, None).await.unwrap() else { panic!("it waits") };
@@ -302,7 +303,7 @@ async fn merge_reads_only_stale_hours_by_index() {
          FROM generate_series(0, 999) AS hours, generate_series(1, {PAGES}) AS page;
          INSERT INTO stale_hours (date, hour) SELECT DISTINCT date, hour FROM page_views;"
     );
-    app.database.wolf.execute_unprepared(&fill).await.unwrap();
+    app.database.background.execute_unprepared(&fill).await.unwrap();
     app.refresh().await;
     // Few pages that are far apart in the order of names, and all. Beside the hour's rows the report's that change may
     // be read, of hour, day and month and as many of the site, once to find them and once to change them; or three
@@ -319,7 +320,7 @@ async fn merge_reads_only_stale_hours_by_index() {
              INSERT INTO stale_hours (date, hour) VALUES ('2026-02-01', 3)",
             pages.join("', '")
         );
-        app.database.wolf.execute_unprepared(&change).await.unwrap();
+        app.database.background.execute_unprepared(&change).await.unwrap();
         // Connections report their reads when they end.
         let before = app.test_database.connect().await;
         let (counts, report) = (reads(&before, "page_views").await, reads(&before, "page_views_report").await);

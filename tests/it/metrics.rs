@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entity::Purpose;
 use reqwest::header::ACCEPT;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use storage::Purpose;
 
 use crate::{
     app::{Rung, TestDatabase, report_rows},
@@ -373,7 +373,7 @@ async fn queue_and_failures_change_their_metrics(rung: Rung) {
     let before = Scrape::refreshed(&server).await;
     assert_eq!(before.get("analytics_queue_max_increments"), 200_000.0);
     let other = database.connect().await;
-    let lock = other.wolf.begin(Purpose::Change).await.unwrap();
+    let lock = other.background.begin(Purpose::Change).await.unwrap();
     let statement =
         if rung == Rung::Sqlite { "UPDATE pages SET title = 'x'" } else { "LOCK TABLE pages IN EXCLUSIVE MODE" };
     lock.execute_unprepared(statement).await.unwrap();
@@ -396,7 +396,7 @@ async fn queue_and_failures_change_their_metrics(rung: Rung) {
 
     // A refresh that fails, and a statement that fails.
     drop(server);
-    other.wolf.execute_unprepared("ALTER TABLE stale_hours RENAME TO elsewhere").await.unwrap();
+    other.background.execute_unprepared("ALTER TABLE stale_hours RENAME TO elsewhere").await.unwrap();
     let server = Server::start(&database, &arguments);
     let failed = r#"analytics_refresh_duration_seconds_count{outcome="failed"}"#;
     let after = Scrape::until(&server, "the refresh to fail", |scrape| scrape.get(failed) == 1.0).await;

@@ -6,13 +6,13 @@ use std::{
     str::FromStr,
 };
 
-use entity::{Purpose, snapshot::Snapshots};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::json;
 use sqlx::{
     Connection, Row,
     postgres::{PgConnectOptions, PgConnection},
 };
+use storage::{Purpose, snapshot::Snapshots};
 
 use crate::{
     app::{Rung, TestDatabase},
@@ -194,17 +194,21 @@ async fn transaction_settings_end_with_the_transaction() {
         let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, LIMITS)).await.unwrap().unwrap();
         row.try_get_by_index(0).unwrap()
     }
-    let begun = Snapshots::for_queries(&database).begin().await.unwrap();
+    let begun =
+        Snapshots::new(&database.readers, &database.clock, entity::page_views_report::RELATION).begin().await.unwrap();
     assert_eq!(limits(&begun).await, "30s 10s repeatable read on");
     begun.rollback().await.unwrap();
-    let begun = Snapshots::for_wolf(&database).begin().await.unwrap();
+    let begun = Snapshots::new(&database.background, &database.clock, entity::page_views_report::RELATION)
+        .begin()
+        .await
+        .unwrap();
     assert_eq!(limits(&begun).await, "0 10s repeatable read on");
     begun.rollback().await.unwrap();
-    let change = database.wolf.begin(Purpose::Change).await.unwrap();
+    let change = database.background.begin(Purpose::Change).await.unwrap();
     assert_eq!(limits(&change).await, "0 10s read committed off");
     change.rollback().await.unwrap();
     assert_eq!(limits(&database.readers).await, "30s 10s read committed on");
-    for db in [&database.readers, &database.wolf] {
+    for db in [&database.readers, &database.background] {
         // On the same connection, behind the transaction's end.
         let ended = db.begin(Purpose::Change).await.unwrap();
         ended.execute_unprepared("COMMIT").await.unwrap();

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{clock, idempotency_key, page, stale_hour};
+use entity::{idempotency_key, page, stale_hour};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, Statement};
 use serde_json::{Value, json};
+use storage::clock;
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{
@@ -166,7 +167,7 @@ on_all_databases! {
     }
 
     async fn recorder_queue_is_bounded(app: TestApp) {
-        use api::increments::{RecordError, Recorder, RecorderSettings, Request};
+        use increments::{RecordError, Recorder, RecorderSettings, Request};
         // Nothing commits: the committer does not run.
         let settings = RecorderSettings { queue_increments: 10_000, committers: 1, record_timeout_ms: 30_000 };
         let (recorder, committer) = Recorder::new(&app.database, &settings);

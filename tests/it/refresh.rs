@@ -1,11 +1,12 @@
 //! Refreshes: the report equals the recorded sums, and `as_of` is true.
 
-use api::freshness::{Freshness, RefreshStatus};
 use chrono::TimeDelta;
-use entity::{page_views_report as report, report_refresh, snapshot::Snapshots};
+use entity::{page_views_report as report, report_refresh};
 use futures_util::future::poll_immediate;
+use reports::freshness::{Freshness, RefreshStatus};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use sqlx::Executor;
+use storage::snapshot::Snapshots;
 use wolf::{LockMode, Outcome, Refresher, ReportKind};
 
 use crate::{
@@ -117,7 +118,7 @@ on_all_databases! {
             // A view follows a renamed table, so its unique index is dropped instead.
             ("DROP INDEX page_views_report_key", "CREATE UNIQUE INDEX page_views_report_key ON page_views_report (grain, date, hour, name)")
         } else { (hide, show) };
-        app.database.wolf.execute_unprepared(hide).await.unwrap();
+        app.database.background.execute_unprepared(hide).await.unwrap();
         assert!(app.refresher.refresh(LockMode::Wait, None).await.is_err());
         let newest = report_refresh::newest(&app.database.readers).await.unwrap().unwrap();
         let message = newest.error.unwrap();
@@ -130,7 +131,7 @@ on_all_databases! {
         assert_eq!(status["freshness"]["refreshId"], good.id.to_string(), "the report is still the last good one");
         assert!(app.marks().await > 0, "the marks stay");
 
-        app.database.wolf.execute_unprepared(show).await.unwrap();
+        app.database.background.execute_unprepared(show).await.unwrap();
         app.refresh().await;
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
@@ -140,7 +141,10 @@ on_all_databases! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_begin_leaves_no_transaction_open() {
     let app = TestApp::start(Rung::Table).await;
-    let (readers, snapshots) = (&app.database.readers, Snapshots::for_queries(&app.database));
+    let (readers, snapshots) = (
+        &app.database.readers,
+        Snapshots::new(&app.database.readers, &app.database.clock, entity::page_views_report::RELATION),
+    );
     for polls in (1..=10).cycle().take(500) {
         let mut begins = Box::pin(snapshots.begin());
         for _ in 0..polls {
@@ -161,7 +165,7 @@ async fn refresh_fails_when_the_report_table_lacks_rows() {
     app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
     app.refresh().await;
     app.database
-        .wolf
+        .background
         .execute_unprepared("DELETE FROM page_views_report WHERE grain = 'day' AND name = '/a'")
         .await
         .unwrap();
@@ -208,7 +212,7 @@ async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
     other.execute("COMMIT").await.unwrap();
     let now = app.database.clock.database_now(&app.database.readers).await.unwrap();
     let announced_at = entity::refresh_clock::read(&app.database.readers).await.unwrap().announced_at;
-    let recorded_at = entity::clock::recorded_at(now, announced_at);
+    let recorded_at = storage::clock::recorded_at(now, announced_at);
     assert!(recorded_at > done.as_of.unwrap(), "a commit after the marks were read is not promised");
     assert_eq!(app.report_rows().await.values().max(), Some(&1));
     assert_eq!(app.marks().await, 1, "its mark is left for the next refresh");
@@ -281,7 +285,7 @@ async fn newest_refresh_record_is_the_running_merges_while_it_changes_the_report
     let times: Vec<_> = (1..=28).map(|day| format!("2026-02-{day:02}T05:00:00Z")).collect();
     app.record(times.iter().map(|at| ("/a", at.as_str(), 1))).await;
     app.database
-        .wolf
+        .background
         .execute_unprepared(
             "CREATE TABLE newest_words (under_way integer);
              -- Each portion takes its marks first.

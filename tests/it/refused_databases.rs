@@ -127,11 +127,11 @@ async fn every_relation_of_the_schema_is_checked_for_conflicts(rung: Rung) {
         if name.starts_with("seaql_migrations") || name.ends_with("_pkey") {
             continue;
         }
-        database.wolf.execute_unprepared(&format!("CREATE TABLE {name} (id int)")).await.unwrap();
+        database.background.execute_unprepared(&format!("CREATE TABLE {name} (id int)")).await.unwrap();
         let checked = migration::check(&database.readers).await.unwrap();
         let is_found = matches!(&checked, Err(Obstacle::Occupied { relations, .. }) if relations == &[name]);
         assert!(is_found, "{name} is missing in RELATIONS: {checked:?}");
-        database.wolf.execute_unprepared(&format!("DROP TABLE {name}")).await.unwrap();
+        database.background.execute_unprepared(&format!("DROP TABLE {name}")).await.unwrap();
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use api::reports::{Calendar, Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
 use chrono::{DateTime, Datelike, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-use entity::{Database, Hour, clock, failure::Failure};
+use entity::Hour;
 use proptest::{
     prelude::*,
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
+use reports::{Calendar, Granularity, Interval, PageFilter, ReportError, ReportReader, ReportSettings};
 use serde_json::{Value, json};
+use storage::{Database, clock, error_kind::DbErrorKind};
 
 use crate::{app::TestApp, on_all_databases};
 
@@ -213,8 +214,8 @@ on_all_databases! {
             Err(failure) => Err(failure),
         };
         let Err(ReportError::Database(failure)) = asked else { panic!("it was not cancelled: {asked:?}") };
-        assert!(Failure::is_timeout(&failure), "{failure:?}");
-        assert_eq!(Failure::of(&failure), Failure::Unavailable);
+        assert!(DbErrorKind::is_timeout(&failure), "{failure:?}");
+        assert_eq!(DbErrorKind::of(&failure), DbErrorKind::Unavailable);
         // Without the short timeout the query succeeds.
         let series = app.reader.view().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
         assert_eq!(series.unwrap().len(), times.len());

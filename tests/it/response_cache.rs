@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use api::reports::CacheFigures;
+use reports::CacheFigures;
 use serde_json::{Value, json};
 
 use crate::{

@@ -69,7 +69,7 @@ fn has_in_order(answer: &str, keys: &str) -> bool {
 
 async fn with_views() -> TestApp {
     let app = TestApp::start(Rung::Sqlite).await;
-    let now = entity::clock::process_now().to_rfc3339();
+    let now = storage::clock::process_now().to_rfc3339();
     app.record([("/a", now.as_str(), 3), ("/b", now.as_str(), 2)]).await;
     app.refresh().await;
     app

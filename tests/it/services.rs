@@ -2,9 +2,10 @@
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
-use entity::{Database, report_refresh};
+use entity::report_refresh;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
+use storage::Database;
 use tokio::task::JoinSet;
 
 use crate::{

@@ -59,7 +59,7 @@ enum Database {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    let seed = arguments.seed.unwrap_or_else(|| u64::try_from(entity::clock::process_now().timestamp()).unwrap());
+    let seed = arguments.seed.unwrap_or_else(|| u64::try_from(storage::clock::process_now().timestamp()).unwrap());
     println!("seed {seed}, {:?}, {} minutes", arguments.database, arguments.minutes);
     let variant = match arguments.database {
         Database::Postgres => Variant::Postgres,

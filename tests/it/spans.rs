@@ -83,7 +83,7 @@ async fn exported_spans_have_no_page_query_or_address() {
     server.data(FRESHNESS, Value::Null).await.unwrap();
     // The error is logged within a span.
     let other = database.connect().await;
-    other.wolf.execute_unprepared("ALTER TABLE page_views_report RENAME TO elsewhere").await.unwrap();
+    other.background.execute_unprepared("ALTER TABLE page_views_report RENAME TO elsewhere").await.unwrap();
     assert!(server.data(REPORT, Value::Null).await.unwrap_err().contains("INTERNAL_SERVER_ERROR"));
     // The process exports what is left before it ends.
     server.signal("TERM");

@@ -1,9 +1,9 @@
 //! Reports at certain times of day: the clock of the process's machine is set.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::clock;
 use reqwest::header;
 use serde_json::{Value, json};
+use storage::clock;
 
 use crate::{
     app::{Rung, TestDatabase},

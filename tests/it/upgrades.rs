@@ -121,7 +121,7 @@ async fn down_and_up_again(database: &TestDatabase) {
     let before = data(database).await;
     loop {
         let connection = database.connect().await;
-        let status = migration::status(&connection.wolf).await.unwrap();
+        let status = migration::status(&connection.background).await.unwrap();
         connection.close().await.unwrap();
         if status.steps.iter().rfind(|step| step.applied).unwrap().name == LAST_OLD {
             break;
@@ -198,7 +198,7 @@ async fn older_program_keeps_running_while_a_newer_one_allows_it(rung: Rung) {
     const FUTURE: &str = "m29990101_000001_future";
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
-    let execute = async |sql: &str| connection.wolf.execute_unprepared(sql).await.map(drop).unwrap();
+    let execute = async |sql: &str| connection.background.execute_unprepared(sql).await.map(drop).unwrap();
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     assert_eq!(ready(&server).await.0, 200);
     // The row names the newest migration that a program must know.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use api::http::{HttpSettings, Timeouts};
-use entity::Purpose;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use storage::Purpose;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -277,7 +277,7 @@ on_all_databases! {
         socket.subscribe("s", FRESHNESS).await;
         assert_eq!(socket.next_of("s").await["type"], "next");
         // Nothing can be recorded until the lock is released.
-        let lock = app.database.wolf.begin(Purpose::Change).await.unwrap();
+        let lock = app.database.background.begin(Purpose::Change).await.unwrap();
         if app.test_database.rung != Rung::Sqlite {
             lock.execute_unprepared("LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
         }

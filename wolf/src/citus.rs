@@ -6,8 +6,9 @@
 //! table, and one statement, which each node executes on its rows, merges into it.
 
 use chrono::NaiveDate;
-use entity::{Hour, Transaction};
+use entity::Hour;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use storage::Transaction;
 
 /// The distributed tables. The others are placed as the first one is.
 const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];

@@ -1,7 +1,7 @@
 //! The Wolf's errors.
 
-use entity::failure::Failure;
 use sea_orm::DbErr;
+use storage::error_kind::DbErrorKind;
 
 use crate::schedule::ScheduleError;
 
@@ -51,17 +51,17 @@ impl WolfError {
     /// Returns whether the database could not be reached.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Database { source, .. } if Failure::of(source) == Failure::Unavailable)
+        matches!(self, Self::Database { source, .. } if DbErrorKind::of(source) == DbErrorKind::Unavailable)
     }
 
     /// Returns the error in words that clients may see: without SQL, addresses or secrets.
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::Database { source, .. } => match Failure::of(source) {
-                Failure::Unavailable => "the database can't be reached",
-                Failure::DiskFull => "the database's disk is full",
-                Failure::Conflict | Failure::Refused => {
+            Self::Database { source, .. } => match DbErrorKind::of(source) {
+                DbErrorKind::Unavailable => "the database can't be reached",
+                DbErrorKind::DiskFull => "the database's disk is full",
+                DbErrorKind::Conflict | DbErrorKind::Refused => {
                     "the database refused the refresh; the log of the Wolf says why"
                 }
             },

@@ -38,8 +38,8 @@ pub use settings::{ReportKindSetting, WolfSettings};
 pub use verify::{Difference, Verification, verify};
 pub use worker::run;
 
-use entity::Database;
 use error::Context;
+use storage::Database;
 
 /// Distributes the tables of a Citus cluster by page over its nodes, and makes the report a table. Does nothing on a
 /// database without the extension or with tables that are distributed already.
@@ -47,9 +47,9 @@ use error::Context;
 /// # Errors
 /// [`WolfError::Database`].
 pub async fn distribute(database: &Database) -> Result<(), WolfError> {
-    if citus::is_installed(&database.wolf).await.context("look for the extension Citus")? {
+    if citus::is_installed(&database.background).await.context("look for the extension Citus")? {
         Refresher::new(database).ensure_kind(ReportKind::Table).await?;
-        citus::distribute(&database.wolf).await.context("distribute the tables")?;
+        citus::distribute(&database.background).await.context("distribute the tables")?;
     }
     Ok(())
 }

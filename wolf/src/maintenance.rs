@@ -6,8 +6,9 @@ mod old_hours;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use entity::{Connections, Database, idempotency_key, refresh_clock, report_refresh};
+use entity::{idempotency_key, refresh_clock, report_refresh};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use storage::{Connections, Database};
 use tracing::info;
 
 use crate::{

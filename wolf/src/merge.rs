@@ -9,13 +9,14 @@ mod postgres;
 mod sqlite;
 
 use entity::{
-    Grain, Hour, Transaction, page,
+    Grain, Hour, page,
     page_views_report::{self, Column as Report},
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryTrait,
     sea_query::{BinOper, Expr, ExprTrait},
 };
+use storage::Transaction;
 
 use crate::citus;
 use deltas::{BucketDelta, HourDelta, bucket_deltas};

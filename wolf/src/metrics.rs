@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{Connections, Database, stale_hour};
+use entity::stale_hour;
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use sea_orm::{EntityTrait, PaginatorTrait, QuerySelect};
+use storage::{Connections, Database};
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
 

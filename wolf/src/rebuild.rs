@@ -6,11 +6,12 @@
 mod swap;
 
 use chrono::NaiveDate;
-use entity::{DatabaseKind, Hour, Transaction, kept_day, page_view, page_views_report};
+use entity::{Hour, kept_day, page_view, page_views_report};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait},
 };
+use storage::{DatabaseKind, Transaction};
 
 use self::swap::Swap;
 pub(crate) use self::swap::{TRIES_MAX as SWAP_TRIES_MAX, blocking_transactions};

@@ -9,8 +9,9 @@ mod stale_marks;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Hour, Transaction, report_refresh};
+use entity::{Hour, report_refresh};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
+use storage::Transaction;
 
 use self::backlog::Backlog;
 pub use self::lock::LockMode;

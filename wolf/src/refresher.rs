@@ -5,7 +5,7 @@ mod follow_ups;
 use std::{error::Error, time::Instant};
 
 use chrono::TimeDelta;
-use entity::{Database, DatabaseKind, clock::Clock};
+use storage::{Database, DatabaseKind, clock::Clock};
 use tracing::{Instrument, debug_span, field::Empty, info, warn};
 
 use self::follow_ups::FollowUps;

@@ -62,7 +62,7 @@ impl FromStr for Schedule {
         let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
         let cron = parser.parse(expression).map_err(ScheduleError::Expression)?;
         let schedule = Self { cron, expression: expression.to_owned() };
-        schedule.ticks_after(entity::clock::process_now())?;
+        schedule.ticks_after(storage::clock::process_now())?;
         Ok(schedule)
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
-use entity::Database;
+use storage::Database;
 
 use crate::{error::WolfError, refresher::Refresher, report_kind::ReportKind, schedule::Schedule};
 

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use chrono::NaiveDate;
-use entity::{Database, snapshot::Snapshots};
 use sea_orm::{DbBackend, FromQueryResult, Statement};
+use storage::{Database, snapshot::Snapshots};
 use tokio::time::timeout;
 
 use crate::error::{Context, WolfError};
@@ -59,7 +59,7 @@ pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let sql = include_str!("verify/differences.sql")
         .replace("{month}", month)
         .replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let snapshots = Snapshots::for_wolf(database);
+    let snapshots = Snapshots::new(&database.background, &database.clock, entity::page_views_report::RELATION);
     let begun = timeout(SNAPSHOT_WAIT_MAX, snapshots.begin()).await;
     let locked = |_elapsed| WolfError::ReportLocked { waited_s: SNAPSHOT_WAIT_MAX.as_secs() };
     let transaction = begun.map_err(locked)?.context("begin the verification")?;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use entity::DatabaseKind;
+use storage::DatabaseKind;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},

@@ -40,10 +40,10 @@ pub use self::{
 };
 use super::{App, body, graphql::HttpError};
 use crate::{
-    increments::{Client, RecordingLimits},
     metrics,
     schema::{Code, RecordingTerms, error},
 };
+use increments::{Client, RecordingLimits};
 
 /// The authorization scheme of tokens (RFC 6750).
 const BEARER: &str = "Bearer";

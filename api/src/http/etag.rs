@@ -17,11 +17,12 @@
 
 use async_graphql::parser::types::OperationType;
 use axum::http::{HeaderMap, header};
-use entity::clock::Moment;
 use sha2::{Digest, Sha256};
+use storage::clock::Moment;
 
 use super::{App, operation::Operation};
-use crate::{freshness::Freshness, schema::sdl};
+use crate::schema::sdl;
+use reports::freshness::Freshness;
 
 /// The seconds between changes of the tag by the clock: the shortest time between two moves of an interval.
 const STEP_SECONDS: i64 = 5 * 60;
@@ -116,7 +117,8 @@ fn add(hash: &mut Sha256, part: Option<&str>) {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use chrono::TimeDelta;
+    use chrono::{DateTime, TimeDelta};
+    use entity::report_refresh::{self, Newest};
 
     use super::*;
 
@@ -128,8 +130,32 @@ mod tests {
         ETagBuilder(Sha256::new()).tag(freshness, Moment { wall: wall.parse().unwrap(), monotonic })
     }
 
+    /// Returns the freshness after the refresh `id`, that becomes overdue `overdue_after` after `read_at`.
+    fn freshness(id: i64, under_way: bool, read_at: Instant, overdue_after: Option<TimeDelta>) -> Freshness {
+        let began_at = DateTime::UNIX_EPOCH;
+        let row = report_refresh::Model {
+            id,
+            as_of: Some(began_at),
+            started_at: began_at,
+            finished_at: (!under_way).then_some(began_at),
+            next_refresh_at: None,
+            overdue_at: overdue_after.map(|after| began_at + after),
+            hours_since: None,
+            content_version: id,
+            hours: 0,
+            rows_changed: 0,
+            error: None,
+            looked_at: None,
+            scheduled_at: Some(began_at),
+            duration_ms: Some(0),
+            elapsed_ms: None,
+        };
+        let rows = Newest { row: Some(row.clone()), successful: Some(row), database_now: Some(began_at) };
+        Freshness::of_rows(rows, began_at, read_at)
+    }
+
     fn known(id: i64, under_way: bool) -> Freshness {
-        Freshness::of_test(id, under_way, Instant::now(), None)
+        freshness(id, under_way, Instant::now(), None)
     }
 
     #[test]
@@ -142,7 +168,7 @@ mod tests {
     #[test]
     fn tag_changes_with_each_refresh_when_overdue_and_every_five_minutes() {
         let said = Instant::now();
-        let [seventh, eighth] = [7, 8].map(|id| Freshness::of_test(id, false, said, Some(TimeDelta::seconds(60))));
+        let [seventh, eighth] = [7, 8].map(|id| freshness(id, false, said, Some(TimeDelta::seconds(60))));
         let after = |freshness, seconds| tag_at(freshness, "2026-11-22T20:00:00Z", said + Duration::from_secs(seconds));
         assert_eq!(after(&seventh, 0), after(&seventh, 59));
         assert_ne!(after(&seventh, 0), after(&eighth, 0), "another refresh");

@@ -9,8 +9,9 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 
-use super::{Reports, response_cache::ResponseCache, subscriber_limits::SubscriberLimits};
-use crate::increments::Recorder;
+use super::{response_cache::ResponseCache, subscriber_limits::SubscriberLimits};
+use increments::Recorder;
+use reports::Reports;
 
 /// The content type of Prometheus's text format.
 const CONTENT_TYPE: (HeaderName, &str) = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");

@@ -1,8 +1,8 @@
 //! A cache of whole responses by their `ETag`: a query is answered from memory until something changes that its
 //! response depends on.
 
-use entity::clock::Moment;
 use moka::{future::Cache, policy::EvictionPolicy};
+use storage::clock::Moment;
 
 use super::{
     App,

@@ -3,15 +3,13 @@
 use std::{error::Error as StdError, sync::Arc};
 
 use async_graphql::{Error, ErrorExtensions, ServerError, Value};
-use entity::failure::Failure;
 use sea_orm::DbErr;
+use storage::error_kind::DbErrorKind;
 
 use super::execution::{Cancelled, VersionChanged};
-use crate::{
-    increments::{RecordError, ValidationError},
-    metrics,
-    reports::ReportError,
-};
+use crate::metrics;
+use increments::{RecordError, ValidationError};
+use reports::ReportError;
 
 /// The code of an error, sent in `extensions.code`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -132,22 +130,22 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
 }
 
 pub(super) fn of_database(failure: &DbErr) -> Error {
-    if Failure::is_timeout(failure) {
+    if DbErrorKind::is_timeout(failure) {
         tracing::warn!(error = failure as &dyn StdError, "a query took too long");
         return error(
             Code::Unavailable,
             "the query took too long; ask for a shorter interval or for fewer pages, or try again later",
         );
     }
-    let why = match Failure::of(failure) {
-        Failure::Refused => return internal(failure),
-        Failure::DiskFull => "the database's disk is full",
-        Failure::Conflict => {
+    let why = match DbErrorKind::of(failure) {
+        DbErrorKind::Refused => return internal(failure),
+        DbErrorKind::DiskFull => "the database's disk is full",
+        DbErrorKind::Conflict => {
             tracing::warn!(error = failure as &dyn StdError, "a query was in the way of other work of the database");
             let told = "the query was in the way of other work of the database, try again";
             return Error { source: Some(Arc::new(Cancelled)), ..error(Code::Unavailable, told) };
         }
-        Failure::Unavailable => "the database can't be reached",
+        DbErrorKind::Unavailable => "the database can't be reached",
     };
     tracing::warn!(error = failure as &dyn StdError, "{why}");
     error(Code::Unavailable, format!("{why}, try again later"))

@@ -6,15 +6,13 @@ use std::{
 };
 
 use async_graphql::{Context, Request, Response, ServerError, Value};
-use entity::clock::Moment;
 use futures_util::{StreamExt, future, stream::BoxStream};
+use storage::clock::Moment;
 use tokio::sync::OnceCell;
 
 use super::{AnalyticsSchema, AnswerBudget, errors};
-use crate::{
-    freshness::Freshness,
-    reports::{ReportReader, ReportView},
-};
+use reports::freshness::Freshness;
+use reports::{ReportReader, ReportView};
 
 /// The attempts to execute a query against the cache before it takes a transaction of its own.
 const SHARED_TRIES: u32 = 2;

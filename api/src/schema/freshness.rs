@@ -6,7 +6,8 @@ use async_graphql::{Enum, ID, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::scalars::SafeInt;
-use crate::{freshness, reports::ReportView};
+use reports::ReportView;
+use reports::freshness;
 
 /// Whether the report is as fresh as it should be.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]

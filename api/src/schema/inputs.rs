@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::errors::{Code, error};
-use crate::reports::{self, IntervalChoice, Range};
+use reports::{self, IntervalChoice, Range};
 
 /// The most page names in a filter.
 const NAMES_MAX: usize = 1_000;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use entity::{Hour, clock};
+use entity::Hour;
 use serde::Deserialize;
+use storage::clock;
 
 use super::{
     errors::{self, Code, error},
     scalars::SafeInt,
 };
-use crate::increments::{
+use increments::{
     Client, IdempotencyKey, Increment, PageName, Recorder, RecordingLimits, Request, Title, ValidationError, check_at,
 };
 

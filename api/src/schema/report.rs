@@ -17,7 +17,7 @@ use super::{
     inputs::{self, Comparison, Granularity, ParsedFilter},
     scalars::{LocalDateTime, SafeInt},
 };
-use crate::reports::{self, Calendar, Compared, Counted, IntervalChoice, PageCursor, PageFilter, ReportView};
+use reports::{self, Calendar, Compared, Counted, IntervalChoice, PageCursor, PageFilter, ReportView};
 
 /// The number of pages listed when the query does not say.
 const PAGES_DEFAULT: i32 = 10;

@@ -6,7 +6,8 @@ use async_graphql::{Context, Subscription};
 use futures_util::{Stream, StreamExt};
 
 use super::{errors, freshness::Freshness, inputs::ReportFilter, report::Report};
-use crate::{freshness::FreshnessFeed, reports::ReportReader};
+use reports::ReportReader;
+use reports::freshness::FreshnessFeed;
 
 /// The root type of subscriptions.
 #[derive(Copy, Clone, Debug)]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use entity::{Database, Hour, clock};
+use entity::Hour;
 use sqlx::{Connection, PgConnection};
+use storage::{Database, clock};
 use tokio::{
     sync::Mutex,
     task::JoinSet,

@@ -2,15 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 
-use api::{
-    freshness::FreshnessFeed,
-    http::{
-        HttpSettings, Readiness, Reports, Services, Timeouts,
-        access::{Access, AccessSettings, Scope},
-        fuzzing,
-    },
-    increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views},
-    reports::{ReportReader, ReportSettings},
+use api::http::{
+    HttpSettings, Readiness, Reports, Services, Timeouts,
+    access::{Access, AccessSettings, Scope},
+    fuzzing,
 };
 use axum::{
     Router,
@@ -18,8 +13,12 @@ use axum::{
     http::{StatusCode, request},
 };
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use entity::{ConnectionSettings, Database, DatabaseSettings, Hour, clock};
+use entity::{ConnectionSettings, Hour};
+use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
+use reports::freshness::FreshnessFeed;
+use reports::{ReportReader, ReportSettings};
 use serde_json::Value;
+use storage::{Database, DatabaseSettings, clock};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;

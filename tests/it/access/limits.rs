@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use api::http::access::AccessSettings;
-use entity::Purpose;
 use reqwest::{StatusCode, header};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
+use storage::Purpose;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -165,7 +165,7 @@ async fn connection_over_the_limit_waits_until_another_one_closes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_over_its_timeout_is_answered_unavailable() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.request_timeout_ms = 100).await;
-    let lock = app.database.wolf.begin(Purpose::Change).await.unwrap();
+    let lock = app.database.background.begin(Purpose::Change).await.unwrap();
     lock.execute_unprepared("UPDATE pages SET title = 'x'").await.unwrap();
     for query in [RECORD, RECORD_GENERALLY] {
         let answer: Value = post(&app, None, query).await.json().await.unwrap();

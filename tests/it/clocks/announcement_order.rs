@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
-use api::increments::{Recorded, Request};
+use increments::{Recorded, Request};
 use sqlx::{Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinSet;

@@ -9,19 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{
-    freshness::Freshness,
-    increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, Request},
-};
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{Database, Grain, idempotency_key, page_views_report as report, snapshot::Snapshots};
+use entity::{Grain, idempotency_key, page_views_report as report};
 use futures_util::future::join_all;
+use increments::{Client, Committer, IdempotencyKey, Recorded, Recorder, Request};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
+use reports::freshness::Freshness;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use storage::{Database, snapshot::Snapshots};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -113,7 +112,11 @@ impl Process {
 
     /// Reads both in one snapshot. None before the first refresh.
     async fn read(&self) -> Option<Promise> {
-        let snapshot = Snapshots::for_queries(&self.database).begin().await.unwrap();
+        let snapshot =
+            Snapshots::new(&self.database.readers, &self.database.clock, entity::page_views_report::RELATION)
+                .begin()
+                .await
+                .unwrap();
         let freshness = Freshness::read(&snapshot, &self.database.clock).await.unwrap();
         let rows = report::Entity::find().filter(report::Column::Grain.eq(Grain::Month)).all(&snapshot).await.unwrap();
         let staleness = freshness.staleness(Instant::now());

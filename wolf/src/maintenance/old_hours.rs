@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use entity::{
-    Grain, Hour, Transaction, page_view,
+    Grain, Hour, page_view,
     page_views_report::{self, Column as Report, SITE},
 };
 use sea_orm::{
@@ -11,6 +11,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, Query},
 };
 use serde_json::json;
+use storage::Transaction;
 
 use crate::{
     bound_list,

@@ -6,8 +6,9 @@
 
 use std::time::Instant;
 
-use entity::{Hour, Transaction};
+use entity::Hour;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use storage::Transaction;
 
 use super::{
     Added, MergeStatements,

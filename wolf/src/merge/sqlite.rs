@@ -1,8 +1,9 @@
 //! The merge's statements for SQLite.
 
-use entity::{Hour, Transaction};
+use entity::Hour;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use serde_json::json;
+use storage::Transaction;
 
 use super::{
     Added, MergeStatements,

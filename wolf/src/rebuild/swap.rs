@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use entity::failure::Failure;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
+use storage::error_kind::DbErrorKind;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -106,7 +106,7 @@ async fn exclude_readers<C: ConnectionTrait>(db: &C, from: ReportKind, then: &st
 async fn lock_in_time<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
     match db.execute_unprepared(sql).await {
         Ok(_) => Ok(true),
-        Err(error) if Failure::is_lock_timeout(&error) => {
+        Err(error) if DbErrorKind::is_lock_timeout(&error) => {
             db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await?;
             Ok(false)
         }

@@ -1,5 +1,5 @@
 //! The announcement of a refresh: the `asOf` that it will have, and how much time has passed, committed before the
-//! refresh reads any count. The module `entity::clock` says why.
+//! refresh reads any count. The module `storage::clock` says why.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,12 +7,12 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{
+use entity::refresh_clock;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
+use storage::{
     Transaction,
     clock::{self, Clock},
-    refresh_clock,
 };
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
 use tracing::{info, warn};
 
 use crate::clock_steps::went_back;

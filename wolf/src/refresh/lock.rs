@@ -3,8 +3,8 @@
 //! The lock is held by a transaction and released at its end, so also when its process dies. It is an advisory lock on
 //! PostgreSQL, and the database's own write lock on SQLite.
 
-use entity::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
+use storage::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock};
 
 /// The key of the advisory lock: "wolf" in ASCII.
 const POSTGRES_LOCK: i64 = 0x776f_6c66;
@@ -28,7 +28,7 @@ pub(crate) struct RefreshLock {
 
 impl RefreshLock {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { db: database.wolf.clone(), kind: database.kind, clock: database.clock.clone() }
+        Self { db: database.background.clone(), kind: database.kind, clock: database.clock.clone() }
     }
 
     /// Begins a transaction and waits until it holds the lock.

@@ -7,8 +7,9 @@
 use std::time::Instant;
 
 use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
-use entity::{REFRESH_CHANNEL, clock::Clock, report_refresh};
+use entity::{REFRESH_CHANNEL, report_refresh};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement};
+use storage::clock::Clock;
 
 use super::{announcement::Announcement, lock::RefreshLock};
 use crate::schedule::Schedule;

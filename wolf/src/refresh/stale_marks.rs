@@ -1,12 +1,13 @@
 //! Stale marks: the rows by which a recorded increment marks its hour, and a new title its page, as stale.
 
 use chrono::NaiveDate;
-use entity::{Hour, Transaction, stale_hour, stale_title};
+use entity::{Hour, stale_hour, stale_title};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait},
 };
+use storage::Transaction;
 
 use crate::bound_list;
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use entity::DatabaseKind;
 use sea_orm::ConnectionTrait;
+use storage::DatabaseKind;
 use tracing::{debug, info, warn};
 
 use super::Refresher;

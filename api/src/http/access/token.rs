@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::scopes::{ParseScopesError, Scopes};
-use crate::increments::{Client, ClientName, ParseClientNameError};
+use increments::{Client, ClientName, ParseClientNameError};
 
 /// The prefix of a hash, which leaves room for other kinds of hashes.
 const KIND: &str = "sha256:";

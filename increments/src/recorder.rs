@@ -1,0 +1,288 @@
+//! Group commit: all waiting requests are committed in one transaction, while the next group gathers.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use storage::{Database, DatabaseKind};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, debug_span, error, warn};
+
+use super::{
+    increment::Request,
+    known_pages::KnownPages,
+    store::{Committed, Counted, Outcome, Session, StoreError},
+};
+use crate::metrics::{self, Commits};
+
+/// A group takes no further request once it has this many increments. Requests are never split.
+const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
+/// The most tries of a transaction that conflicts with others or loses its connection before the commit.
+const TRIES_MAX: u32 = 5;
+/// The pause before a retry, multiplied by the number of tries so far.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// What can be set about recording.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Recording")]
+pub struct RecorderSettings {
+    /// The most increments that wait to be committed; further ones are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_QUEUE_INCREMENTS", value_name = "COUNT", default_value_t = 200_000, value_parser = queue_range())]
+    pub queue_increments: u32,
+    /// The most transactions that commit at the same time (PostgreSQL). More than one helps only if the database is far
+    /// away: they wait for each other's rows, and each sums up fewer increments
+    #[arg(long, env = "ANALYTICS_COMMITTERS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub committers: u32,
+    /// Milliseconds after which a mutation whose increments are not committed fails with UNAVAILABLE
+    #[arg(long, env = "ANALYTICS_RECORD_TIMEOUT_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub record_timeout_ms: u64,
+}
+
+fn queue_range() -> clap::builder::RangedI64ValueParser<u32> {
+    // The largest request has to fit.
+    clap::value_parser!(u32).range(10_000..=100_000_000)
+}
+
+/// The acknowledgement of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The increments are in the report once `freshness.asOf` is at or after this time.
+    pub recorded_at: DateTime<Utc>,
+    /// Whether the idempotency key had been counted before, so that nothing was counted again.
+    pub duplicate: bool,
+}
+
+/// The reason why a request is not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The queue is full. Nothing was recorded.
+    #[error("too many increments wait to be recorded, try again later")]
+    Overloaded,
+    /// The database can't be reached or does not answer in time. If the connection was lost during the commit, the
+    /// increments may have been recorded; a retry with the same idempotency key is safe.
+    #[error("the increments could not be recorded, try again with the same idempotency key")]
+    Unavailable(#[source] Option<Arc<StoreError>>),
+    /// The idempotency key was used with other increments before. Nothing was recorded.
+    #[error("idempotencyKey was used before, with other increments")]
+    KeyReused,
+    /// The database refuses the increments. Nothing was recorded.
+    #[error("the increments were refused")]
+    Refused(#[source] Arc<StoreError>),
+}
+
+/// A handle that records requests and answers once they are durable. Clones are cheap and share one queue.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    queue: mpsc::Sender<Submission>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+    timeout: Duration,
+}
+
+/// Commits the requests that its recorders have accepted.
+#[derive(Debug)]
+pub struct Committer {
+    queue: Mutex<mpsc::Receiver<Submission>>,
+    database: Database,
+    known: KnownPages,
+    committers: u32,
+    timeout: Duration,
+    commits: Commits,
+}
+
+/// A request in the queue.
+#[derive(Debug)]
+struct Submission {
+    request: Request,
+    reply: oneshot::Sender<Result<Recorded, RecordError>>,
+    /// When the caller stops waiting for the reply.
+    deadline: Instant,
+    /// Permits of the queue, one per increment, returned when the submission is dropped.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Recorder {
+    /// Returns a recorder for `database`, and its committer, which has to [run](Committer::run).
+    #[must_use]
+    pub fn new(database: &Database, settings: &RecorderSettings) -> (Self, Committer) {
+        let capacity = usize::try_from(settings.queue_increments).unwrap_or(usize::MAX);
+        // Every request takes at least one permit, so the semaphore is always the narrower bound.
+        let (sender, receiver) = mpsc::channel(capacity);
+        let timeout = Duration::from_millis(settings.record_timeout_ms);
+        let committer = Committer {
+            queue: Mutex::new(receiver),
+            database: database.clone(),
+            known: KnownPages::new(),
+            // SQLite has one writer.
+            committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
+            timeout,
+            commits: Commits::new(),
+        };
+        (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), capacity, timeout }, committer)
+    }
+
+    /// Records the length of the queue as a metric.
+    pub fn observe(&self) {
+        metrics::observe_queue(self.capacity - self.room.available_permits(), self.capacity);
+    }
+
+    /// Records `request` as a whole or not at all. Returns after the commit, or when `--record-timeout-ms` is over.
+    /// Dropping the future does not withdraw the request.
+    ///
+    /// # Errors
+    /// See [`RecordError`]. Only after [`RecordError::Unavailable`] is it unknown whether `request` was recorded.
+    pub async fn record(&self, request: Request) -> Result<Recorded, RecordError> {
+        let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
+        let (reply, answer) = oneshot::channel();
+        let room = room.map_err(|_full| RecordError::Overloaded)?;
+        let deadline = Instant::now() + self.timeout;
+        let submission = Submission { request, reply, deadline, _room: room };
+        self.queue.try_send(submission).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
+        })?;
+        let answer = timeout_at(deadline, answer).await;
+        answer.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Unavailable(None)))
+    }
+}
+
+impl Committer {
+    /// Commits requests until every [`Recorder`] is dropped or `stop` is cancelled, and the queue is empty. Requests
+    /// after `stop` are refused.
+    pub async fn run(self, stop: CancellationToken) {
+        let shared = Arc::new(self);
+        let tasks = TaskTracker::new();
+        for _ in 0..shared.committers {
+            let (committer, stop) = (Arc::clone(&shared), stop.clone());
+            tasks.spawn(async move {
+                let mut session = Session::new(&committer.database);
+                while let Some(group) = committer.gather(&stop).await {
+                    committer.commit(&mut session, group).await;
+                }
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Waits for a submission and takes those behind it too, until they have [`INCREMENTS_PER_COMMIT_MAX`] increments.
+    /// Returns `None` when the queue is closed and empty.
+    async fn gather(&self, stop: &CancellationToken) -> Option<Vec<Submission>> {
+        let mut queue = self.queue.lock().await;
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                queue.recv().await
+            }
+            first = queue.recv() => first,
+        };
+        let mut group = vec![first?];
+        let mut size = group[0].request.increments.len();
+        while size < INCREMENTS_PER_COMMIT_MAX
+            && let Ok(submission) = queue.try_recv()
+        {
+            size += submission.request.increments.len();
+            group.push(submission);
+        }
+        Some(group)
+    }
+
+    /// Commits `group` and answers its requests. When the database refuses a group because of one of its requests, the
+    /// group is halved until that request is alone.
+    async fn commit(&self, session: &mut Session, group: Vec<Submission>) {
+        let mut groups = vec![group];
+        while let Some(mut group) = groups.pop() {
+            // After the deadline the caller has had an error, so the request need not be recorded any more.
+            group.retain(|submission| Instant::now() < submission.deadline);
+            let Some(last) = group.iter().map(|submission| submission.deadline).max() else { continue };
+            let requests: Vec<_> = group.iter().map(|submission| &submission.request).collect();
+            // The transaction has to begin before the last deadline. It may end later: a retry by key will find its
+            // rows.
+            let size: usize = requests.iter().map(|request| request.increments.len()).sum();
+            let span = debug_span!("commit", commit.increments = size);
+            let begun = Instant::now();
+            let committed = self.commit_with_retries(session, &requests, last).instrument(span);
+            let committed = tokio::select! {
+                committed = timeout(self.timeout, committed) => committed.ok(),
+                () = self.database.hurried() => None,
+            };
+            let committed = committed.unwrap_or(Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)));
+            match &committed {
+                Ok(Committed { counted: Counted { increments, views, .. }, .. }) => {
+                    self.commits.committed(size, *increments, *views, begun.elapsed());
+                }
+                Err(_) => self.commits.failed(begun.elapsed()),
+            }
+            match committed {
+                Err(StoreError::Refused(source)) if group.len() > 1 => {
+                    warn!(error = &source as &dyn Error, group.requests = group.len(), "group refused, halving it");
+                    let rest = group.split_off(group.len().div_euclid(2));
+                    groups.extend([rest, group]);
+                }
+                result => answer(group, result),
+            }
+        }
+    }
+
+    /// Commits `requests`, with retries where the transaction has certainly not been committed.
+    async fn commit_with_retries(
+        &self,
+        session: &mut Session,
+        requests: &[&Request],
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
+        let mut tries = 1;
+        loop {
+            match session.commit(&self.database.clock, requests, &self.known, begin_by).await {
+                Err(StoreError::Conflict(_) | StoreError::Lost(_)) if tries < TRIES_MAX => {
+                    sleep(RETRY_PAUSE * tries).await;
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Answers each submission of a group.
+fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
+    match result {
+        Ok(committed) => {
+            for (submission, outcome) in group.into_iter().zip(committed.counted.outcomes) {
+                let recorded_at = committed.recorded_at;
+                submission.answer(match outcome {
+                    Outcome::Counted => Ok(Recorded { recorded_at, duplicate: false }),
+                    Outcome::Duplicate => Ok(Recorded { recorded_at, duplicate: true }),
+                    Outcome::KeyReused => Err(RecordError::KeyReused),
+                });
+            }
+        }
+        Err(source) => {
+            error!(error = &source as &dyn Error, group.requests = group.len(), "increments not recorded");
+            let source = Arc::new(source);
+            let error = match *source {
+                StoreError::Refused(_) => RecordError::Refused(source),
+                StoreError::Conflict(_)
+                | StoreError::Lost(_)
+                | StoreError::Unavailable(_)
+                | StoreError::DiskFull(_) => RecordError::Unavailable(Some(source)),
+            };
+            for submission in group {
+                submission.answer(Err(error.clone()));
+            }
+        }
+    }
+}
+
+impl Submission {
+    fn answer(self, result: Result<Recorded, RecordError>) {
+        // Sending fails only when the caller has stopped waiting.
+        drop(self.reply.send(result));
+    }
+}

@@ -1,0 +1,366 @@
+//! The transaction that records a group of requests: keys, pages, counts and marks, on both databases.
+
+mod postgres;
+mod sqlite;
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use entity::Hour;
+use sqlx::{Executor, PgConnection, PgPool, Row};
+use storage::{
+    Database, DatabaseKind,
+    clock::{self, Clock},
+    error_kind::DbErrorKind,
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    batch::Batch,
+    increment::{Fingerprint, IdempotencyKey, Request, Title},
+    known_pages::KnownPages,
+};
+
+/// Begins a transaction and sets its limits in the same round trip.
+///
+/// * The isolation level does not depend on the role's default: a second request with a key has to see the rows that
+///   the first one committed.
+/// * `statement_timeout` limits each statement, and `idle_in_transaction_session_timeout` an idle transaction, since
+///   others wait for its locks.
+/// * `synchronous_commit` becomes `on` unless it is stricter already. With `off`, `local` and `remote_write` a commit
+///   returns before it is on the disks of this server and of its synchronous standbys
+///   (<https://www.postgresql.org/docs/15/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>).
+///
+/// All settings are local to the transaction: a pooler may give the connection to another client for the next one.
+const BEGIN_POSTGRES: &str = "
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = '30s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s';
+    SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN false
+                      ELSE set_config('synchronous_commit', 'on', true) IS NULL END";
+/// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
+const KEPT_FOR: Duration = Duration::from_secs(30);
+
+/// The error of a transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The transaction conflicted with others; a retry may succeed.
+    #[error("other transactions were in the way")]
+    Conflict(#[source] sqlx::Error),
+    /// The connection was lost before the commit: nothing was written, and a retry may succeed.
+    #[error("the connection to the database was lost")]
+    Lost(#[source] sqlx::Error),
+    /// The database can't be reached, or the connection was lost during the commit, which may have succeeded.
+    #[error("the database can't be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database's disk is full; a retry may succeed once there is room.
+    #[error("the database's disk is full")]
+    DiskFull(#[source] sqlx::Error),
+    /// The database refuses the values.
+    #[error("the database refuses the increments")]
+    Refused(#[source] sqlx::Error),
+}
+
+/// The outcome of one request.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The increments were counted.
+    Counted,
+    /// The request's key had been counted with the same increments: nothing was counted again.
+    Duplicate,
+    /// The request's key had been counted with other increments: nothing was counted.
+    KeyReused,
+}
+
+/// A committed transaction.
+#[derive(Debug)]
+pub(super) struct Committed {
+    /// The database's time after the commit, but later than the `as_of` of every refresh that may have missed the
+    /// commit.
+    pub(super) recorded_at: DateTime<Utc>,
+    pub(super) counted: Counted,
+}
+
+/// The counts of a transaction.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// One outcome per request, in the order of the requests.
+    pub(super) outcomes: Vec<Outcome>,
+    /// The number of increments that were counted.
+    pub(super) increments: usize,
+    /// The sum of the counted increments' views.
+    pub(super) views: i64,
+}
+
+/// A committer's access to the database, for one transaction at a time.
+#[derive(Debug)]
+pub(super) enum Session {
+    /// The pool for new connections, and the connection that is reused from one transaction to the next. During a
+    /// transaction the connection is taken out, so that dropping the future closes it and ends the transaction. (A pool
+    /// would wait for the transaction's end.)
+    Postgres(PgPool, Option<Kept>),
+    /// The process's only writing connection, shared with the Wolf.
+    Sqlite(Box<Database>),
+}
+
+/// An idle connection, and since when it is idle.
+#[derive(Debug)]
+pub(super) struct Kept(PgConnection, Instant);
+
+/// The statements of a transaction. Every slice is sorted by key, without duplicates.
+trait Statements: Send {
+    /// Inserts the new keys and returns their ids. Waits for other transactions that are inserting one of them. A key
+    /// that its client has claimed with a former id, for the same increments, is not new.
+    fn claim_keys(
+        &mut self,
+        keys: &[(&IdempotencyKey, Fingerprint)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, sqlx::Error>> + Send;
+    /// Returns the stored fingerprints of the keys with these ids.
+    fn fingerprints(
+        &mut self,
+        ids: &[(&str, &str)],
+    ) -> impl Future<Output = Result<Vec<(String, String, Vec<u8>)>, sqlx::Error>> + Send;
+    /// Writes the pages that are new or have another title. Returns them, and whether each has a title.
+    fn write_pages(
+        &mut self,
+        pages: &[(&str, Option<&Title>)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<Vec<(String, bool)>, sqlx::Error>> + Send;
+    /// Sets the titles of those pages that have none, and returns the names of these pages.
+    fn write_first_titles(
+        &mut self,
+        titles: &[(&str, &Title)],
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+    /// Marks the titles of these pages stale.
+    fn mark_titles(&mut self, names: &[String]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Adds views to the counts.
+    fn add_views(
+        &mut self,
+        counts: &[(&str, Hour, i64)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Marks the hours stale.
+    fn mark_hours(&mut self, hours: &[Hour]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+impl Session {
+    pub(super) fn new(database: &Database) -> Self {
+        match database.kind {
+            DatabaseKind::Postgres => Self::Postgres(database.writers.get_postgres_connection_pool().clone(), None),
+            DatabaseKind::Sqlite => Self::Sqlite(Box::new(database.clone())),
+        }
+    }
+
+    /// Commits `requests` in one transaction, which has to begin before `begin_by`. If the future is dropped, it is
+    /// unknown whether they were committed.
+    pub(super) async fn commit(
+        &mut self,
+        clock: &Clock,
+        requests: &[&Request],
+        known: &KnownPages,
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
+        match self {
+            Self::Postgres(pool, kept) => {
+                let begun = timeout_at(begin_by, begin_postgres(pool, kept.take())).await;
+                let mut connection =
+                    begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
+                let committed = commit_postgres(&mut connection, clock, requests, known).await;
+                if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
+                    *kept = Some(Kept(connection, Instant::now()));
+                }
+                committed
+            }
+            Self::Sqlite(database) => {
+                commit_sqlite(database, clock, requests, known, begin_by).await.map_err(StoreError::of_transaction)
+            }
+        }
+    }
+}
+
+/// Begins a transaction on the kept connection, or on a new one, and returns the connection.
+async fn begin_postgres(pool: &PgPool, kept: Option<Kept>) -> Result<PgConnection, sqlx::Error> {
+    // The kept connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
+    if let Some(Kept(mut connection, since)) = kept
+        && since.elapsed() < KEPT_FOR
+        && connection.execute(BEGIN_POSTGRES).await.is_ok()
+    {
+        return Ok(connection);
+    }
+    let mut connection = pool.acquire().await?.detach();
+    connection.execute(BEGIN_POSTGRES).await?;
+    Ok(connection)
+}
+
+async fn commit_postgres(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    requests: &[&Request],
+    known: &KnownPages,
+) -> Result<Committed, StoreError> {
+    let written = match write(connection, clock.now(), requests, known).await.map_err(StoreError::before_commit) {
+        Err(error) if error.leaves_a_connection() => {
+            connection.execute("ROLLBACK").await.map_err(StoreError::before_commit)?;
+            return Err(error);
+        }
+        written => written?,
+    };
+    let rows = sqlx::raw_sql(clock::POSTGRES_COMMIT_AND_CLOCK).fetch_all(connection).await;
+    let times = rows.and_then(|rows| {
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    });
+    let (now, announced_at) = times.map_err(StoreError::of_commit)?;
+    known.learn(&written.pages, &written.first_titles);
+    Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
+}
+
+async fn commit_sqlite(
+    database: &Database,
+    clock: &Clock,
+    requests: &[&Request],
+    known: &KnownPages,
+    begin_by: Instant,
+) -> Result<Committed, sqlx::Error> {
+    let pool = database.writers.get_sqlite_connection_pool();
+    let begun = timeout_at(begin_by, pool.begin_with("BEGIN IMMEDIATE")).await;
+    let mut transaction = begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)??;
+    let written = write(&mut *transaction, clock.now(), requests, known).await?;
+    // No refresh can announce a later time before this transaction is committed: SQLite has one writer at a time.
+    let announced_at =
+        sqlx::query_scalar("SELECT announced_at FROM refresh_clock").fetch_one(&mut *transaction).await?;
+    transaction.commit().await?;
+    // A commit into a file that was removed or replaced meanwhile must not be acknowledged.
+    database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
+    known.learn(&written.pages, &written.first_titles);
+    Ok(Committed { recorded_at: clock::recorded_at(clock.now(), announced_at), counted: written.counted })
+}
+
+/// The rows of a transaction, to be cached once it is committed.
+struct Written<'a> {
+    counted: Counted,
+    pages: Vec<(&'a str, Option<&'a Title>)>,
+    first_titles: Vec<(&'a str, &'a Title)>,
+}
+
+async fn write<'a, S: Statements>(
+    statements: &mut S,
+    now: DateTime<Utc>,
+    requests: &[&'a Request],
+    known: &KnownPages,
+) -> Result<Written<'a>, sqlx::Error> {
+    let outcomes = claim(statements, requests, now).await?;
+    let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
+    let counted: Vec<_> = counted.map(|(request, _)| *request).collect();
+    let increments = counted.iter().map(|request| request.increments.len()).sum();
+    let batch = Batch::new(counted);
+    let (mut pages, mut first_titles) = (batch.pages, batch.first_titles);
+    known.retain_unknown(&mut pages, &mut first_titles);
+    if !pages.is_empty() {
+        let written = statements.write_pages(&pages, now).await?;
+        // New pages are marked too, which does no harm: their month rows get the title anyway.
+        let mut retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
+        if !first_titles.is_empty() {
+            // `write_pages` has locked these rows already, in the common order.
+            retitled.extend(statements.write_first_titles(&first_titles).await?);
+        }
+        if !retitled.is_empty() {
+            statements.mark_titles(&retitled).await?;
+        }
+    }
+    if !batch.counts.is_empty() {
+        statements.add_views(&batch.counts, now).await?;
+        statements.mark_hours(&batch.hours).await?;
+    }
+    let views = batch.counts.iter().map(|(_, _, views)| views).sum();
+    Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })
+}
+
+/// Claims the requests' keys and decides which requests count. Keys are claimed before anything else is written, since
+/// a request counts only if its key is new.
+async fn claim<S: Statements>(
+    statements: &mut S,
+    requests: &[&Request],
+    now: DateTime<Utc>,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    // The first request of a key in this batch stands for it.
+    let mut first = HashMap::new();
+    for (index, request) in requests.iter().enumerate() {
+        if let Some((key, fingerprint)) = &request.key {
+            first.entry(key.id()).or_insert((index, key, *fingerprint));
+        }
+    }
+    if first.is_empty() {
+        return Ok(vec![Outcome::Counted; requests.len()]);
+    }
+    let mut keys: Vec<_> = first.values().map(|(_, key, fingerprint)| (*key, *fingerprint)).collect();
+    keys.sort_unstable_by_key(|(key, _)| key.id());
+    let claimed = statements.claim_keys(&keys, now).await?;
+    let claimed: HashSet<_> = claimed.iter().map(|(text, client)| (text.as_str(), client.as_str())).collect();
+    let unclaimed = keys.iter().map(|(key, _)| key).filter(|key| !claimed.contains(&key.id()));
+    let ids: Vec<_> = unclaimed.flat_map(|key| [key.id()].into_iter().chain(former_ids(key))).collect();
+    let seen = if ids.is_empty() { Vec::new() } else { statements.fingerprints(&ids).await? };
+    let seen: HashMap<_, _> = seen
+        .iter()
+        .map(|(text, client, fingerprint)| ((text.as_str(), client.as_str()), fingerprint.as_slice()))
+        .collect();
+    let outcome = |(index, request): (usize, &&Request)| {
+        let Some((key, fingerprint)) = &request.key else { return Ok(Outcome::Counted) };
+        let (first_index, first_key, first_fingerprint) = &first[&key.id()];
+        let former = || former_ids(first_key).any(|id| seen.get(&id).is_some_and(|former| former == first_fingerprint));
+        let counted = match seen.get(&key.id()) {
+            _ if claimed.contains(&key.id()) && index == *first_index => return Ok(Outcome::Counted),
+            _ if claimed.contains(&key.id()) => first_fingerprint.as_slice(),
+            Some(counted) => *counted,
+            None if former() => first_fingerprint.as_slice(),
+            // The key existed at the claim and was pruned before it was read. A retry will find it new.
+            None => return Err(sqlx::Error::RowNotFound),
+        };
+        Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
+    };
+    requests.iter().enumerate().map(outcome).collect()
+}
+
+/// Returns the ids that a key may be stored with, from before its client had its present id.
+fn former_ids(key: &IdempotencyKey) -> impl Iterator<Item = (&str, &str)> {
+    key.client.former_ids().into_iter().map(|client| (key.text.as_str(), client))
+}
+
+impl StoreError {
+    /// Classifies the error of a transaction that may have been committed.
+    fn of_transaction(error: sqlx::Error) -> Self {
+        match DbErrorKind::of_sqlx(&error) {
+            DbErrorKind::Conflict => Self::Conflict(error),
+            DbErrorKind::Unavailable => Self::Unavailable(error),
+            DbErrorKind::DiskFull => Self::DiskFull(error),
+            DbErrorKind::Refused => Self::Refused(error),
+        }
+    }
+
+    /// Classifies the error of a statement before the commit.
+    fn before_commit(error: sqlx::Error) -> Self {
+        match Self::of_transaction(error) {
+            Self::Unavailable(error) => Self::Lost(error),
+            certain => certain,
+        }
+    }
+
+    /// Classifies the error of a commit and of the query after it. The schema has no deferred constraints, so a refusal
+    /// may be that of the query after a successful commit: it counts as unavailable.
+    fn of_commit(error: sqlx::Error) -> Self {
+        match Self::of_transaction(error) {
+            Self::Refused(error) => Self::Unavailable(error),
+            other => other,
+        }
+    }
+
+    /// Returns whether the connection can be used on after this error.
+    fn leaves_a_connection(&self) -> bool {
+        matches!(self, Self::Conflict(_) | Self::Refused(_))
+    }
+}

@@ -1,0 +1,19 @@
+//! The errors of reading the report.
+
+use sea_orm::DbErr;
+
+use crate::interval::IntervalError;
+
+/// An error of reading the report.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The interval or the series is not possible, or too long.
+    #[error(transparent)]
+    Interval(#[from] IntervalError),
+    /// The report could not be read.
+    #[error("the report can't be read")]
+    Database(#[from] DbErr),
+    /// The report has changed since the view was created: create another one.
+    #[error("the report has changed meanwhile")]
+    VersionChanged,
+}

@@ -1,0 +1,208 @@
+//! The freshness feed: one watch channel from the listener to every query and subscriber of this process.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{Stream, StreamExt, stream};
+use sea_orm::DbErr;
+use storage::{Connections, Database, clock::Clock};
+use tokio::sync::watch;
+
+use super::{Freshness, FreshnessListener, RefreshStatus};
+use crate::metrics;
+
+/// The period of polling without notifications: on SQLite, on a standby, behind some poolers.
+pub(super) const POLL: Duration = Duration::from_millis(250);
+/// The period of polling with notifications: the longest delay by a lost one.
+const POLL_WHILE_LISTENING: Duration = Duration::from_secs(5);
+/// Missed polls after which the latest freshness counts as stale and queries read the database.
+const POLLS_MISSED_MAX: u32 = 4;
+
+/// A freshness and its status when it was published.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FreshnessUpdate {
+    pub(crate) freshness: Freshness,
+    pub(super) status: RefreshStatus,
+}
+
+/// The value of the watch channel.
+#[derive(Debug, Default)]
+pub(super) struct FeedState {
+    pub(super) latest: Option<FreshnessUpdate>,
+    /// When the latest freshness was last confirmed by the database.
+    read_at: Option<Instant>,
+    /// Whether notifications of refreshes arrive.
+    is_listening: bool,
+    /// The id of the newest row that a notification has announced. A standby has the row a little later.
+    announced: i64,
+    /// Whether the listener has ended, so that there are no further updates.
+    pub(super) ended: bool,
+}
+
+impl FeedState {
+    /// Returns the time after which the listener reads again: the period of polling, or the time until the report is
+    /// overdue if that comes first.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let until_overdue = self.latest.as_ref().and_then(|update| update.freshness.until_overdue(now));
+        // A report that is overdue already does not shorten the period.
+        let until_overdue = until_overdue.filter(|until| !until.is_zero());
+        until_overdue.map_or(self.poll(), |until| until.min(self.poll()))
+    }
+
+    /// Returns the period of polling.
+    fn poll(&self) -> Duration {
+        let newest = self.latest.as_ref().map_or(0, |update| update.freshness.newest.id);
+        if self.is_listening && newest >= self.announced { POLL_WHILE_LISTENING } else { POLL }
+    }
+}
+
+/// Publishes the latest freshness to all subscribers. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct FreshnessFeed {
+    pub(super) db: Connections,
+    clock: Clock,
+    pub(super) state: watch::Sender<FeedState>,
+}
+
+impl FreshnessFeed {
+    /// Creates a feed of `database`, and the listener that has to run for it.
+    #[must_use]
+    pub fn new(database: &Database) -> (Self, FreshnessListener) {
+        metrics::describe_freshness();
+        let feed =
+            Self { db: database.readers.clone(), clock: database.clock.clone(), state: watch::Sender::default() };
+        (feed.clone(), FreshnessListener { feed, notify_url: database.notify_url.clone() })
+    }
+
+    /// Reads the freshness from the database and publishes it.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn read(&self) -> Result<Freshness, DbErr> {
+        // Before the query: the database confirms the state of this instant at the earliest.
+        let read_at = Instant::now();
+        let freshness = Freshness::read(&self.db, &self.clock).await?;
+        Ok(self.publish(freshness, Some(read_at)))
+    }
+
+    /// Returns the latest published freshness, or `None` if the database confirmed it too long ago. A refresh is published
+    /// as soon as PostgreSQL notifies, and by the next poll without notifications or after a lost one.
+    #[must_use]
+    pub fn known(&self) -> Option<Freshness> {
+        let state = self.state.borrow();
+        let recent = state.read_at.is_some_and(|read_at| read_at.elapsed() < state.poll() * POLLS_MISSED_MAX);
+        state.latest.as_ref().filter(|_| recent).map(|update| update.freshness.clone())
+    }
+
+    /// Sets the metrics of the report's age.
+    pub fn observe(&self) {
+        metrics::observe_freshness(self.state.borrow().latest.as_ref().map(|update| &update.freshness));
+    }
+
+    /// Subscribes to changes that clients see: the current value first. A slow subscriber skips to the latest.
+    pub fn subscribe(&self) -> impl Stream<Item = Freshness> + use<> {
+        let update = stream::unfold(self.changes(), |mut changes| async {
+            let update = changes.next().await?;
+            Some((update, changes))
+        });
+        // A refresh under way publishes rows that differ in nothing that clients see.
+        let mut last = None;
+        update.filter_map(move |update| {
+            let visible = (update.freshness.client_visible(), update.status);
+            let changed = last.as_ref() != Some(&visible);
+            last = Some(visible);
+            std::future::ready(changed.then_some(update.freshness))
+        })
+    }
+
+    /// Subscribes to every update: the current one first.
+    pub(crate) fn changes(&self) -> Changes {
+        let mut state = self.state.subscribe();
+        // The current value is new to this subscriber.
+        state.mark_changed();
+        Changes(state)
+    }
+
+    /// Publishes a freshness that was just read, if it is newer than the latest. Returns it with the greater ages of both.
+    pub(crate) fn update(&self, freshness: Freshness) -> Freshness {
+        self.publish(freshness, Some(Instant::now()))
+    }
+
+    /// Sets whether notifications arrive from now on. The latest freshness counts as stale until it is read again.
+    pub(super) fn set_listening(&self, is_listening: bool) {
+        self.state.send_if_modified(|state| {
+            (state.is_listening, state.announced, state.read_at) = (is_listening, 0, None);
+            false
+        });
+    }
+
+    /// Sets the id of a row that a notification has announced: the latest freshness may be older.
+    pub(super) fn set_announced(&self, id: i64) {
+        self.state.send_if_modified(|state| {
+            state.announced = state.announced.max(id);
+            false
+        });
+    }
+
+    pub(super) fn publish(&self, mut freshness: Freshness, read_at: Option<Instant>) -> Freshness {
+        self.state.send_if_modified(|state| {
+            state.read_at = read_at.max(state.read_at);
+            if let Some(known) = &mut state.latest {
+                freshness = freshness.clone().no_younger_than(&known.freshness);
+                known.freshness = known.freshness.clone().no_younger_than(&freshness);
+            }
+            let status = freshness.status(Instant::now());
+            let newer = state.latest.as_ref().is_none_or(|FreshnessUpdate { freshness: old, status: old_status }| {
+                let same = old.newest.id == freshness.newest.id;
+                old.newest.id < freshness.newest.id
+                    || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
+            });
+            if newer {
+                state.latest = Some(FreshnessUpdate { freshness: freshness.clone(), status });
+            }
+            newer
+        });
+        freshness
+    }
+}
+
+/// A subscription to updates. A slow subscriber skips to the latest.
+#[derive(Debug)]
+pub(crate) struct Changes(watch::Receiver<FeedState>);
+
+impl Changes {
+    /// Waits for the next update. Returns `None` after the listener has ended.
+    pub(crate) async fn next(&mut self) -> Option<FreshnessUpdate> {
+        loop {
+            self.0.changed().await.ok()?;
+            let state = self.0.borrow_and_update();
+            if state.ended {
+                return None;
+            }
+            if let Some(update) = &state.latest {
+                return Some(update.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn listener_reads_at_each_poll_and_when_the_report_becomes_overdue() {
+        let now = Instant::now();
+        let mut state = FeedState::default();
+        assert_eq!(state.pause(now), POLL, "before the first refresh");
+        let freshness = Freshness::of_test(1, false, now, Some(TimeDelta::seconds(2)));
+        state.latest = Some(FreshnessUpdate { freshness, status: RefreshStatus::Fresh });
+        assert_eq!(state.pause(now), POLL, "the poll comes first");
+        state.is_listening = true;
+        assert_eq!(state.pause(now), Duration::from_millis(2_001), "a millisecond late rather than early");
+        assert_eq!(state.pause(now + Duration::from_secs(3)), POLL_WHILE_LISTENING, "it is overdue already");
+        state.announced = 2;
+        assert_eq!(state.pause(now), POLL, "a row that was announced is not there yet");
+    }
+}

@@ -1,0 +1,28 @@
+//! The service Analytics: reads the report, and tells how fresh it is.
+//!
+//! A [`ReportReader`] makes [`ReportView`]s, each of one version of the report: intervals and buckets in the client's time
+//! zone, covered by rows of `page_views_report`, with results cached by the version of its content. A
+//! [`FreshnessFeed`](freshness::FreshnessFeed) publishes every change of the report's freshness.
+
+mod cache;
+mod calendar;
+mod cover;
+mod error;
+pub mod freshness;
+mod interval;
+mod metrics;
+mod period;
+mod queries;
+mod reader;
+mod report_query;
+mod snapshot;
+mod view;
+
+pub use cache::CacheFigures;
+pub use calendar::Calendar;
+pub use error::ReportError;
+pub use interval::{Bucket, Granularity, Interval, IntervalError};
+pub use period::{Compared, Comparison, Counted, IntervalChoice, Period, Range};
+pub use queries::{PageCursor, PageFilter, PageRow};
+pub use reader::{ReportReader, ReportSettings, Reports};
+pub use view::ReportView;

@@ -1,0 +1,148 @@
+//! The handle of resolvers that read the report. It can do nothing else.
+
+use clap::Args;
+use futures_util::{Stream, stream};
+use storage::{Database, snapshot::Snapshots};
+
+use super::{
+    cache::{Cache, CacheFigures},
+    error::ReportError,
+    snapshot::Snapshot,
+    view::ReportView,
+};
+use crate::{
+    freshness::{Changes, Freshness, FreshnessFeed},
+    metrics,
+};
+
+/// The settings of reports.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Reports")]
+pub struct ReportSettings {
+    /// About how many bytes the cache of query results may take, which are valid until the next refresh; 0 turns it off
+    #[arg(long, env = "ANALYTICS_CACHE_BYTES", value_name = "BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub cache_bytes: u64,
+}
+
+/// The handles through which reports are read and watched.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// The reader of reports, for queries.
+    pub reader: ReportReader,
+    /// The feed of the report's freshness, for subscriptions.
+    pub feed: FreshnessFeed,
+}
+
+/// Creates views of the report. A cheap handle: clone it.
+#[derive(Clone, Debug)]
+pub struct ReportReader {
+    snapshots: Snapshots,
+    feed: FreshnessFeed,
+    cache: Cache,
+    cache_enabled: bool,
+}
+
+impl ReportReader {
+    /// Creates a reader of the report of `database`, whose changes `feed` publishes.
+    #[must_use]
+    pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
+        metrics::describe_cache();
+        Self {
+            snapshots: Snapshots::new(&database.readers, &database.clock, entity::page_views_report::RELATION),
+            feed,
+            cache: Cache::new(settings.cache_bytes),
+            cache_enabled: settings.cache_bytes > 0,
+        }
+    }
+
+    /// Returns a view of the latest version that the feed has published, which takes no statement. It may be one
+    /// notification behind the database, and has its own freshness.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`].
+    pub async fn view(&self) -> Result<ReportView, ReportError> {
+        if self.cache_enabled { self.cached_view().await } else { self.uncached_view().await }
+    }
+
+    /// Returns a view of the present version, in a transaction of its own that no refresh disturbs. It holds a connection
+    /// as long as a clone of it exists.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`].
+    pub async fn uncached_view(&self) -> Result<ReportView, ReportError> {
+        let mut snapshot = Snapshot::begin(&self.snapshots).await?;
+        // Published, so that no later query of this process is answered from an older version.
+        snapshot.freshness = self.feed.update(snapshot.freshness);
+        Ok(ReportView::of_snapshot(snapshot))
+    }
+
+    async fn cached_view(&self) -> Result<ReportView, ReportError> {
+        let known = match self.feed.known() {
+            Some(known) => known,
+            None => self.feed.read().await?,
+        };
+        Ok(self.view_of(known))
+    }
+
+    fn view_of(&self, freshness: Freshness) -> ReportView {
+        ReportView::of_cache(freshness, self.cache.clone(), self.snapshots.clone(), self.feed.clone())
+    }
+
+    /// Returns the present view, and another one after every refresh. A slow subscriber skips to the latest. However many
+    /// follow, each query is computed once for each version.
+    pub fn follow(&self) -> impl Stream<Item = Result<ReportView, ReportError>> + Send + use<> {
+        let following = Following { reader: self.clone(), changes: self.feed.changes(), last: None, begun: false };
+        stream::unfold(following, |mut following| async {
+            let view = following.next().await?;
+            Some((view, following))
+        })
+    }
+
+    /// Returns the figures of the cache.
+    #[must_use]
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.figures()
+    }
+
+    /// Sets the metrics of the cache.
+    pub async fn observe(&self) {
+        self.cache.settle().await;
+        metrics::observe_cache(self.cache_figures());
+    }
+
+    /// Waits for the computations under way. There must be no more queries.
+    pub async fn finish(&self) {
+        self.cache.finish().await;
+    }
+}
+
+struct Following {
+    reader: ReportReader,
+    changes: Changes,
+    /// The last view.
+    last: Option<ReportView>,
+    begun: bool,
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<Result<ReportView, ReportError>> {
+        if !self.begun {
+            self.begun = true;
+            let first = self.reader.cached_view().await;
+            self.last = first.as_ref().ok().cloned();
+            return Some(first);
+        }
+        loop {
+            let freshness = self.changes.next().await?.freshness;
+            let is_new = self
+                .last
+                .as_ref()
+                .is_none_or(|last| last.freshness().refresh_id != freshness.refresh_id || last.has_version_changed());
+            if is_new {
+                let view = self.reader.view_of(freshness);
+                self.last = Some(view.clone());
+                return Some(Ok(view));
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A view of one version of the report.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+
+use entity::Hour;
+use sea_orm::DbErr;
+use storage::{clock::Moment, snapshot::Snapshots};
+use tokio::sync::Mutex;
+
+use super::{
+    cache::Cache,
+    calendar::Calendar,
+    error::ReportError,
+    interval::{Bucket, Granularity, Interval},
+    queries::{PageCursor, PageFilter, PageRow},
+    report_query::{QueryResult, ReportQuery},
+    snapshot::Snapshot,
+};
+use crate::freshness::{Freshness, FreshnessFeed};
+
+/// One version of the report and its freshness: all results of it are consistent with each other. A cheap handle: clone
+/// it.
+#[derive(Clone, Debug)]
+pub struct ReportView(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    freshness: Freshness,
+    moment: Moment,
+    source: Source,
+    moved: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// A transaction of the view's own.
+    Snapshot(Snapshot),
+    /// Cached results of the version, and snapshots of it for all others.
+    Cache {
+        cache: Cache,
+        snapshots: Snapshots,
+        feed: FreshnessFeed,
+        /// The snapshot that computations of this view share. A view that only waits holds none, so that computations find
+        /// a free connection.
+        shared: Mutex<Weak<Snapshot>>,
+    },
+}
+
+impl ReportView {
+    pub(super) fn of_snapshot(snapshot: Snapshot) -> Self {
+        Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot))
+    }
+
+    pub(super) fn of_cache(freshness: Freshness, cache: Cache, snapshots: Snapshots, feed: FreshnessFeed) -> Self {
+        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: Mutex::default() })
+    }
+
+    fn new(freshness: Freshness, source: Source) -> Self {
+        Self(Arc::new(Inner { freshness, moment: Moment::now(), source, moved: AtomicBool::new(false) }))
+    }
+
+    /// The freshness of this version.
+    #[must_use]
+    pub fn freshness(&self) -> &Freshness {
+        &self.0.freshness
+    }
+
+    /// The moment that counts as now in all results of this view.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.0.moment
+    }
+
+    /// Returns whether the view holds a connection, for which others may wait.
+    #[must_use]
+    pub fn holds_connection(&self) -> bool {
+        matches!(self.0.source, Source::Snapshot(_))
+    }
+
+    /// Returns whether a query has failed because the report has changed.
+    pub(super) fn has_version_changed(&self) -> bool {
+        self.0.moved.load(Ordering::Relaxed)
+    }
+
+    /// Returns the first counted hour, if any increment is counted.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn first_hour(&self) -> Result<Option<Hour>, ReportError> {
+        match self.result(ReportQuery::FirstHour).await? {
+            QueryResult::Hour(hour) => Ok(hour),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the sum of the views.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn views(&self, interval: Interval, filter: &Arc<PageFilter>) -> Result<i64, ReportError> {
+        self.number(ReportQuery::Views(interval, Arc::clone(filter))).await
+    }
+
+    /// Returns the number of pages that have views.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn page_count(&self, interval: Interval, filter: &Arc<PageFilter>) -> Result<i64, ReportError> {
+        self.number(ReportQuery::PageCount(interval, Arc::clone(filter))).await
+    }
+
+    async fn number(&self, query: ReportQuery) -> Result<i64, ReportError> {
+        match self.result(query).await? {
+            QueryResult::Number(number) => Ok(number),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the views by bucket, in the order of time, with empty buckets.
+    ///
+    /// # Errors
+    /// [`ReportError::Interval`] when there are too many; [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn series(
+        &self,
+        interval: Interval,
+        filter: &Arc<PageFilter>,
+        granularity: Granularity,
+        calendar: Calendar,
+    ) -> Result<Arc<[Bucket]>, ReportError> {
+        match self.result(ReportQuery::Series(interval, Arc::clone(filter), granularity, calendar)).await? {
+            QueryResult::Series(series) => Ok(series),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the pages with the most views: at most `limit` of those behind `after`.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn pages(
+        &self,
+        interval: Interval,
+        filter: &Arc<PageFilter>,
+        after: Option<PageCursor>,
+        limit: u64,
+    ) -> Result<Arc<[PageRow]>, ReportError> {
+        match self.result(ReportQuery::Pages(interval, Arc::clone(filter), after, limit)).await? {
+            QueryResult::Pages(pages) => Ok(pages),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    async fn result(&self, query: ReportQuery) -> Result<QueryResult, ReportError> {
+        let cache = match &self.0.source {
+            Source::Snapshot(snapshot) => return query.execute(&snapshot.transaction).await,
+            Source::Cache { cache, .. } => cache,
+        };
+        let view = self.clone();
+        let compute =
+            |query: ReportQuery| async move { query.execute(&view.acquire_snapshot().await?.transaction).await };
+        let found = cache.get_or_compute(self.0.freshness.content_version, query, compute).await;
+        if matches!(found, Err(ReportError::VersionChanged)) {
+            self.0.moved.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Returns a snapshot of this view's version. Errs with [`ReportError::VersionChanged`] once the report has changed.
+    async fn acquire_snapshot(&self) -> Result<Arc<Snapshot>, ReportError> {
+        let Source::Cache { snapshots, feed, shared, .. } = &self.0.source else {
+            return Err(ReportError::VersionChanged);
+        };
+        let mut shared = shared.lock().await;
+        if let Some(snapshot) = shared.upgrade() {
+            return Ok(snapshot);
+        }
+        let snapshot = Arc::new(Snapshot::begin(snapshots).await?);
+        if snapshot.freshness.content_version != self.0.freshness.content_version {
+            // Published, so that the next view is of this version.
+            feed.update(snapshot.freshness.clone());
+            return Err(ReportError::VersionChanged);
+        }
+        *shared = Arc::downgrade(&snapshot);
+        Ok(snapshot)
+    }
+}
+
+/// The error for a result of another kind than the query's.
+fn mismatch(value: &QueryResult) -> ReportError {
+    ReportError::Database(DbErr::Custom(format!("{value:?} is the result of another query")))
+}

@@ -1,0 +1,65 @@
+//! Tests whether the database can be written to.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, Statement};
+
+use super::{Database, DatabaseKind, FileChanged, sqlite};
+use crate::error_kind::{DbErrorKind, is_read_only};
+
+/// The reason why a database can't be written to.
+#[derive(Debug, thiserror::Error)]
+pub enum NotWritable {
+    /// The database's disk is full.
+    #[error("the database's disk is full")]
+    DiskFull,
+    /// The file, its folder, the session or the database is read-only.
+    #[error("the database is read-only")]
+    ReadOnly,
+    /// The server is a standby.
+    #[error("the database is a standby, which can't be written to before it is promoted")]
+    Standby,
+    /// The SQLite file was removed or replaced.
+    #[error(transparent)]
+    FileChanged(#[from] FileChanged),
+    /// The test failed for another reason.
+    #[error("the database can't be used")]
+    Failed(#[source] DbErr),
+}
+
+impl Database {
+    /// Tests whether the database can be written to. Leaves no changes.
+    ///
+    /// On SQLite it writes 256 KiB to the disk and rolls back, unless another connection is writing. On PostgreSQL it
+    /// queries whether transactions may write, which does not detect a full disk.
+    ///
+    /// # Errors
+    /// [`NotWritable`].
+    pub async fn try_writing(&self) -> Result<(), NotWritable> {
+        if let Some(file) = &self.sqlite_file {
+            file.check()?;
+            return sqlite::try_writing(&file.path).await.map_err(NotWritable::of);
+        }
+        debug_assert_eq!(self.kind, DatabaseKind::Postgres, "an SQLite database has a file");
+        // Transactions of queries are always read-only, so this asks for the default of other transactions.
+        const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean";
+        let row = self.readers.query_one_raw(Statement::from_string(DbBackend::Postgres, MAY_WRITE)).await;
+        let found = row.and_then(|row| {
+            let row = row.ok_or_else(|| DbErr::RecordNotFound(MAY_WRITE.to_owned()))?;
+            Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+        });
+        match found.map_err(NotWritable::Failed)? {
+            (true, _) => Err(NotWritable::Standby),
+            (false, true) => Err(NotWritable::ReadOnly),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
+impl NotWritable {
+    fn of(error: sqlx::Error) -> Self {
+        match DbErrorKind::of_sqlx(&error) {
+            DbErrorKind::DiskFull => Self::DiskFull,
+            _ if is_read_only(&error) => Self::ReadOnly,
+            _ => Self::Failed(DbErr::Query(RuntimeErr::SqlxError(error.into()))),
+        }
+    }
+}
