@@ -9,6 +9,7 @@ mod mutation;
 mod query;
 mod report;
 mod scalars;
+mod stock;
 mod subscription;
 mod values;
 
@@ -35,6 +36,7 @@ pub(crate) use mutation::{
 pub(crate) use query::VERSION_FIELD;
 use query::{Query, QueryWithoutReports};
 use reports::Reports;
+pub use stock::StockExecutor;
 use subscription::Subscription;
 use values::InputTypes;
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::dataset::PAGES;
+use crate::dataset::{PAGES, ServiceSettings};
 
 const MILLION: u64 = 1_000_000;
 const ROWS: [u64; 2] = [MILLION, 5 * MILLION];
@@ -30,6 +30,28 @@ pub(crate) enum Command {
     Bounds,
     /// Subscribers of freshness and of a report: their memory, and when the last one is told
     Subscribers(SubscriberSettings),
+    /// This service beside the stock handlers of async-graphql-axum, on the same schema and database
+    Transport(TransportSettings),
+    /// Serves the schema with the stock handlers, for `transport`
+    #[command(hide = true)]
+    StockServer(ServiceSettings),
+}
+
+/// How the two transports are compared.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TransportSettings {
+    /// How long each load is measured, after a warm-up of 2 seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// How often each load is measured, in turns; the medians count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// How many subscribe to the freshness at once
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=25_000))]
+    pub(crate) subscribers: u32,
+    /// How many refreshes they are told of in each run
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) refreshes: u32,
 }
 
 /// How reports are measured.

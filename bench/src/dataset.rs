@@ -4,6 +4,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use entity::Hour;
 use increments::{Committer, Increment, PageName, Recorder, RecorderSettings, Request, Views};
+use reports::ReportSettings;
 use sqlx::{Connection, Executor, PgConnection};
 use storage::{Connections, Database, DatabaseSettings, clock};
 use tokio::task::JoinSet;
@@ -20,7 +21,9 @@ pub(crate) struct ServiceSettings {
     #[command(flatten)]
     pub(crate) database: DatabaseSettings,
     #[command(flatten)]
-    recorder: RecorderSettings,
+    pub(crate) recorder: RecorderSettings,
+    #[command(flatten)]
+    pub(crate) reports: ReportSettings,
 }
 
 /// A database, the handles to work on it, and what is in it.

@@ -1,7 +1,7 @@
 //! Recording: increments a second, and what they cost.
 
 mod baseline;
-mod bodies;
+pub(crate) mod bodies;
 mod import;
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a load runs before it is measured.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 /// How many sessions do the database's work without a service.
 const BASELINE_SESSIONS: usize = 64;
 /// Single increments are also sent at half of the rate that this many connections reach.

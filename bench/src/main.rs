@@ -14,6 +14,7 @@ mod scale;
 mod server;
 mod service;
 mod stage;
+mod stock;
 mod subscribers;
 mod terminal;
 mod usage;
@@ -21,6 +22,10 @@ mod usage;
 use clap::Parser;
 use cli::{Cli, Command, RefreshSettings};
 use server::Server;
+
+// The stock server is one of this program's processes: both that are compared have the same allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -32,6 +37,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Report(settings) => report::run(&settings).await,
         Command::Bounds => bounds::run().await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,
+        Command::Transport(settings) => stock::run(&settings).await,
+        Command::StockServer(settings) => stock::server::run(&settings).await,
     }
 }
 

@@ -56,9 +56,21 @@ impl Service {
             Place::Sqlite => format!("sqlite://{}", folder.path().join("analytics.db").display()),
             Place::Alone | Place::Postgres => url.to_owned(),
         };
-        let mut child = Command::new(binary()?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"])
-            .args(arguments)
+        let mut command = Command::new(binary()?);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"]).args(arguments);
+        Self::start_command(command, server, url, folder)
+    }
+
+    /// Serves the same schema with the stock handlers, from the database at `url`.
+    pub(crate) fn start_stock(server: &Server, url: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("stock-server");
+        Self::start_command(command, server, url.to_owned(), folder)
+    }
+
+    fn start_command(mut command: Command, server: &Server, url: String, folder: TempDir) -> anyhow::Result<Self> {
+        let mut child = command
             .env("DATABASE_URL", &url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -32,16 +32,20 @@ use crate::{
 
 /// What is subscribed to: names, and selections that say which refresh it is.
 const SUBSCRIPTIONS: [(&str, &str); 2] = [
-    ("freshness", "subscription { freshness { refreshId status asOf } }"),
+    ("freshness", FRESHNESS),
     (
         "report",
         "subscription { report { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } } }",
     ),
 ];
+pub(crate) const FRESHNESS: &str = "subscription { freshness { refreshId status asOf } }";
 /// How many connect at the same time.
 const CONNECTING_MAX: usize = 200;
 /// The longest that is waited for everybody to be told.
 const TOLD_MAX: Duration = Duration::from_secs(60);
+/// The service's settings: refreshes are this program's.
+pub(crate) const SERVE: [&str; 6] =
+    ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *", "--connections-each", "30000"];
 /// The service's database user, to tell its statements from this program's.
 const USER: &str = "served";
 
@@ -88,24 +92,19 @@ async fn measure(
     dataset.admin.execute(AssertSqlSafe(made)).await?;
     let url = dataset.url.replacen("postgres@", &format!("{USER}@"), 1);
     ensure!(url != dataset.url, "the address of the database has no user");
-    // Refreshes are this program's.
-    let arguments = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *", "--connections-each", "30000"];
-    let service = Service::start(server, Place::Postgres, &url, &arguments).await?;
-    let board = Arc::new(Board::default());
+    let service = Service::start(server, Place::Postgres, &url, &SERVE).await?;
     progress.step("connects");
-    let before = service.memory_bytes()?;
-    let mut subscribers = JoinSet::new();
-    connect(&service, query, settings.subscribers, &board, &mut subscribers).await?;
-    let each = (service.memory_bytes()? - before).div_ceil(u64::from(settings.subscribers));
+    let audience = Audience::gather(&service, query, settings.subscribers).await?;
     let (mut latency, mut statements) = (load::latencies()?, 0);
     for number in 1..=settings.refreshes {
         progress.step(format!("refresh {number} of {}", settings.refreshes));
         dataset.change_one().await?;
         let said = server.log()?.len();
-        refresh(dataset, &board, settings.subscribers, &mut latency).await?;
+        audience.refresh(dataset, &mut latency).await?;
         statements += said_by_service(&server.log()?[said..]);
     }
-    subscribers.shutdown().await;
+    let each = audience.bytes_each;
+    audience.leave().await;
     service.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "printed with a digit")]
     let kib = each as f64 / 1_024.0;
@@ -118,51 +117,70 @@ async fn measure(
     ))
 }
 
-/// Refreshes, and waits until everybody has been told.
-async fn refresh(
-    dataset: &mut Dataset,
-    board: &Board,
+/// Subscribers that are connected to one service.
+pub(crate) struct Audience {
+    /// What each of them takes of the service's memory.
+    pub(crate) bytes_each: u64,
     subscribers: u32,
-    latency: &mut Histogram<u64>,
-) -> anyhow::Result<()> {
-    let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::LockMode::Wait, None).await? else {
-        bail!("somebody else refreshes")
-    };
-    // Read from the clock right before the commit: what is counted begins no later than the commit.
-    let finished_at: DateTime<Utc> = sqlx::query_scalar("SELECT finished_at FROM report_refreshes WHERE id = $1")
-        .bind(done.id)
-        .fetch_one(&mut dataset.admin)
-        .await?;
-    let all = timeout(TOLD_MAX, async {
-        loop {
-            let changed = board.changed.notified();
-            if board.told_of(done.id) >= usize::try_from(subscribers).unwrap_or(usize::MAX) {
-                return;
-            }
-            changed.await;
-        }
-    });
-    all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(done.id)))?;
-    for at in board.lock().remove(&done.id).unwrap_or_default() {
-        latency.saturating_record(u64::try_from((at - finished_at).num_microseconds().unwrap_or_default())?);
-    }
-    Ok(())
+    board: Arc<Board>,
+    listening: JoinSet<anyhow::Result<()>>,
 }
 
-async fn connect(
-    service: &Service,
-    query: &str,
-    subscribers: u32,
-    board: &Arc<Board>,
-    running: &mut JoinSet<anyhow::Result<()>>,
-) -> anyhow::Result<()> {
-    let mut opening = futures_util::stream::iter(0..subscribers)
-        .map(|_| Subscriber::open(service.address(), query))
-        .buffer_unordered(CONNECTING_MAX);
-    while let Some(subscriber) = opening.next().await {
-        running.spawn(subscriber?.listen(Arc::clone(board)));
+impl Audience {
+    /// Connects `subscribers` subscribers of `query`, each of which has its first value.
+    pub(crate) async fn gather(service: &Service, query: &str, subscribers: u32) -> anyhow::Result<Self> {
+        let board = Arc::new(Board::default());
+        let before = service.memory_bytes()?;
+        let mut listening = JoinSet::new();
+        let mut opening = futures_util::stream::iter(0..subscribers)
+            .map(|_| Subscriber::open(service.address(), query))
+            .buffer_unordered(CONNECTING_MAX);
+        while let Some(subscriber) = opening.next().await {
+            listening.spawn(subscriber?.listen(Arc::clone(&board)));
+        }
+        let bytes_each = service.memory_bytes()?.saturating_sub(before).div_ceil(u64::from(subscribers));
+        Ok(Self { bytes_each, subscribers, board, listening })
     }
-    Ok(())
+
+    /// Refreshes, and waits until every subscriber was told, which `latency` counts from the commit of the refresh.
+    /// Returns when the last one was, from then on.
+    pub(crate) async fn refresh(
+        &self,
+        dataset: &mut Dataset,
+        latency: &mut Histogram<u64>,
+    ) -> anyhow::Result<Duration> {
+        let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::LockMode::Wait, None).await? else {
+            bail!("somebody else refreshes")
+        };
+        // Read from the clock right before the commit: what is counted begins no later than the commit.
+        let finished_at: DateTime<Utc> = sqlx::query_scalar("SELECT finished_at FROM report_refreshes WHERE id = $1")
+            .bind(done.id)
+            .fetch_one(&mut dataset.admin)
+            .await?;
+        let (board, subscribers) = (&self.board, self.subscribers);
+        let all = timeout(TOLD_MAX, async {
+            loop {
+                let changed = board.changed.notified();
+                if board.told_of(done.id) >= usize::try_from(subscribers).unwrap_or(usize::MAX) {
+                    return;
+                }
+                changed.await;
+            }
+        });
+        all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(done.id)))?;
+        let mut last = 0;
+        for at in board.lock().remove(&done.id).unwrap_or_default() {
+            let us = u64::try_from((at - finished_at).num_microseconds().unwrap_or_default())?;
+            latency.saturating_record(us);
+            last = last.max(us);
+        }
+        Ok(Duration::from_micros(last))
+    }
+
+    /// Disconnects all of them.
+    pub(crate) async fn leave(mut self) {
+        self.listening.shutdown().await;
+    }
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;

@@ -19,7 +19,7 @@ const SHARED_TRIES: u32 = 2;
 
 /// The view that one response is read from, so that every report in it shows the same version.
 #[derive(Clone, Debug, Default)]
-struct ViewCell {
+pub(super) struct ViewCell {
     answer: Arc<OnceCell<ReportView>>,
     in_own_transaction: bool,
 }

@@ -22,7 +22,7 @@ const QUERY: &str =
     "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { recordedAt duplicate } }";
 
 /// Requests of `batch` increments each.
-pub(super) fn bodies(batch: usize) -> Arc<[Bytes]> {
+pub(crate) fn bodies(batch: usize) -> Arc<[Bytes]> {
     let mut pages = pages();
     let body = |_| {
         let increments: Vec<_> = pages.by_ref().take(batch).map(|page| json!({ "page": page, "views": 1 })).collect();

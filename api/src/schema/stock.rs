@@ -1,0 +1,58 @@
+//! The schema for the stock handlers of `async-graphql-axum`: the baseline that `bench` measures this crate's transport
+//! against.
+
+use std::sync::Arc;
+
+use async_graphql::{Data, Executor, Request, Response};
+use futures_util::stream::BoxStream;
+use increments::{Client, Recorder, RecordingLimits};
+use reports::Reports;
+
+use super::{AnalyticsSchema, AnswerBounds, RecordingTerms, execution::ViewCell};
+
+/// The bound that the resolvers count their responses against: more than a benchmark asks for.
+const RESPONSE_BYTES_MAX: usize = 1 << 30;
+
+/// Executes requests of everybody on the schema, with the schema's own limits and none of this crate's: nothing is
+/// authenticated, counted, bounded in time or memory, shared or cached. Not for serving.
+#[derive(Clone)]
+pub struct StockExecutor {
+    schema: AnalyticsSchema,
+    bounds: AnswerBounds,
+    terms: RecordingTerms,
+}
+
+impl StockExecutor {
+    /// Builds the schema for these handles. Returns `None` if there are none.
+    #[must_use]
+    pub fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
+        let terms = RecordingTerms {
+            client: Client::anonymous(),
+            limits: RecordingLimits::WIDEST,
+            count: Arc::new(|_increments| Ok(())),
+        };
+        let bounds = AnswerBounds::new(RESPONSE_BYTES_MAX, RESPONSE_BYTES_MAX);
+        Some(Self { schema: AnalyticsSchema::new(recorder, reports)?, bounds, terms })
+    }
+
+    /// Attaches the data that the resolvers need.
+    fn with_data(&self, request: Request) -> Request {
+        request.data(ViewCell::default()).data(self.bounds.budget(None)).data(self.terms.clone())
+    }
+}
+
+impl Executor for StockExecutor {
+    async fn execute(&self, request: Request) -> Response {
+        self.schema.execute(self.with_data(request)).await
+    }
+
+    fn execute_stream(&self, request: Request, _session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        self.schema.execute_stream(self.with_data(request))
+    }
+}
+
+impl std::fmt::Debug for StockExecutor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("StockExecutor")
+    }
+}
