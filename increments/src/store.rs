@@ -10,7 +10,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use entity::Hour;
+use entity::{Hour, idempotency_key};
+use sea_orm::{
+    EntityTrait, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::{Expr, ExprTrait, SelectStatement},
+};
 use sqlx::{Executor, PgConnection, PgPool, Row};
 use storage::{
     Database, DatabaseKind,
@@ -26,22 +30,7 @@ use super::{
 };
 
 /// Begins a transaction and sets its limits in the same round trip.
-///
-/// * The isolation level does not depend on the role's default: a second request with a key has to see the rows that
-///   the first one committed.
-/// * `statement_timeout` limits each statement, and `idle_in_transaction_session_timeout` an idle transaction, since
-///   others wait for its locks.
-/// * `synchronous_commit` becomes `on` unless it is stricter already. With `off`, `local` and `remote_write` a commit
-///   returns before it is on the disks of this server and of its synchronous standbys
-///   (<https://www.postgresql.org/docs/15/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>).
-///
-/// All settings are local to the transaction: a pooler may give the connection to another client for the next one.
-const BEGIN_POSTGRES: &str = "
-    BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = '30s';
-    SET LOCAL idle_in_transaction_session_timeout = '10s';
-    SELECT WHERE CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN false
-                      ELSE set_config('synchronous_commit', 'on', true) IS NULL END";
+const BEGIN_POSTGRES: &str = include_str!("store/postgres/begin.sql");
 /// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
@@ -324,6 +313,13 @@ async fn claim<S: Statements>(
         Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
     };
     requests.iter().enumerate().map(outcome).collect()
+}
+
+/// Returns the query of the stored fingerprints of the keys whose ids (key, client) `ids` selects.
+fn select_fingerprints(ids: SelectStatement) -> SelectStatement {
+    let id = [idempotency_key::Column::Key, idempotency_key::Column::Client];
+    let keys = idempotency_key::Entity::find().select_only().columns(id).column(idempotency_key::Column::Fingerprint);
+    keys.filter(Expr::tuple(id.map(Expr::col)).in_subquery(ids)).into_query()
 }
 
 /// Returns the ids that a key may be stored with, from before its client had its present id.

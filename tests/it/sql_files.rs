@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// The crates whose statements are looked at.
-const CRATES: [&str; 1] = ["wolf"];
+const CRATES: [&str; 6] = ["api", "increments", "migration", "reports", "storage", "wolf"];
 /// The most lines of a statement in a Rust file; a longer one has a `.sql` file beside it.
 const LINES_MAX: usize = 2;
 /// The words that begin a statement.
-const STATEMENTS: [&str; 10] =
-    ["ALTER", "CREATE", "DELETE", "DROP", "INSERT", "SAVEPOINT", "SELECT", "SET", "UPDATE", "WITH"];
+const STATEMENTS: [&str; 11] =
+    ["ALTER", "BEGIN", "CREATE", "DELETE", "DROP", "INSERT", "SAVEPOINT", "SELECT", "SET", "UPDATE", "WITH"];
 
 #[test]
 fn statement_of_more_than_two_lines_has_its_own_file() {

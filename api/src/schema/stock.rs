@@ -11,7 +11,7 @@ use reports::Reports;
 use super::{AnalyticsSchema, AnswerBounds, RecordingTerms, execution::ViewCell};
 
 /// The bound that the resolvers count their responses against: more than a benchmark asks for.
-const RESPONSE_BYTES_MAX: usize = 1 << 30;
+const RESPONSE_BYTES: usize = 1 << 30;
 
 /// Executes requests of everybody on the schema, with the schema's own limits and none of this crate's: nothing is
 /// authenticated, counted, bounded in time or memory, shared or cached. Not for serving.
@@ -31,7 +31,7 @@ impl StockExecutor {
             limits: RecordingLimits::WIDEST,
             count: Arc::new(|_increments| Ok(())),
         };
-        let bounds = AnswerBounds::new(RESPONSE_BYTES_MAX, RESPONSE_BYTES_MAX);
+        let bounds = AnswerBounds::new(RESPONSE_BYTES, RESPONSE_BYTES);
         Some(Self { schema: AnalyticsSchema::new(recorder, reports)?, bounds, terms })
     }
 

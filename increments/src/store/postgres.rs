@@ -5,9 +5,14 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::Hour;
-use sqlx::PgConnection;
+use sea_orm::{
+    Value,
+    sea_query::{Asterisk, Expr, Func, PostgresQueryBuilder, Query},
+};
+use sea_query_sqlx::SqlxBinder;
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::Statements;
+use super::{Statements, select_fingerprints};
 use crate::increment::{Fingerprint, IdempotencyKey, Title};
 
 /// Returns the columns `date` and `hour` of `hours`.
@@ -21,39 +26,25 @@ impl Statements for PgConnection {
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
-        sqlx::query_as(
-            "INSERT INTO idempotency_keys (key, client, fingerprint, recorded_at, kept, claimed_ms)
-             SELECT key, client, fingerprint, $6, kept, (SELECT elapsed_ms FROM refresh_clock)
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::boolean[]) AS sent (key, client, former, fingerprint, kept)
-             WHERE NOT EXISTS (
-                 SELECT FROM idempotency_keys AS earlier
-                 WHERE earlier.key = sent.key AND earlier.client IN ('', sent.former) AND earlier.client <> sent.client
-                   AND earlier.fingerprint = sent.fingerprint
-             )
-             ON CONFLICT (key, client) DO NOTHING
-             RETURNING key, client",
-        )
-        .persistent(false)
-        .bind(keys.iter().map(|(key, _)| key.text.as_str()).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(key, _)| key.client.id()).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(key, _)| key.client.former_id()).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(_, fingerprint)| fingerprint.as_slice()).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(key, _)| key.kept).collect::<Vec<_>>())
-        .bind(now)
-        .fetch_all(&mut *self)
-        .await
+        sqlx::query_as(include_str!("postgres/claim_keys.sql"))
+            .persistent(false)
+            .bind(keys.iter().map(|(key, _)| key.text.as_str()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(key, _)| key.client.id()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(key, _)| key.client.former_id()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(_, fingerprint)| fingerprint.as_slice()).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(key, _)| key.kept).collect::<Vec<_>>())
+            .bind(now)
+            .fetch_all(&mut *self)
+            .await
     }
 
     async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
-        sqlx::query_as(
-            "SELECT key, client, fingerprint FROM idempotency_keys
-             WHERE (key, client) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
-        )
-        .persistent(false)
-        .bind(ids.iter().map(|(key, _)| *key).collect::<Vec<_>>())
-        .bind(ids.iter().map(|(_, client)| *client).collect::<Vec<_>>())
-        .fetch_all(&mut *self)
-        .await
+        let (keys, clients): (Vec<_>, Vec<_>) =
+            ids.iter().map(|(key, client)| ((*key).to_owned(), (*client).to_owned())).unzip();
+        let arrays = [Value::from(keys), clients.into()].map(Expr::val);
+        let ids = Query::select().column(Asterisk).from_function(Func::cust("unnest").args(arrays), "ids").take();
+        let (sql, values) = select_fingerprints(ids).build_sqlx(PostgresQueryBuilder);
+        sqlx::query_as_with(AssertSqlSafe(sql), values).persistent(false).fetch_all(&mut *self).await
     }
 
     async fn write_pages(
@@ -61,31 +52,21 @@ impl Statements for PgConnection {
         pages: &[(&str, Option<&Title>)],
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, bool)>, sqlx::Error> {
-        sqlx::query_as(
-            "INSERT INTO pages (name, title, first_seen_at)
-             SELECT name, title, $3 FROM unnest($1::text[], $2::text[]) AS sent (name, title)
-             ON CONFLICT (name) DO UPDATE SET title = excluded.title
-             WHERE excluded.title IS NOT NULL AND pages.title IS DISTINCT FROM excluded.title
-             RETURNING name, title IS NOT NULL",
-        )
-        .bind(pages.iter().map(|(name, _)| *name).collect::<Vec<_>>())
-        .bind(pages.iter().map(|(_, title)| title.map(Title::as_str)).collect::<Vec<_>>())
-        .bind(now)
-        .fetch_all(&mut *self)
-        .await
+        sqlx::query_as(include_str!("postgres/write_pages.sql"))
+            .bind(pages.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            .bind(pages.iter().map(|(_, title)| title.map(Title::as_str)).collect::<Vec<_>>())
+            .bind(now)
+            .fetch_all(&mut *self)
+            .await
     }
 
     async fn write_first_titles(&mut self, titles: &[(&str, &Title)]) -> Result<Vec<String>, sqlx::Error> {
-        sqlx::query_scalar(
-            "UPDATE pages SET title = sent.title FROM unnest($1::text[], $2::text[]) AS sent (name, title)
-             WHERE pages.name = sent.name AND pages.title IS NULL
-             RETURNING pages.name",
-        )
-        .persistent(false)
-        .bind(titles.iter().map(|(name, _)| *name).collect::<Vec<_>>())
-        .bind(titles.iter().map(|(_, title)| title.as_str()).collect::<Vec<_>>())
-        .fetch_all(&mut *self)
-        .await
+        sqlx::query_scalar(include_str!("postgres/write_first_titles.sql"))
+            .persistent(false)
+            .bind(titles.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            .bind(titles.iter().map(|(_, title)| title.as_str()).collect::<Vec<_>>())
+            .fetch_all(&mut *self)
+            .await
     }
 
     async fn mark_titles(&mut self, names: &[String]) -> Result<(), sqlx::Error> {
@@ -95,20 +76,14 @@ impl Statements for PgConnection {
 
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let (dates, hours) = columns(counts.iter().map(|count| count.1));
-        sqlx::query(
-            "INSERT INTO page_views (name, date, hour, views, updated_at)
-             SELECT name, date, hour, views, $5
-             FROM unnest($1::text[], $2::date[], $3::smallint[], $4::bigint[]) AS sent (name, date, hour, views)
-             ON CONFLICT (name, date, hour)
-             DO UPDATE SET views = page_views.views + excluded.views, updated_at = excluded.updated_at",
-        )
-        .bind(counts.iter().map(|count| count.0).collect::<Vec<_>>())
-        .bind(dates)
-        .bind(hours)
-        .bind(counts.iter().map(|count| count.2).collect::<Vec<_>>())
-        .bind(now)
-        .execute(self)
-        .await?;
+        sqlx::query(include_str!("postgres/add_views.sql"))
+            .bind(counts.iter().map(|count| count.0).collect::<Vec<_>>())
+            .bind(dates)
+            .bind(hours)
+            .bind(counts.iter().map(|count| count.2).collect::<Vec<_>>())
+            .bind(now)
+            .execute(self)
+            .await?;
         Ok(())
     }
 

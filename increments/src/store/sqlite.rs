@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use entity::Hour;
+use sea_orm::sea_query::{Expr, Func, Query, SqliteQueryBuilder};
+use sea_query_sqlx::SqlxBinder;
 use serde_json::json;
-use sqlx::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use super::Statements;
+use super::{Statements, select_fingerprints};
 use crate::increment::{Fingerprint, IdempotencyKey, Title};
 
 fn hex(bytes: &[u8]) -> String {
@@ -21,36 +23,19 @@ impl Statements for SqliteConnection {
         let row = |(key, fingerprint): &(&IdempotencyKey, Fingerprint)| {
             json!([key.text, key.client.id(), key.client.former_id(), hex(fingerprint), i32::from(key.kept)])
         };
-        sqlx::query_as(
-            "WITH sent AS (
-                 SELECT value->>0 AS key, value->>1 AS client, value->>2 AS former, unhex(value->>3) AS fingerprint,
-                        value->>4 AS kept
-                 FROM json_each(?1)
-             )
-             INSERT INTO idempotency_keys (key, client, fingerprint, recorded_at, kept, claimed_ms)
-             SELECT key, client, fingerprint, ?2, kept, (SELECT elapsed_ms FROM refresh_clock) FROM sent
-             WHERE NOT EXISTS (
-                 SELECT 1 FROM idempotency_keys AS earlier
-                 WHERE earlier.key = sent.key AND earlier.client IN ('', sent.former) AND earlier.client <> sent.client
-                   AND earlier.fingerprint = sent.fingerprint
-             )
-             ON CONFLICT (key, client) DO NOTHING
-             RETURNING key, client",
-        )
-        .bind(json!(keys.iter().map(row).collect::<Vec<_>>()).to_string())
-        .bind(now)
-        .fetch_all(&mut *self)
-        .await
+        sqlx::query_as(include_str!("sqlite/claim_keys.sql"))
+            .bind(json!(keys.iter().map(row).collect::<Vec<_>>()).to_string())
+            .bind(now)
+            .fetch_all(&mut *self)
+            .await
     }
 
     async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
-        sqlx::query_as(
-            "SELECT key, client, fingerprint FROM idempotency_keys
-             WHERE (key, client) IN (SELECT value->>0, value->>1 FROM json_each(?1))",
-        )
-        .bind(json!(ids).to_string())
-        .fetch_all(&mut *self)
-        .await
+        let columns = ["value->>0", "value->>1"].map(Expr::cust);
+        let list = Func::cust("json_each").arg(json!(ids).to_string());
+        let ids = Query::select().exprs(columns).from_function(list, "ids").take();
+        let (sql, values) = select_fingerprints(ids).build_sqlx(SqliteQueryBuilder);
+        sqlx::query_as_with(AssertSqlSafe(sql), values).fetch_all(&mut *self).await
     }
 
     async fn write_pages(
@@ -59,31 +44,19 @@ impl Statements for SqliteConnection {
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, bool)>, sqlx::Error> {
         let rows: Vec<_> = pages.iter().map(|(name, title)| (name, title.map(Title::as_str))).collect();
-        sqlx::query_as(
-            "INSERT INTO pages (name, title, first_seen_at)
-             SELECT value->>0, value->>1, ?2 FROM json_each(?1)
-             WHERE true -- tells the parser that ON begins the conflict clause
-             ON CONFLICT (name) DO UPDATE SET title = excluded.title
-             WHERE excluded.title IS NOT NULL AND pages.title IS NOT excluded.title
-             RETURNING name, title IS NOT NULL",
-        )
-        .bind(json!(rows).to_string())
-        .bind(now)
-        .fetch_all(&mut *self)
-        .await
+        sqlx::query_as(include_str!("sqlite/write_pages.sql"))
+            .bind(json!(rows).to_string())
+            .bind(now)
+            .fetch_all(&mut *self)
+            .await
     }
 
     async fn write_first_titles(&mut self, titles: &[(&str, &Title)]) -> Result<Vec<String>, sqlx::Error> {
         let rows: Vec<_> = titles.iter().map(|(name, title)| (name, title.as_str())).collect();
-        sqlx::query_scalar(
-            "UPDATE pages SET title = sent.title
-             FROM (SELECT value->>0 AS name, value->>1 AS title FROM json_each(?1)) AS sent
-             WHERE pages.name = sent.name AND pages.title IS NULL
-             RETURNING name",
-        )
-        .bind(json!(rows).to_string())
-        .fetch_all(&mut *self)
-        .await
+        sqlx::query_scalar(include_str!("sqlite/write_first_titles.sql"))
+            .bind(json!(rows).to_string())
+            .fetch_all(&mut *self)
+            .await
     }
 
     async fn mark_titles(&mut self, names: &[String]) -> Result<(), sqlx::Error> {
@@ -96,17 +69,7 @@ impl Statements for SqliteConnection {
 
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let rows: Vec<_> = counts.iter().map(|(name, hour, views)| (name, hour.date(), hour.of_day(), views)).collect();
-        sqlx::query(
-            "INSERT INTO page_views (name, date, hour, views, updated_at)
-             SELECT value->>0, value->>1, value->>2, value->>3, ?2 FROM json_each(?1)
-             WHERE true -- tells the parser that ON begins the conflict clause
-             ON CONFLICT (name, date, hour)
-             DO UPDATE SET views = views + excluded.views, updated_at = excluded.updated_at",
-        )
-        .bind(json!(rows).to_string())
-        .bind(now)
-        .execute(self)
-        .await?;
+        sqlx::query(include_str!("sqlite/add_views.sql")).bind(json!(rows).to_string()).bind(now).execute(self).await?;
         Ok(())
     }
 

@@ -148,12 +148,7 @@ impl Pool {
         let idle_max = IDLE_IN_TRANSACTION_MAX.as_millis();
         let limit = match self.0.work {
             Work::Queries(max) => format!("SET LOCAL statement_timeout = {}", max.as_millis()),
-            // These statements have no time limit, so the server has to notice by itself when the client's host is
-            // gone: otherwise they would hold their locks to their end.
-            Work::Changes => "SET LOCAL tcp_keepalives_idle = 5; SET LOCAL tcp_keepalives_interval = 2;
-                     SET LOCAL tcp_keepalives_count = 3;
-                     SELECT set_config('client_connection_check_interval', '5s', true) WHERE version() LIKE '%linux%'"
-                .to_owned(),
+            Work::Changes => include_str!("postgres/notice_dead_clients.sql").to_owned(),
         };
         format!(
             "BEGIN {characteristics}; SET LOCAL idle_in_transaction_session_timeout = {idle_max}; {limit};

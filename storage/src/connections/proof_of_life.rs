@@ -136,13 +136,7 @@ impl ProofOfLife {
     }
 
     async fn look(&self, backend: &Backend) -> Result<Found, sqlx::Error> {
-        // A backend whose client does not read the answer, or has sent half of a statement, has the state 'active' too.
-        let sql = format!(
-            "SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client' AS at_work,
-                    (extract(epoch FROM state_change) * 1000000)::bigint AS changed_at
-             FROM pg_stat_activity WHERE {}",
-            backend.condition()
-        );
+        let sql = include_str!("proof_of_life/at_work.sql").replace("{backend}", &backend.condition());
         let row = self.ask(&sql).await?;
         let Some(row) = row else { return Ok(Found::NotAtWork(None)) };
         let at_work: Option<bool> = row.try_get("at_work")?;

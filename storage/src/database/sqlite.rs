@@ -35,10 +35,7 @@ const LOG_BYTES_KEPT: &str = "67108864";
 /// The page cache of the trial's connection. The trial has to write more than fits into it, to reach the disk.
 const TRIAL_CACHE_PAGES: &str = "8";
 /// Writes 256 KiB into the write-ahead log and rolls back. If it succeeds, there is room for a commit of that size.
-const TRIAL: &str = "BEGIN IMMEDIATE;
-    CREATE TABLE analytics_trial (bytes BLOB);
-    INSERT INTO analytics_trial VALUES (zeroblob(262144));
-    ROLLBACK;";
+const TRIAL: &str = include_str!("sqlite/trial.sql");
 
 pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<(Pools, SqliteFile), sqlx::Error> {
     let timeout = Duration::from_millis(settings.connection.database_timeout_ms);
