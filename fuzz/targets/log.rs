@@ -1,10 +1,10 @@
-//! Any bytes as an access log: never a panic, no line gets lost, and only what can be recorded is counted.
+//! Any bytes as an access log: never a panic, no line gets lost, and only valid increments are counted.
 //!
 //! The first byte chooses the rules: its lowest bit counts assets, the next one bots. The rest is the file, which may be
 //! compressed.
 #![no_main]
 
-// The modules are those of the program, which is no library.
+// The modules of the program, which has no library.
 #[path = "../../src/import/chunks.rs"]
 mod chunks;
 #[expect(dead_code, reason = "files are opened by the program only")]
@@ -29,7 +29,7 @@ use libfuzzer_sys::fuzz_target;
 use rules::Rules;
 use summary::ImportStats;
 
-/// Always the same, so that a finding can be shown again.
+/// A fixed time, so that findings are reproducible.
 static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
 
 fuzz_target!(|bytes: &[u8]| {
@@ -48,12 +48,12 @@ fuzz_target!(|bytes: &[u8]| {
         let lines = file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
         assert_eq!(sum.lines, lines as u64);
         assert_eq!(read.iter().map(|chunk| chunk.bytes).sum::<u64>(), file.len() as u64);
-        // However it comes in, it is the same log.
+        // The result does not depend on how the log is read.
         assert_eq!(self::read(BufReader::with_capacity(3, file), rules).unwrap(), read);
     }
 });
 
-/// All of it, or nothing if it breaks off.
+/// The decompressed log; none if it is truncated.
 fn read(log: impl BufRead, rules: Rules) -> Option<Vec<Chunk>> {
     let mut chunks = Chunks::new(log, rules, *NOW);
     let mut read = Vec::new();
@@ -61,7 +61,7 @@ fn read(log: impl BufRead, rules: Rules) -> Option<Vec<Chunk>> {
         match chunk {
             Ok(chunk) => read.push(chunk),
             Err(_broken) => {
-                assert!(chunks.next().is_none(), "nothing follows what can't be read");
+                assert!(chunks.next().is_none(), "no chunk follows a read error");
                 return None;
             }
         }
@@ -69,7 +69,7 @@ fn read(log: impl BufRead, rules: Rules) -> Option<Vec<Chunk>> {
     Some(read)
 }
 
-/// The recorder takes what is counted.
+/// Checks that the recorder accepts the counted increments.
 fn check(chunk: &Chunk) {
     let Chunk { key, views, stats, bytes } = chunk;
     assert!(*bytes > 0);

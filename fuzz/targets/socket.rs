@@ -1,6 +1,6 @@
-//! Any messages in any order over a WebSocket: never a panic, and always what the protocol says.
+//! Any messages in any order over a WebSocket: never a panic, and every message follows the protocol.
 //!
-//! One message a line; `api::http::fuzzing::converse` tells what else a line may be.
+//! One message a line; `api::http::fuzzing::converse` documents the other kinds of lines.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -2,7 +2,7 @@
 //
 //   node apollo.mjs URL [--persisted post|get] [--limit SECONDS]
 //
-// With --persisted queries are first sent as hashes; then a line {"sent": [...]} says what was sent over HTTP, one entry a
+// With --persisted queries are first sent as hashes; then a line {"sent": [...]} lists the requests over HTTP, one entry a
 // request: its method, and "hash" and "query" if they were in it.
 import { createHash } from 'node:crypto';
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from '@apollo/client';

@@ -1,4 +1,4 @@
-// What the tests of pages share: Chromium, and what no page may do.
+// Shared by the tests of pages: Chromium, and a check of violations that no page may have.
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
@@ -18,7 +18,7 @@ export async function launch(limit, more = []) {
 }
 
 /**
- * Records what a page must not do: reach elsewhere, complain, break its policy, ask for what is not there. While
+ * Records violations of a page: other hosts, errors, a broken policy, missing files. While
  * `isAway()`, its server may be missed.
  */
 export async function watch(page, host, isAway = () => false) {
@@ -68,7 +68,7 @@ export async function until(probe) {
 
 /** What axe finds that is serious or critical, one line each. */
 export async function findBarriers(page) {
-  // Through the debugger: the page's own policy lets nobody evaluate a text.
+  // Through the debugger: the page's own policy forbids to evaluate a text.
   const debug = await page.context().newCDPSession(page);
   await debug.send('Runtime.evaluate', { expression: `${AXE};undefined` });
   const { result } = await debug.send('Runtime.evaluate', {

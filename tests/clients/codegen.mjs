@@ -1,10 +1,10 @@
-// Makes TypeScript of operations with graphql-codegen, from what a server's introspection tells, and lets TypeScript judge
+// Generates TypeScript of operations with graphql-codegen, from a server's introspection, and lets TypeScript check
 // programs that use it.
 //
 //   node codegen.mjs URL [--limit SECONDS]
 //
-// Prints {"generated": [...], "right": [...], "wrong": [...]}: what TypeScript says of what was made, of a program that takes
-// the answers for what they are, and of one that does not.
+// Prints {"generated": [...], "right": [...], "wrong": [...]}: TypeScript's errors in the generated code, in a program that uses
+// the types correctly, and in one that does not.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';

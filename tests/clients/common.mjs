@@ -1,4 +1,4 @@
-// What the clients share: arguments, one time limit over everything, output one line at a time.
+// Shared by the clients: arguments, one time limit for everything, output one line at a time.
 import { parseArgs } from 'node:util';
 
 /** Reads `URL` and the given options; `--limit SECONDS` is always one of them. Ends the process when they are wrong. */

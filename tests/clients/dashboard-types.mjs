@@ -1,8 +1,8 @@
-// The types of what the dashboard asks and is answered, from schema.graphql and the dashboard's own queries.
+// The types of the dashboard's queries and their responses, from schema.graphql and the dashboard's own queries.
 //
 //   node dashboard-types.mjs [--write]
 //
-// Prints {"queries": N} when api/assets/dashboard/schema.d.ts is what it should be; with --write it makes it so.
+// Prints {"queries": N} when api/assets/dashboard/schema.d.ts is up to date; with --write it updates the file.
 import { readFileSync, writeFileSync } from 'node:fs';
 import {
   Kind, TypeInfo, buildSchema, isEnumType, isInputObjectType, isListType, isNonNullType, parse, typeFromAST, validate, visit,

@@ -53,7 +53,7 @@ async function firstView() {
   await step('its page', () => page.getByRole('link', { name: 'Hello /hello' }).waitFor());
   equal(await page.getByRole('heading', { name: 'Nothing has been counted yet' }).isVisible(), false);
 
-  // Whoever may record may write anything into a name.
+  // A client that may record can write anything into a name.
   const name = '/"><img src=x onerror=alert(1)>&amp;\u200f';
   const title = '<script>alert(2)</script><b onclick="alert(3)">';
   await record([{ page: name, title, views: 5 }]);
@@ -390,7 +390,7 @@ async function halfHourZone() {
   await step('the last row by day: the local date', async () => {
     await shows('1', 'view');
     await page.getByText('As a table').click();
-    // By its offset floored to whole hours, 5, which is what the hours of the report go by.
+    // By its offset floored to whole hours, 5, as the hours of the report.
     await until(async () => (await lastRow()) === named(5, { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' }));
     equal(await page.locator('#series-rows tr').count(), 7);
     await page.getByText(/^[^:]*, Asia.(Kolkata|Calcutta) · cut at whole hours of UTC$/).waitFor();
@@ -423,7 +423,7 @@ async function unknownZone() {
 }
 
 /**
- * What a calendar shows that is so many hours ahead of UTC.
+ * The local time at an offset of so many hours from UTC.
  * @param {number} hours
  * @param {Intl.DateTimeFormatOptions} options
  */

@@ -1,8 +1,8 @@
-// A page whose name leads to the server's address (DNS rebinding), in Chromium: what it can read and do there.
+// A page whose name resolves to the server's address (DNS rebinding), in Chromium: which requests of it succeed.
 //
 //   node rebinding.mjs URL --name NAME [--limit SECONDS]
 //
-// NAME is resolved to the address in URL. Prints one line with the statuses of what the page asks, and whether its socket
+// NAME is resolved to the address in URL. Prints one line with the statuses of the page's requests, and whether its socket
 // was opened.
 import { launch } from './browser.mjs';
 import { failAfter, print, readArguments } from './common.mjs';

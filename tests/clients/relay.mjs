@@ -1,4 +1,4 @@
-// Compiles a project with Relay's compiler against the schema that a server tells, and asks the server what was compiled.
+// Compiles a project with Relay's compiler against the schema of a server, and sends the compiled operations to the server.
 //
 //   node relay.mjs URL [--limit SECONDS]
 //

@@ -1,5 +1,5 @@
 // The scenario that each GraphQL client runs: it records views of a page, follows the live report until they are in it, asks for
-// the report, and is told of a mistake.
+// the report, and gets the error of a mistake.
 import { print } from './common.mjs';
 
 const REPORT_FIELDS = 'totals { views pages } pages { nodes { page title views } }';
@@ -12,7 +12,7 @@ export const VIEWS = 3;
 export const AT = '2026-11-20T10:00:00Z';
 
 /**
- * Prints a line with what the client was told. The functions take a document and variables: `mutate` and `query` resolve to
+ * Prints a line with what the client got. The functions take a document and variables: `mutate` and `query` resolve to
  * the data, or reject with an error whose `errors` are those of the answer; `subscribe` calls back with the data.
  */
 export async function runScenario(client, { mutate, query, subscribe }) {

@@ -2,7 +2,7 @@
 
     python scenario.py URL --sockets websockets|aiohttp [--limit SECONDS]
 
-Prints a line with what the client was told, as scenario.mjs does.
+Prints a line with what the client got, as scenario.mjs does.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-// Compares what a server says of its schema: the text at /schema.graphql, and the answer to a client's introspection. All of
+// Compares both forms of a server's schema: the text at /schema.graphql, and the response to a client's introspection. All of
 // it has to be the same, and everything has to be described.
 //
 //   node schema.mjs URL [--limit SECONDS]

@@ -1,4 +1,4 @@
-//! Variables that are mostly valid, so that what is behind the checks is reached.
+//! Variables that are mostly valid, so that the code behind the checks is reached.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::TZ_VARIANTS;

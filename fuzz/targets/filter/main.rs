@@ -1,14 +1,14 @@
 //! Any filter, as variables and in a document, against the real service on an SQLite file: never a panic, no error
 //! without a code or with one that blames the server, and no figure that the counts do not have.
 //!
-//! The first byte says what the rest is:
+//! The first byte chooses the form of the rest:
 //!
 //! | byte | the rest |
 //! |---|---|
 //! | `b` | the body of a POST |
 //! | `q`, `g`, `s` | a document, sent by POST, by GET, and for a stream of events |
 //! | `v` | the variables of [`service::REPORT`], in JSON |
-//! | any other | what [`choice::variables`] makes variables of, mostly valid ones |
+//! | any other | the choices from which [`choice::variables`] makes variables, mostly valid ones |
 #![no_main]
 
 mod choice;
@@ -42,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
         b's' => check(&service.subscribe(json!({ "query": text }).to_string())),
         b'v' => match serde_json::from_str(&text) {
             Ok(variables) => report(service, &variables),
-            // Not JSON: of bodies like that there are enough.
+            // Not JSON; the byte `b` tries such bodies.
             Err(_wrong) => {}
         },
         _ => {
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Asks for a report in full, and for the pages behind the ones it lists.
+/// Queries a whole report, and the pages after the listed ones.
 fn report(service: &Service, variables: &Value) {
     let answer = ask(service, variables);
     let report = &answer.1["data"]["report"];
@@ -82,7 +82,7 @@ fn ask(service: &Service, variables: &Value) -> (StatusCode, Value) {
     answer
 }
 
-/// An answer has data or errors, and each error a code that is the client's to know.
+/// Checks that a response has data or errors, and that each error has a code that a client can cause.
 fn check((status, answer): &(StatusCode, Value)) {
     assert!(!status.is_server_error(), "{status}: {answer}");
     let errors = answer["errors"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Views by page and hour.
 pub type Counts = BTreeMap<(&'static str, DateTime<Utc>), i64>;
 
-/// Checks a report but for its list of pages: `pages` is the filter's part about them.
+/// Checks a report without its list of pages; `pages` is the filter's field of that name.
 pub fn check(counts: &Counts, pages: &Value, report: &Value) {
     let interval = &report["interval"];
     let (start, end) = (time(&interval["start"]), time(&interval["end"]));
@@ -61,7 +61,7 @@ fn check_series(counts: &Counts, pages: &Value, report: &Value, (start, end): (D
     assert!(series.is_empty() || from == end, "{report}");
 }
 
-/// Checks the list of pages, which begins behind the first `skipped`; tells how many are in it.
+/// Checks the list of pages, which begins after the first `skipped` pages, and returns its length.
 pub fn check_pages(counts: &Counts, pages: &Value, report: &Value, skipped: usize) -> usize {
     let interval = &report["interval"];
     let chosen = views(counts, pages, time(&interval["start"]), time(&interval["end"]));
@@ -103,7 +103,7 @@ fn is_chosen(page: &str, pages: &Value) -> bool {
     }
 }
 
-/// The last digit is lost where JSON is read. No ratio to nothing.
+/// Compares ratios up to the last digit, which is lost when JSON is read. There is no ratio to zero.
 fn is_ratio(value: &Value, part: i64, whole: i64) -> bool {
     if whole == 0 {
         return value.is_null();

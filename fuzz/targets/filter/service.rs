@@ -1,4 +1,4 @@
-//! The service on a database of its own, with counts that are known, called without a network.
+//! The service on a database of its own with known counts, called without a network.
 
 use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 
@@ -27,7 +27,7 @@ use wolf::{LockMode, Refresher};
 
 use super::model::Counts;
 
-/// All there is to ask of a report.
+/// A query of every field of a report.
 pub const REPORT: &str = "
     query ($filter: ReportFilter, $granularity: Granularity! = DAY, $compareTo: Comparison, $first: Int, $after: String) {
       report(filter: $filter) {
@@ -45,16 +45,17 @@ pub const REPORT: &str = "
 
 pub const PAGES: [&str; 12] =
     ["/", "/a", "/a/b", "/a/c", "/A", "/ä", "/%_x", "/%", "/\"quoted\"", "/a\\b", "/\u{10ffff}", "news"];
-/// An address is at most this long: the library's bound, which is not what is looked for.
+/// The longest URL, which is a bound of the library and not of the service.
 const ADDRESS_BYTES_MAX: usize = 60_000;
-/// So long an answer is none: 10,000 points take about one MiB.
+/// No response is as long: 10,000 points take about one MiB.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// An input that takes as long hangs. A busy machine may take seconds: no bound of the service may be reached before.
+/// An input that takes as long hangs. A busy machine may take seconds, and no timeout of the service may be reached
+/// before.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(100);
-/// What each of its bounds of time is set to.
+/// The value of each timeout of the service.
 const BOUND_MS: u32 = 200_000;
 
-/// The service, and what it has counted.
+/// The service and its counts.
 pub struct Service {
     runtime: Runtime,
     router: Router,
@@ -64,7 +65,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The one of this process.
+    /// The service of this process.
     pub fn get() -> &'static Self {
         static SERVICE: OnceLock<Service> = OnceLock::new();
         SERVICE.get_or_init(Self::start)
@@ -79,14 +80,14 @@ impl Service {
         Self { runtime, router, counts, _tasks: tasks, _folder: folder }
     }
 
-    /// The answer to a body.
+    /// The response to a body.
     pub fn post(&self, body: impl Into<Body>) -> (StatusCode, Value) {
         let request = request::Builder::new().method("POST").uri("/graphql").header("content-type", "application/json");
         let (status, text) = self.call(request.body(body.into()).unwrap());
         (status, serde_json::from_slice(&text).unwrap())
     }
 
-    /// The answer to a document in an address.
+    /// The response to a document in a URL.
     pub fn get_by_address(&self, document: &str) -> (StatusCode, Value) {
         let escaped = document.bytes().take(ADDRESS_BYTES_MAX / 3).fold(String::new(), |mut text, byte| {
             write!(text, "%{byte:02X}").unwrap();
@@ -97,7 +98,7 @@ impl Service {
         (status, serde_json::from_slice(&text).unwrap())
     }
 
-    /// The first event of a stream, or the refusal.
+    /// The first event of a stream, or the error instead of it.
     pub fn subscribe(&self, body: String) -> (StatusCode, Value) {
         let request = request::Builder::new()
             .method("POST")
@@ -128,7 +129,7 @@ impl Service {
     }
 }
 
-/// The service, and what works for it as long as it is there.
+/// Starts the service, whose tasks live as long as it does.
 async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     let settings = DatabaseSettings {
         connection: ConnectionSettings {
@@ -172,7 +173,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         connections_each: Some(30_000),
         request_timeout_ms: BOUND_MS.into(),
         response_cache_bytes: 1024 * 1024,
-        // Nobody may record: the counts stay what they are. And nobody asks too often.
+        // Without the scope for recording the counts do not change. Without a rate limit no input is refused.
         access: AccessSettings { anonymous: vec![Scope::Reports], rate_limit: 0, ..AccessSettings::default() },
         timeouts: Timeouts::default(),
     };
@@ -186,7 +187,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     (fuzzing::service(services, access, &settings), tasks)
 }
 
-/// At the edges of what can be counted and of days, months and summer time, and in the last two years.
+/// Times at the edges of what can be counted, of days, months and summer time, and in the last two years.
 fn counts() -> Counts {
     let mut counts = BTreeMap::new();
     for (number, hour) in hours_with_views().iter().enumerate() {
@@ -197,7 +198,7 @@ fn counts() -> Counts {
     counts
 }
 
-/// The hours in which anything was viewed.
+/// The hours with views.
 pub fn hours_with_views() -> &'static [DateTime<Utc>] {
     const EDGES: [&str; 8] = [
         "2000-01-01T00:00:00Z",
