@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 #[test]
-fn the_schema_file_is_the_schema() {
+fn schema_file_equals_the_printed_schema() {
     let file = include_str!("../../schema.graphql");
     assert_eq!(file, api::schema::sdl(), "run: cargo run -- schema > schema.graphql");
 }
@@ -57,7 +57,7 @@ fn bad_settings_are_refused_with_the_reason() {
 }
 
 #[test]
-fn an_sqlite_report_can_not_be_a_materialized_view() {
+fn materialized_view_is_refused_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_analytics"));
     command.args(["refresh", "--report-kind", "materialized-view"]).current_dir(&folder).env_remove("DATABASE_URL");

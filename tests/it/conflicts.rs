@@ -96,7 +96,7 @@ async fn deadlock_victim_is_retried() {
     // A session that waits looks for a deadlock after deadlock_timeout, and is its victim: the recorder, never the
     // other one.
     let database = app.test_database.url.rsplit_once('/').unwrap().1;
-    let recorders = format!("ALTER DATABASE {database} SET deadlock_timeout = '3s'");
+    let recorders = format!("ALTER DATABASE {database} SET deadlock_timeout = '6s'");
     app.database.background.execute_unprepared(&recorders).await.unwrap();
     other.execute("SET deadlock_timeout = '1h'").await.unwrap();
     app.record([("/a", AT, 1), ("/b", AT, 1)]).await;

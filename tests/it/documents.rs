@@ -148,7 +148,7 @@ fn every_path_in_backticks_exists() {
 
 /// Rows of tables and links can't be broken; neither can what a program prints.
 #[test]
-fn documents_are_of_a_size_that_can_be_read() {
+fn documents_stay_within_their_sizes() {
     assert!(read("README.md").lines().count() <= README_LINES_MAX);
     assert!(read("ARCHITECTURE.md").split_whitespace().count() <= ARCHITECTURE_WORDS_MAX);
     for document in documents() {
@@ -249,7 +249,7 @@ fn run_page(page: &str, database: Option<&TestDatabase>) {
 }
 
 #[test]
-fn the_commands_of_every_page_are_run_somewhere() {
+fn commands_of_every_page_are_run_somewhere() {
     for document in documents() {
         let has_commands = code_blocks(&read(&document)).iter().any(|(language, _)| *language == "sh");
         let is_known = RUN.iter().chain(NOT_RUN.iter().map(|(page, _)| page)).any(|page| *page == document);
@@ -258,32 +258,32 @@ fn the_commands_of_every_page_are_run_somewhere() {
 }
 
 #[test]
-fn the_commands_of_readme_work_in_the_order_printed() {
+fn commands_of_readme_work_in_the_order_printed() {
     run_page("README.md", None);
 }
 
 #[test]
-fn the_commands_of_the_api_page_work_in_the_order_printed() {
+fn commands_of_the_api_page_work_in_the_order_printed() {
     run_page("docs/api.md", None);
 }
 
 #[test]
-fn the_commands_of_the_import_page_work_in_the_order_printed() {
+fn commands_of_the_import_page_work_in_the_order_printed() {
     run_page("docs/import.md", None);
 }
 
 #[test]
-fn the_commands_of_the_access_page_work_in_the_order_printed() {
+fn commands_of_the_access_page_work_in_the_order_printed() {
     run_page("docs/access.md", None);
 }
 
 #[test]
-fn the_commands_of_the_operations_page_work_in_the_order_printed() {
+fn commands_of_the_operations_page_work_in_the_order_printed() {
     run_page("docs/operations.md", None);
 }
 
 #[tokio::test]
-async fn the_commands_of_the_postgresql_page_work_in_the_order_printed() {
+async fn commands_of_the_postgresql_page_work_in_the_order_printed() {
     let database = TestDatabase::create(Rung::MaterializedView).await;
     run_page("docs/postgresql.md", Some(&database));
 }

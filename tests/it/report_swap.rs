@@ -27,8 +27,8 @@ use crate::{
     wait::eventually,
 };
 
-/// A swap may make a reader wait for 50 ms; a second leaves room for a busy machine.
-const PROBE: &str = "SET lock_timeout = '1s'";
+/// A swap may make a reader wait for 50 ms, and a reader behind the held lock would wait for ever.
+const PROBE: &str = "SET lock_timeout = '10s'";
 const TOTALS: &str = "{ report(filter: { interval: { period: ALL_TIME } }) { totals { views } } }";
 
 /// Begins a transaction that holds the report as long as its connection lives, as a dump does.

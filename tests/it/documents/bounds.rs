@@ -153,7 +153,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
 }
 
 #[test]
-fn every_figure_is_that_of_the_code() {
+fn every_figure_equals_the_value_in_the_code() {
     let (sources, flags) = (sources(), flags());
     assert!(rows().len() > 150, "{}", rows().len());
     for (bound, written, set_by) in rows() {
@@ -182,7 +182,7 @@ fn value_in<'a>(source: &'a Source, set_by: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_constant_that_is_a_bound_is_written_down() {
+fn every_bound_is_documented() {
     let rows = rows();
     let mut checked = BTreeSet::new();
     for source in sources() {
