@@ -2,6 +2,29 @@
 //!
 //! A [`Recorder`] is the handle that takes requests; the [`Committer`] that is made with it commits them. It writes the
 //! counts and marks what became stale in the same transaction, and never reads the report.
+//!
+//! ```no_run
+//! use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
+//! # async fn example(
+//! #     database: storage::Database, settings: RecorderSettings, stop: tokio_util::sync::CancellationToken,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! let (recorder, committer) = Recorder::new(&database, &settings);
+//! let committing = committer.run(stop); // for as long as the service lives
+//!
+//! let increment = Increment {
+//!     page: PageName::new("/hello".to_owned())?,
+//!     views: Views::new(1)?,
+//!     hour: entity::Hour::containing(database.clock.now()),
+//!     at: None,
+//!     title: None,
+//! };
+//! let recording = async { recorder.record(Request::new(vec![increment], None)).await };
+//! # let (recorded, ()) = tokio::join!(recording, committing);
+//! # recorded?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 mod client;

@@ -3,6 +3,25 @@
 //! A [`ReportReader`] makes [`ReportView`]s, each of one version of the report: intervals and buckets in the client's time
 //! zone, covered by rows of `page_views_report`, with results cached by the version of its content. A
 //! [`FreshnessFeed`](freshness::FreshnessFeed) publishes every change of the report's freshness.
+//!
+//! ```no_run
+//! use reports::{PageFilter, ReportReader, ReportSettings, freshness::FreshnessFeed};
+//! # async fn example(
+//! #     database: storage::Database, settings: ReportSettings, stop: tokio_util::sync::CancellationToken,
+//! #     interval: reports::Interval,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! let (feed, listener) = FreshnessFeed::new(&database);
+//! let reader = ReportReader::new(&database, feed, &settings);
+//! let listening = listener.run(stop); // for as long as the service lives
+//!
+//! let view = reader.view().await?;
+//! let views = view.views(interval, &PageFilter::All.into()).await?;
+//! println!("{views} views as of {:?}", view.freshness().as_of);
+//! # listening.await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod cache;
 mod calendar;

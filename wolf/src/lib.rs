@@ -10,6 +10,17 @@
 //! * `rebuild`: the report built anew and swapped in, and conversions between its kinds
 //! * `maintenance`: what is deleted when it is old
 //! * `verify`: compares the report with its definition
+//!
+//! ```no_run
+//! # async fn example(database: storage::Database) -> Result<(), wolf::WolfError> {
+//! use wolf::{LockMode, Outcome, Refresher};
+//!
+//! if let Outcome::Refreshed(done) = Refresher::new(&database).refresh(LockMode::Wait, None).await? {
+//!     println!("{} rows changed", done.rows_changed);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod bound_list;
 mod citus;
