@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::Context;
-use api::http::{HttpSettings, access::Scopes, listen_address};
+use api::{
+    access::Scopes,
+    http::{HttpSettings, listen_address},
+};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
 use increments::{ClientName, RecorderSettings};

@@ -16,7 +16,7 @@ mod token;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use api::http::access::AccessError;
+use api::access::AccessError;
 use cli::{Cli, Command, LogFormat};
 use mimalloc::MiMalloc;
 use spans::Export;
@@ -86,7 +86,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Token(settings) => token::create(settings),
         Command::Healthcheck(settings) => healthcheck::check(&settings).await,
         Command::Schema => {
-            terminal::print(&api::schema::sdl());
+            terminal::print(&api::graphql::sdl());
             Ok(())
         }
         Command::Completions { shell } => {

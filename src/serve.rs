@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use api::http::{self, Services, access::Access};
+use api::{
+    access::Access,
+    http::{self, Services},
+};
 use futures_util::future::select_all;
 use increments::Recorder;
 use reports::freshness::FreshnessFeed;

@@ -1,7 +1,7 @@
 //! `analytics token`: creates a token.
 
 use anyhow::Context;
-use api::http::access::Token;
+use api::access::Token;
 
 use crate::{cli::TokenSettings, terminal};
 

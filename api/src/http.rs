@@ -1,30 +1,29 @@
 //! The HTTP server: GraphQL, the dashboard, `GraphiQL`, health checks and metrics.
 
 mod accept;
-pub mod access;
+mod auth;
 mod body;
-mod dashboard;
+mod error;
 mod etag;
 mod event_stream;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod graphiql;
 mod graphql;
 mod health;
 mod listen;
 mod metrics;
-mod mutation_fast_path;
-mod operation;
+mod pages;
+mod parameters;
 mod per_client;
-mod query_limits;
+mod response;
 mod response_cache;
-mod selection;
 mod server;
-mod shared_subscriptions;
+mod state;
 mod subscriber_limits;
+mod timeouts;
 mod websocket;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, http::header, middleware, routing::get};
 use clap::Args;
@@ -33,29 +32,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
-use self::{
-    access::{Access, AccessSettings},
-    metrics::Metrics,
-    response_cache::ResponseCache,
-    server::Server,
-    shared_subscriptions::SharedSubscriptions,
-    subscriber_limits::SubscriberLimits,
-};
+use increments::Recorder;
+use reports::Reports;
+
 pub use self::{
     health::{NotReady, Readiness},
     listen::{ListenError, listen_address},
     metrics::MetricsRenderer,
-    subscriber_limits::Timeouts,
+    timeouts::Timeouts,
+};
+use self::{
+    metrics::Metrics,
+    pages::{Dashboard, GraphiQl},
+    response_cache::ResponseCache,
+    server::Server,
+    state::App,
+    subscriber_limits::SubscriberLimits,
 };
 use crate::{
+    access::{Access, AccessSettings},
+    graphql::{Executor, ResponseBounds},
     memory_budget::MemoryBudget,
-    metrics::Operations,
-    schema::{AnalyticsSchema, AnswerBounds},
 };
-use increments::Recorder;
-use mutation_fast_path::FastPathMutations;
-use reports::Reports;
-use reports::freshness::FreshnessFeed;
 
 /// How long open requests and sockets may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -112,11 +110,11 @@ pub struct HttpSettings {
 impl HttpSettings {
     /// Returns the bounds on responses in memory, in bytes. The response cache is added to the bound on all responses:
     /// a cached response and one that is being sent may share their bytes.
-    fn answer_bounds(&self) -> AnswerBounds {
+    fn response_bounds(&self) -> ResponseBounds {
         let in_all = u64::from(self.response_bytes_in_all).saturating_add(self.response_cache_bytes);
         let [each, in_all] =
             [u64::from(self.response_bytes), in_all].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        AnswerBounds::new(each, in_all)
+        ResponseBounds::new(each, in_all)
     }
 
     /// Returns how many connections one address may have open: half of all, rounded up, unless it is set.
@@ -138,31 +136,6 @@ pub struct Services {
     pub metrics_renderer: Option<MetricsRenderer>,
 }
 
-/// The state that all request handlers share. Cheap to clone.
-#[derive(Clone)]
-struct App {
-    schema: AnalyticsSchema,
-    recorder: Option<Recorder>,
-    prepared: Arc<FastPathMutations>,
-    feed: Option<FreshnessFeed>,
-    kept: ResponseCache,
-    operations: Arc<Operations>,
-    access: Access,
-    request_max: Duration,
-    body_bytes_max: usize,
-    body_room: MemoryBudget,
-    answers: AnswerBounds,
-    stop: CancellationToken,
-    /// Sockets, and operations that may outlive their request.
-    tasks: TaskTracker,
-    subscriber_limits: SubscriberLimits,
-    socket_operations: usize,
-    shared_subscriptions: SharedSubscriptions,
-    timeouts: Timeouts,
-    /// A hash of the program's version and schema, part of each `ETag`.
-    program: [u8; 32],
-}
-
 /// Serves on `listener` until `stop`. Then it accepts no more connections, lets open requests end, closes sockets with
 /// a code that asks clients to reconnect later, and returns within ten seconds.
 pub async fn serve(
@@ -175,9 +148,9 @@ pub async fn serve(
     // Behind a proxy all connections come from the proxy's address, so connections are not limited per address.
     let each = access.sees_clients().then(|| settings.connections_of_one_address());
     let (routes, tasks) = service(services, access, settings, stop.clone());
-    let doors = Server::new(listener, settings.connections, each, settings.timeouts);
+    let server = Server::new(listener, settings.connections, each, settings.timeouts);
     let connections = TaskTracker::new();
-    doors.serve(routes, &connections, &stop).await;
+    server.serve(routes, &connections, &stop).await;
     connections.close();
     tasks.close();
     let drained = timeout(DRAIN, async { tokio::join!(connections.wait(), tasks.wait()) });
@@ -197,39 +170,34 @@ fn service(
     let tasks = TaskTracker::new();
     let subscriber_limits =
         SubscriberLimits::new(settings.subscriber_connections, settings.subscriber_connections_each);
-    let kept = ResponseCache::new(settings.response_cache_bytes);
+    let responses =
+        ResponseCache::new(reports.as_ref().map(|reports| reports.feed.clone()), settings.response_cache_bytes);
     let metrics = metrics_renderer.map(|metrics_renderer| Metrics {
         metrics_renderer,
         recorder: recorder.clone(),
         reports: reports.clone(),
         subscriber_limits: subscriber_limits.clone(),
-        kept: kept.clone(),
+        responses: responses.clone(),
     });
-    let feed = reports.as_ref().map(|reports| reports.feed.clone());
-    let app = AnalyticsSchema::new(recorder.clone(), reports).map(|schema| App {
-        schema,
-        recorder,
-        prepared: Arc::new(FastPathMutations::new()),
-        feed,
-        kept,
-        operations: Arc::new(Operations::new()),
+    let serves_reports = reports.is_some();
+    let time_max = Duration::from_millis(settings.request_timeout_ms);
+    let executor = Executor::new(recorder, reports, settings.response_bounds(), time_max, tasks.clone());
+    let app = executor.map(|executor| App {
+        executor,
+        responses,
         access,
-        request_max: Duration::from_millis(settings.request_timeout_ms),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
-        body_room: MemoryBudget::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
-        answers: settings.answer_bounds(),
-        stop,
-        tasks: tasks.clone(),
+        body_memory: MemoryBudget::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         subscriber_limits,
         socket_operations: usize::try_from(settings.socket_operations).unwrap_or(usize::MAX),
-        shared_subscriptions: SharedSubscriptions::default(),
         timeouts: settings.timeouts,
-        program: etag::program(),
+        stop,
+        tasks: tasks.clone(),
     });
-    (router(app, readiness, metrics), tasks)
+    (router(app, serves_reports, readiness, metrics), tasks)
 }
 
-fn router(app: Option<App>, readiness: Readiness, metrics: Option<Metrics>) -> Router {
+fn router(app: Option<App>, serves_reports: bool, readiness: Readiness, metrics: Option<Metrics>) -> Router {
     let mut router = Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -238,25 +206,26 @@ fn router(app: Option<App>, readiness: Readiness, metrics: Option<Metrics>) -> R
         router = router.route("/metrics", get(metrics::expose).with_state(metrics));
     }
     match app {
-        Some(app) => router.merge(graphql_router(app)),
+        Some(app) => router.merge(graphql_router(app, serves_reports)),
         None => router,
     }
 }
 
-fn graphql_router(app: App) -> Router {
-    let schema_text = app.schema.sdl();
+fn graphql_router(app: App, serves_reports: bool) -> Router {
+    let schema_text = app.executor.sdl();
     let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], schema_text) });
     let mut pages = Router::new()
-        .route("/graphiql", get(graphiql::page))
-        .route("/graphiql/{file}", get(graphiql::file))
+        .route("/graphiql", get(pages::page::<GraphiQl>))
+        .route("/graphiql/{file}", get(pages::file::<GraphiQl>))
         .route("/schema.graphql", schema_text);
-    if app.feed.is_some() {
-        pages = pages.route("/", get(dashboard::page)).route("/dashboard/{file}", get(dashboard::file));
+    if serves_reports {
+        pages =
+            pages.route("/", get(pages::page::<Dashboard>)).route("/dashboard/{file}", get(pages::file::<Dashboard>));
     }
     let mut graphql = get(graphql::get).post(graphql::post);
     if let Some(cors) = app.access.cors() {
         graphql = graphql.layer(cors);
     }
     let routes = Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql);
-    routes.layer(middleware::from_fn_with_state(app.clone(), access::check_host)).with_state(app)
+    routes.layer(middleware::from_fn_with_state(app.access.clone(), auth::check_host)).with_state(app)
 }

@@ -5,8 +5,6 @@ use std::time::Instant;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use tracing::{Instrument, debug_span};
 
-use crate::schema::Code;
-
 const OPERATION_DURATION: &str = "analytics_operation_duration_seconds";
 const NOT_MODIFIED: &str = "analytics_not_modified_total";
 const RESPONSE_CACHE_HITS: &str = "analytics_response_cache_hits_total";
@@ -66,9 +64,6 @@ impl Operations {
             "Requests, operations and mutations of tokens and addresses that sent too many, or too many increments."
         );
         describe_gauge!(SUBSCRIBERS, "Sockets and event streams that are open.");
-        for code in Code::ALL {
-            errors(code).increment(0);
-        }
         rate_limited().increment(0);
         Self {
             queries: Executions::of("query"),
@@ -84,8 +79,8 @@ pub(crate) fn observe_response_cache(bytes: u64) {
 }
 
 /// Returns the counter of the errors with this code.
-pub(crate) fn errors(code: Code) -> Counter {
-    counter!(ERRORS, "code" => code.as_str())
+pub(crate) fn errors(code: &'static str) -> Counter {
+    counter!(ERRORS, "code" => code)
 }
 
 /// Returns the counter of requests, operations and mutations that a rate limit refused.

@@ -3,13 +3,9 @@
 use std::{iter, mem};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use chrono_tz::UTC;
 use entity::Hour;
 
-use super::{
-    calendar::{Calendar, add_days, add_months, first_of_month},
-    period::Range,
-};
+use super::calendar::{Calendar, add_days, add_months, first_of_month};
 
 /// The most points of a series.
 const POINTS_MAX: usize = 10_000;
@@ -79,14 +75,6 @@ pub enum IntervalError {
 }
 
 impl Interval {
-    /// Returns the hours from `start` to `end`, both rounded down to whole hours.
-    ///
-    /// # Errors
-    /// Those of [`Range::new`].
-    pub fn of_range(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self, IntervalError> {
-        Range::new(start, end).map(|range| range.interval(Calendar::new(UTC, None)))
-    }
-
     /// Returns the hours from `start` to `end`; an empty interval when `end` is before `start`.
     pub(super) fn of_hours(start: Hour, end: Hour, exact: bool) -> Self {
         Self { start, end: end.max(start), exact }
@@ -186,9 +174,9 @@ fn next_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::Europe::Berlin;
+    use chrono_tz::{Europe::Berlin, UTC};
 
-    use super::*;
+    use super::{super::range::Range, *};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()

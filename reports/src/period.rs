@@ -1,18 +1,14 @@
 //! Requested intervals: periods and ranges, their hours at a given time, and the hours that they are compared with.
 
-use std::ops::RangeInclusive;
-
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
+use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use entity::Hour;
 
 use super::{
     calendar::{Calendar, CalendarOffset, add_days, add_months, first_of_month},
-    interval::{Interval, IntervalError},
+    interval::Interval,
+    present::PresentHour,
+    range::Range,
 };
-use entity::AHEAD_MAX;
-
-/// The years that a range may begin and end in.
-const YEARS: RangeInclusive<i32> = 1..=9_999;
 
 /// The predefined intervals.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -58,36 +54,6 @@ pub enum IntervalChoice {
     Range(Range),
 }
 
-/// The time from one instant to another, both in the years 1 to 9999, which both databases support.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Range {
-    start: DateTime<Utc>,
-    end: DateTime<Utc>,
-}
-
-impl Range {
-    /// Returns the range from `start` to `end`.
-    ///
-    /// # Errors
-    /// [`IntervalError::Reversed`] when `end` is before `start`, [`IntervalError::Year`] outside of the years 1 to
-    /// 9999.
-    pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Result<Self, IntervalError> {
-        for (bound, at) in [("start", start), ("end", end)] {
-            if !YEARS.contains(&at.year()) {
-                return Err(IntervalError::Year { bound, first: *YEARS.start(), last: *YEARS.end() });
-            }
-        }
-        if end < start { Err(IntervalError::Reversed) } else { Ok(Self { start, end }) }
-    }
-
-    /// Returns the hours of the range, with both ends floored to whole hours of local time.
-    #[must_use]
-    pub fn interval(self, calendar: Calendar) -> Interval {
-        let [start, end] = [self.start, self.end].map(|bound| calendar.cut(bound));
-        Interval::of_hours(start, end, start.start() == self.start && end.start() == self.end)
-    }
-}
-
 /// The hours that are counted.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -107,34 +73,36 @@ pub struct Compared {
 }
 
 impl IntervalChoice {
-    /// Returns the hours of the interval in `calendar` at `now`. `first` is the first counted hour, if there is any.
+    /// Returns the hours of the interval in `calendar`. `now` returns the present hour, and is called only for intervals that
+    /// depend on it. `first` is the first counted hour, if there is any.
     #[must_use]
-    pub fn interval(self, calendar: Calendar, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
-        let hour = Hour::containing(now);
+    pub fn interval(self, calendar: Calendar, now: impl FnOnce() -> PresentHour, first: Option<Hour>) -> Interval {
         match self {
             Self::Range(range) => range.interval(calendar),
             Self::Period(Period::AllTime) => {
-                // Views may be recorded up to `AHEAD_MAX` ahead of the clock.
-                let end = Hour::containing(now + AHEAD_MAX).plus(1);
+                let end = now().last_recordable.plus(1);
                 let start = first.unwrap_or(end);
                 let kept = calendar.floor(start);
                 Interval::of_hours(kept, end.max(start), kept == start)
             }
-            Self::Period(period) => match period.days(calendar.date(hour)) {
-                Some(LocalDays { from, to, .. }) => {
-                    let exact = [from, to].iter().all(|day| calendar.begins_exactly(*day));
-                    Interval::of_hours(calendar.day_start(from), calendar.day_start(to), exact)
+            Self::Period(period) => {
+                let hour = now().hour;
+                match period.days(calendar.date(hour)) {
+                    Some(LocalDays { from, to, .. }) => {
+                        let exact = [from, to].iter().all(|day| calendar.begins_exactly(*day));
+                        Interval::of_hours(calendar.day_start(from), calendar.day_start(to), exact)
+                    }
+                    None => {
+                        let (start, end) = (hour.plus(-23), hour.plus(1));
+                        let exact = [start, end].iter().all(|hour| calendar.is_exact(*hour));
+                        Interval::of_hours(calendar.floor(start), end, exact && !calendar.is_dropped(start))
+                    }
                 }
-                None => {
-                    let (start, end) = (hour.plus(-23), hour.plus(1));
-                    let exact = [start, end].iter().all(|hour| calendar.is_exact(*hour));
-                    Interval::of_hours(calendar.floor(start), end, exact && !calendar.is_dropped(start))
-                }
-            },
+            }
         }
     }
 
-    /// Returns the hours of the interval at `now` that are compared, and the hours that they are compared with.
+    /// Returns the hours of the interval at the present hour `now()` that are compared, and the hours that they are compared with.
     ///
     /// Returns `None` when there is nothing to compare with: `ALL_TIME` has no period before it, 29 February is missing
     /// in most years, and a period that begins before the first counted hour was not counted as a whole.
@@ -146,12 +114,12 @@ impl IntervalChoice {
         self,
         comparison: Comparison,
         calendar: Calendar,
-        now: DateTime<Utc>,
+        now: impl Fn() -> PresentHour,
         counted: Counted,
     ) -> Option<Compared> {
         let days = match self {
             Self::Period(Period::AllTime) => return None,
-            Self::Period(period) => period.days(calendar.date(Hour::containing(now))),
+            Self::Period(period) => period.days(calendar.date(now().hour)),
             Self::Range(_) => None,
         };
         let interval = self.interval(calendar, now, None);

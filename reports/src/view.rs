@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use chrono::TimeDelta;
 use entity::Hour;
 use sea_orm::DbErr;
 use storage::{clock::Moment, snapshot::Snapshots};
@@ -15,11 +16,12 @@ use super::{
     calendar::Calendar,
     error::ReportError,
     interval::{Bucket, Granularity, Interval},
+    present::{ClockUse, PresentHour, Provenance},
     queries::{PageCursor, PageFilter, PageRow},
     report_query::{QueryResult, ReportQuery},
     snapshot::Snapshot,
 };
-use crate::freshness::{Freshness, FreshnessFeed};
+use crate::freshness::{Freshness, FreshnessFeed, RefreshStatus};
 
 /// One version of the report and its freshness: all results of it are consistent with each other. A cheap handle: clone
 /// it.
@@ -30,8 +32,16 @@ pub struct ReportView(Arc<Inner>);
 struct Inner {
     freshness: Freshness,
     moment: Moment,
+    clock_reads: ClockReads,
     source: Source,
     moved: AtomicBool,
+}
+
+/// What was read of the clock through a view.
+#[derive(Debug, Default)]
+struct ClockReads {
+    hour: AtomicBool,
+    moment: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -59,7 +69,8 @@ impl ReportView {
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
-        Self(Arc::new(Inner { freshness, moment: Moment::now(), source, moved: AtomicBool::new(false) }))
+        let (moment, clock_reads) = (Moment::now(), ClockReads::default());
+        Self(Arc::new(Inner { freshness, moment, clock_reads, source, moved: AtomicBool::new(false) }))
     }
 
     /// The freshness of this version.
@@ -68,10 +79,36 @@ impl ReportView {
         &self.0.freshness
     }
 
-    /// The moment that counts as now in all results of this view.
+    /// Returns the present hour of all results of this view, and notes that the response depends on it.
     #[must_use]
-    pub fn moment(&self) -> Moment {
-        self.0.moment
+    pub fn present_hour(&self) -> PresentHour {
+        self.0.clock_reads.hour.store(true, Ordering::Relaxed);
+        self.0.moment.wall.into()
+    }
+
+    /// Returns the age of the report at the moment of this view, and notes that the response depends on the moment.
+    #[must_use]
+    pub fn staleness(&self) -> Option<TimeDelta> {
+        self.0.clock_reads.moment.store(true, Ordering::Relaxed);
+        self.0.freshness.staleness(self.0.moment.monotonic)
+    }
+
+    /// Returns the status of the report at the moment of this view.
+    #[must_use]
+    pub fn status(&self) -> RefreshStatus {
+        self.0.freshness.status(self.0.moment.monotonic)
+    }
+
+    /// Returns what a response that was read from this view, and is complete, depends on.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        let Inner { moment, clock_reads, .. } = &*self.0;
+        let clock = match (clock_reads.moment.load(Ordering::Relaxed), clock_reads.hour.load(Ordering::Relaxed)) {
+            (true, _) => ClockUse::Moment,
+            (false, true) => ClockUse::Hour(moment.wall.into()),
+            (false, false) => ClockUse::None,
+        };
+        Provenance { freshness: self.0.freshness.clone(), status: self.status(), clock }
     }
 
     /// Returns whether the view holds a connection, for which others may wait.

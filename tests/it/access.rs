@@ -4,7 +4,7 @@ mod anonymous;
 mod hosts;
 mod limits;
 
-use api::http::access::{AccessSettings, Scope, Token, TokenText};
+use api::access::{AccessSettings, Scope, Token, TokenText};
 use chrono::TimeDelta;
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use api::http::{
-    self, HttpSettings, Readiness, Services, Timeouts,
+use api::{
     access::{Access, AccessSettings},
+    http::{self, HttpSettings, Readiness, Services, Timeouts},
 };
 use chrono::{DateTime, Utc};
 use entity::{Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour, stale_title};

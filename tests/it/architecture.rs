@@ -10,7 +10,7 @@ use serde_json::Value;
 #[test]
 fn schema_file_equals_the_printed_schema() {
     let file = include_str!("../../schema.graphql");
-    assert_eq!(file, api::schema::sdl(), "run: cargo run -- schema > schema.graphql");
+    assert_eq!(file, api::graphql::sdl(), "run: cargo run -- schema > schema.graphql");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::http::{self, access::Access};
+use api::{access::Access, http};
 use chrono_tz::UTC;
 use reports::freshness::FreshnessFeed;
 use reports::{
@@ -118,7 +118,7 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 3)]).await;
         app.refresh().await;
         let taken = all_readers(&app).await;
-        let interval = IntervalChoice::Period(Period::Last7Days).interval(utc(), clock::process_now(), None);
+        let interval = IntervalChoice::Period(Period::Last7Days).interval(utc(), || clock::process_now().into(), None);
         let all = Arc::new(PageFilter::All);
         let (first, second) = (app.reader.view().await.unwrap(), app.reader.view().await.unwrap());
         let mut leaving = Box::pin(first.views(interval, &all));
@@ -138,7 +138,7 @@ on_all_databases! {
         app.refresh().await;
         let reader = ReportReader::new(&app.database, app.feed.clone(), &ReportSettings { cache_bytes: BYTES });
         let answer = reader.view().await.unwrap();
-        let interval = IntervalChoice::Period(Period::Last30Days).interval(utc(), clock::process_now(), None);
+        let interval = IntervalChoice::Period(Period::Last30Days).interval(utc(), || clock::process_now().into(), None);
         for number in 0..200 {
             let filter = Arc::new(PageFilter::Prefix(format!("/{number}")));
             // 720 points of 16 bytes.

@@ -1,7 +1,7 @@
 //! The scope of an idempotency key is its client, whichever token the client uses; also across the upgrade that
 //! introduced it.
 
-use api::http::access::{Scope, Token, TokenText};
+use api::access::{Scope, Token, TokenText};
 use increments::{Client, IdempotencyKey, Request};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio};
 
-use api::http::access::{Token, TokenText};
+use api::access::{Token, TokenText};
 use chrono::TimeDelta;
 use entity::report_refresh;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};

@@ -81,7 +81,7 @@ on_all_databases! {
         assert_eq!(get("/graphiql/graphiql.min.js").await.headers()["content-type"], "text/javascript");
         assert_eq!(get("/graphiql/nothing.js").await.status(), 404);
         assert_eq!(get("/graphiql/vendor.sh").await.status(), 404);
-        assert_eq!(get("/schema.graphql").await.text().await.unwrap(), api::schema::sdl());
+        assert_eq!(get("/schema.graphql").await.text().await.unwrap(), api::graphql::sdl());
         assert_eq!(get("/health/live").await.status(), 200);
         assert_eq!(get("/health/ready").await.status(), 200);
         while migration::status(&app.database.background).await.unwrap().steps.iter().any(|step| step.applied) {

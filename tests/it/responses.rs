@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use api::http::access::{AccessSettings, Scope};
+use api::access::{AccessSettings, Scope};
 use serde_json::{Value, json};
 
 use crate::{

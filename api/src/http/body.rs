@@ -33,7 +33,7 @@ pub(super) enum BodyError {
     TooManyValues,
     /// The memory budget that all requests share is exhausted.
     #[error("too many large requests at once, try again later")]
-    NoRoom,
+    BudgetExhausted,
     /// The body was not complete within [`READ_MAX`].
     #[error("the body must be sent within {} seconds", READ_MAX.as_secs())]
     TooSlow,
@@ -44,12 +44,12 @@ pub(super) enum BodyError {
 
 /// A body and its reservation of the memory budget.
 #[derive(Debug)]
-pub(super) struct Bytes {
+pub(super) struct BufferedBody {
     bytes: Vec<u8>,
-    room: Option<Reservation>,
+    reservation: Option<Reservation>,
 }
 
-impl Deref for Bytes {
+impl Deref for BufferedBody {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -57,18 +57,18 @@ impl Deref for Bytes {
     }
 }
 
-impl Bytes {
+impl BufferedBody {
     /// Drops the body and returns its reservation.
-    pub(super) fn into_room(self) -> Option<Reservation> {
-        self.room
+    pub(super) fn into_reservation(self) -> Option<Reservation> {
+        self.reservation
     }
 
     /// Appends a chunk. Fails at once when the budget is exhausted: bodies that waited while they hold memory could
     /// wait for each other.
-    fn extend(&mut self, chunk: &[u8], room: &MemoryBudget) -> Result<(), BodyError> {
-        let more = room.try_take(chunk.len()).ok_or(BodyError::NoRoom)?;
-        match &mut self.room {
-            Some(room) => room.merge(more),
+    fn extend(&mut self, chunk: &[u8], memory: &MemoryBudget) -> Result<(), BodyError> {
+        let more = memory.try_take(chunk.len()).ok_or(BodyError::BudgetExhausted)?;
+        match &mut self.reservation {
+            Some(reservation) => reservation.merge(more),
             none => *none = Some(more),
         }
         self.bytes.extend_from_slice(chunk);
@@ -80,9 +80,9 @@ impl Bytes {
 ///
 /// The rest of a body that is refused is read and discarded, up to [`DISCARDED_BYTES_MAX`] beyond the limit: a client
 /// that is still sending when the connection is closed reports a broken connection and never reads the response.
-pub(super) async fn read(body: Body, bytes_max: usize, room: &MemoryBudget) -> Result<Bytes, BodyError> {
+pub(super) async fn read(body: Body, bytes_max: usize, memory: &MemoryBudget) -> Result<BufferedBody, BodyError> {
     let read = async {
-        let mut collected = Bytes { bytes: Vec::new(), room: None };
+        let mut collected = BufferedBody { bytes: Vec::new(), reservation: None };
         let mut refused = None;
         let mut size = 0_usize;
         let mut chunks = body.into_data_stream();
@@ -93,10 +93,10 @@ pub(super) async fn read(body: Body, bytes_max: usize, room: &MemoryBudget) -> R
                 refused = Some(BodyError::TooLarge(bytes_max));
             }
             if refused.is_none() {
-                refused = collected.extend(&chunk, room).err();
+                refused = collected.extend(&chunk, memory).err();
             }
             if refused.is_some() {
-                collected = Bytes { bytes: Vec::new(), room: None };
+                collected = BufferedBody { bytes: Vec::new(), reservation: None };
             }
             if size > bytes_max.saturating_add(DISCARDED_BYTES_MAX) {
                 break;
@@ -114,17 +114,17 @@ pub(super) async fn discard(body: Body) {
 
 /// Reserves the memory that the values of the request in `json` take once parsed, beside its text. The reservation is
 /// to be held as long as they exist.
-pub(super) fn room_for_values(json: &[u8], room: &MemoryBudget) -> Result<Reservation, BodyError> {
+pub(super) fn reserve_values(json: &[u8], memory: &MemoryBudget) -> Result<Reservation, BodyError> {
     let values = values(json);
     if values > VALUES_MAX {
         return Err(BodyError::TooManyValues);
     }
-    room.try_take(values.saturating_mul(VALUE_BYTES)).ok_or(BodyError::NoRoom)
+    memory.try_take(values.saturating_mul(VALUE_BYTES)).ok_or(BodyError::BudgetExhausted)
 }
 
 /// Reserves the memory that a query takes once it is parsed.
-pub(super) fn room_for_document(query: &str, room: &MemoryBudget) -> Result<Reservation, BodyError> {
-    room.try_take(query.len().saturating_mul(DOCUMENT_FACTOR)).ok_or(BodyError::NoRoom)
+pub(super) fn reserve_document(query: &str, memory: &MemoryBudget) -> Result<Reservation, BodyError> {
+    memory.try_take(query.len().saturating_mul(DOCUMENT_FACTOR)).ok_or(BodyError::BudgetExhausted)
 }
 
 /// Returns an upper bound of the number of values in a JSON text, by its commas and opening brackets outside of
@@ -162,19 +162,19 @@ mod tests {
 
     #[tokio::test]
     async fn body_longer_than_its_limit_is_refused() {
-        let room = MemoryBudget::new(100);
-        assert_eq!(&*read(body(&["abc", "de"]), 5, &room).await.unwrap(), b"abcde");
-        assert!(matches!(read(body(&["abc", "def"]), 5, &room).await, Err(BodyError::TooLarge(5))));
+        let memory = MemoryBudget::new(100);
+        assert_eq!(&*read(body(&["abc", "de"]), 5, &memory).await.unwrap(), b"abcde");
+        assert!(matches!(read(body(&["abc", "def"]), 5, &memory).await, Err(BodyError::TooLarge(5))));
     }
 
     #[tokio::test]
     async fn bodies_share_one_memory_budget() {
-        let room = MemoryBudget::new(5);
-        let held = read(body(&["abcd"]), 5, &room).await.unwrap();
-        assert!(matches!(read(body(&["a", "b"]), 5, &room).await, Err(BodyError::NoRoom)));
-        assert_eq!(&*read(body(&["a"]), 5, &room).await.unwrap(), b"a", "a refused body holds no memory");
+        let memory = MemoryBudget::new(5);
+        let held = read(body(&["abcd"]), 5, &memory).await.unwrap();
+        assert!(matches!(read(body(&["a", "b"]), 5, &memory).await, Err(BodyError::BudgetExhausted)));
+        assert_eq!(&*read(body(&["a"]), 5, &memory).await.unwrap(), b"a", "a refused body holds no memory");
         drop(held);
-        assert_eq!(&*read(body(&["abc", "de"]), 5, &room).await.unwrap(), b"abcde");
+        assert_eq!(&*read(body(&["abc", "de"]), 5, &memory).await.unwrap(), b"abcde");
     }
 
     #[test]
@@ -189,13 +189,13 @@ mod tests {
         ] {
             assert_eq!(values(json.as_bytes()), count, "{json}");
         }
-        let room = MemoryBudget::new(1_000_000_000);
+        let memory = MemoryBudget::new(1_000_000_000);
         let list = |items: usize| format!("[{}0]", "0,".repeat(items - 1));
         assert_eq!(
-            room_for_values(list(VALUES_MAX - 2).as_bytes(), &room).unwrap().bytes(),
+            reserve_values(list(VALUES_MAX - 2).as_bytes(), &memory).unwrap().bytes(),
             (VALUES_MAX - 1) * VALUE_BYTES
         );
-        assert!(matches!(room_for_values(list(VALUES_MAX).as_bytes(), &room), Err(BodyError::TooManyValues)));
+        assert!(matches!(reserve_values(list(VALUES_MAX).as_bytes(), &memory), Err(BodyError::TooManyValues)));
     }
 
     #[tokio::test(start_paused = true)]

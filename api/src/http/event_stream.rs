@@ -16,12 +16,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{
-    App,
-    operation::{AuthorizedOperation, ExecutionEvent},
-    subscriber_limits::SubscriberPermit,
-};
-use crate::schema::{AnswerText, AnsweredFrom};
+use super::{state::App, subscriber_limits::SubscriberPermit};
+use crate::graphql::{AuthorizedOperation, ExecutionEvent, ResponseText};
 
 /// A comment, sent as a keep-alive so that a lost connection is noticed.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
@@ -40,16 +36,16 @@ const HEADERS: [(HeaderName, &str); 3] = [
 pub(super) fn respond(
     app: &App,
     operation: Result<AuthorizedOperation, ServerError>,
-    place: SubscriberPermit,
+    permit: SubscriberPermit,
 ) -> Response {
     // One event waits to be sent while the next one is computed.
     let (tx, events) = mpsc::channel(1);
     app.tasks.spawn(pump(app.clone(), operation, tx));
     // The permit is held as long as the connection is open.
-    let state = (events, place, app.timeouts.keep_alive);
-    let body = stream::unfold(state, async |(mut events, place, keep_alive)| {
+    let state = (events, permit, app.timeouts.keep_alive);
+    let body = stream::unfold(state, async |(mut events, permit, keep_alive)| {
         let event: Event = timeout(keep_alive, events.recv()).await.unwrap_or(Some(Event::Other(COMMENT)))?;
-        Some((stream::iter(event.pieces().map(Ok::<_, Infallible>)), (events, place, keep_alive)))
+        Some((stream::iter(event.pieces().map(Ok::<_, Infallible>)), (events, permit, keep_alive)))
     });
     (HEADERS, Body::from_stream(body.flatten())).into_response()
 }
@@ -57,7 +53,7 @@ pub(super) fn respond(
 /// One event on the stream, or a comment.
 enum Event {
     /// A result, whose text many streams may share.
-    Next(AnswerText),
+    Next(ResponseText),
     Other(Bytes),
 }
 
@@ -72,7 +68,7 @@ impl Event {
     }
 
     fn of_errors(errors: &[ServerError]) -> Self {
-        Self::Next(AnswerText::small(&json!({ "errors": errors })))
+        Self::Next(ResponseText::small(&json!({ "errors": errors })))
     }
 }
 
@@ -80,13 +76,13 @@ impl Event {
 /// subscription ends when its client disconnects or the server stops; queries and mutations run to their end.
 async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx: mpsc::Sender<Event>) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
-    let say = async {
+    let send = async {
         match operation {
             Err(refused) => drop(tx.send(Event::of_errors(&[refused])).await),
             Ok(operation) => {
-                let mut answers = std::pin::pin!(operation.answers(&app, AnsweredFrom::default()));
-                while let Some(said) = answers.next().await {
-                    let event = match said {
+                let mut events = std::pin::pin!(app.executor.execute(operation));
+                while let Some(event) = events.next().await {
+                    let event = match event {
                         ExecutionEvent::Response { text, .. } => Event::Next(text),
                         ExecutionEvent::RequestErrors(errors) => Event::of_errors(&errors),
                     };
@@ -102,8 +98,8 @@ async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx:
         }
     };
     if subscription {
-        tokio::select! { () = say => {} () = tx.closed() => {} () = app.stop.cancelled() => {} }
+        tokio::select! { () = send => {} () = tx.closed() => {} () = app.stop.cancelled() => {} }
     } else {
-        say.await;
+        send.await;
     }
 }

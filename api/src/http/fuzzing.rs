@@ -6,10 +6,8 @@ use axum::{Router, extract::connect_info::MockConnectInfo};
 use tokio_util::sync::CancellationToken;
 
 pub use super::websocket::fuzzing::converse;
-use super::{
-    HttpSettings, Services,
-    access::{Access, Peer},
-};
+use super::{HttpSettings, Services};
+use crate::access::{Access, Peer};
 
 /// Returns the service that [`super::serve`] serves, to be called directly, with a client on this machine.
 pub fn service(services: Services, access: Access, settings: &HttpSettings) -> Router {

@@ -40,7 +40,7 @@ pub(super) struct Metrics {
     pub(super) recorder: Option<Recorder>,
     pub(super) reports: Option<Reports>,
     pub(super) subscriber_limits: SubscriberLimits,
-    pub(super) kept: ResponseCache,
+    pub(super) responses: ResponseCache,
 }
 
 /// Serves `/metrics`: the counters so far, and gauges that are read now.
@@ -54,7 +54,7 @@ pub(super) async fn expose(State(metrics): State<Metrics>) -> impl IntoResponse 
     }
     if metrics.recorder.is_some() || metrics.reports.is_some() {
         metrics.subscriber_limits.observe();
-        metrics.kept.observe().await;
+        metrics.responses.observe().await;
     }
     let MetricsRenderer(write) = &metrics.metrics_renderer;
     ([CONTENT_TYPE], write().await)

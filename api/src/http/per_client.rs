@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::access::Network;
+use crate::access::Network;
 
 /// Limits how many permits each client may hold. Only clients that hold any take memory. A cheap handle: clone it.
 #[derive(Clone)]

@@ -1,80 +1,128 @@
-//! A cache of whole responses by their `ETag`: a query is answered from memory until something changes that its
-//! response depends on.
+//! A cache of whole responses by their `ETag`: a query is answered from memory, or with 304, until something changes
+//! that its response depends on.
 
+use headers::{ETag, IfNoneMatch};
 use moka::{future::Cache, policy::EvictionPolicy};
+use reports::{
+    ClockUse, Provenance,
+    freshness::{Freshness, FreshnessFeed},
+};
 use storage::clock::Moment;
 
-use super::{
-    App,
-    access::{Principal, Scope},
-    etag::ETagBuilder,
-};
-use crate::{metrics, schema::AnswerText};
+use super::etag::{self, RequestHash};
+use crate::{graphql::ResponseText, metrics};
 
 /// The most bytes of a response that is cached: a longer one would displace many others.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 /// The approximate memory of an entry beside its response, in bytes.
 const ENTRY_BYTES: usize = 256;
 
-/// A cache of responses by `ETag`; none when it is turned off. A cheap handle: clone it.
+/// A cache of responses by `ETag`. A cheap handle: clone it.
 #[derive(Clone)]
-pub(super) struct ResponseCache(Option<Cache<String, AnswerText>>);
+pub(super) struct ResponseCache {
+    /// The source of the present freshness; none where no reports are served.
+    feed: Option<FreshnessFeed>,
+    program: RequestHash,
+    /// The responses; none when the cache is turned off.
+    responses: Option<Cache<String, ResponseText>>,
+}
 
 impl ResponseCache {
-    /// Returns a cache of about `bytes_max` bytes at most; 0 turns it off.
-    pub(super) fn new(bytes_max: u64) -> Self {
-        let weigh =
-            |_: &String, answer: &AnswerText| u32::try_from(answer.bytes().len() + ENTRY_BYTES).unwrap_or(u32::MAX);
+    /// Returns a cache of about `bytes_max` bytes at most; 0 turns it off. Responses have `ETag`s all the same.
+    pub(super) fn new(feed: Option<FreshnessFeed>, bytes_max: u64) -> Self {
+        let weigh = |_: &String, response: &ResponseText| {
+            u32::try_from(response.bytes().len() + ENTRY_BYTES).unwrap_or(u32::MAX)
+        };
         let cache = Cache::builder().max_capacity(bytes_max).weigher(weigh);
         // LRU in place of moka's frequency-based default: a refresh makes even the most popular entries useless.
-        Self((bytes_max > 0).then(|| cache.eviction_policy(EvictionPolicy::lru()).build()))
+        let responses = (bytes_max > 0).then(|| cache.eviction_policy(EvictionPolicy::lru()).build());
+        Self { feed, program: etag::program(), responses }
     }
 
-    /// Returns the response that is valid now and its `ETag`, if it is cached. Returns none when `principal` may not
-    /// read reports: executing the operation then yields the error.
-    pub(super) async fn get(
+    /// Returns the hash of the request whose query, operation name and variables are `parts`; none if its response can
+    /// have no `ETag`.
+    pub(super) fn request(&self, parts: [Option<&str>; 3], media: &'static str) -> Option<RequestHash> {
+        self.feed.as_ref()?;
+        self.program.clone().request(parts, media)
+    }
+
+    /// Returns the response that is valid now and its `ETag`, if it is cached.
+    pub(super) async fn get(&self, request: &RequestHash) -> Option<(String, ResponseText)> {
+        let responses = self.responses.as_ref()?;
+        for tag in tags_at(request, &self.feed.as_ref()?.known()?, Moment::now()) {
+            if let Some(response) = responses.get(&tag).await {
+                return Some((tag, response));
+            }
+        }
+        None
+    }
+
+    /// Returns the `ETag` of the client's copy if that copy is still current.
+    pub(super) async fn current(&self, request: &RequestHash, if_none_match: &IfNoneMatch) -> Option<String> {
+        // `*` names no copy.
+        if *if_none_match == IfNoneMatch::any() {
+            return None;
+        }
+        // When the database can't be reached, the query itself reports the error.
+        let freshness = self.feed.as_ref()?.read().await.ok()?;
+        tags_at(request, &freshness, Moment::now()).find(|tag| is_named(if_none_match, tag))
+    }
+
+    /// Caches the response, unless it is longer than [`RESPONSE_BYTES_MAX`], and returns its `ETag` if it has one.
+    pub(super) async fn store(
         &self,
-        app: &App,
-        principal: &Principal,
-        tagger: &ETagBuilder,
-    ) -> Option<(String, AnswerText)> {
-        let cache = self.0.as_ref().filter(|_| principal.require_scope(Scope::Reports).is_ok())?;
-        let tag = tagger.tag(&app.feed.as_ref()?.known()?, Moment::now())?;
-        let answer = cache.get(&tag).await?;
-        Some((tag, answer))
+        request: &RequestHash,
+        provenance: &Provenance,
+        response: ResponseText,
+    ) -> Option<String> {
+        let Provenance { freshness, status, clock } = provenance;
+        let tag = request.tag(freshness, *status, *clock)?;
+        if let Some(responses) = self.responses.as_ref().filter(|_| response.bytes().len() <= RESPONSE_BYTES_MAX) {
+            responses.insert(tag.clone(), response).await;
+        }
+        Some(tag)
     }
 
     /// Sets the gauge of the cache's size.
     pub(super) async fn observe(&self) {
-        let Some(cache) = &self.0 else { return metrics::observe_response_cache(0) };
-        cache.run_pending_tasks().await;
-        metrics::observe_response_cache(cache.weighted_size());
+        let Some(responses) = &self.responses else { return metrics::observe_response_cache(0) };
+        responses.run_pending_tasks().await;
+        metrics::observe_response_cache(responses.weighted_size());
     }
+}
 
-    /// Caches the response under its `ETag`, unless it is longer than [`ANSWER_BYTES_MAX`].
-    pub(super) async fn keep(&self, tag: &str, answer: AnswerText) {
-        if let Some(cache) = self.0.as_ref().filter(|_| answer.bytes().len() <= ANSWER_BYTES_MAX) {
-            cache.insert(tag.to_owned(), answer).await;
-        }
-    }
+/// Returns whether a client has a copy with this tag. The comparison is weak (RFC 9110, 13.1.2).
+pub(super) fn is_named(if_none_match: &IfNoneMatch, tag: &str) -> bool {
+    tag.parse::<ETag>().is_ok_and(|tag| !if_none_match.precondition_passes(&tag))
+}
+
+/// Returns the tags that a response to the request can have at `now`: its use of the clock is known only when it has
+/// been executed.
+fn tags_at(request: &RequestHash, freshness: &Freshness, now: Moment) -> impl Iterator<Item = String> {
+    let status = freshness.status(now.monotonic);
+    let uses = [ClockUse::Hour(now.wall.into()), ClockUse::None];
+    uses.into_iter().filter_map(move |clock| request.tag(freshness, status, clock))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn if_none_match_is_compared_weakly() {
+        let named = IfNoneMatch::from(r#"W/"a""#.parse::<ETag>().unwrap());
+        assert!(is_named(&named, r#"W/"a""#) && is_named(&named, r#""a""#) && !is_named(&named, r#"W/"b""#));
+    }
+
     #[tokio::test]
     async fn cache_respects_its_bounds() {
-        let kept = ResponseCache::new(10_000);
+        let text = |bytes: usize| ResponseText::small(&"x".repeat(bytes));
+        let cache = ResponseCache::new(None, 10_000).responses.unwrap();
         for number in 0..100 {
-            kept.keep(&number.to_string(), AnswerText::small(&"x".repeat(1_000))).await;
+            cache.insert(number.to_string(), text(1_000)).await;
         }
-        let cache = kept.0.unwrap();
         cache.run_pending_tasks().await;
         assert!((5_000..=10_000).contains(&cache.weighted_size()), "{}", cache.weighted_size());
-        let kept = ResponseCache::new(10_000_000);
-        kept.keep("long", AnswerText::small(&"x".repeat(ANSWER_BYTES_MAX))).await;
-        assert!(kept.0.unwrap().get("long").await.is_none());
-        assert!(ResponseCache::new(0).0.is_none());
+        assert!(ResponseCache::new(None, 0).responses.is_none());
     }
 }

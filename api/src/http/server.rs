@@ -26,12 +26,14 @@ use tracing::debug;
 
 use self::write_timeout::WriteTimeout;
 use super::{
-    access::{Network, Peer},
-    graphql::HttpError,
+    error::HttpError,
     per_client::{PerClient, PerClientPermit},
-    subscriber_limits::Timeouts,
+    timeouts::Timeouts,
 };
-use crate::schema::Code;
+use crate::{
+    access::{Network, Peer},
+    error_code::Code,
+};
 
 /// The most bytes of a request's head, its first line and headers. It is also the size of a connection's read and write
 /// buffers, each of which may exceed it by one chunk.

@@ -35,17 +35,21 @@ use self::{
     socket::Socket,
 };
 use super::{
-    App,
     accept::JSON,
-    access::{AuthError, Principal},
     body,
-    graphql::{HttpError, refuse},
-    operation::{AuthorizedOperation, ExecutionEvent, Operation, failure},
-    subscriber_limits::{Subscriber, SubscriberPermit, Timeouts},
+    error::HttpError,
+    state::App,
+    subscriber_limits::{Subscriber, SubscriberPermit},
+    timeouts::Timeouts,
 };
 use crate::{
+    access::{AuthError, Principal},
+    error_code::Code,
+    graphql::{
+        AuthorizedOperation, ExecutionEvent, Operation, ResponseText,
+        errors::{count_error, request_error},
+    },
     memory_budget::Reservation,
-    schema::{AnswerText, AnsweredFrom, Code, count_error},
 };
 
 /// The name of the subprotocol.
@@ -58,7 +62,7 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// The most messages of a socket's operations that wait to be sent. Each operation may hold one more.
 const WAITING_MAX: usize = 4;
 /// The most queries and mutations of one socket that are executed, or hold a response to be sent, at the same time.
-const ANSWERING_MAX: usize = 4;
+const EXECUTING_MAX: usize = 4;
 
 /// Upgrades the connection to a WebSocket, unless the page's origin is not allowed or there are too many sockets.
 /// `graphql` says whether the client has offered any subprotocol of GraphQL.
@@ -72,17 +76,17 @@ pub(super) fn upgrade(
     // Browsers open sockets without a CORS preflight: without this check a foreign page could act for its visitor.
     if !app.access.allows_socket(headers) {
         let message = "the page's origin may not open a socket here";
-        return refuse(HttpError::new(StatusCode::FORBIDDEN, Code::Forbidden, message), JSON);
+        return HttpError::new(StatusCode::FORBIDDEN, Code::Forbidden, message).respond(JSON);
     }
-    let place = match app.subscriber_limits.take(Subscriber::Socket, principal.limit_key()) {
-        Ok(place) => place,
-        Err(refusal) => return refuse(refusal, JSON),
+    let permit = match app.subscriber_limits.take(Subscriber::Socket, principal.limit_key()) {
+        Ok(permit) => permit,
+        Err(refusal) => return refusal.respond(JSON),
     };
     let (upgrading, response) = upgrade.accept(&[PROTOCOL, LEGACY_PROTOCOL]);
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         match upgrading.socket(MESSAGE_BYTES_MAX).await {
-            Ok(socket) => talk(app, principal, socket, graphql, place).await,
+            Ok(socket) => serve(app, principal, socket, graphql, permit).await,
             Err(error) => debug!(error = &error as &dyn Error, "a client has left"),
         }
     });
@@ -91,7 +95,7 @@ pub(super) fn upgrade(
 
 /// Serves a socket until the client leaves or breaks the protocol, or the server stops; then closes it with a reason if
 /// the client is still there.
-async fn talk(app: App, principal: Principal, mut socket: Socket, graphql: bool, _place: SubscriberPermit) {
+async fn serve(app: App, principal: Principal, mut socket: Socket, graphql: bool, _permit: SubscriberPermit) {
     let timeouts = app.timeouts;
     let closing = match socket.protocol() {
         Some(PROTOCOL) => Session::new(app, principal, &mut socket).run().await,
@@ -128,7 +132,7 @@ struct OutgoingMessage {
 }
 
 enum OutputMessage {
-    Next { id: Arc<str>, text: AnswerText },
+    Next { id: Arc<str>, text: ResponseText },
     Other(String),
 }
 
@@ -143,7 +147,7 @@ struct Session<'a> {
     /// Tokens that cancel the operations that need not run to their end: all of them, or one.
     stop_all: CancellationToken,
     stop_one: HashMap<Key, CancellationToken>,
-    answering: Arc<Semaphore>,
+    executing: Arc<Semaphore>,
     timing: Timing,
 }
 
@@ -173,7 +177,7 @@ impl<'a> Session<'a> {
             outputs,
             stop_all: CancellationToken::new(),
             stop_one: HashMap::new(),
-            answering: Arc::new(Semaphore::new(ANSWERING_MAX)),
+            executing: Arc::new(Semaphore::new(EXECUTING_MAX)),
             timing: Timing::new(app.timeouts),
             app,
         }
@@ -224,7 +228,7 @@ impl<'a> Session<'a> {
     async fn apply(&mut self, action: Action, text: &str) -> Result<(), Done> {
         match action {
             Action::Nothing => Ok(()),
-            Action::Say(text) => self.send(Message::text(text)).await,
+            Action::Send(text) => self.send(Message::text(text)).await,
             Action::Admit { authorization } => match self.admit(authorization.as_deref()) {
                 Ok(()) => {
                     let acknowledgement = self.protocol.acknowledge();
@@ -233,8 +237,8 @@ impl<'a> Session<'a> {
                 Err(denied) => Err(Some(Closing::of_denied(denied))),
             },
             Action::Start { key, id, request } => {
-                let room = match self.room_for(text, &request.query) {
-                    Ok(room) => room,
+                let memory = match self.reserve(text, &request.query) {
+                    Ok(memory) => memory,
                     Err(refusal) => {
                         self.protocol.ended(key);
                         let payload = &[count_error(refusal)];
@@ -243,21 +247,21 @@ impl<'a> Session<'a> {
                 };
                 let stop = self.stop_all.child_token();
                 self.stop_one.insert(key, stop.clone());
-                let (tx, answering) = (self.tx.clone(), Arc::clone(&self.answering));
-                let run = OperationTask {
+                let (tx, executing) = (self.tx.clone(), Arc::clone(&self.executing));
+                let task = OperationTask {
                     key,
                     id: id.into(),
                     principal: self.principal.clone(),
                     stop,
                     tx,
-                    answering,
-                    room: Some(room),
+                    executing,
+                    memory: Some(memory),
                 };
-                self.app.tasks.spawn(run.until_over(self.app.clone(), request));
+                self.app.tasks.spawn(task.run(self.app.clone(), request));
                 Ok(())
             }
             Action::Refuse { id, code, message } => {
-                let payload = &[count_error(failure(code, message))];
+                let payload = &[count_error(request_error(code, message))];
                 self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
             }
             Action::Stop { key } => {
@@ -271,13 +275,13 @@ impl<'a> Session<'a> {
     /// Reserves memory for an operation's document and variables.
     ///
     /// Errs when they have too many values, or the memory for requests is used up.
-    fn room_for(&self, text: &str, query: &str) -> Result<Reservation, ServerError> {
-        let room = &self.app.body_room;
-        let taken = body::room_for_values(text.as_bytes(), room).and_then(|mut taken| {
-            taken.merge(body::room_for_document(query, room)?);
-            Ok(taken)
+    fn reserve(&self, text: &str, query: &str) -> Result<Reservation, ServerError> {
+        let memory = &self.app.body_memory;
+        let reserved = body::reserve_values(text.as_bytes(), memory).and_then(|mut reserved| {
+            reserved.merge(body::reserve_document(query, memory)?);
+            Ok(reserved)
         });
-        taken.map_err(|wrong| HttpError::from(wrong).into_error())
+        reserved.map_err(|wrong| HttpError::from(wrong).into_error())
     }
 
     /// Authenticates the client. The token in `connection_init` takes precedence over that of the upgrade, because
@@ -391,51 +395,51 @@ struct OperationTask {
     principal: Principal,
     stop: CancellationToken,
     tx: mpsc::Sender<OutgoingMessage>,
-    answering: Arc<Semaphore>,
+    executing: Arc<Semaphore>,
     /// The memory of the request, until the operation takes it over.
-    room: Option<Reservation>,
+    memory: Option<Reservation>,
 }
 
 impl OperationTask {
-    async fn until_over(mut self, app: App, request: Box<Request>) {
+    async fn run(mut self, app: App, request: Box<Request>) {
         let last = match self.authorize(*request) {
             Err(refused) => Some(self.error(&[refused])),
             Ok(operation) if operation.kind() == OperationType::Subscription => {
                 // A cancelled subscription sends no last message: its client does not wait for one.
-                self.stop.run_until_cancelled(self.answer(&app, operation)).await.flatten()
+                self.stop.run_until_cancelled(self.execute(&app, operation)).await.flatten()
             }
             Ok(operation) => {
                 // A query or mutation can be cancelled only while it waits for a permit.
-                let room = match self.answering.try_acquire() {
-                    Ok(room) => Some(room),
-                    Err(_taken) => self.stop.run_until_cancelled(self.answering.acquire()).await.and_then(Result::ok),
+                let permit = match self.executing.try_acquire() {
+                    Ok(permit) => Some(permit),
+                    Err(_taken) => self.stop.run_until_cancelled(self.executing.acquire()).await.and_then(Result::ok),
                 };
-                if room.is_some() { self.answer(&app, operation).await } else { None }
+                if permit.is_some() { self.execute(&app, operation).await } else { None }
             }
         };
-        self.say(last.map(OutputMessage::Other), true).await;
+        self.send(last.map(OutputMessage::Other), true).await;
     }
 
     fn authorize(&mut self, request: Request) -> Result<AuthorizedOperation, ServerError> {
-        let denied = |denied: AuthError| count_error(failure(denied.code(), denied.to_string()));
+        let denied = |denied: AuthError| count_error(request_error(denied.code(), denied.to_string()));
         self.principal.check_rate().map_err(denied)?;
         let mut operation = Operation::read(request)?;
-        if let Some(room) = self.room.take() {
-            operation = operation.holding(room);
+        if let Some(memory) = self.memory.take() {
+            operation = operation.with_memory(memory);
         }
         operation.authorize(&self.principal).map_err(denied)
     }
 
     /// Sends the operation's messages except the last one, which it returns.
-    async fn answer(&self, app: &App, operation: AuthorizedOperation) -> Option<String> {
+    async fn execute(&self, app: &App, operation: AuthorizedOperation) -> Option<String> {
         let subscription = operation.kind() == OperationType::Subscription;
-        let mut answers = std::pin::pin!(operation.answers(app, AnsweredFrom::default()));
-        while let Some(said) = answers.next().await {
-            let message = match said {
+        let mut events = std::pin::pin!(app.executor.execute(operation));
+        while let Some(event) = events.next().await {
+            let message = match event {
                 ExecutionEvent::Response { text, .. } => OutputMessage::Next { id: Arc::clone(&self.id), text },
                 ExecutionEvent::RequestErrors(errors) => return Some(self.error(&errors)),
             };
-            if !self.say(Some(message), false).await {
+            if !self.send(Some(message), false).await {
                 return None;
             }
         }
@@ -449,7 +453,7 @@ impl OperationTask {
     }
 
     /// Sends a message to the socket's task. Returns whether that task still runs.
-    async fn say(&self, message: Option<OutputMessage>, last: bool) -> bool {
+    async fn send(&self, message: Option<OutputMessage>, last: bool) -> bool {
         self.tx.send(OutgoingMessage { key: self.key, message, last }).await.is_ok()
     }
 }

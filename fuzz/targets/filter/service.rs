@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 
-use api::http::{
-    HttpSettings, Readiness, Reports, Services, Timeouts,
+use api::{
     access::{Access, AccessSettings, Scope},
-    fuzzing,
+    http::{HttpSettings, Readiness, Services, Timeouts, fuzzing},
 };
 use axum::{
     Router,

@@ -123,7 +123,7 @@ fn check_period(
     let days = if matches!(period, Period::Last12Months | Period::ThisYear) { 800 } else { 70 };
     let hours = model(zone, calendar.hours_since, now - TimeDelta::days(days), now + TimeDelta::days(400.min(days)));
     let today = hours.iter().find(|named| named.hour == Hour::containing(now)).unwrap().date;
-    let interval = IntervalChoice::Period(period).interval(calendar, now, None);
+    let interval = IntervalChoice::Period(period).interval(calendar, || now.into(), None);
     let expected: Vec<_> =
         hours.iter().filter(|named| is_in(period, named.date, today)).map(|named| named.hour).collect();
     let found: Vec<_> = (0..interval.end.since(interval.start)).map(|hours| interval.start.plus(hours)).collect();
@@ -143,7 +143,7 @@ fn check_period(
     if granularity != Granularity::Hour || days == 70 {
         check_buckets(&hours, interval, granularity, calendar);
     }
-    let last_day = IntervalChoice::Period(Period::Last24Hours).interval(calendar, now, None);
+    let last_day = IntervalChoice::Period(Period::Last24Hours).interval(calendar, || now.into(), None);
     assert!(last_day.start < last_day.end && last_day.end == Hour::containing(now).plus(1));
     check_buckets(&hours, last_day, Granularity::Day, calendar);
 }

@@ -9,8 +9,8 @@ use storage::clock::Clock;
 
 use super::age::{Age, Ages, elder};
 
-/// The freshness of the report, as read at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The freshness of the report, as read at one moment. Two readings of the same rows are equal, and have equal hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Freshness {
     /// The id of the refresh whose content the report has; 0 before the first.
     pub refresh_id: i64,
@@ -37,7 +37,7 @@ pub struct Freshness {
     pub(super) ages: Ages,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct NewestRow {
     pub(super) id: i64,
     under_way: bool,
@@ -47,7 +47,7 @@ pub(super) struct NewestRow {
 }
 
 /// When a report becomes overdue, by the database's clock.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 struct Schedule {
     /// When this was recorded.
     said_at: DateTime<Utc>,
@@ -55,7 +55,7 @@ struct Schedule {
 }
 
 /// Whether the report is as fresh as it should be.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RefreshStatus {
     /// The last refresh succeeded and the next one is not overdue.
     Fresh,

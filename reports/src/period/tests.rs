@@ -1,11 +1,13 @@
 //! The hours of periods and ranges, and the hours that they are compared with.
 
+use chrono::{DateTime, Utc};
 use chrono_tz::{
     America::New_York, America::Sao_Paulo, Asia::Kathmandu, Asia::Kolkata, Europe::Berlin, Pacific::Apia, Tz, UTC,
 };
 use proptest::prelude::*;
 
 use super::*;
+use crate::interval::IntervalError;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -16,7 +18,7 @@ fn hours(interval: Interval) -> i32 {
 }
 
 fn of_period(period: Period, zone: Tz, now: DateTime<Utc>, first: Option<Hour>) -> Interval {
-    IntervalChoice::Period(period).interval(Calendar::new(zone, None), now, first)
+    IntervalChoice::Period(period).interval(Calendar::new(zone, None), || now.into(), first)
 }
 
 /// Returns counts that began in 1970 and reach up to the refresh at `looked_at`.
@@ -32,7 +34,7 @@ fn compared(
     now: DateTime<Utc>,
     looked_at: DateTime<Utc>,
 ) -> Option<Compared> {
-    choice.compared(comparison, Calendar::new(zone, None), now, counted_until(looked_at))
+    choice.compared(comparison, Calendar::new(zone, None), || now.into(), counted_until(looked_at))
 }
 
 /// Returns the interval that `period` is compared with when all views up to `now` are counted.
@@ -250,7 +252,7 @@ fn whole_days_are_compared_where_hours_were_dropped() {
     let compared = |choice: IntervalChoice, zone, since: &str| {
         let calendar = Calendar::new(zone, Some(since.parse().unwrap()));
         let Compared { part, other } =
-            choice.compared(Comparison::PreviousPeriod, calendar, now, counted_until(now)).unwrap();
+            choice.compared(Comparison::PreviousPeriod, calendar, || now.into(), counted_until(now)).unwrap();
         assert_eq!(hours(part), hours(other), "{choice:?} {since}");
         (part.end.start(), other.start.start(), other.end.start())
     };

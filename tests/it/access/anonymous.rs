@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
-use api::http::access::{AccessSettings, Scope};
+use api::access::{AccessSettings, Scope};
 use entity::page;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};

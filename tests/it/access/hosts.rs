@@ -1,6 +1,6 @@
 //! DNS rebinding: a server without tokens answers only for host names that it knows.
 
-use api::http::access::{AccessSettings, Scope};
+use api::access::{AccessSettings, Scope};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

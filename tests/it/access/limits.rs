@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use api::http::access::AccessSettings;
+use api::access::AccessSettings;
 use reqwest::{StatusCode, header};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};

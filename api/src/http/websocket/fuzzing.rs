@@ -9,7 +9,7 @@ use super::{
     Operation,
     protocol::{Action, Closing, Key, Protocol},
 };
-use crate::schema::{Code, code_of};
+use crate::{error_code::Code, graphql::errors::code_of};
 
 /// The most bytes of a close frame's reason: 125 less the code's 2 (RFC 6455, section 5.5).
 const REASON_BYTES_MAX: usize = 123;
@@ -30,18 +30,18 @@ pub fn converse(lines: &str) {
             Some(("+", id)) => {
                 let message = json!({ "type": "subscribe", "id": id, "payload": { "query": "{ __typename }" } });
                 let expected = conversation.expected(id);
-                conversation.hear(&message.to_string(), Some(expected))
+                conversation.receive(&message.to_string(), Some(expected))
             }
             Some(("-", id)) => {
                 let message = json!({ "type": "complete", "id": id });
                 let expected = if conversation.live.contains_key(id) { Expected::Stop } else { Expected::Nothing };
-                conversation.hear(&message.to_string(), Some(expected))
+                conversation.receive(&message.to_string(), Some(expected))
             }
             Some(("~", place)) => {
                 conversation.end(place.parse().unwrap_or_default());
                 true
             }
-            _ => conversation.hear(line, None),
+            _ => conversation.receive(line, None),
         };
         if !goes_on {
             return;
@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// Passes a message to the protocol and checks its action. Returns whether the socket stays open.
-    fn hear(&mut self, text: &str, expected: Option<Expected>) -> bool {
+    fn receive(&mut self, text: &str, expected: Option<Expected>) -> bool {
         let message: Value = serde_json::from_str(text).unwrap_or_default();
         let kind = message["type"].as_str().unwrap_or_default();
         let id = message["id"].as_str().unwrap_or_default();
@@ -105,7 +105,7 @@ impl Session {
                 assert!(kind == "pong" || had_ended, "{text}");
                 (Expected::Nothing, true)
             }
-            Action::Say(said) => {
+            Action::Send(said) => {
                 let said: Value = serde_json::from_str(&said).unwrap_or_default();
                 assert_eq!((kind, &said["type"]), ("ping", &json!("pong")), "{text}");
                 assert_eq!(said["payload"], message["payload"], "{text}");

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    http::graphql::{Extensions, without_query},
-    schema::Code,
+    error_code::Code,
+    http::parameters::{Extensions, without_query},
 };
 
 /// The most bytes of an operation's id.
@@ -103,7 +103,7 @@ pub(super) type Key = u64;
 #[derive(Debug)]
 pub(super) enum Action {
     Nothing,
-    Say(String),
+    Send(String),
     /// Authenticate the client: acknowledge it, or close the socket if it is denied.
     Admit {
         authorization: Option<Secret>,
@@ -175,7 +175,7 @@ impl Protocol {
             Ok(ClientMessage::ConnectionInit { payload }) => {
                 Action::Admit { authorization: payload.and_then(authorization) }
             }
-            Ok(ClientMessage::Ping { payload }) => Action::Say(ServerMessage::Pong { payload }.text()),
+            Ok(ClientMessage::Ping { payload }) => Action::Send(ServerMessage::Pong { payload }.text()),
             Ok(ClientMessage::Pong { .. }) => Action::Nothing,
             Ok(ClientMessage::Subscribe { .. }) if !self.acknowledged => {
                 Action::Close(Closing::new(4401, "Unauthorized"))
@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn said(step: Action) -> Value {
-        let Action::Say(text) = step else { panic!("{step:?}") };
+        let Action::Send(text) = step else { panic!("{step:?}") };
         serde_json::from_str(&text).unwrap()
     }
 

@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 };
 
 use super::protocol;
-use crate::schema::AnswerText;
+use crate::graphql::ResponseText;
 
 /// The size of each socket's read buffer, in bytes.
 const READ_BYTES: usize = 4 * 1024;
@@ -121,7 +121,7 @@ impl Socket {
 
     /// Sends the result of an operation. Many sockets may share the text: only the part in the frame that is being sent
     /// is copied.
-    pub(super) async fn send_next(&mut self, id: &str, text: AnswerText) -> Result<(), Error> {
+    pub(super) async fn send_next(&mut self, id: &str, text: ResponseText) -> Result<(), Error> {
         let (before, after) = protocol::around_next(id);
         let text = text.into_bytes();
         if before.len() + text.len() + after.len() <= FRAME_BYTES_MAX {

@@ -1,7 +1,5 @@
 //! The mutation `recordPageViews`.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::Hour;
@@ -9,9 +7,10 @@ use serde::Deserialize;
 use storage::clock;
 
 use super::{
-    errors::{self, Code, error},
+    errors::{self, error},
     scalars::SafeInt,
 };
+use crate::{access::RecordingTerms, error_code::Code};
 use increments::{
     Client, IdempotencyKey, Increment, PageName, Recorder, RecordingLimits, Request, Title, ValidationError, check_at,
 };
@@ -31,16 +30,6 @@ fn one_view() -> SafeInt {
 /// The root type of mutations.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Mutation;
-
-/// The terms on which a client records.
-#[derive(Clone)]
-pub(crate) struct RecordingTerms {
-    /// The client that idempotency keys belong to.
-    pub(crate) client: Client,
-    pub(crate) limits: RecordingLimits,
-    /// Counts a request's increments against a limit; errs when there are too many.
-    pub(crate) count: Arc<dyn Fn(u32) -> async_graphql::Result<()> + Send + Sync>,
-}
 
 /// Increments that are recorded together or not at all.
 #[derive(Debug, Deserialize, InputObject)]
@@ -104,9 +93,9 @@ pub(crate) async fn record(
     input: RecordPageViewsInput,
     terms: RecordingTerms,
 ) -> async_graphql::Result<RecordPageViewsPayload> {
-    let request = input.parse(clock::process_now(), terms.limits, terms.client)?;
+    let request = input.parse(clock::process_now(), terms.limits, terms.client.clone())?;
     let (increments, views) = (request.len(), request.views());
-    (terms.count)(u32::try_from(increments).unwrap_or(u32::MAX))?;
+    terms.count(u32::try_from(increments).unwrap_or(u32::MAX)).map_err(errors::of_auth)?;
     let recorded = recorder.record(request).await.map_err(|failure| errors::of_record(&failure))?;
     Ok(RecordPageViewsPayload {
         // There are at most 10,000 increments.

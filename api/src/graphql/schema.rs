@@ -1,17 +1,14 @@
 //! The GraphQL schema: its types, and its resolvers, which call the handles that do the work.
 
-mod budget;
-mod errors;
-mod execution;
 mod freshness;
 mod inputs;
 mod mutation;
 mod query;
 mod report;
 mod scalars;
-mod stock;
 mod subscription;
 mod values;
+mod view_cell;
 
 use std::sync::Arc;
 
@@ -25,20 +22,19 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-pub(crate) use budget::{AnswerBounds, AnswerBudget, AnswerText, NoText};
-pub(crate) use errors::{Code, code_of, count_error, count_errors, error};
-pub(crate) use execution::{AnsweredFrom, execute_mutation, execute_query, execute_stream};
 use increments::Recorder;
+
+use super::{errors, response_budget};
 use mutation::Mutation;
-pub(crate) use mutation::{
-    MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, RecordingTerms, record,
+pub(super) use mutation::{
+    MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
 };
-pub(crate) use query::VERSION_FIELD;
+pub(super) use query::VERSION_FIELD;
 use query::{Query, QueryWithoutReports};
 use reports::Reports;
-pub use stock::StockExecutor;
 use subscription::Subscription;
 use values::InputTypes;
+pub(super) use view_cell::ViewCell;
 
 /// The deepest nesting of a query. `GraphiQL`'s introspection of types takes 15 levels.
 const DEPTH_MAX: usize = 16;
@@ -59,7 +55,7 @@ const DATE_TIME: &str = "A moment, written as RFC 3339 has it, with an offset fr
 
 /// The schema of one process: no mutation where nothing is recorded, no reports where none are read.
 #[derive(Clone)]
-pub(crate) struct AnalyticsSchema {
+pub(super) struct AnalyticsSchema {
     executor: Executor,
     inputs: Arc<InputTypes>,
 }
@@ -73,7 +69,7 @@ enum Executor {
 
 impl AnalyticsSchema {
     /// Builds the schema for the handles that its resolvers use; `None` if there are none.
-    pub(crate) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
+    pub(super) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
         let executor = match (recorder, reports) {
             (Some(recorder), Some(Reports { reader, feed })) => {
                 let schema = described(limited(Schema::build(Query, Mutation, Subscription)));
@@ -94,11 +90,12 @@ impl AnalyticsSchema {
     }
 
     /// Returns the schema in the schema definition language.
-    pub(crate) fn sdl(&self) -> String {
+    pub(super) fn sdl(&self) -> String {
         with_description(&self.executor.exported())
     }
 
-    async fn execute(&self, mut request: Request) -> Response {
+    /// Executes a query or mutation.
+    pub(super) async fn execute(&self, mut request: Request) -> Response {
         if let Err(wrong) = self.inputs.check(&mut request) {
             return Response::from_errors(vec![wrong]);
         }
@@ -114,7 +111,8 @@ impl AnalyticsSchema {
         response
     }
 
-    fn execute_stream(&self, mut request: Request) -> BoxStream<'static, Response> {
+    /// Executes a subscription.
+    pub(super) fn execute_stream(&self, mut request: Request) -> BoxStream<'static, Response> {
         if let Err(wrong) = self.inputs.check(&mut request) {
             return Box::pin(stream::once(future::ready(Response::from_errors(vec![wrong]))));
         }

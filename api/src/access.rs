@@ -22,14 +22,12 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
+    extract::Request,
+    http::{HeaderMap, header},
 };
 use tower_http::cors::CorsLayer;
 
-pub(super) use self::address::{Network, Peer};
+pub(crate) use self::address::{Network, Peer};
 use self::rate::{RateKey, RateLimit};
 pub use self::{
     host::{Host, ParseHostError},
@@ -38,11 +36,7 @@ pub use self::{
     settings::{AccessError, AccessSettings, TokenText},
     token::{Token, TokenError},
 };
-use super::{App, body, graphql::HttpError};
-use crate::{
-    metrics,
-    schema::{Code, RecordingTerms, error},
-};
+use crate::{error_code::Code, metrics};
 use increments::{Client, RecordingLimits};
 
 /// The authorization scheme of tokens (RFC 6750).
@@ -74,7 +68,7 @@ struct Rules {
 
 /// The sender of a request: a token's holder, or an anonymous client by its address.
 #[derive(Clone)]
-pub(super) struct Principal {
+pub(crate) struct Principal {
     access: Access,
     network: Network,
     who: RateKey,
@@ -82,9 +76,41 @@ pub(super) struct Principal {
     client: Client,
 }
 
+/// The terms on which a client records.
+#[derive(Clone)]
+pub(crate) struct RecordingTerms {
+    /// The client that idempotency keys belong to.
+    pub(crate) client: Client,
+    pub(crate) limits: RecordingLimits,
+    /// The principal whose increments are counted; none if they are not limited.
+    principal: Option<Principal>,
+    /// Whether no mutation of the operation has been counted yet.
+    is_first: Arc<AtomicBool>,
+}
+
+impl RecordingTerms {
+    /// Counts a mutation's increments: with a token against the limit on increments, without one against that on
+    /// requests. In the latter case the operation was already counted as one request, which pays for one increment of
+    /// its first mutation.
+    ///
+    /// # Errors
+    /// [`AuthError::TooManyIncrements`] when there are more increments than the burst,
+    /// [`AuthError::IncrementsTooOften`] when the limit is exceeded.
+    pub(crate) fn count(&self, increments: u32) -> Result<(), AuthError> {
+        let Some(principal) = &self.principal else { return Ok(()) };
+        principal.count_increments(increments, self.is_first.swap(false, Ordering::Relaxed))
+    }
+
+    /// Returns terms without limits, of an anonymous client.
+    pub(crate) fn unlimited() -> Self {
+        let is_first = Arc::new(AtomicBool::new(true));
+        Self { client: Client::anonymous(), limits: RecordingLimits::WIDEST, principal: None, is_first }
+    }
+}
+
 /// The reason why a request is refused.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AuthError {
+pub(crate) enum AuthError {
     #[error("a token is needed, as 'authorization: Bearer TOKEN' in the headers or in connection_init")]
     NoToken,
     #[error("the authorization must be 'Bearer TOKEN'")]
@@ -97,6 +123,10 @@ pub(super) enum AuthError {
     TooOften(u64),
     #[error("everything is open here, so only addresses, localhost and the names that --host gives are answered for")]
     WrongHost,
+    #[error("input.increments must be at most {max}, which is {setting}, not {increments}")]
+    TooManyIncrements { max: u32, setting: &'static str, increments: u32 },
+    #[error("too many increments, try again in {0} s")]
+    IncrementsTooOften(u64),
 }
 
 impl Access {
@@ -139,7 +169,7 @@ impl Access {
     ///
     /// # Errors
     /// When the `authorization` header is malformed or its token unknown, or when the rate limit is exceeded.
-    fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, AuthError> {
+    pub(crate) fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, AuthError> {
         let network = Network::of_client(peer, headers, self.0.proxies);
         let anonymous = Principal {
             access: self.clone(),
@@ -164,31 +194,25 @@ impl Access {
     }
 
     /// Returns whether a connection's peer address is the client's, as far as the settings say, and not a proxy's.
-    pub(super) fn sees_clients(&self) -> bool {
+    pub(crate) fn sees_clients(&self) -> bool {
         self.0.proxies == 0
     }
 
     /// Returns the CORS layer for the allowed origins, or none if there are no such origins.
-    pub(super) fn cors(&self) -> Option<CorsLayer> {
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
         (!self.0.origins.is_empty()).then(|| origin::cors(&self.0.origins))
+    }
+
+    /// Returns whether this server answers for the host names of the request: for any, unless anonymous clients have all
+    /// scopes. See `host` for the reason.
+    pub(crate) fn answers_for(&self, request: &Request) -> bool {
+        self.0.hosts.as_ref().is_none_or(|hosts| host::is_for(request, hosts))
     }
 
     /// Returns whether the request may open a socket: it comes from no web page, from one of this server, or from one
     /// of an allowed origin.
-    pub(super) fn allows_socket(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn allows_socket(&self, headers: &HeaderMap) -> bool {
         origin::may_open_socket(headers, &self.0.origins)
-    }
-}
-
-/// Refuses requests for host names that are not this server's with 421 Misdirected Request, where anonymous clients
-/// have all scopes. See `host` for the reason.
-pub(super) async fn check_host(State(app): State<App>, request: Request, next: Next) -> Response {
-    match &app.access.0.hosts {
-        Some(hosts) if !host::is_for(&request, hosts) => {
-            body::discard(request.into_body()).await;
-            HttpError::from(AuthError::WrongHost).into_response()
-        }
-        _ => next.run(request).await,
     }
 }
 
@@ -198,7 +222,7 @@ impl Principal {
     ///
     /// # Errors
     /// When the text is not `Bearer TOKEN`, or the token is unknown.
-    pub(super) fn with(&self, authorization: Option<&str>) -> Result<Self, AuthError> {
+    pub(crate) fn with(&self, authorization: Option<&str>) -> Result<Self, AuthError> {
         let Some(said) = authorization.filter(|_| !self.access.0.is_open) else { return Ok(self.clone()) };
         let (scheme, secret) = said.split_once(' ').ok_or(AuthError::NotBearer)?;
         if !scheme.eq_ignore_ascii_case(BEARER) {
@@ -212,7 +236,7 @@ impl Principal {
     ///
     /// # Errors
     /// [`AuthError::TooOften`] when the limit is exceeded.
-    pub(super) fn check_rate(&self) -> Result<(), AuthError> {
+    pub(crate) fn check_rate(&self) -> Result<(), AuthError> {
         let Some(rate) = &self.access.0.rate else { return Ok(()) };
         rate.check(self.who).map_err(|seconds| {
             metrics::rate_limited().increment(1);
@@ -220,13 +244,8 @@ impl Principal {
         })
     }
 
-    /// Counts a mutation's increments: with a token against the limit on increments, without one against that on
-    /// requests. In the latter case the operation was already counted as one request, which pays for one increment of
-    /// its first mutation.
-    ///
-    /// # Errors
-    /// `BAD_USER_INPUT` when there are more increments than the burst, `OVERLOADED` when the limit is exceeded.
-    fn count_increments(&self, increments: u32, is_first: bool) -> async_graphql::Result<()> {
+    /// Implements [`RecordingTerms::count`].
+    fn count_increments(&self, increments: u32, is_first: bool) -> Result<(), AuthError> {
         let rules = &self.access.0;
         let (rate, setting, more) = match self.who {
             RateKey::Token(_) => (&rules.token_increments, "--rate-burst-increments", increments),
@@ -234,18 +253,16 @@ impl Principal {
         };
         let Some(rate) = rate else { return Ok(()) };
         if increments > rate.burst() {
-            let message =
-                format!("input.increments must be at most {}, which is {setting}, not {increments}", rate.burst());
-            return Err(error(Code::BadUserInput, message));
+            return Err(AuthError::TooManyIncrements { max: rate.burst(), setting, increments });
         }
         rate.check_many(self.who, more).map_err(|seconds| {
             metrics::rate_limited().increment(1);
-            error(Code::Overloaded, format!("too many increments, try again in {seconds} s"))
+            AuthError::IncrementsTooOften(seconds)
         })
     }
 
     /// Returns an error unless the principal has this scope.
-    pub(super) fn require_scope(&self, scope: Scope) -> Result<(), AuthError> {
+    pub(crate) fn require_scope(&self, scope: Scope) -> Result<(), AuthError> {
         match self.who {
             _ if self.scopes.has(scope) => Ok(()),
             RateKey::Token(_) => Err(AuthError::NoScope(scope)),
@@ -254,7 +271,7 @@ impl Principal {
     }
 
     /// Returns an error unless the principal has at least one scope.
-    pub(super) fn require_any_scope(&self) -> Result<(), AuthError> {
+    pub(crate) fn require_any_scope(&self) -> Result<(), AuthError> {
         if self.scopes.is_empty() { Err(AuthError::NoToken) } else { Ok(()) }
     }
 
@@ -262,63 +279,32 @@ impl Principal {
     ///
     /// # Errors
     /// When the principal lacks the scope `increments`.
-    pub(super) fn recording(&self) -> Result<RecordingTerms, AuthError> {
+    pub(crate) fn recording(&self) -> Result<RecordingTerms, AuthError> {
         self.require_scope(Scope::Increments)?;
         let without_token = matches!(self.who, RateKey::Address(_)).then_some(self.access.0.limits_without_token);
-        let (principal, is_first) = (self.clone(), AtomicBool::new(true));
         Ok(RecordingTerms {
             client: self.client.clone(),
             limits: without_token.flatten().unwrap_or(RecordingLimits::WIDEST),
-            count: Arc::new(move |increments| {
-                principal.count_increments(increments, is_first.swap(false, Ordering::Relaxed))
-            }),
+            principal: Some(self.clone()),
+            is_first: Arc::new(AtomicBool::new(true)),
         })
     }
 
     /// Returns the key by which sockets and event streams are counted per client, or none on an open server, where they
     /// are not.
-    pub(super) fn limit_key(&self) -> Option<Network> {
+    pub(crate) fn limit_key(&self) -> Option<Network> {
         (!self.access.0.is_open).then_some(self.network)
     }
 }
 
-impl FromRequestParts<App> for Principal {
-    type Rejection = HttpError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
-        let peer = ConnectInfo::<Peer>::from_request_parts(parts, app).await;
-        let ConnectInfo(peer) = peer.map_err(|_not_served_so| HttpError::from(AuthError::NoToken))?;
-        Ok(app.access.principal(peer, &parts.headers)?)
-    }
-}
-
 impl AuthError {
-    pub(super) fn code(self) -> Code {
+    pub(crate) fn code(self) -> Code {
         match self {
             Self::NoToken | Self::NotBearer | Self::WrongToken => Code::Unauthenticated,
             Self::NoScope(_) | Self::WrongHost => Code::Forbidden,
-            Self::TooOften(_) => Code::Overloaded,
+            Self::TooManyIncrements { .. } => Code::BadUserInput,
+            Self::TooOften(_) | Self::IncrementsTooOften(_) => Code::Overloaded,
         }
-    }
-}
-
-impl From<AuthError> for HttpError {
-    fn from(denied: AuthError) -> Self {
-        // The challenges of RFC 6750, section 3.
-        let challenge = |text| Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(text)));
-        let (status, hint) = match denied {
-            AuthError::NoToken => (StatusCode::UNAUTHORIZED, challenge("Bearer")),
-            AuthError::NotBearer => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_request\"")),
-            AuthError::WrongToken => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\"")),
-            AuthError::NoScope(_) => (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\"")),
-            AuthError::WrongHost => (StatusCode::MISDIRECTED_REQUEST, None),
-            AuthError::TooOften(seconds) => {
-                (StatusCode::TOO_MANY_REQUESTS, Some((header::RETRY_AFTER, HeaderValue::from(seconds))))
-            }
-        };
-        let mut refusal = Self::new(status, denied.code(), denied.to_string());
-        refusal.hint = hint;
-        refusal
     }
 }
 

@@ -21,10 +21,8 @@ use async_graphql::{
 use async_graphql_value::Value as Literal;
 use chrono::{DateTime, Utc};
 
-use super::{
-    errors::{Code, error},
-    scalars::SafeInt,
-};
+use super::{errors::error, scalars::SafeInt};
+use crate::error_code::Code;
 
 /// The most characters of a wrong value that an error repeats.
 const SHOWN_CHARACTERS_MAX: usize = 64;

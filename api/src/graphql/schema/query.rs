@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Object};
 
-use super::{execution, freshness::Freshness, inputs::ReportFilter, report::Report};
+use super::{freshness::Freshness, inputs::ReportFilter, report::Report, view_cell};
 
 /// The name of the field that returns the program's version.
 pub(crate) const VERSION_FIELD: &str = "version";
@@ -25,12 +25,12 @@ impl Query {
         #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
     ) -> async_graphql::Result<Report> {
         let filter = filter.unwrap_or_default().parse()?;
-        Report::new(execution::report_view(context).await?.clone(), filter).await
+        Report::new(view_cell::report_view(context).await?.clone(), filter).await
     }
 
     /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
-        Ok(Freshness::of_view(execution::report_view(context).await?))
+        Ok(Freshness::of_view(view_cell::report_view(context).await?))
     }
 
     /// The version of the program that answers.

@@ -11,12 +11,13 @@ use entity::Hour;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    budget::{AnswerBudget, ItemCost, ROOM_WAIT_MAX},
-    errors::{self, Code, error},
+    errors::{self, error},
     freshness::Freshness,
     inputs::{self, Comparison, Granularity, ParsedFilter},
+    response_budget::{ItemCost, ROOM_WAIT_MAX, ResponseBudget},
     scalars::{LocalDateTime, SafeInt},
 };
+use crate::error_code::Code;
 use reports::{self, Calendar, Compared, Counted, IntervalChoice, PageCursor, PageFilter, ReportView};
 
 /// The number of pages listed when the query does not say.
@@ -27,12 +28,10 @@ const PAGES_MAX: i32 = 1_000;
 /// The page views that a filter chooses.
 #[derive(Debug)]
 pub(crate) struct Report {
-    answer: ReportView,
+    view: ReportView,
     interval: reports::Interval,
     filter: ParsedFilter,
     calendar: Calendar,
-    /// The time from which the interval was determined.
-    now: DateTime<Utc>,
 }
 
 /// From start, up to and without end.
@@ -72,7 +71,7 @@ pub(crate) struct SeriesPoint {
 /// The sums of a report.
 #[derive(Debug)]
 pub(crate) struct Totals {
-    answer: ReportView,
+    view: ReportView,
     interval: reports::Interval,
     calendar: Calendar,
     compared: Option<Compared>,
@@ -120,31 +119,30 @@ struct Cursor {
 }
 
 impl Report {
-    /// Returns the report of the page views that `filter` chooses, read from `answer`.
-    pub(super) async fn new(answer: ReportView, filter: ParsedFilter) -> async_graphql::Result<Self> {
-        let now = answer.moment().wall;
+    /// Returns the report of the page views that `filter` chooses, read from `view`.
+    pub(super) async fn new(view: ReportView, filter: ParsedFilter) -> async_graphql::Result<Self> {
         let first = match filter.interval {
-            IntervalChoice::Period(reports::Period::AllTime) => answered(answer.first_hour().await)?,
+            IntervalChoice::Period(reports::Period::AllTime) => read(view.first_hour().await)?,
             _ => None,
         };
-        let calendar = Calendar::new(filter.zone, answer.freshness().hours_since);
-        let interval = filter.interval.interval(calendar, now, first);
-        Ok(Self { answer, interval, filter, calendar, now })
+        let calendar = Calendar::new(filter.zone, view.freshness().hours_since);
+        let interval = filter.interval.interval(calendar, || view.present_hour(), first);
+        Ok(Self { view, interval, filter, calendar })
     }
 
     /// Returns how long the report may wait for memory: not at all while it holds a database connection.
     fn room_wait(&self) -> Duration {
-        if self.answer.holds_connection() { Duration::ZERO } else { ROOM_WAIT_MAX }
+        if self.view.holds_connection() { Duration::ZERO } else { ROOM_WAIT_MAX }
     }
 
     /// Returns the period that the report is compared with, if there is one and it does not begin before the first
     /// counted hour.
     async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
-        let (first, looked_at) = (self.answer.first_hour(), self.answer.freshness().looked_at);
-        let counted = answered(first.await)?.zip(looked_at);
+        let (first, looked_at) = (self.view.first_hour(), self.view.freshness().looked_at);
+        let counted = read(first.await)?.zip(looked_at);
         Ok(counted.and_then(|(from, looked_at)| {
             let counted = Counted { from, until: Hour::containing(looked_at) };
-            self.filter.interval.compared(comparison.into(), self.calendar, self.now, counted)
+            self.filter.interval.compared(comparison.into(), self.calendar, || self.view.present_hour(), counted)
         }))
     }
 }
@@ -160,12 +158,12 @@ impl Report {
     /// The first hour in which anything of the site was counted, whatever the filter; null before there is any. Where hours
     /// were dropped for their age, the first hour of that day in UTC.
     async fn counted_since(&self) -> async_graphql::Result<Option<DateTime<Utc>>> {
-        Ok(answered(self.answer.first_hour().await)?.map(Hour::start))
+        Ok(read(self.view.first_hour().await)?.map(Hour::start))
     }
 
     /// How current this answer is.
     async fn freshness(&self) -> Freshness {
-        Freshness::of_view(&self.answer)
+        Freshness::of_view(&self.view)
     }
 
     /// The sums; with `compareTo` those of another period too.
@@ -177,8 +175,8 @@ impl Report {
             Some(comparison) => self.compared(comparison).await?,
             None => None,
         };
-        let (answer, pages) = (self.answer.clone(), Arc::clone(&self.filter.pages));
-        Ok(Totals { answer, interval: self.interval, calendar: self.calendar, compared, pages })
+        let (view, pages) = (self.view.clone(), Arc::clone(&self.filter.pages));
+        Ok(Totals { view, interval: self.interval, calendar: self.calendar, compared, pages })
     }
 
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000. The points and pages of an answer
@@ -188,14 +186,14 @@ impl Report {
         context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
     ) -> async_graphql::Result<Vec<SeriesPoint>> {
-        let budget = context.data::<AnswerBudget>()?;
+        let budget = context.data::<ResponseBudget>()?;
         budget.check()?;
         let points = self.interval.points(granularity.into(), self.calendar);
         let points = points.map_err(|wrong| errors::of_report(&wrong.into()))?;
         budget.charge(points, ItemCost::of_item(context), 0, 0, self.room_wait()).await?;
-        let series = self.answer.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
-        let series = answered(series.await)?;
-        let looked_at = self.answer.freshness().looked_at;
+        let series = self.view.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
+        let series = read(series.await)?;
+        let looked_at = self.view.freshness().looked_at;
         let point = |bucket: &reports::Bucket| SeriesPoint {
             start: bucket.start.start(),
             end: bucket.end.start(),
@@ -217,7 +215,7 @@ impl Report {
             String,
         >,
     ) -> async_graphql::Result<PageConnection> {
-        let budget = context.data::<AnswerBudget>()?;
+        let budget = context.data::<ResponseBudget>()?;
         budget.check()?;
         let first = first.unwrap_or(PAGES_DEFAULT);
         if !(0..=PAGES_MAX).contains(&first) {
@@ -230,10 +228,10 @@ impl Report {
         let more = u64::try_from(limit).unwrap_or_default() + 1;
         let pages = &self.filter.pages;
         let (total, rows) =
-            tokio::join!(self.answer.views(self.interval, pages), self.answer.pages(self.interval, pages, after, more));
-        let (total, rows) = (answered(total)?, answered(rows)?);
+            tokio::join!(self.view.views(self.interval, pages), self.view.pages(self.interval, pages, after, more));
+        let (total, rows) = (read(total)?, read(rows)?);
         let has_next_page = rows.len() > limit;
-        let refresh = self.answer.freshness().refresh_id;
+        let refresh = self.view.freshness().refresh_id;
         let (cost, rows) = (ItemCost::of_item(context), &rows[..rows.len().min(limit)]);
         let texts = rows.iter().map(|row| cost.texts(&row.name, row.title.as_deref())).sum();
         let held = rows.iter().map(PageEdge::bytes).sum();
@@ -255,12 +253,12 @@ impl Report {
 impl Totals {
     /// The sum of the views.
     async fn views(&self) -> async_graphql::Result<SafeInt> {
-        answered(self.answer.views(self.interval, &self.pages).await).map(SafeInt)
+        read(self.view.views(self.interval, &self.pages).await).map(SafeInt)
     }
 
     /// How many pages were viewed.
     async fn pages(&self) -> async_graphql::Result<i32> {
-        let pages = answered(self.answer.page_count(self.interval, &self.pages).await)?;
+        let pages = read(self.view.page_count(self.interval, &self.pages).await)?;
         Ok(i32::try_from(pages).unwrap_or(i32::MAX))
     }
 
@@ -298,12 +296,12 @@ impl Totals {
 impl Totals {
     async fn comparable(&self) -> async_graphql::Result<Option<i64>> {
         let Some(Compared { part, .. }) = self.compared else { return Ok(None) };
-        answered(self.answer.views(part, &self.pages).await).map(Some)
+        read(self.view.views(part, &self.pages).await).map(Some)
     }
 
     async fn previous_views(&self) -> async_graphql::Result<Option<i64>> {
         let Some(Compared { other, .. }) = self.compared else { return Ok(None) };
-        answered(self.answer.views(other, &self.pages).await).map(Some)
+        read(self.view.views(other, &self.pages).await).map(Some)
     }
 }
 
@@ -349,6 +347,6 @@ impl Cursor {
     }
 }
 
-fn answered<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
+fn read<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
     result.map_err(|failure| errors::of_report(&failure))
 }

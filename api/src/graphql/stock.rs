@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use async_graphql::{Data, Executor, Request, Response};
 use futures_util::stream::BoxStream;
-use increments::{Client, Recorder, RecordingLimits};
+use increments::Recorder;
 use reports::Reports;
 
-use super::{AnalyticsSchema, AnswerBounds, RecordingTerms, execution::ViewCell};
+use super::{
+    response_budget::ResponseBounds,
+    schema::{AnalyticsSchema, ViewCell},
+};
+use crate::access::RecordingTerms;
 
 /// The bound that the resolvers count their responses against: more than a benchmark asks for.
 const RESPONSE_BYTES: usize = 1 << 30;
@@ -18,7 +22,7 @@ const RESPONSE_BYTES: usize = 1 << 30;
 #[derive(Clone)]
 pub struct StockExecutor {
     schema: AnalyticsSchema,
-    bounds: AnswerBounds,
+    bounds: ResponseBounds,
     terms: RecordingTerms,
 }
 
@@ -26,12 +30,8 @@ impl StockExecutor {
     /// Builds the schema for these handles. Returns `None` if there are none.
     #[must_use]
     pub fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
-        let terms = RecordingTerms {
-            client: Client::anonymous(),
-            limits: RecordingLimits::WIDEST,
-            count: Arc::new(|_increments| Ok(())),
-        };
-        let bounds = AnswerBounds::new(RESPONSE_BYTES, RESPONSE_BYTES);
+        let terms = RecordingTerms::unlimited();
+        let bounds = ResponseBounds::new(RESPONSE_BYTES, RESPONSE_BYTES);
         Some(Self { schema: AnalyticsSchema::new(recorder, reports)?, bounds, terms })
     }
 

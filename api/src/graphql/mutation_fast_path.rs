@@ -10,23 +10,23 @@ use std::{
 };
 
 use async_graphql::{
-    Name, PathSegment, Pos, Positioned, ServerError,
+    Name, PathSegment, Pos, Positioned, Response, ServerError, Value,
+    indexmap::IndexMap,
     parser::{
         parse_query,
         types::{self, BaseType, DocumentOperations, ExecutableDocument, OperationType, Selection},
     },
 };
-use async_graphql_value::Value;
+use async_graphql_value::Value as Literal;
+use increments::Recorder;
 use lru::LruCache;
-use serde::{
-    Serialize, Serializer,
-    de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor},
-    ser::SerializeMap,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::query_limits;
-use crate::schema::{MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload};
+use super::{
+    query_limits,
+    schema::{MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload},
+};
 
 /// The most bytes of a document that is cached.
 const DOCUMENT_BYTES_MAX: usize = 2 * 1024;
@@ -35,7 +35,7 @@ const DOCUMENTS_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// A cache of parsed documents by their text; `None` for a document of another form.
 #[derive(Debug)]
-pub(super) struct FastPathMutations(Mutex<LruCache<Box<str>, Option<Arc<FastPathMutation>>>>);
+pub(super) struct FastPathCache(Mutex<LruCache<Box<str>, Option<Arc<FastPathMutation>>>>);
 
 /// A document that has the form of the fast path.
 #[derive(Debug)]
@@ -58,26 +58,20 @@ enum Selected {
     TypeName,
 }
 
-/// The response to a mutation that was recorded.
-#[derive(Serialize)]
-pub(super) struct Recorded<'a> {
-    data: Field<'a>,
+/// A mutation of the fast path with its input, and the handle that records it.
+pub(crate) struct FastPathRequest {
+    pub(super) recorder: Recorder,
+    pub(super) mutation: Arc<FastPathMutation>,
+    pub(super) input: RecordPageViewsInput,
 }
 
-/// The `data` of the response, which has one field.
-struct Field<'a> {
-    prepared: &'a FastPathMutation,
-    payload: RecordPageViewsPayload,
-}
-
-/// The value of the field: the selected fields of the payload.
-struct Payload<'a>(&'a Field<'a>);
-
-impl FastPathMutations {
-    pub(super) fn new() -> Self {
+impl Default for FastPathCache {
+    fn default() -> Self {
         Self(Mutex::new(LruCache::new(DOCUMENTS_MAX)))
     }
+}
 
+impl FastPathCache {
     /// Returns the document of this text if it has the form of the fast path and `operation`, if any, names it.
     pub(super) fn get(&self, text: &str, operation: Option<&str>) -> Option<Arc<FastPathMutation>> {
         // Without a variable the values stand in the text: each request would be another document in the cache.
@@ -117,7 +111,7 @@ fn prepare(document: &ExecutableDocument) -> Option<FastPathMutation> {
     let field = plain_field(only(&operation.selection_set.node.items)?)?;
     let (argument, value) = only(&field.node.arguments)?;
     let variable = &definition.name.node;
-    let is_sent = argument.node == "input" && matches!(&value.node, Value::Variable(name) if name == variable);
+    let is_sent = argument.node == "input" && matches!(&value.node, Literal::Variable(name) if name == variable);
     let of_form = is_plain
         && is_input
         && is_sent
@@ -170,21 +164,30 @@ impl Selected {
 }
 
 impl FastPathMutation {
-    /// Returns the input in `variables`, if it is well-formed and there are no other variables.
-    pub(super) fn input(&self, variables: &RawValue) -> Option<RecordPageViewsInput> {
+    /// Returns the mutation with the input in `variables`, if it is well-formed and there are no other variables.
+    pub(super) fn with_input(self: Arc<Self>, variables: &RawValue, recorder: Recorder) -> Option<FastPathRequest> {
         let mut deserializer = serde_json::Deserializer::from_str(variables.get());
-        SingleVariable(&self.variable).deserialize(&mut deserializer).ok()
+        let input = SingleVariable(&self.variable).deserialize(&mut deserializer).ok()?;
+        Some(FastPathRequest { recorder, mutation: self, input })
     }
 
     /// Returns the response to a mutation that was recorded.
-    pub(super) fn recorded(&self, payload: RecordPageViewsPayload) -> Recorded<'_> {
-        Recorded { data: Field { prepared: self, payload } }
+    pub(super) fn recorded(&self, payload: &RecordPageViewsPayload) -> Response {
+        let value = |selected: &Selected| match selected {
+            Selected::Increments => payload.increments.into(),
+            Selected::Views => payload.views.0.into(),
+            Selected::RecordedAt => payload.recorded_at.to_rfc3339().into(),
+            Selected::Duplicate => payload.duplicate.into(),
+            Selected::TypeName => MUTATION_PAYLOAD.into(),
+        };
+        let fields = self.selection.iter().map(|(key, selected)| (key.clone(), value(selected)));
+        Response::new(Value::Object(IndexMap::from_iter([(self.key.clone(), Value::Object(fields.collect()))])))
     }
 
-    /// Returns the field's error when the mutation was not recorded.
-    pub(super) fn failed(&self, failure: async_graphql::Error) -> ServerError {
+    /// Returns the response to a mutation that was not recorded.
+    pub(super) fn failed(&self, failure: async_graphql::Error) -> Response {
         let path = vec![PathSegment::Field(self.key.to_string())];
-        ServerError { path, ..failure.into_server_error(self.pos) }
+        Response::from_errors(vec![ServerError { path, ..failure.into_server_error(self.pos) }])
     }
 }
 
@@ -219,38 +222,12 @@ impl<'de> Visitor<'de> for SingleVariable<'_> {
     }
 }
 
-impl Serialize for Field<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(1))?;
-        object.serialize_entry(self.prepared.key.as_str(), &Payload(self))?;
-        object.end()
-    }
-}
-
-impl Serialize for Payload<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Field { prepared, payload } = self.0;
-        let mut object = serializer.serialize_map(Some(prepared.selection.len()))?;
-        for (key, selected) in &prepared.selection {
-            let key = key.as_str();
-            match selected {
-                Selected::Increments => object.serialize_entry(key, &payload.increments)?,
-                Selected::Views => object.serialize_entry(key, &payload.views.0)?,
-                Selected::RecordedAt => object.serialize_entry(key, &payload.recorded_at.to_rfc3339())?,
-                Selected::Duplicate => object.serialize_entry(key, &payload.duplicate)?,
-                Selected::TypeName => object.serialize_entry(key, MUTATION_PAYLOAD)?,
-            }
-        }
-        object.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn is_prepared(document: &str) -> bool {
-        FastPathMutations::new().get(document, None).is_some()
+        FastPathCache::default().get(document, None).is_some()
     }
 
     #[test]
@@ -289,7 +266,7 @@ mod tests {
     #[test]
     fn operation_name_must_name_the_mutation() {
         let document = "mutation A($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
-        let prepared = FastPathMutations::new();
+        let prepared = FastPathCache::default();
         assert!(prepared.get(document, Some("A")).is_some());
         assert!(prepared.get(document, Some("B")).is_none());
     }

@@ -13,7 +13,7 @@ use futures_util::{
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::operation::ExecutionEvent;
+use super::event::ExecutionEvent;
 
 /// The identity of a subscription: every client that may subscribe gets the same events for the same key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -51,7 +51,7 @@ impl SharedSubscriptions {
             None => {
                 let (sender, newest) = watch::channel(None);
                 all.insert(key.clone(), sender.clone());
-                tasks.spawn(self.clone().tell(key, sender, execute(request)));
+                tasks.spawn(self.clone().publish(key, sender, execute(request)));
                 (newest, None)
             }
         };
@@ -68,7 +68,7 @@ impl SharedSubscriptions {
     }
 
     /// Publishes the events until they end or the last subscriber has gone.
-    async fn tell(self, key: Key, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
+    async fn publish(self, key: Key, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -107,8 +107,10 @@ impl Key {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::{super::operation::panicked, *};
-    use crate::schema::AnswerText;
+    use super::{
+        super::{errors::panicked, response_budget::ResponseText},
+        *,
+    };
 
     /// Returns the text of a response.
     fn told(said: Option<ExecutionEvent>) -> String {
@@ -119,7 +121,7 @@ mod tests {
     }
 
     fn answer(number: u32) -> ExecutionEvent {
-        ExecutionEvent::Response { text: AnswerText::small(&serde_json::json!({ "data": number })), is_whole: true }
+        ExecutionEvent::Response { text: ResponseText::small(&serde_json::json!({ "data": number })), provenance: None }
     }
 
     #[tokio::test]

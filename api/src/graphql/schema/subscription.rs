@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use async_graphql::{Context, Subscription};
 use futures_util::{Stream, StreamExt};
+use reports::{ReportReader, freshness::FreshnessFeed};
 
 use super::{errors, freshness::Freshness, inputs::ReportFilter, report::Report};
-use reports::ReportReader;
-use reports::freshness::FreshnessFeed;
 
 /// The root type of subscriptions.
 #[derive(Copy, Clone, Debug)]
@@ -18,7 +17,7 @@ pub(crate) struct Subscription;
 impl Subscription {
     /// The current value first, then one on every change.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<impl Stream<Item = Freshness> + use<>> {
-        Ok(context.data::<FreshnessFeed>()?.subscribe().map(|freshness| Freshness::at(&freshness, Instant::now())))
+        Ok(context.data::<FreshnessFeed>()?.subscribe().map(|freshness| Freshness::at(freshness, Instant::now())))
     }
     /// The report now, and again after every refresh that succeeded, even if nothing in it has changed: `asOf` has. Each
     /// event is of one moment, with the period as it is then; who is slow skips to the newest.
@@ -28,10 +27,10 @@ impl Subscription {
         #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Report>> + use<>> {
         let filter = filter.unwrap_or_default().parse()?;
-        let answers = context.data::<ReportReader>()?.follow();
-        Ok(answers.then(move |answer| {
+        let views = context.data::<ReportReader>()?.follow();
+        Ok(views.then(move |view| {
             let filter = filter.clone();
-            async move { Report::new(answer.map_err(|failure| errors::of_report(&failure))?, filter).await }
+            async move { Report::new(view.map_err(|failure| errors::of_report(&failure))?, filter).await }
         }))
     }
 }

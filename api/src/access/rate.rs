@@ -18,7 +18,7 @@ use super::address::Network;
 
 /// The client that a rate limit counts: a token, by its index in the list, or an address.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
-pub(in crate::http) enum RateKey {
+pub(crate) enum RateKey {
     Token(usize),
     Address(Network),
 }

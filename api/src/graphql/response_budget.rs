@@ -12,11 +12,14 @@ use std::{
 };
 
 use async_graphql::{Context, Error, ServerError};
-use axum::body::Bytes;
+use bytes::Bytes;
 use serde::Serialize;
 
-use super::errors::{Code, error};
-use crate::memory_budget::{MemoryBudget, Reservation};
+use super::errors::error;
+use crate::{
+    error_code::Code,
+    memory_budget::{MemoryBudget, Reservation},
+};
 
 /// The most fields that all points and pages of an answer may have: 10,000 points with all their fields, and some more.
 const LIST_FIELDS_MAX: usize = 100_000;
@@ -30,18 +33,18 @@ pub(super) const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The limits of every answer, and the memory budget of all answers. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerBounds {
+pub(crate) struct ResponseBounds {
     bytes_max: usize,
     room: MemoryBudget,
 }
 
 /// The fields, bytes and memory that one answer has taken so far. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerBudget(Arc<Inner>);
+pub(crate) struct ResponseBudget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    bounds: AnswerBounds,
+    bounds: ResponseBounds,
     spent: Mutex<Spent>,
     /// The memory of the request, held as long as anything of the request may be in use.
     _request: Option<Arc<Reservation>>,
@@ -70,7 +73,7 @@ pub(super) struct ItemCost {
 
 /// An answer as JSON. Its clones share the bytes, whose memory is reserved once.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerText(Bytes);
+pub(crate) struct ResponseText(Bytes);
 
 /// The reason why an answer can't be sent.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,7 +104,7 @@ struct BoundedWriter {
     bytes_max: usize,
 }
 
-impl AnswerBounds {
+impl ResponseBounds {
     /// Limits one answer to `bytes_max` bytes, and all answers that are being made or wait to be written to
     /// `bytes_in_all`.
     pub(crate) fn new(bytes_max: usize, bytes_in_all: usize) -> Self {
@@ -109,12 +112,12 @@ impl AnswerBounds {
     }
 
     /// Returns the budget of a new answer, which holds the request's memory until it is dropped.
-    pub(crate) fn budget(&self, request: Option<Arc<Reservation>>) -> AnswerBudget {
-        AnswerBudget(Arc::new(Inner { bounds: self.clone(), spent: Mutex::default(), _request: request }))
+    pub(crate) fn budget(&self, request: Option<Arc<Reservation>>) -> ResponseBudget {
+        ResponseBudget(Arc::new(Inner { bounds: self.clone(), spent: Mutex::default(), _request: request }))
     }
 }
 
-impl AnswerBudget {
+impl ResponseBudget {
     /// Releases all charges, so that the answer can be computed again.
     pub(super) fn reset(&self) {
         *self.spent() = Spent::default();
@@ -173,14 +176,14 @@ impl AnswerBudget {
     /// Serializes the answer and reserves the memory of its text. The budget is then that of a new answer.
     ///
     /// Errs when the text is too long, or no memory is free.
-    pub(crate) fn text(&self, answer: &impl Serialize) -> Result<AnswerText, NoText> {
+    pub(crate) fn text(&self, answer: &impl Serialize) -> Result<ResponseText, NoText> {
         let bounds = &self.0.bounds;
         let room = take(&mut *self.spent()).room;
         let mut writer = BoundedWriter { bytes: Vec::new(), bytes_max: bounds.bytes_max };
         serde_json::to_writer(&mut writer, answer).map_err(|_full| NoText::TooLong(bounds.bytes_max))?;
         let mut bytes = writer.bytes;
         if bytes.len() <= SMALL_BYTES_MAX {
-            return Ok(AnswerText(bytes.into()));
+            return Ok(ResponseText(bytes.into()));
         }
         bytes.shrink_to_fit();
         let missing = bytes.len().saturating_sub(room.as_ref().map_or(0, Reservation::bytes));
@@ -193,7 +196,7 @@ impl AnswerBudget {
             }
             None => more,
         };
-        Ok(AnswerText(Bytes::from_owner(Text { bytes, _room: room })))
+        Ok(ResponseText(Bytes::from_owner(Text { bytes, _room: room })))
     }
 
     fn spent(&self) -> MutexGuard<'_, Spent> {
@@ -234,7 +237,7 @@ impl ItemCost {
     }
 }
 
-impl AnswerText {
+impl ResponseText {
     /// Serializes a short answer without reserving memory.
     pub(crate) fn small(answer: &impl Serialize) -> Self {
         Self(serde_json::to_vec(answer).unwrap_or_default().into())
@@ -298,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn too_large_answer_fails_before_it_takes_memory() {
-        let bounds = AnswerBounds::new(1_000_000, 1_000_000_000);
+        let bounds = ResponseBounds::new(1_000_000, 1_000_000_000);
         let budget = bounds.budget(None);
         assert_eq!(code(budget.charge(10_000, cost(8, 50), 0, 0, ROOM_WAIT_MAX).await), None);
         let taken = bounds.room.taken();
@@ -322,7 +325,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn text_keeps_its_memory_as_long_as_it_is_referred_to() {
-        let bounds = AnswerBounds::new(20_000, 100_000);
+        let bounds = ResponseBounds::new(20_000, 100_000);
         let budget = bounds.budget(None);
         assert_eq!(code(budget.charge(10, cost(10, 0), 0, 0, ROOM_WAIT_MAX).await), None);
         let text = budget.text(&"x".repeat(10_000)).unwrap();

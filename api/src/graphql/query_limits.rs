@@ -7,10 +7,10 @@ use async_graphql::{
     parser::types::{Directive, ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
-use crate::schema::VERSION_FIELD;
+use super::schema::VERSION_FIELD;
 
 /// The most bytes of a query's text.
-pub(super) const QUERY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const QUERY_BYTES_MAX: usize = 64 * 1024;
 /// The deepest nesting of brackets of any kind. The parser and every walk over its result recurse once per bracket: a
 /// few thousand would overflow the stack and end the process.
 const NESTING_MAX: usize = 64;
@@ -114,19 +114,6 @@ pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryL
         walk.expand_fragments(&operation.selection_set.node, &mut HashSet::new(), 0)?;
     }
     Ok(())
-}
-
-/// Returns whether the document selects a field of this name anywhere.
-pub(super) fn has_field(document: &ExecutableDocument, name: &str) -> bool {
-    fn is_in(set: &SelectionSet, name: &str) -> bool {
-        set.items.iter().any(|selection| match &selection.node {
-            Selection::Field(field) => field.node.name.node == name || is_in(&field.node.selection_set.node, name),
-            Selection::FragmentSpread(_) => false,
-            Selection::InlineFragment(fragment) => is_in(&fragment.node.selection_set.node, name),
-        })
-    }
-    document.fragments.values().any(|fragment| is_in(&fragment.node.selection_set.node, name))
-        || document.operations.iter().any(|(_, operation)| is_in(&operation.node.selection_set.node, name))
 }
 
 /// Returns whether the operation selects nothing but the schema itself and the program's version. The document must
@@ -329,19 +316,5 @@ mod tests {
         // The same field of different objects is not repeated.
         let fields: String = (0..300).map(|index| format!("f{index} {{ a b }} ")).collect();
         assert_eq!(check(&format!("{{ {fields} }}")), Ok(()));
-    }
-
-    #[test]
-    fn field_is_found_in_any_operation_fragment_and_depth() {
-        for query in [
-            "{ wanted }",
-            "{ a { b: wanted } }",
-            "{ ... { a { wanted } } }",
-            "{ ...F } fragment F on Query { a { wanted } }",
-            "query A { a } query B { wanted }",
-        ] {
-            assert!(has_field(&parse_query(query).unwrap(), "wanted"), "{query}");
-        }
-        assert!(!has_field(&parse_query("{ wanted: a(wanted: \"wanted\") }").unwrap(), "wanted"));
     }
 }

@@ -6,7 +6,8 @@ use async_graphql::{Enum, InputObject, OneofObject};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::errors::{Code, error};
+use super::errors::error;
+use crate::error_code::Code;
 use reports::{self, IntervalChoice, Range};
 
 /// The most page names in a filter.

@@ -14,15 +14,15 @@ const IPV6_CUSTOMER_BITS: u32 = 64;
 
 /// The address at the other end of a connection: a client's or a proxy's.
 #[derive(Copy, Clone, PartialEq, Eq)]
-pub(in crate::http) struct Peer(pub(in crate::http) IpAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// A client's IPv4 address or IPv6 /64 network, since a client can use every address of its network.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
-pub(in crate::http) struct Network(IpAddr);
+pub(crate) struct Network(IpAddr);
 
 impl Network {
     /// Returns the network of an address. An IPv4-mapped IPv6 address counts as IPv4.
-    pub(in crate::http) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
                 let mask = u128::MAX << (Ipv6Addr::BITS - IPV6_CUSTOMER_BITS);

@@ -1,0 +1,25 @@
+//! GraphQL over any transport: operations are parsed, checked against limits, authorized and executed.
+//!
+//! Nothing here knows of HTTP. An [`Operation`] is read from a request and authorized for a principal; the [`Executor`]
+//! executes it and returns [`ExecutionEvent`]s: one for a query or mutation, one per event of a subscription.
+
+pub(crate) mod errors;
+mod event;
+mod executor;
+mod mutation_fast_path;
+mod operation;
+mod query_limits;
+mod response_budget;
+mod schema;
+mod selection;
+mod shared_subscriptions;
+mod stock;
+
+pub(crate) use event::ExecutionEvent;
+pub(crate) use executor::Executor;
+pub(crate) use mutation_fast_path::FastPathRequest;
+pub(crate) use operation::{AuthorizedOperation, Operation};
+pub(crate) use query_limits::QUERY_BYTES_MAX;
+pub(crate) use response_budget::{ResponseBounds, ResponseText};
+pub use schema::sdl;
+pub use stock::StockExecutor;

@@ -1,0 +1,264 @@
+//! Executes operations: in bounded time and memory, and so that every response shows one version of the report.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_graphql::{Request, Response, ServerError, Value, parser::types::OperationType};
+use futures_util::{FutureExt, Stream, StreamExt, future, stream};
+use increments::Recorder;
+use reports::{Provenance, Reports};
+use serde_json::{json, value::RawValue};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    errors::{Cancelled, VersionChanged, assign_code, count_error, count_errors, panicked, request_error},
+    event::ExecutionEvent,
+    mutation_fast_path::{FastPathCache, FastPathRequest},
+    operation::{AuthorizedOperation, Parts},
+    response_budget::{NoText, ResponseBounds, ResponseBudget, ResponseText},
+    schema::{AnalyticsSchema, ViewCell, record},
+    selection::FieldOrder,
+    shared_subscriptions::SharedSubscriptions,
+};
+use crate::{
+    access::RecordingTerms,
+    error_code::Code,
+    metrics::{Executions, Operations},
+};
+
+/// The attempts to execute a query against the cache before it takes a transaction of its own.
+const SHARED_TRIES: u32 = 2;
+
+/// Executes the operations of all clients. A cheap handle: clone it.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    schema: AnalyticsSchema,
+    recorder: Option<Recorder>,
+    fast_path: Arc<FastPathCache>,
+    bounds: ResponseBounds,
+    /// The longest time that a query or mutation may take.
+    time_max: Duration,
+    operations: Arc<Operations>,
+    shared_subscriptions: SharedSubscriptions,
+    /// The tasks that compute the events of subscriptions.
+    tasks: TaskTracker,
+}
+
+impl Executor {
+    /// Returns an executor for the services that there are, or `None` without any.
+    pub(crate) fn new(
+        recorder: Option<Recorder>,
+        reports: Option<Reports>,
+        bounds: ResponseBounds,
+        time_max: Duration,
+        tasks: TaskTracker,
+    ) -> Option<Self> {
+        Code::describe_all();
+        Some(Self {
+            schema: AnalyticsSchema::new(recorder.clone(), reports)?,
+            recorder,
+            fast_path: Arc::default(),
+            bounds,
+            time_max,
+            operations: Arc::new(Operations::new()),
+            shared_subscriptions: SharedSubscriptions::default(),
+            tasks,
+        })
+    }
+
+    /// Returns the schema in the schema definition language.
+    pub(crate) fn sdl(&self) -> String {
+        self.schema.sdl()
+    }
+
+    /// Executes the operation: one event for a query or mutation, one per event of a subscription.
+    pub(crate) fn execute(&self, operation: AuthorizedOperation) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
+        let Parts { request, kind, order, memory } = operation.into_parts();
+        let executor = self.clone();
+        match kind {
+            OperationType::Subscription => {
+                let execute = move |request| {
+                    let budget = executor.bounds.budget(memory.clone());
+                    let responses = executor.execute_stream(request, budget.clone());
+                    let order = order.clone();
+                    AssertUnwindSafe(responses)
+                        .catch_unwind()
+                        .map(move |response| event(response.ok(), None, &order, &budget, kind))
+                        .boxed()
+                };
+                self.shared_subscriptions.follow(request, &self.tasks, execute)
+            }
+            OperationType::Query | OperationType::Mutation => {
+                let budget = self.bounds.budget(memory);
+                let executed = async move {
+                    let execution = AssertUnwindSafe(executor.execute_once(kind, request, &budget)).catch_unwind();
+                    let (response, provenance) = execution.await.ok().unzip();
+                    event(response, provenance.flatten(), &order, &budget, kind)
+                };
+                stream::once(executed).boxed()
+            }
+        }
+    }
+
+    /// Executes a query or mutation.
+    pub(crate) async fn execute_to_end(&self, operation: AuthorizedOperation) -> ExecutionEvent {
+        let only = self.execute(operation).into_future().await.0;
+        only.unwrap_or_else(|| ExecutionEvent::RequestErrors(vec![panicked()]))
+    }
+
+    /// Returns the mutation and its input if the document has the form of the fast path and the input is well-formed.
+    pub(crate) fn fast_path(
+        &self,
+        text: &str,
+        operation: Option<&str>,
+        variables: &RawValue,
+    ) -> Option<FastPathRequest> {
+        let recorder = self.recorder.clone()?;
+        self.fast_path.get(text, operation)?.with_input(variables, recorder)
+    }
+
+    /// Executes a mutation of the fast path on these `terms`.
+    pub(crate) async fn record(&self, request: FastPathRequest, terms: RecordingTerms) -> Response {
+        let FastPathRequest { recorder, mutation, input } = request;
+        let recording = record(&recorder, input, terms);
+        let response = match self.in_time(&self.operations.mutations, recording).await {
+            Ok(Ok(payload)) => mutation.recorded(&payload),
+            Ok(Err(failure)) => mutation.failed(failure),
+            Err(late) => late,
+        };
+        count_errors(&response.errors);
+        response
+    }
+
+    async fn execute_once(
+        &self,
+        kind: OperationType,
+        request: Request,
+        budget: &ResponseBudget,
+    ) -> (Response, Option<Provenance>) {
+        if kind == OperationType::Mutation {
+            let execution = self.schema.execute(request.data(ViewCell::default()));
+            let response = self.in_time(&self.operations.mutations, execution).await;
+            return (whole_or_nothing(response.unwrap_or_else(|late| late)), None);
+        }
+        let execution = Box::pin(self.execute_query(request, budget));
+        self.in_time(&self.operations.queries, execution).await.unwrap_or_else(|late| (late, None))
+    }
+
+    /// Executes a query. One whose report changes meanwhile, or that the database cancels, is executed again.
+    async fn execute_query(&self, mut request: Request, budget: &ResponseBudget) -> (Response, Option<Provenance>) {
+        for _ in 0..SHARED_TRIES {
+            let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
+            again.operation_name.clone_from(&request.operation_name);
+            let (response, provenance) = self.try_query(request, ViewCell::default(), budget).await;
+            if !is_marked::<VersionChanged>(&response) && !is_marked::<Cancelled>(&response) {
+                return (response, provenance);
+            }
+            request = again;
+        }
+        self.try_query(request, ViewCell::in_own_transaction(), budget).await
+    }
+
+    async fn try_query(
+        &self,
+        request: Request,
+        view: ViewCell,
+        budget: &ResponseBudget,
+    ) -> (Response, Option<Provenance>) {
+        budget.reset();
+        let response = self.schema.execute(request.data(view.clone()).data(budget.clone())).await;
+        (whole_or_nothing(response), view.provenance())
+    }
+
+    /// Executes a subscription.
+    ///
+    /// An event during which the report changes is not sent, because the next event is on its way.
+    fn execute_stream(&self, request: Request, budget: ResponseBudget) -> impl Stream<Item = Response> + Send + use<> {
+        let responses = self.schema.execute_stream(request.data(ViewCell::default()).data(budget.clone()));
+        let is_sent = move |response: &Response| {
+            let is_sent = !is_marked::<VersionChanged>(response);
+            if !is_sent {
+                budget.reset();
+            }
+            future::ready(is_sent)
+        };
+        responses.filter(is_sent).map(whole_or_nothing)
+    }
+
+    /// Returns the output of `execution`, or an error response when it takes too long. The future is then dropped, as
+    /// it is when its client disconnects.
+    async fn in_time<T>(&self, executions: &Executions, execution: impl Future<Output = T>) -> Result<T, Response> {
+        let time_max = self.time_max;
+        executions.measure(timeout(time_max, execution)).await.map_err(|_elapsed| {
+            let message =
+                format!("not done within {} ms; whether anything was recorded is not known", time_max.as_millis());
+            Response::from_errors(vec![request_error(Code::Unavailable, message)])
+        })
+    }
+
+    /// Counts a query that was answered 304.
+    pub(crate) fn count_not_modified(&self) {
+        self.operations.not_modified.increment(1);
+    }
+
+    /// Counts a query that was answered from the cache of responses.
+    pub(crate) fn count_cached(&self) {
+        self.operations.from_memory.increment(1);
+    }
+}
+
+/// Converts a response into an event; `None` is that of an execution that panicked.
+fn event(
+    response: Option<Response>,
+    provenance: Option<Provenance>,
+    order: &FieldOrder,
+    budget: &ResponseBudget,
+    kind: OperationType,
+) -> ExecutionEvent {
+    let mut response = response.unwrap_or_else(|| Response::from_errors(vec![panicked()]));
+    order.apply(&mut response.data);
+    response.errors.iter_mut().for_each(assign_code);
+    count_errors(&response.errors);
+    if response.errors.iter().any(NoText::is_no_room) {
+        return ExecutionEvent::RequestErrors(vec![request_error(Code::Overloaded, NoText::NoRoom.to_string())]);
+    }
+    // A request error, unlike a field error, has no path: nothing was executed.
+    let executed = response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty());
+    if !executed {
+        return ExecutionEvent::RequestErrors(response.errors);
+    }
+    let no_text = match budget.text(&response) {
+        Ok(text) => {
+            let provenance = provenance.filter(|_| response.errors.is_empty());
+            return ExecutionEvent::Response { text, provenance };
+        }
+        Err(no_text) => no_text,
+    };
+    let unsent = count_error(match (kind, no_text) {
+        // The mutation was executed: a retryable error would make clients record the same views again.
+        (OperationType::Mutation, _) => {
+            request_error(Code::AnswerTooLarge, format!("what was asked for is done, but not told: {no_text}"))
+        }
+        _ => request_error(no_text.code(), no_text.to_string()),
+    });
+    match no_text {
+        NoText::NoRoom if kind != OperationType::Mutation => ExecutionEvent::RequestErrors(vec![unsent]),
+        _ => ExecutionEvent::Response {
+            text: ResponseText::small(&json!({ "data": null, "errors": [unsent] })),
+            provenance: None,
+        },
+    }
+}
+
+/// Sets the `data` of a response with errors to null. A null that a field must not have propagates up to `data`, since
+/// no root field of ours is nullable; the library leaves the root field out instead.
+fn whole_or_nothing(mut response: Response) -> Response {
+    if !response.errors.is_empty() {
+        response.data = Value::Null;
+    }
+    response
+}
+
+fn is_marked<Mark: Any + Send + Sync>(response: &Response) -> bool {
+    response.errors.iter().any(|error: &ServerError| error.source::<Mark>().is_some())
+}

@@ -1,0 +1,170 @@
+//! One GraphQL operation over any transport: parsed, checked against the limits, and authorized.
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Request, ServerError,
+    parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, SelectionSet},
+};
+
+use super::{
+    errors::{count_error, request_error, set_code},
+    query_limits,
+    selection::{self, FieldOrder},
+};
+use crate::{
+    access::{AuthError, Principal, Scope},
+    error_code::Code,
+    memory_budget::Reservation,
+};
+
+/// A request whose query was parsed, keeps the limits, and determines the operation to execute.
+pub(crate) struct Operation {
+    request: Request,
+    kind: OperationType,
+    /// Whether it selects nothing but the schema itself and the program's version.
+    is_introspection: bool,
+    /// The order of the fields in its responses.
+    order: FieldOrder,
+    /// The memory reserved for the request, until nothing of the request is in use.
+    memory: Option<Arc<Reservation>>,
+}
+
+/// An operation that its client is allowed to execute.
+pub(crate) struct AuthorizedOperation(Operation);
+
+/// The parts of an operation that its execution needs.
+pub(super) struct Parts {
+    pub(super) request: Request,
+    pub(super) kind: OperationType,
+    /// The order of the fields in its responses.
+    pub(super) order: FieldOrder,
+    /// The memory reserved for the request.
+    pub(super) memory: Option<Arc<Reservation>>,
+}
+
+impl Operation {
+    /// Parses the query and checks it against the limits. An error has its code, and is counted in the metrics.
+    pub(crate) fn read(request: Request) -> Result<Self, ServerError> {
+        Self::parse(request).map_err(count_error)
+    }
+
+    fn parse(mut request: Request) -> Result<Self, ServerError> {
+        let too_much = |much: query_limits::QueryLimitExceeded| request_error(Code::ValidationFailed, much.to_string());
+        query_limits::check_nesting(&request.query).map_err(too_much)?;
+        let name = request.operation_name.take();
+        let mut variables = std::mem::take(&mut request.variables);
+        let document = request.parsed_query().map_err(|mut unreadable| {
+            set_code(&mut unreadable, Code::ParseFailed);
+            unreadable
+        })?;
+        query_limits::check_document(document).map_err(too_much)?;
+        let operation = chosen(document, name.as_deref())?;
+        selection::set_default_values(operation, &mut variables);
+        let kind = operation.ty;
+        let is_introspection = query_limits::is_introspection(document, operation);
+        let order = FieldOrder::of(document, operation, &variables);
+        if kind == OperationType::Subscription
+            && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)
+                .map_err(|fields| request_error(Code::ValidationFailed, fields.to_string()))?
+        {
+            let mut document = document.clone();
+            set_selection(&mut document, name.as_deref(), selection);
+            request.set_parsed_query(document);
+        }
+        request.variables = variables;
+        request.operation_name = name;
+        Ok(Self { request, kind, is_introspection, order, memory: None })
+    }
+
+    /// Attaches `memory`, the reservation for the request, which is released when nothing of the request is in use.
+    pub(crate) fn with_memory(self, memory: Reservation) -> Self {
+        Self { memory: Some(Arc::new(memory)), ..self }
+    }
+
+    pub(crate) fn kind(&self) -> OperationType {
+        self.kind
+    }
+
+    /// Authorizes the operation. A mutation needs the right to record, a query or subscription [`Scope::Reports`], and
+    /// introspection any scope.
+    ///
+    /// Errs when `principal` lacks the scope.
+    pub(crate) fn authorize(mut self, principal: &Principal) -> Result<AuthorizedOperation, AuthError> {
+        match self.kind {
+            OperationType::Mutation => self.request = self.request.data(principal.recording()?),
+            OperationType::Query if self.is_introspection => principal.require_any_scope()?,
+            OperationType::Query | OperationType::Subscription => principal.require_scope(Scope::Reports)?,
+        }
+        Ok(AuthorizedOperation(self))
+    }
+}
+
+/// Returns the operation of this name, or the only operation when there is no name.
+///
+/// Errs when there is no such operation, or several without a name to choose by.
+fn chosen<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a OperationDefinition, ServerError> {
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|name| name == wanted)),
+        None => match (operations.next(), operations.next()) {
+            (Some(_), Some(_)) => {
+                let message = "the query has several operations: operationName must name one of them";
+                return Err(request_error(Code::ValidationFailed, message));
+            }
+            (only, _) => only,
+        },
+    };
+    let missing = match name {
+        Some(_) => "the query has no operation of the name in operationName",
+        None => "the query has no operation",
+    };
+    found.map(|(_, operation)| &operation.node).ok_or_else(|| request_error(Code::ValidationFailed, missing))
+}
+
+fn set_selection(document: &mut ExecutableDocument, name: Option<&str>, selection: SelectionSet) {
+    let operation = match (&mut document.operations, name) {
+        (DocumentOperations::Single(operation), _) => Some(operation),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get_mut(name),
+        (DocumentOperations::Multiple(operations), None) => operations.values_mut().next(),
+    };
+    if let Some(operation) = operation {
+        operation.node.selection_set.node = selection;
+    }
+}
+
+impl AuthorizedOperation {
+    pub(crate) fn kind(&self) -> OperationType {
+        self.0.kind
+    }
+
+    /// Returns the parts of the operation, for its execution.
+    pub(super) fn into_parts(self) -> Parts {
+        let Operation { request, kind, order, memory, .. } = self.0;
+        Parts { request, kind, order, memory }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(query: &str, name: Option<&str>) -> Result<OperationType, String> {
+        let mut request = Request::new(query);
+        request.operation_name = name.map(str::to_owned);
+        Operation::read(request).map(|operation| operation.kind()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn kind_is_that_of_the_operation_to_execute() {
+        assert_eq!(kind("{ a }", None), Ok(OperationType::Query));
+        assert_eq!(kind("mutation { a }", None), Ok(OperationType::Mutation));
+        assert_eq!(kind("mutation M { a }", None), Ok(OperationType::Mutation), "the only operation needs no name");
+        let both = "query Q { a } mutation M { a }";
+        assert_eq!(kind(both, Some("M")), Ok(OperationType::Mutation));
+        assert_eq!(kind(both, Some("Q")), Ok(OperationType::Query));
+        for (query, name) in [(both, None), (both, Some("N")), ("{ a }", Some("Q")), ("mutation M { a }", Some("N"))] {
+            assert!(kind(query, name).is_err(), "{query} {name:?}");
+        }
+    }
+}

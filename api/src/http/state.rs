@@ -1,0 +1,32 @@
+//! The state that all request handlers share.
+
+use axum::extract::FromRef;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{response_cache::ResponseCache, subscriber_limits::SubscriberLimits, timeouts::Timeouts};
+use crate::{access::Access, graphql::Executor, memory_budget::MemoryBudget};
+
+/// The state that all request handlers share. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) executor: Executor,
+    pub(super) responses: ResponseCache,
+    pub(super) access: Access,
+    /// The most bytes of a request's body.
+    pub(super) body_bytes_max: usize,
+    /// The memory of the bodies of all requests, and of what is read of them.
+    pub(super) body_memory: MemoryBudget,
+    pub(super) subscriber_limits: SubscriberLimits,
+    /// The most operations under way on one socket.
+    pub(super) socket_operations: usize,
+    pub(super) timeouts: Timeouts,
+    pub(super) stop: CancellationToken,
+    /// Sockets, and operations that may outlive their request.
+    pub(super) tasks: TaskTracker,
+}
+
+impl FromRef<App> for Access {
+    fn from_ref(app: &App) -> Self {
+        app.access.clone()
+    }
+}

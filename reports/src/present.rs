@@ -1,0 +1,81 @@
+//! What a report depends on of the clock.
+
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use entity::{AHEAD_MAX, Hour};
+
+use crate::freshness::{Freshness, RefreshStatus};
+
+/// The present hour: all that relative intervals depend on of the clock.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PresentHour {
+    /// The hour that contains the present.
+    pub hour: Hour,
+    /// The last hour that views can be recorded in: they may be up to [`AHEAD_MAX`] ahead of the clock.
+    pub last_recordable: Hour,
+}
+
+impl PresentHour {
+    /// Returns the times at which this is the present hour: from the first one, up to and without the second.
+    #[must_use]
+    pub fn holds(self) -> Range<DateTime<Utc>> {
+        let recordable_from = |hour: Hour| hour.start() - AHEAD_MAX;
+        let start = self.hour.start().max(recordable_from(self.last_recordable));
+        let end = self.hour.plus(1).start().min(recordable_from(self.last_recordable.plus(1)));
+        start..end
+    }
+}
+
+impl From<DateTime<Utc>> for PresentHour {
+    fn from(now: DateTime<Utc>) -> Self {
+        Self { hour: Hour::containing(now), last_recordable: Hour::containing(now + AHEAD_MAX) }
+    }
+}
+
+/// The part of the clock that a response shows, by what its resolvers have read.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClockUse {
+    /// Nothing: the response holds as long as the report and its status do.
+    None,
+    /// The present hour: the response also ends to hold when another hour begins.
+    Hour(PresentHour),
+    /// The moment itself: the response holds at no other.
+    Moment,
+}
+
+/// What a response was read from. Equal requests have equal responses from equal provenances, unless the clock use is
+/// [`ClockUse::Moment`].
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// The version of the report, and its freshness.
+    pub freshness: Freshness,
+    /// The status of the report at the moment of the response.
+    pub status: RefreshStatus,
+    /// What the response depends on of the clock, besides the status.
+    pub clock: ClockUse,
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn present_hour_holds_until_another_hour_begins_or_can_be_recorded_in() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        for (now, from, until) in [
+            ("2026-11-22T20:00:00Z", "2026-11-22T20:00:00Z", "2026-11-22T20:55:00Z"),
+            ("2026-11-22T20:54:59Z", "2026-11-22T20:00:00Z", "2026-11-22T20:55:00Z"),
+            ("2026-11-22T20:55:00Z", "2026-11-22T20:55:00Z", "2026-11-22T21:00:00Z"),
+            ("2026-11-22T20:59:59.999Z", "2026-11-22T20:55:00Z", "2026-11-22T21:00:00Z"),
+        ] {
+            let present = PresentHour::from(at(now));
+            assert_eq!(present.holds(), at(from)..at(until), "{now}");
+            let just_before = at(until) - TimeDelta::nanoseconds(1);
+            assert_eq!(PresentHour::from(just_before), present, "{now}");
+            assert_ne!(PresentHour::from(at(until)), present, "{now}");
+        }
+    }
+}
