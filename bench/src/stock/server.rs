@@ -1,7 +1,7 @@
 //! A server of the schema whose transport is async-graphql-axum's own, on all its defaults.
 
 use anyhow::Context;
-use api::schema::StockExecutor;
+use api::graphql::StockExecutor;
 use async_graphql_axum::{GraphQL, GraphQLSubscription};
 use axum::{Router, routing::post_service};
 use increments::Recorder;

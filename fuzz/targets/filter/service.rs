@@ -12,12 +12,12 @@ use axum::{
     http::{StatusCode, request},
 };
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use entity::{ConnectionSettings, Hour};
+use entity::Hour;
 use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
 use reports::freshness::FreshnessFeed;
-use reports::{ReportReader, ReportSettings};
+use reports::{ReportReader, ReportSettings, Reports};
 use serde_json::Value;
-use storage::{Database, DatabaseSettings, clock};
+use storage::{ConnectionSettings, Database, DatabaseSettings, clock};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
 use tokio_util::sync::CancellationToken;
