@@ -3,6 +3,7 @@
 mod age;
 mod feed;
 mod listener;
+mod metrics;
 mod notifications;
 mod status;
 

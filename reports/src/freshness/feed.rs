@@ -7,8 +7,7 @@ use sea_orm::DbErr;
 use storage::{Connections, Database, clock::Clock};
 use tokio::sync::watch;
 
-use super::{Freshness, FreshnessListener, RefreshStatus};
-use crate::metrics;
+use super::{Freshness, FreshnessListener, RefreshStatus, metrics};
 
 /// The period of polling without notifications: on SQLite, on a standby, behind some poolers.
 pub(super) const POLL: Duration = Duration::from_millis(250);
