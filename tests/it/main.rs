@@ -47,6 +47,7 @@ mod maintenance;
 mod metrics;
 mod migrations;
 mod model;
+mod modules;
 mod mutation_fast_path;
 mod name_server;
 mod pooler;

@@ -12,7 +12,7 @@ pub(crate) enum ExecutionEvent {
     Response {
         text: ResponseText,
         /// What the response was read from: only if it was read from the report, and none of its fields has an error.
-        provenance: Option<Provenance>,
+        provenance: Option<Box<Provenance>>,
     },
     /// Request errors: nothing was executed, and no event follows.
     RequestErrors(Vec<ServerError>),

@@ -229,7 +229,7 @@ fn event(
     }
     let no_text = match budget.text(&response) {
         Ok(text) => {
-            let provenance = provenance.filter(|_| response.errors.is_empty());
+            let provenance = provenance.filter(|_| response.errors.is_empty()).map(Box::new);
             return ExecutionEvent::Response { text, provenance };
         }
         Err(no_text) => no_text,
