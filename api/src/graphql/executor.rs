@@ -53,9 +53,10 @@ impl Executor {
         time_max: Duration,
         tasks: TaskTracker,
     ) -> Option<Self> {
+        let schema = AnalyticsSchema::new(recorder.clone(), reports)?;
         Code::describe_all();
         Some(Self {
-            schema: AnalyticsSchema::new(recorder.clone(), reports)?,
+            schema,
             recorder,
             fast_path: Arc::default(),
             bounds,
