@@ -31,7 +31,7 @@ use storage::{
 };
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
-use crate::{roles::RolePrefix, spans::Endpoint, terminal};
+use crate::{log_settings::LogSettings, role_prefix::RolePrefix, spans::Endpoint, terminal};
 
 /// The name of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -175,32 +175,6 @@ impl Command {
             _ => None,
         }
     }
-}
-
-/// What is logged, to standard error.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Logging")]
-pub(crate) struct LogSettings {
-    /// What to log: a level, or levels by module such as 'info,wolf=debug'
-    #[arg(long, env = "ANALYTICS_LOG", value_name = "LEVELS", default_value = "info", global = true)]
-    pub(crate) log: String,
-    /// The format of the log; 'json' has one object per line
-    #[arg(
-        long,
-        env = "ANALYTICS_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text",
-        value_enum,
-        global = true
-    )]
-    pub(crate) log_format: LogFormat,
-}
-
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    #[default]
-    Text,
-    Json,
 }
 
 /// Where spans are sent to, by the commands that have some.

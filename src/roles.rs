@@ -1,6 +1,6 @@
 //! Creates a PostgreSQL login for each service, with the least privileges that the service needs.
 
-use std::{collections::HashSet, fs, io, path::PathBuf, str::FromStr};
+use std::{collections::HashSet, fs, io, path::PathBuf};
 
 use anyhow::Context;
 use postgres_protocol::password::scram_sha_256;
@@ -9,25 +9,16 @@ use storage::{
     database::{DatabaseLocation, DatabaseUrl},
 };
 
-use crate::cli::{MigrateCommand, RoleSettings};
+use crate::{
+    cli::{MigrateCommand, RoleSettings},
+    role_prefix::RolePrefix,
+};
 
 /// The services that have logins.
 const SERVICES: [&str; 3] = ["increments", "reports", "wolf"];
-/// The longest prefix. PostgreSQL truncates names to 63 bytes, and the longest suffix, `_increments`, has 11.
-const PREFIX_BYTES_MAX: usize = 48;
-
-/// The prefix of the logins' names. It is inserted into SQL without quotes.
-#[derive(Clone, Debug)]
-pub(crate) struct RolePrefix(String);
-
 /// The reason why the logins can't be created with these settings.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RoleError {
-    #[error(
-        "a prefix is a lower-case letter, then lower-case letters, digits or _, at most {PREFIX_BYTES_MAX} in all, such as \
-         analytics"
-    )]
-    Prefix,
     #[error("--roles goes with `migrate` and `migrate up` only")]
     NotUp,
     #[error("--role-passwords-file goes with --roles only")]
@@ -75,7 +66,7 @@ impl Logins {
 
     /// Creates the logins, or corrects existing ones.
     pub(crate) async fn create(&self, database: &Database) -> anyhow::Result<()> {
-        let created = database.migrate(async |db| migration::make_roles(db, &self.prefix.0, &self.verifiers).await);
+        let created = database.migrate(async |db| migration::make_roles(db, self.prefix.as_str(), &self.verifiers).await);
         created.await.context("can't make the services' logins")
     }
 }
@@ -98,16 +89,6 @@ fn read_passwords(file: &PathBuf) -> Result<Vec<(&'static str, String)>, RoleErr
                 .ok_or_else(|| RoleError::Line { file: file.clone(), line: number })
         })
         .collect()
-}
-
-impl FromStr for RolePrefix {
-    type Err = RoleError;
-
-    fn from_str(text: &str) -> Result<Self, RoleError> {
-        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let is_name = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase()) && text.bytes().all(is_plain);
-        if is_name && text.len() <= PREFIX_BYTES_MAX { Ok(Self(text.to_owned())) } else { Err(RoleError::Prefix) }
-    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ use tracing::{info, warn};
 use wolf::{Maintenance, StaleHours};
 
 use crate::{
-    cli::{LogFormat, ServeSettings, Service},
+    cli::{ServeSettings, Service},
+    log_settings::LogFormat,
     database,
     metrics::Metrics,
     terminal,
@@ -56,7 +57,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     let runs = |service| settings.services.contains(&service);
     let answers_graphql = runs(Service::Increments) || runs(Service::Reports);
     let listen = settings.http.listen;
-    let access = if answers_graphql { Access::new(&settings.http.access, listen)? } else { Access::nobody() };
+    let access = if answers_graphql { Access::new(&settings.http.access, listen)? } else { Access::deny_all() };
     let mut signals = Signals::new()?;
     // The address is bound before the database is opened, so that nothing is created or changed if it is taken. Until
     // the socket listens, connections are refused.

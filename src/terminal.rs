@@ -12,7 +12,7 @@ use tracing::{Level, error};
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
-    cli::{LogFormat, LogSettings},
+    log_settings::{LogFormat, LogSettings},
     spans::Export,
 };
 

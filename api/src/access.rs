@@ -161,7 +161,7 @@ impl Access {
 
     /// Returns rules that permit nothing, for a process that serves only its health and metrics.
     #[must_use]
-    pub fn nobody() -> Self {
+    pub fn deny_all() -> Self {
         Self(Arc::default())
     }
 

@@ -35,7 +35,7 @@ const NO_REFRESH: [&str; 4] = ["--report-kind", "table", "--refresh-cron", "0 0 
 struct Question {
     name: &'static str,
     query: String,
-    /// From the counts, joined with the pages, as who has no report would ask.
+    /// From the counts, joined with the pages: the query that a service without a report would need.
     sql: String,
     /// The number in the service's answer.
     pointer: &'static str,

@@ -14,7 +14,7 @@ use crate::{Migrator, roles_sql, texts};
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
-/// How long a change may wait for a table (PostgreSQL): whoever reads or records waits behind it.
+/// How long a change may wait for a table (PostgreSQL): readers and recorders wait behind it.
 const LOCK_WAIT_MAX_MS: u32 = 40;
 /// How often a change is tried, a second apart, while other transactions hold a table.
 const TRIES_MAX: u32 = 120;

@@ -8,6 +8,8 @@
 mod postgres;
 mod proof_of_life;
 
+use std::time::Duration;
+
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, prelude::async_trait::async_trait,
@@ -17,7 +19,9 @@ pub(crate) use self::{
     postgres::{Pool, Work},
     proof_of_life::ProofOfLife,
 };
-use crate::database::PoolUse;
+
+/// How long a process that [has to stop soon](crate::Database::hurry) waits for the database.
+pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
 
 /// The purpose of a transaction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -248,5 +252,25 @@ impl ConnectionTrait for Transaction {
             Inner::Postgres(transaction) => transaction.query_all_raw(statement).await,
             Inner::Sqlite(transaction) => transaction.query_all_raw(statement).await,
         }
+    }
+}
+
+/// The use of a pool.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// The pool's name: the work that its connections are for.
+    pub name: &'static str,
+    /// The number of open connections.
+    pub open: u32,
+    /// The number of open connections that are not in use.
+    pub idle: u32,
+    /// The most connections that may be open.
+    pub max: u32,
+}
+
+impl PoolUse {
+    fn of<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Self { name, open: pool.size(), idle, max: pool.options().get_max_connections() }
     }
 }

@@ -16,7 +16,8 @@ use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use sqlx::{ConnectOptions, Connection, Pool, pool::PoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::Connections;
+use crate::connections::{Connections, HURRIED_MAX};
+pub use crate::connections::PoolUse;
 
 pub use file_access::{FileRefused, shell_word};
 pub use sqlite_file::FileChanged;
@@ -31,9 +32,6 @@ const TEST_WHEN_IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// How long a statement of a query or of a recording may take before it is logged as slow, with the level `WARN`.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
-
-/// How long a process that [has to stop soon](Database::hurry) waits for the database.
-pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
 
 /// The default of `--database-url`: a file in the working directory.
 pub const DEFAULT_URL: &str = "sqlite://analytics.db";
@@ -338,26 +336,6 @@ impl Database {
             Some(file) => file.close().await.map_err(|error| DbErr::Custom(error.to_string())),
             None => Ok(()),
         }
-    }
-}
-
-/// The use of a pool.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct PoolUse {
-    /// The pool's name: the work that its connections are for.
-    pub name: &'static str,
-    /// The number of open connections.
-    pub open: u32,
-    /// The number of open connections that are not in use.
-    pub idle: u32,
-    /// The most connections that may be open.
-    pub max: u32,
-}
-
-impl PoolUse {
-    pub(crate) fn of<DB: sqlx::Database>(name: &'static str, pool: &Pool<DB>) -> Self {
-        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-        Self { name, open: pool.size(), idle, max: pool.options().get_max_connections() }
     }
 }
 

@@ -36,7 +36,7 @@ pub enum WolfError {
         /// How often the swap was tried.
         tries: u32,
     },
-    /// Another transaction holds the report such that nobody can read it.
+    /// Another transaction holds the report in a mode that excludes readers.
     #[error("the report could not be read within {waited_s} s: another transaction holds it")]
     ReportLocked {
         /// For how many seconds it was waited for.

@@ -24,7 +24,7 @@ pub(crate) use self::{
 use crate::{
     error::{Context, WolfError},
     merge,
-    refresher::Progress,
+    progress::Progress,
     report_kind::ReportKind,
 };
 

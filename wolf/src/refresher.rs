@@ -12,6 +12,7 @@ use self::follow_ups::FollowUps;
 use crate::{
     error::{Context, WolfError},
     metrics::RefreshMetrics,
+    progress::Progress,
     rebuild::{self, SWAP_TRIES_MAX},
     refresh::{self, Announcer, ContentChange, LockMode, RefreshEnd, RefreshLock, RefreshRecord, Refreshed},
     report_kind::ReportKind,
@@ -28,9 +29,6 @@ pub struct Refresher {
     metrics: RefreshMetrics,
     follow_ups: FollowUps,
 }
-
-/// A function that is called with how much is done and how much there is to do in all.
-pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// The outcome of a refresh that did not fail.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::database::HURRIED_MAX;
+use super::HURRIED_MAX;
 
 /// The time limit of a check, including the opening of its connection.
 const LOOK_MAX: Duration = Duration::from_secs(3);

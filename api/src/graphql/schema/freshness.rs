@@ -74,7 +74,7 @@ impl Freshness {
         self.freshness.refreshed_at
     }
 
-    /// When the next refresh is due; null when nobody ever refreshed on a schedule.
+    /// When the next refresh is due; null before a schedule has ever run.
     async fn next_refresh_at(&self) -> Option<DateTime<Utc>> {
         self.freshness.next_refresh_at
     }
