@@ -66,7 +66,8 @@ impl Logins {
 
     /// Creates the logins, or corrects existing ones.
     pub(crate) async fn create(&self, database: &Database) -> anyhow::Result<()> {
-        let created = database.migrate(async |db| migration::make_roles(db, self.prefix.as_str(), &self.verifiers).await);
+        let created =
+            database.migrate(async |db| migration::make_roles(db, self.prefix.as_str(), &self.verifiers).await);
         created.await.context("can't make the services' logins")
     }
 }

@@ -30,8 +30,8 @@ use wolf::{Maintenance, StaleHours};
 
 use crate::{
     cli::{ServeSettings, Service},
-    log_settings::LogFormat,
     database,
+    log_settings::LogFormat,
     metrics::Metrics,
     terminal,
 };

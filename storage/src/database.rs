@@ -13,11 +13,11 @@ use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 use log::LevelFilter;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
-use sqlx::{ConnectOptions, Connection, Pool, pool::PoolOptions};
+use sqlx::{ConnectOptions, Connection, pool::PoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::{Connections, HURRIED_MAX};
 pub use crate::connections::PoolUse;
+use crate::connections::{Connections, HURRIED_MAX};
 
 pub use file_access::{FileRefused, shell_word};
 pub use sqlite_file::FileChanged;
