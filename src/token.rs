@@ -14,7 +14,7 @@ const PREFIX: &str = "analytics_";
 pub(crate) fn create(settings: TokenSettings) -> anyhow::Result<()> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).context("the system has no random numbers")?;
-    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex::encode(random);
     let secret = format!("{PREFIX}{digits}");
     let token = Token::of_secret(&secret, settings.scopes, settings.client);
     terminal::print(&format!("token, for the client: {secret}\nline for --tokens-file: {token}\n"));

@@ -178,8 +178,8 @@ impl Access {
             scopes: self.0.anonymous,
             client: Client::anonymous(),
         };
-        let said = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-        match anonymous.with(said) {
+        let shown = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+        match anonymous.with(shown) {
             Ok(principal) => principal.check_rate().map(|()| principal),
             // A failed attempt counts against the address's rate limit, which so bounds the guessing of tokens.
             Err(denied) => Err(anonymous.check_rate().err().unwrap_or(denied)),
@@ -223,8 +223,8 @@ impl Principal {
     /// # Errors
     /// When the text is not `Bearer TOKEN`, or the token is unknown.
     pub(crate) fn with(&self, authorization: Option<&str>) -> Result<Self, AuthError> {
-        let Some(said) = authorization.filter(|_| !self.access.0.is_open) else { return Ok(self.clone()) };
-        let (scheme, secret) = said.split_once(' ').ok_or(AuthError::NotBearer)?;
+        let Some(shown) = authorization.filter(|_| !self.access.0.is_open) else { return Ok(self.clone()) };
+        let (scheme, secret) = shown.split_once(' ').ok_or(AuthError::NotBearer)?;
         if !scheme.eq_ignore_ascii_case(BEARER) {
             return Err(AuthError::NotBearer);
         }

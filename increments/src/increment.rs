@@ -242,7 +242,7 @@ pub struct Increment {
 pub struct IdempotencyKey {
     pub(super) text: String,
     pub(super) client: Client,
-    pub(super) kept: bool,
+    pub(super) permanent: bool,
 }
 
 impl IdempotencyKey {
@@ -269,7 +269,7 @@ impl IdempotencyKey {
         if key.starts_with(IMPORT_PREFIX) {
             return Err(ValidationError::new(FIELD, format!("must not begin with {IMPORT_PREFIX}")));
         }
-        Ok(Self { text: key, client, kept: false })
+        Ok(Self { text: key, client, permanent: false })
     }
 
     /// Validates an import's key, made of a hash of the log and the chunk's number. It is kept as long as its counts.
@@ -278,7 +278,7 @@ impl IdempotencyKey {
     /// [`ValidationError`] when the key does not begin with `import:`.
     pub fn of_import(key: String) -> Result<Self, ValidationError> {
         if key.starts_with(IMPORT_PREFIX) {
-            return Ok(Self { text: key, client: Client::import(), kept: true });
+            return Ok(Self { text: key, client: Client::import(), permanent: true });
         }
         Err(ValidationError::new("key", format!("must begin with {IMPORT_PREFIX}")))
     }

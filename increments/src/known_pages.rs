@@ -57,7 +57,7 @@ impl KnownPages {
     }
 
     /// Caches pages and titles that have been committed.
-    pub(super) fn learn(&self, pages: &[(&str, Option<&Title>)], first: &[(&str, &Title)]) {
+    pub(super) fn insert(&self, pages: &[(&str, Option<&Title>)], first: &[(&str, &Title)]) {
         let mut known = self.lock();
         let mut remember = |name: &str, title: Option<KnownTitle>, or: KnownTitle| {
             let before = known.peek(name).map_or(KnownTitle::Unknown, |known| known.title);
@@ -97,11 +97,11 @@ mod tests {
         };
         let [first, second] = ["first", "second"].map(|title| Title::new(title.to_owned()).unwrap());
         assert!(!has("/a", None));
-        pages.learn(&[("/a", Some(&first))], &[]);
+        pages.insert(&[("/a", Some(&first))], &[]);
         assert!(has("/a", None));
         assert!(has("/a", Some(&first)));
         assert!(!has("/a", Some(&second)));
-        pages.learn(&[("/a", None)], &[]);
+        pages.insert(&[("/a", None)], &[]);
         assert!(has("/a", Some(&first)), "an increment without a title keeps the cached title");
     }
 
@@ -115,16 +115,16 @@ mod tests {
             (sent.len(), titles.len())
         };
         assert_eq!(retained("/a"), (1, 1));
-        pages.learn(&[("/a", None)], &[]);
+        pages.insert(&[("/a", None)], &[]);
         assert_eq!(retained("/a"), (1, 1), "a page whose title is unknown is written, which locks its row");
-        pages.learn(&[("/a", None)], &[("/a", &first)]);
+        pages.insert(&[("/a", None)], &[("/a", &first)]);
         assert_eq!(retained("/a"), (0, 0));
         for title in [&first, &second] {
             let mut sent = vec![("/a", Some(title))];
             pages.retain_unknown(&mut sent, &mut Vec::new());
             assert_eq!(sent.len(), 1, "a page with an unknown title is written");
         }
-        pages.learn(&[("/b", Some(&second))], &[]);
+        pages.insert(&[("/b", Some(&second))], &[]);
         assert_eq!(retained("/b"), (0, 0));
     }
 }

@@ -32,7 +32,7 @@ use super::{
 /// Begins a transaction and sets its limits in the same round trip.
 const BEGIN_POSTGRES: &str = include_str!("store/postgres/begin.sql");
 /// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
-const KEPT_FOR: Duration = Duration::from_secs(30);
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// The error of a transaction.
 #[derive(Debug, thiserror::Error)]
@@ -91,14 +91,14 @@ pub(super) enum Session {
     /// The pool for new connections, and the connection that is reused from one transaction to the next. During a
     /// transaction the connection is taken out, so that dropping the future closes it and ends the transaction. (A pool
     /// would wait for the transaction's end.)
-    Postgres(PgPool, Option<Kept>),
+    Postgres(PgPool, Option<IdleConnection>),
     /// The process's only writing connection, shared with the Wolf.
     Sqlite(Box<Database>),
 }
 
 /// An idle connection, and since when it is idle.
 #[derive(Debug)]
-pub(super) struct Kept(PgConnection, Instant);
+pub(super) struct IdleConnection(PgConnection, Instant);
 
 /// The statements of a transaction. Every slice is sorted by key, without duplicates.
 trait Statements: Send {
@@ -155,13 +155,13 @@ impl Session {
         begin_by: Instant,
     ) -> Result<Committed, StoreError> {
         match self {
-            Self::Postgres(pool, kept) => {
-                let begun = timeout_at(begin_by, begin_postgres(pool, kept.take())).await;
+            Self::Postgres(pool, idle) => {
+                let begun = timeout_at(begin_by, begin_postgres(pool, idle.take())).await;
                 let mut connection =
                     begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
                 let committed = commit_postgres(&mut connection, clock, requests, known).await;
                 if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
-                    *kept = Some(Kept(connection, Instant::now()));
+                    *idle = Some(IdleConnection(connection, Instant::now()));
                 }
                 committed
             }
@@ -172,11 +172,11 @@ impl Session {
     }
 }
 
-/// Begins a transaction on the kept connection, or on a new one, and returns the connection.
-async fn begin_postgres(pool: &PgPool, kept: Option<Kept>) -> Result<PgConnection, sqlx::Error> {
-    // The kept connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
-    if let Some(Kept(mut connection, since)) = kept
-        && since.elapsed() < KEPT_FOR
+/// Begins a transaction on the idle connection, or on a new one, and returns the connection.
+async fn begin_postgres(pool: &PgPool, idle: Option<IdleConnection>) -> Result<PgConnection, sqlx::Error> {
+    // The idle connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
+    if let Some(IdleConnection(mut connection, since)) = idle
+        && since.elapsed() < IDLE_MAX
         && connection.execute(BEGIN_POSTGRES).await.is_ok()
     {
         return Ok(connection);
@@ -205,7 +205,7 @@ async fn commit_postgres(
         Ok((row.try_get(0)?, row.try_get(1)?))
     });
     let (now, announced_at) = times.map_err(StoreError::of_commit)?;
-    known.learn(&written.pages, &written.first_titles);
+    known.insert(&written.pages, &written.first_titles);
     Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
 }
 
@@ -226,7 +226,7 @@ async fn commit_sqlite(
     transaction.commit().await?;
     // A commit into a file that was removed or replaced meanwhile must not be acknowledged.
     database.check_file().map_err(|changed| sqlx::Error::Io(io::Error::other(changed)))?;
-    known.learn(&written.pages, &written.first_titles);
+    known.insert(&written.pages, &written.first_titles);
     Ok(Committed { recorded_at: clock::recorded_at(clock.now(), announced_at), counted: written.counted })
 }
 

@@ -119,7 +119,7 @@ impl<R: BufRead> Chunks<R> {
     }
 
     fn key(&self) -> String {
-        let hex: String = self.digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(self.digest.clone().finalize());
         format!("import:{hex}:{}", self.chunk_number)
     }
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn sha256_key(text: &[u8], number: usize) -> String {
-        let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(Sha256::digest(text));
         format!("import:{hex}:{number}")
     }
 

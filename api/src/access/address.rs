@@ -39,8 +39,8 @@ impl Network {
         let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
         let mut behind: Vec<_> = values.flat_map(|value| value.split(',')).collect();
         behind.reverse();
-        let said = usize::from(proxies).checked_sub(1).and_then(|index| address(behind.get(index)?.trim()));
-        Self::of(said.unwrap_or(peer.0))
+        let forwarded = usize::from(proxies).checked_sub(1).and_then(|index| address(behind.get(index)?.trim()));
+        Self::of(forwarded.unwrap_or(peer.0))
     }
 }
 

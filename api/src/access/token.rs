@@ -52,10 +52,7 @@ impl Token {
     }
 
     fn new(scopes: Scopes, hash: [u8; HASH_BYTES], name: Option<ClientName>) -> Self {
-        let fingerprint = hash.iter().take(FINGERPRINT_BYTES).fold(KIND.to_owned(), |mut fingerprint, byte| {
-            fingerprint.push_str(&format!("{byte:02x}"));
-            fingerprint
-        });
+        let fingerprint = format!("{KIND}{}", hex::encode(&hash[..FINGERPRINT_BYTES]));
         Self { scopes, client: Client::of_token(&fingerprint, name.as_ref()), hash, name }
     }
 
@@ -78,29 +75,16 @@ impl FromStr for Token {
         let (Some(scopes), Some(hash), name, None) = (words.next(), words.next(), words.next(), words.next()) else {
             return Err(TokenError::Form);
         };
-        let hash = hash.strip_prefix(KIND).and_then(bytes).ok_or(TokenError::Hash)?;
+        let digits = hash.strip_prefix(KIND).ok_or(TokenError::Hash)?;
+        let mut hash = [0; HASH_BYTES];
+        hex::decode_to_slice(digits, &mut hash).map_err(|_not_hexadecimal| TokenError::Hash)?;
         Ok(Self::new(scopes.parse()?, hash, name.map(str::parse).transpose()?))
     }
 }
 
-/// Decodes 64 hexadecimal digits; `None` for any other text.
-fn bytes(hex: &str) -> Option<[u8; HASH_BYTES]> {
-    let digits = hex.as_bytes();
-    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let mut bytes = [0; HASH_BYTES];
-    if digits.len() != 2 * HASH_BYTES {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
-    }
-    Some(bytes)
-}
-
 impl fmt::Display for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {KIND}", self.scopes)?;
-        self.hash.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
+        write!(formatter, "{} {KIND}{}", self.scopes, hex::encode(self.hash))?;
         self.name.iter().try_for_each(|name| write!(formatter, " {name}"))
     }
 }

@@ -28,8 +28,8 @@ pub(crate) fn code_of(error: &ServerError) -> Option<&str> {
 
 /// Counts errors that are sent to a client, by their codes.
 pub(crate) fn count_errors(errors: &[ServerError]) {
-    for told in errors.iter().filter_map(code_of) {
-        Code::ALL.into_iter().filter(|code| code.as_str() == told).for_each(Code::count);
+    for sent in errors.iter().filter_map(code_of) {
+        Code::ALL.into_iter().filter(|code| code.as_str() == sent).for_each(Code::count);
     }
 }
 
@@ -92,8 +92,8 @@ fn of_database(failure: &DbErr) -> Error {
         DbErrorKind::DiskFull => "the database's disk is full",
         DbErrorKind::Conflict => {
             tracing::warn!(error = failure as &dyn StdError, "a query was in the way of other work of the database");
-            let told = "the query was in the way of other work of the database, try again";
-            return Error { source: Some(Arc::new(Cancelled)), ..error(Code::Unavailable, told) };
+            let message = "the query was in the way of other work of the database, try again";
+            return Error { source: Some(Arc::new(Cancelled)), ..error(Code::Unavailable, message) };
         }
         DbErrorKind::Unavailable => "the database can't be reached",
     };

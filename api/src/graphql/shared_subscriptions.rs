@@ -113,8 +113,8 @@ mod tests {
     };
 
     /// Returns the text of a response.
-    fn told(said: Option<ExecutionEvent>) -> String {
-        match said {
+    fn text(event: Option<ExecutionEvent>) -> String {
+        match event {
             Some(ExecutionEvent::Response { text, .. }) => String::from_utf8(text.bytes().to_vec()).unwrap(),
             other => panic!("{other:?}"),
         }
@@ -145,15 +145,15 @@ mod tests {
         };
         let data = |number: u32| format!("{{\"data\":{number}}}");
         let (mut a, mut other) = (follow("{ a }"), follow("{ b }"));
-        assert_eq!((told(a.next().await), told(other.next().await)), (data(0), data(1)));
+        assert_eq!((text(a.next().await), text(other.next().await)), (data(0), data(1)));
         let mut b = follow("{ a }");
-        assert_eq!(told(b.next().await), data(2), "a first event of its own");
+        assert_eq!(text(b.next().await), data(2), "a first event of its own");
         changes.send_replace(101);
-        assert_eq!((told(a.next().await), told(b.next().await)), (data(101), data(101)));
+        assert_eq!((text(a.next().await), text(b.next().await)), (data(101), data(101)));
         drop(a);
         changes.send_replace(102);
         assert_eq!(
-            (told(b.next().await), told(other.next().await)),
+            (text(b.next().await), text(other.next().await)),
             (data(102), data(102)),
             "a slow subscriber skips to the latest event"
         );

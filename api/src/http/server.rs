@@ -75,7 +75,7 @@ impl Server {
     /// connection is served in a task of `tasks`, which on `stop` ends after the request that is in progress.
     pub(super) async fn serve(mut self, routes: Router, tasks: &TaskTracker, stop: &CancellationToken) {
         while let Some((connection, peer)) = stop.run_until_cancelled(self.accept()).await {
-            tasks.spawn(talk(connection, peer, routes.clone(), self.timeouts.silence, stop.clone()));
+            tasks.spawn(serve_connection(connection, peer, routes.clone(), self.timeouts.silence, stop.clone()));
         }
     }
 
@@ -107,7 +107,13 @@ fn refuse(stream: TcpStream) {
     debug!("an address has its share of the connections, and one more is refused");
 }
 
-async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: Duration, stop: CancellationToken) {
+async fn serve_connection(
+    connection: Connection,
+    peer: Peer,
+    routes: Router,
+    silence_max: Duration,
+    stop: CancellationToken,
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut routes = routes.clone();
@@ -126,12 +132,12 @@ async fn talk(connection: Connection, peer: Peer, routes: Router, silence_max: D
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(silence_max).max_buf_size(HEAD_BYTES_MAX);
     http.preserve_header_case(true);
-    let mut talk = std::pin::pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
+    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(connection), service).with_upgrades());
     let ended = tokio::select! {
-        ended = talk.as_mut() => ended,
+        ended = serving.as_mut() => ended,
         () = stop.cancelled() => {
-            talk.as_mut().graceful_shutdown();
-            talk.await
+            serving.as_mut().graceful_shutdown();
+            serving.await
         }
     };
     if let Err(error) = ended {

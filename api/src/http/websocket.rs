@@ -158,7 +158,7 @@ struct Timing {
     init_until: Option<Instant>,
     next_ping: Instant,
     /// Whether the client has sent anything since the last ping.
-    heard: bool,
+    has_received: bool,
     /// The deadline for responses under way; set when the server stops.
     answers_until: Option<Instant>,
 }
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
     }
 
     async fn on_frame(&mut self, frame: Option<Result<Message, tungstenite::Error>>) -> Result<(), Done> {
-        self.timing.heard = true;
+        self.timing.has_received = true;
         match frame {
             Some(Ok(Message::Text(text))) => {
                 let action = self.protocol.receive(&text);
@@ -320,7 +320,7 @@ impl<'a> Session<'a> {
         if self.timing.next_ping > now {
             return Ok(());
         }
-        if !self.timing.heard {
+        if !self.timing.has_received {
             // A frame may have arrived just now, or while a message was being sent.
             match self.socket.receive().now_or_never() {
                 Some(frame) => self.on_frame(frame).await?,
@@ -330,7 +330,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        self.timing.heard = false;
+        self.timing.has_received = false;
         self.timing.next_ping = now + self.timing.timeouts.ping;
         self.send(Message::Ping(Vec::new().into())).await
     }
@@ -354,7 +354,7 @@ impl Timing {
         Self {
             init_until: Some(now + timeouts.init),
             next_ping: now + timeouts.ping,
-            heard: true,
+            has_received: true,
             answers_until: None,
             timeouts,
         }

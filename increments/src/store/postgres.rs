@@ -32,7 +32,7 @@ impl Statements for PgConnection {
             .bind(keys.iter().map(|(key, _)| key.client.id()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(key, _)| key.client.former_id()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(_, fingerprint)| fingerprint.as_slice()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|(key, _)| key.kept).collect::<Vec<_>>())
+            .bind(keys.iter().map(|(key, _)| key.permanent).collect::<Vec<_>>())
             .bind(now)
             .fetch_all(&mut *self)
             .await

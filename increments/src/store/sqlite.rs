@@ -10,10 +10,6 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use super::{Statements, select_fingerprints};
 use crate::increment::{Fingerprint, IdempotencyKey, Title};
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Statements for SqliteConnection {
     async fn claim_keys(
         &mut self,
@@ -21,7 +17,13 @@ impl Statements for SqliteConnection {
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
         let row = |(key, fingerprint): &(&IdempotencyKey, Fingerprint)| {
-            json!([key.text, key.client.id(), key.client.former_id(), hex(fingerprint), i32::from(key.kept)])
+            json!([
+                key.text,
+                key.client.id(),
+                key.client.former_id(),
+                hex::encode(fingerprint),
+                i32::from(key.permanent)
+            ])
         };
         sqlx::query_as(include_str!("sqlite/claim_keys.sql"))
             .bind(json!(keys.iter().map(row).collect::<Vec<_>>()).to_string())

@@ -171,11 +171,11 @@ impl Freshness {
 
 #[cfg(test)]
 impl Freshness {
-    /// Creates a freshness that becomes overdue `overdue_after` after `said`.
-    pub(crate) fn of_test(id: i64, under_way: bool, said: Instant, overdue_after: Option<TimeDelta>) -> Self {
+    /// Creates a freshness that becomes overdue `overdue_after` after `read_at`.
+    pub(crate) fn of_test(id: i64, under_way: bool, read_at: Instant, overdue_after: Option<TimeDelta>) -> Self {
         let said_at = DateTime::UNIX_EPOCH;
         let schedule = overdue_after.map(|after| Schedule { said_at, overdue_at: said_at + after });
-        let ages = Ages { look: None, schedule: Some(Age::new(said_at, said_at, said)) };
+        let ages = Ages { look: None, schedule: Some(Age::new(said_at, said_at, read_at)) };
         let newest = NewestRow { id, under_way, error: None, schedule };
         Self { refresh_id: id, newest, ages, ..Self::default() }
     }
