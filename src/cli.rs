@@ -24,9 +24,8 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use clap_complete::Shell;
 use increments::{ClientName, RecorderSettings};
 use reports::ReportSettings;
-use storage::ConnectionSettings;
 use storage::{
-    DatabaseSettings,
+    ConnectionSettings, DatabaseSettings,
     database::{DEFAULT_URL, DatabaseUrl},
 };
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};

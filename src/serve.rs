@@ -15,8 +15,7 @@ use api::{
 };
 use futures_util::future::select_all;
 use increments::Recorder;
-use reports::freshness::FreshnessFeed;
-use reports::{ReportReader, Reports};
+use reports::{ReportReader, Reports, freshness::FreshnessFeed};
 use storage::{Database, DatabaseKind};
 use tokio::{
     net::TcpSocket,

@@ -13,8 +13,7 @@ use anyhow::Context;
 use entity::Hour;
 use hdrhistogram::Histogram;
 use increments::{Recorder, Request};
-use reports::freshness::FreshnessFeed;
-use reports::{Interval, PageFilter, ReportReader, ReportSettings};
+use reports::{Interval, PageFilter, ReportReader, ReportSettings, freshness::FreshnessFeed};
 use tokio::{task::JoinSet, time::sleep};
 use wolf::LockMode;
 

@@ -10,8 +10,10 @@ use chrono::{DateTime, Utc};
 use entity::{Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour, stale_title};
 use futures_util::StreamExt;
 use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
-use reports::freshness::{Freshness, FreshnessFeed};
-use reports::{ReportReader, ReportSettings, Reports};
+use reports::{
+    ReportReader, ReportSettings, Reports,
+    freshness::{Freshness, FreshnessFeed},
+};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use storage::{ConnectionSettings, Database, DatabaseSettings};

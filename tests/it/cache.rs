@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use api::{access::Access, http};
 use chrono_tz::UTC;
-use reports::freshness::FreshnessFeed;
 use reports::{
     CacheFigures, Calendar, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
+    freshness::FreshnessFeed,
 };
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};

@@ -14,8 +14,7 @@ use axum::{
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use entity::Hour;
 use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
-use reports::freshness::FreshnessFeed;
-use reports::{ReportReader, ReportSettings, Reports};
+use reports::{ReportReader, ReportSettings, Reports, freshness::FreshnessFeed};
 use serde_json::Value;
 use storage::{ConnectionSettings, Database, DatabaseSettings, clock};
 use tempfile::TempDir;
