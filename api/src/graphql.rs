@@ -1,6 +1,6 @@
 //! GraphQL over any transport: operations are parsed, checked against limits, authorized and executed.
 //!
-//! Nothing here knows of HTTP. An [`Operation`] is read from a request and authorized for a principal; the [`Executor`]
+//! Nothing here knows of HTTP. An [`Operation`] is read from a request and authorized for a principal; the [`OperationExecutor`]
 //! executes it and returns [`ExecutionEvent`]s: one for a query or mutation, one per event of a subscription.
 
 pub(crate) mod errors;
@@ -16,7 +16,7 @@ mod shared_subscriptions;
 mod stock;
 
 pub(crate) use event::ExecutionEvent;
-pub(crate) use executor::Executor;
+pub(crate) use executor::OperationExecutor;
 pub(crate) use mutation_fast_path::FastPathRequest;
 pub(crate) use operation::{AuthorizedOperation, Operation};
 pub(crate) use query_limits::QUERY_BYTES_MAX;

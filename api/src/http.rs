@@ -51,7 +51,7 @@ use self::{
 };
 use crate::{
     access::{Access, AccessSettings},
-    graphql::{Executor, ResponseBounds},
+    graphql::{OperationExecutor, ResponseBounds},
     memory_budget::MemoryBudget,
 };
 
@@ -181,7 +181,7 @@ fn service(
     });
     let serves_reports = reports.is_some();
     let time_max = Duration::from_millis(settings.request_timeout_ms);
-    let executor = Executor::new(recorder, reports, settings.response_bounds(), time_max, tasks.clone());
+    let executor = OperationExecutor::new(recorder, reports, settings.response_bounds(), time_max, tasks.clone());
     let app = executor.map(|executor| App {
         executor,
         responses,

@@ -31,7 +31,7 @@ const SHARED_TRIES: u32 = 2;
 
 /// Executes the operations of all clients. A cheap handle: clone it.
 #[derive(Clone)]
-pub(crate) struct Executor {
+pub(crate) struct OperationExecutor {
     schema: AnalyticsSchema,
     recorder: Option<Recorder>,
     fast_path: Arc<FastPathCache>,
@@ -44,7 +44,7 @@ pub(crate) struct Executor {
     tasks: TaskTracker,
 }
 
-impl Executor {
+impl OperationExecutor {
     /// Returns an executor for the services that there are, or `None` without any.
     pub(crate) fn new(
         recorder: Option<Recorder>,

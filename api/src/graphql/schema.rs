@@ -56,12 +56,12 @@ const DATE_TIME: &str = "A moment, written as RFC 3339 has it, with an offset fr
 /// The schema of one process: no mutation where nothing is recorded, no reports where none are read.
 #[derive(Clone)]
 pub(super) struct AnalyticsSchema {
-    executor: Executor,
+    schema: ServedSchema,
     inputs: Arc<InputTypes>,
 }
 
 #[derive(Clone)]
-enum Executor {
+enum ServedSchema {
     Whole(Schema<Query, Mutation, Subscription>),
     Increments(Schema<QueryWithoutReports, Mutation, EmptySubscription>),
     Reports(Schema<Query, EmptyMutation, Subscription>),
@@ -70,28 +70,28 @@ enum Executor {
 impl AnalyticsSchema {
     /// Builds the schema for the handles that its resolvers use; `None` if there are none.
     pub(super) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
-        let executor = match (recorder, reports) {
+        let schema = match (recorder, reports) {
             (Some(recorder), Some(Reports { reader, feed })) => {
                 let schema = described(limited(Schema::build(Query, Mutation, Subscription)));
-                Executor::Whole(schema.data(recorder).data(reader).data(feed).finish())
+                ServedSchema::Whole(schema.data(recorder).data(reader).data(feed).finish())
             }
             (Some(recorder), None) => {
                 let schema = described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription)));
-                Executor::Increments(schema.data(recorder).finish())
+                ServedSchema::Increments(schema.data(recorder).finish())
             }
             (None, Some(Reports { reader, feed })) => {
                 let schema = described(limited(Schema::build(Query, EmptyMutation, Subscription)));
-                Executor::Reports(schema.data(reader).data(feed).finish())
+                ServedSchema::Reports(schema.data(reader).data(feed).finish())
             }
             (None, None) => return None,
         };
-        let inputs = Arc::new(InputTypes::of(&executor.exported()));
-        Some(Self { executor, inputs })
+        let inputs = Arc::new(InputTypes::of(&schema.exported()));
+        Some(Self { schema, inputs })
     }
 
     /// Returns the schema in the schema definition language.
     pub(super) fn sdl(&self) -> String {
-        with_description(&self.executor.exported())
+        with_description(&self.schema.exported())
     }
 
     /// Executes a query or mutation.
@@ -100,10 +100,10 @@ impl AnalyticsSchema {
             return Response::from_errors(vec![wrong]);
         }
         let is_introspection = request.query.contains("__schema");
-        let mut response = match &self.executor {
-            Executor::Whole(schema) => schema.execute(request).await,
-            Executor::Increments(schema) => schema.execute(request).await,
-            Executor::Reports(schema) => schema.execute(request).await,
+        let mut response = match &self.schema {
+            ServedSchema::Whole(schema) => schema.execute(request).await,
+            ServedSchema::Increments(schema) => schema.execute(request).await,
+            ServedSchema::Reports(schema) => schema.execute(request).await,
         };
         if is_introspection {
             describe(&mut response.data);
@@ -116,15 +116,15 @@ impl AnalyticsSchema {
         if let Err(wrong) = self.inputs.check(&mut request) {
             return Box::pin(stream::once(future::ready(Response::from_errors(vec![wrong]))));
         }
-        match &self.executor {
-            Executor::Whole(schema) => Box::pin(schema.execute_stream(request)),
-            Executor::Increments(schema) => Box::pin(schema.execute_stream(request)),
-            Executor::Reports(schema) => Box::pin(schema.execute_stream(request)),
+        match &self.schema {
+            ServedSchema::Whole(schema) => Box::pin(schema.execute_stream(request)),
+            ServedSchema::Increments(schema) => Box::pin(schema.execute_stream(request)),
+            ServedSchema::Reports(schema) => Box::pin(schema.execute_stream(request)),
         }
     }
 }
 
-impl Executor {
+impl ServedSchema {
     fn exported(&self) -> String {
         match self {
             Self::Whole(schema) => exported(schema),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error_code::Code,
-    graphql::{Executor, FastPathRequest, QUERY_BYTES_MAX},
+    graphql::{FastPathRequest, OperationExecutor, QUERY_BYTES_MAX},
     memory_budget::{MemoryBudget, Reservation},
 };
 
@@ -79,7 +79,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Returns the mutation of the fast path, if the request is one.
-    pub(super) fn fast_path(&self, executor: &Executor) -> Option<FastPathRequest> {
+    pub(super) fn fast_path(&self, executor: &OperationExecutor) -> Option<FastPathRequest> {
         executor.fast_path(self.query.as_deref()?, self.operation_name.as_deref(), self.variables?)
     }
 

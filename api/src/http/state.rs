@@ -4,12 +4,12 @@ use axum::extract::FromRef;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{response_cache::ResponseCache, subscriber_limits::SubscriberLimits, timeouts::Timeouts};
-use crate::{access::Access, graphql::Executor, memory_budget::MemoryBudget};
+use crate::{access::Access, graphql::OperationExecutor, memory_budget::MemoryBudget};
 
 /// The state that all request handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct App {
-    pub(super) executor: Executor,
+    pub(super) executor: OperationExecutor,
     pub(super) responses: ResponseCache,
     pub(super) access: Access,
     /// The most bytes of a request's body.
