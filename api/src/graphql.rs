@@ -1,7 +1,8 @@
 //! GraphQL over any transport: operations are parsed, checked against limits, authorized and executed.
 //!
-//! Nothing here knows of HTTP. An [`Operation`] is read from a request and authorized for a principal; the [`OperationExecutor`]
-//! executes it and returns [`ExecutionEvent`]s: one for a query or mutation, one per event of a subscription.
+//! Nothing here knows of HTTP. An `Operation` is read from a request and authorized for a principal; the
+//! `OperationExecutor` executes it and returns `ExecutionEvent`s: one for a query or mutation, one per event of a
+//! subscription.
 
 pub(crate) mod errors;
 mod event;
