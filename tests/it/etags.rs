@@ -1,7 +1,11 @@
 //! ETags: an unchanged response is answered with 304, a changed one never is.
 
+use chrono::TimeDelta;
 use entity::report_refresh;
-use reports::freshness::{Freshness, RefreshStatus};
+use reports::{
+    Calendar, ClockUse, IntervalChoice, Period, PresentHour, Range, ReportView,
+    freshness::{Freshness, RefreshStatus},
+};
 use reqwest::{Response, header};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};
 use serde_json::Value;
@@ -39,10 +43,13 @@ async fn notify(app: &TestApp) {
     }
 }
 
-/// Waits until the next change of the ETags by the clock, at every fifth minute, is at least 15 seconds away.
+/// Waits until the next change of the ETags by the clock is at least 15 seconds away.
 async fn not_about_to_step() {
-    let seconds = || storage::clock::process_now().timestamp().rem_euclid(300);
-    crate::wait::eventually("the clock not to be about to step", async || seconds() < 285).await;
+    let is_far = || {
+        let now = storage::clock::process_now();
+        PresentHour::from(now).holds().end - now > TimeDelta::seconds(15)
+    };
+    crate::wait::eventually("the clock not to be about to step", async || is_far()).await;
 }
 
 on_all_databases! {
@@ -167,6 +174,27 @@ on_all_databases! {
         .await;
         assert_eq!(query(&app, "{ freshness { status } }", last.1.as_deref()).await.status(), 304);
     }
+}
+
+#[tokio::test]
+async fn response_depends_on_the_clock_only_by_what_its_resolvers_read() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.refresh().await;
+    let clock_use = async |read: &dyn Fn(&ReportView)| {
+        let view = app.reader.view().await.unwrap();
+        read(&view);
+        view.provenance().clock
+    };
+    let interval = |view: &ReportView, choice: IntervalChoice| {
+        choice.interval(Calendar::new(chrono_tz::UTC, None), || view.present_hour(), None);
+    };
+    let range = Range::new("2026-01-01T00:00:00Z".parse().unwrap(), "2026-02-01T00:00:00Z".parse().unwrap()).unwrap();
+    assert_eq!(clock_use(&|view| interval(view, IntervalChoice::Range(range))).await, ClockUse::None);
+    for period in [Period::Today, Period::Last24Hours, Period::LastMonth, Period::AllTime] {
+        let shown = clock_use(&|view| interval(view, IntervalChoice::Period(period))).await;
+        assert!(matches!(shown, ClockUse::Hour(_)), "{period:?} {shown:?}");
+    }
+    assert_eq!(clock_use(&|view| drop(view.staleness())).await, ClockUse::Moment);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use super::{
     errors::{Cancelled, VersionChanged, assign_code, count_error, count_errors, panicked, request_error},
     event::ExecutionEvent,
     mutation_fast_path::{FastPathCache, FastPathRequest},
-    operation::{AuthorizedOperation, Parts},
+    operation::{AuthorizedOperation, Operation},
     response_budget::{NoText, ResponseBounds, ResponseBudget, ResponseText},
     schema::{AnalyticsSchema, ViewCell, record},
     selection::FieldOrder,
@@ -74,7 +74,7 @@ impl OperationExecutor {
 
     /// Executes the operation: one event for a query or mutation, one per event of a subscription.
     pub(crate) fn execute(&self, operation: AuthorizedOperation) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
-        let Parts { request, kind, order, memory } = operation.into_parts();
+        let Operation { request, kind, order, memory, .. } = operation.into_inner();
         let executor = self.clone();
         match kind {
             OperationType::Subscription => {

@@ -20,28 +20,18 @@ use crate::{
 
 /// A request whose query was parsed, keeps the limits, and determines the operation to execute.
 pub(crate) struct Operation {
-    request: Request,
-    kind: OperationType,
+    pub(super) request: Request,
+    pub(super) kind: OperationType,
     /// Whether it selects nothing but the schema itself and the program's version.
     is_introspection: bool,
     /// The order of the fields in its responses.
-    order: FieldOrder,
+    pub(super) order: FieldOrder,
     /// The memory reserved for the request, until nothing of the request is in use.
-    memory: Option<Arc<Reservation>>,
+    pub(super) memory: Option<Arc<Reservation>>,
 }
 
 /// An operation that its client is allowed to execute.
 pub(crate) struct AuthorizedOperation(Operation);
-
-/// The parts of an operation that its execution needs.
-pub(super) struct Parts {
-    pub(super) request: Request,
-    pub(super) kind: OperationType,
-    /// The order of the fields in its responses.
-    pub(super) order: FieldOrder,
-    /// The memory reserved for the request.
-    pub(super) memory: Option<Arc<Reservation>>,
-}
 
 impl Operation {
     /// Parses the query and checks it against the limits. An error has its code, and is counted in the metrics.
@@ -138,10 +128,9 @@ impl AuthorizedOperation {
         self.0.kind
     }
 
-    /// Returns the parts of the operation, for its execution.
-    pub(super) fn into_parts(self) -> Parts {
-        let Operation { request, kind, order, memory, .. } = self.0;
-        Parts { request, kind, order, memory }
+    /// Returns the operation, for its execution.
+    pub(super) fn into_inner(self) -> Operation {
+        self.0
     }
 }
 

@@ -53,12 +53,28 @@ impl RequestHash {
     /// while one is under way, because the freshness that the response shows is about to change; and if the response
     /// shows the moment itself.
     pub(super) fn tag(&self, freshness: &Freshness, status: RefreshStatus, clock: ClockUse) -> Option<String> {
-        if !freshness.is_settled() || clock == ClockUse::Moment {
-            return None;
-        }
+        self.state(freshness, status)?.tag(clock)
+    }
+
+    /// Returns the hash of the request and of the report's state, from which the tags are made. There is none before the
+    /// first refresh and while one is under way.
+    pub(super) fn state(&self, freshness: &Freshness, status: RefreshStatus) -> Option<StateHash> {
         let mut hash = HashWriter(self.0.clone());
         // The times in the freshness tell apart databases with the same number of refreshes.
-        (freshness, status, clock).hash(&mut hash);
+        freshness.is_settled().then(|| (freshness, status).hash(&mut hash))?;
+        Some(StateHash(hash))
+    }
+}
+
+/// The hash of everything in a tag but what the response shows of the clock.
+#[derive(Clone)]
+pub(super) struct StateHash(HashWriter);
+
+impl StateHash {
+    /// Returns the tag of a response with this use of the clock; none if it shows the moment itself.
+    pub(super) fn tag(&self, clock: ClockUse) -> Option<String> {
+        let Self(mut hash) = self.clone();
+        (clock != ClockUse::Moment).then(|| clock.hash(&mut hash))?;
         Some(weak(&hash.0.finalize()))
     }
 }
@@ -68,7 +84,8 @@ pub(super) fn weak(hash: &[u8]) -> String {
     format!("W/\"{}\"", hex::encode(hash.get(..TAG_BYTES).unwrap_or(hash)))
 }
 
-/// Writes what is hashed into a SHA-256.
+/// A hasher that feeds a SHA-256.
+#[derive(Clone)]
 struct HashWriter(Sha256);
 
 impl Hasher for HashWriter {

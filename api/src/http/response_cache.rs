@@ -99,9 +99,9 @@ pub(super) fn is_named(if_none_match: &IfNoneMatch, tag: &str) -> bool {
 /// Returns the tags that a response to the request can have at `now`: its use of the clock is known only when it has
 /// been executed.
 fn tags_at(request: &RequestHash, freshness: &Freshness, now: Moment) -> impl Iterator<Item = String> {
-    let status = freshness.status(now.monotonic);
+    let state = request.state(freshness, freshness.status(now.monotonic));
     let uses = [ClockUse::Hour(now.wall.into()), ClockUse::None];
-    uses.into_iter().filter_map(move |clock| request.tag(freshness, status, clock))
+    state.into_iter().flat_map(move |state| uses.into_iter().filter_map(move |clock| state.tag(clock)))
 }
 
 #[cfg(test)]

@@ -24,28 +24,19 @@ pub(crate) enum RefreshStatus {
 
 /// The type `Freshness`.
 #[derive(Debug)]
-pub(crate) struct Freshness {
-    freshness: freshness::Freshness,
-    clock: Clock,
-}
-
-/// The moment at which a freshness is shown.
-#[derive(Debug)]
-enum Clock {
-    /// That of a view, which notes what a response shows of it.
-    View(ReportView),
-    At(Instant),
+pub(crate) enum Freshness {
+    /// That of a view, at the view's moment. The view notes what a response shows of it.
+    OfView(ReportView),
+    /// A freshness at another moment.
+    At(Box<freshness::Freshness>, Instant),
 }
 
 impl Freshness {
-    /// Returns the freshness of a view, at the view's moment.
-    pub(super) fn of_view(view: &ReportView) -> Self {
-        Self { freshness: view.freshness().clone(), clock: Clock::View(view.clone()) }
-    }
-
-    /// Returns the freshness at `now`.
-    pub(super) fn at(freshness: freshness::Freshness, now: Instant) -> Self {
-        Self { freshness, clock: Clock::At(now) }
+    fn freshness(&self) -> &freshness::Freshness {
+        match self {
+            Self::OfView(view) => view.freshness(),
+            Self::At(freshness, _) => freshness,
+        }
     }
 }
 
@@ -54,60 +45,60 @@ impl Freshness {
 impl Freshness {
     /// The refresh whose content the report has; it grows with every refresh. "0" before the first.
     async fn refresh_id(&self) -> ID {
-        self.freshness.refresh_id.into()
+        self.freshness().refresh_id.into()
     }
 
     /// Every increment with `recordedAt` at or before this is in the report. It never falls: after a clock went back, `asOf`
     /// and `recordedAt` stay ahead of the clock until it has caught up. Null before the first refresh.
     async fn as_of(&self) -> Option<DateTime<Utc>> {
-        self.freshness.as_of
+        self.freshness().as_of
     }
 
     /// The time of the database's clock at which the report was current: `asOf`, unless a clock went back. Show this one to
     /// people, and compare `recordedAt` with the other.
     async fn looked_at(&self) -> Option<DateTime<Utc>> {
-        self.freshness.looked_at
+        self.freshness().looked_at
     }
 
     /// When that refresh ended.
     async fn refreshed_at(&self) -> Option<DateTime<Utc>> {
-        self.freshness.refreshed_at
+        self.freshness().refreshed_at
     }
 
     /// When the next refresh is due; null before a schedule has ever run.
     async fn next_refresh_at(&self) -> Option<DateTime<Utc>> {
-        self.freshness.next_refresh_at
+        self.freshness().next_refresh_at
     }
 
     /// How long ago `lookedAt` was when this was answered.
     async fn staleness_seconds(&self) -> Option<f64> {
-        let staleness = match &self.clock {
-            Clock::View(view) => view.staleness(),
-            Clock::At(now) => self.freshness.staleness(*now),
+        let staleness = match self {
+            Self::OfView(view) => view.staleness(),
+            Self::At(freshness, now) => freshness.staleness(*now),
         };
         staleness.map(|staleness| staleness.as_seconds_f64())
     }
 
     /// By the time that the answering process has measured: a worker that died is reported by those who outlive it.
     async fn status(&self) -> RefreshStatus {
-        match &self.clock {
-            Clock::View(view) => view.status().into(),
-            Clock::At(now) => self.freshness.status(*now).into(),
+        match self {
+            Self::OfView(view) => view.status().into(),
+            Self::At(freshness, now) => freshness.status(*now).into(),
         }
     }
 
     /// How many rows of the report the refresh changed.
     async fn rows_changed(&self) -> Option<SafeInt> {
-        self.freshness.rows_changed.map(SafeInt)
+        self.freshness().rows_changed.map(SafeInt)
     }
 
     /// How long the refresh took.
     async fn duration_ms(&self) -> Option<SafeInt> {
-        self.freshness.duration.map(|duration| SafeInt(duration.num_milliseconds()))
+        self.freshness().duration.map(|duration| SafeInt(duration.num_milliseconds()))
     }
 
     /// Why the last refresh failed, if it did.
     async fn error(&self) -> Option<String> {
-        self.freshness.error().map(ToOwned::to_owned)
+        self.freshness().error().map(ToOwned::to_owned)
     }
 }

@@ -30,7 +30,7 @@ impl Query {
 
     /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
-        Ok(Freshness::of_view(view_cell::report_view(context).await?))
+        Ok(Freshness::OfView(view_cell::report_view(context).await?.clone()))
     }
 
     /// The version of the program that answers.

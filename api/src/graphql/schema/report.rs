@@ -163,7 +163,7 @@ impl Report {
 
     /// How current this answer is.
     async fn freshness(&self) -> Freshness {
-        Freshness::of_view(&self.view)
+        Freshness::OfView(self.view.clone())
     }
 
     /// The sums; with `compareTo` those of another period too.

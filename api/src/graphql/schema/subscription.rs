@@ -17,7 +17,10 @@ pub(crate) struct Subscription;
 impl Subscription {
     /// The current value first, then one on every change.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<impl Stream<Item = Freshness> + use<>> {
-        Ok(context.data::<FreshnessFeed>()?.subscribe().map(|freshness| Freshness::at(freshness, Instant::now())))
+        Ok(context
+            .data::<FreshnessFeed>()?
+            .subscribe()
+            .map(|freshness| Freshness::At(Box::new(freshness), Instant::now())))
     }
     /// The report now, and again after every refresh that succeeded, even if nothing in it has changed: `asOf` has. Each
     /// event is of one moment, with the period as it is then; who is slow skips to the newest.
