@@ -6,24 +6,27 @@ WORKDIR /source
 
 # The dependencies, in a layer that changes with them only: ours are empty here.
 COPY Cargo.toml Cargo.lock ./
+COPY access_logs/Cargo.toml access_logs/
 COPY api/Cargo.toml api/
 COPY bench/Cargo.toml bench/
+COPY bots/Cargo.toml bots/
 COPY entity/Cargo.toml entity/
+COPY import/Cargo.toml import/
 COPY increments/Cargo.toml increments/
 COPY migration/Cargo.toml migration/
 COPY reports/Cargo.toml reports/
 COPY storage/Cargo.toml storage/
 COPY wolf/Cargo.toml wolf/
-RUN mkdir -p src api/src bench/src entity/src increments/src migration/src reports/src storage/src wolf/src \
-    && touch api/src/lib.rs entity/src/lib.rs increments/src/lib.rs migration/src/lib.rs reports/src/lib.rs \
-       storage/src/lib.rs wolf/src/lib.rs \
+RUN mkdir -p src bench/src \
+    && for crate in access_logs api bots entity import increments migration reports storage wolf; do \
+       mkdir $crate/src && touch $crate/src/lib.rs; done \
     && echo 'fn main() {}' > src/main.rs && cp src/main.rs bench/src/main.rs \
     && cargo build --release --locked --package analytics
 
 # What is copied is older than what was just built: cargo has to be told that it is new.
 COPY . .
 ARG ANALYTICS_COMMIT=""
-RUN find src api entity increments migration reports storage wolf -name '*.rs' -exec touch {} + \
+RUN find src access_logs api bots entity import increments migration reports storage wolf -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --package analytics \
     && mkdir /data
 

@@ -1,21 +1,13 @@
 //! `analytics import`: records the page views of access logs, through the same recorder as the server.
 
-mod chunks;
-mod log_file;
-mod log_line;
-mod rules;
-mod summary;
-
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, bail};
-use chunks::{Chunk, Chunks};
 use entity::Hour;
+use import::{Chunk, Chunks, ImportStats, Rules};
 use increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
 use indicatif::ProgressBar;
-use rules::Rules;
 use storage::{clock, database::shell_word};
-use summary::ImportStats;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +56,7 @@ async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::
             folder.trim_end_matches('/')
         );
     }
-    let log = log_file::open(file)?;
+    let log = import::open(file)?;
     let progress = progress_bar(log.size_bytes, file);
     let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
     let mut reading = JoinSet::new();

@@ -4,30 +4,15 @@
 //! compressed.
 #![no_main]
 
-// The modules of the program, which has no library.
-#[path = "../../src/import/chunks.rs"]
-mod chunks;
-#[expect(dead_code, reason = "files are opened by the program only")]
-#[path = "../../src/import/log_file.rs"]
-mod log_file;
-#[path = "../../src/import/log_line.rs"]
-mod log_line;
-#[path = "../../src/import/rules.rs"]
-mod rules;
-#[path = "../../src/import/summary.rs"]
-mod summary;
-
 use std::{
     io::{BufRead, BufReader, Cursor},
     sync::LazyLock,
 };
 
 use chrono::{DateTime, Utc};
-use chunks::{Chunk, Chunks};
+use import::{Chunk, Chunks, ImportStats, Rules, from_raw};
 use increments::{BackDating, IdempotencyKey, PageName, Views, check_at};
 use libfuzzer_sys::fuzz_target;
-use rules::Rules;
-use summary::ImportStats;
 
 /// A fixed time, so that findings are reproducible.
 static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(|| "2026-01-01T00:00:00Z".parse().unwrap());
@@ -35,7 +20,7 @@ static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(|| "2026-01-01T00:00:00Z".pa
 fuzz_target!(|bytes: &[u8]| {
     let Some((rules, file)) = bytes.split_first() else { return };
     let rules = Rules { include_assets: rules & 1 != 0, include_bots: rules & 2 != 0 };
-    let log = log_file::from_raw(Cursor::new(file.to_vec()), None).unwrap();
+    let log = from_raw(Cursor::new(file.to_vec()), None).unwrap();
     let Some(read) = read(log.reader, rules) else { return };
     for chunk in &read {
         check(chunk);

@@ -511,8 +511,20 @@ fn docker_build_context_has_only_the_sources_of_the_program() {
                 continue;
             }
             let is_needed = ["Cargo.toml", "Cargo.lock", "bench/Cargo.toml", "build.rs"].contains(&file.as_str())
-                || ["src", "api", "entity", "increments", "migration", "reports", "storage", "wolf"]
-                    .contains(&file.split('/').next().unwrap());
+                || [
+                    "src",
+                    "access_logs",
+                    "api",
+                    "bots",
+                    "entity",
+                    "import",
+                    "increments",
+                    "migration",
+                    "reports",
+                    "storage",
+                    "wolf",
+                ]
+                .contains(&file.split('/').next().unwrap());
             assert_eq!(is_copied(&file), is_needed && !file.ends_with(".md"), "{file}");
         }
     }

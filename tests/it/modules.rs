@@ -9,8 +9,19 @@ use std::{
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The crates of the product.
-const CRATES: [&str; 8] =
-    ["api/src", "entity/src", "increments/src", "migration/src", "reports/src", "src", "storage/src", "wolf/src"];
+const CRATES: [&str; 11] = [
+    "access_logs/src",
+    "api/src",
+    "bots/src",
+    "entity/src",
+    "import/src",
+    "increments/src",
+    "migration/src",
+    "reports/src",
+    "src",
+    "storage/src",
+    "wolf/src",
+];
 
 /// The path of a module in its crate, such as `["http", "etag"]`; empty for the crate itself.
 type Module = Vec<String>;

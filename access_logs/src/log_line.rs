@@ -22,22 +22,22 @@ const EARLIEST_S: i64 = 946_684_800;
 
 /// The fields of a line that matter for counting page views.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LogLine<'a> {
+pub struct LogLine<'a> {
     /// The request's method; `-` or empty if the server received no request.
-    pub(crate) method: &'a [u8],
+    pub method: &'a [u8],
     /// The request's target as it is in the log; empty if there is none.
-    pub(crate) target: &'a str,
+    pub target: &'a str,
     /// The response's status. Some servers write 000 for a connection that was closed without a response.
-    pub(crate) status: u16,
+    pub status: u16,
     /// When the request came: not before the year 2000, and at most five minutes ahead.
-    pub(crate) time: DateTime<Utc>,
+    pub time: DateTime<Utc>,
     /// The user agent as it is in the log. `None` in the common format, or if it is `-` or empty.
-    pub(crate) user_agent: Option<Cow<'a, str>>,
+    pub user_agent: Option<Cow<'a, str>>,
 }
 
 /// The reason why a line can't be read. No error repeats the line, which has the client's address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LineError {
+pub enum LineError {
     /// The line is too long. [`LogLine::parse`] never returns this error, but the reader of lines does.
     #[error("the line is longer than {bytes_max} bytes")]
     TooLong {
@@ -80,7 +80,7 @@ impl<'a> LogLine<'a> {
     /// # Errors
     /// [`LineError`] of the first part that can't be read. A time before the year 2000 or more than five minutes after
     /// `now` is an error too, since the service would refuse it.
-    pub(crate) fn parse(line: &'a [u8], now: DateTime<Utc>) -> Result<Self, LineError> {
+    pub fn parse(line: &'a [u8], now: DateTime<Utc>) -> Result<Self, LineError> {
         let opening = unescaped_quote(line).ok_or(LineError::Request)?;
         let time = parse_time(&line[..opening], now)?;
         let (request, rest) = quoted(&line[opening..]).ok_or(LineError::Request)?;

@@ -5,15 +5,11 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use increments::is_allowed_in_names;
 
-use super::log_line::LogLine;
+use access_logs::LogLine;
 
 const SECONDS_PER_HOUR: i64 = 3_600;
 /// The longest name of a page that the service accepts, in bytes.
 const PAGE_BYTES_MAX: usize = 1_024;
-/// The number of a user agent's bytes that are searched for a crawler's name. Names come earlier, and the cost of the
-/// search grows with the length.
-const USER_AGENT_BYTES_MAX: usize = 1_024;
-
 /// The extensions of files that are parts of pages, or that people do not view as pages.
 const ASSET_EXTENSIONS: [&str; 28] = [
     "css", "js", "mjs", "map", "png", "jpg", "jpeg", "gif", "svg", "ico", "webp", "avif", "woff", "woff2", "ttf",
@@ -22,16 +18,16 @@ const ASSET_EXTENSIONS: [&str; 28] = [
 
 /// The requests to count besides people's page views.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub struct Rules {
     /// Whether pictures, scripts, feeds and downloads count too.
-    pub(crate) include_assets: bool,
+    pub include_assets: bool,
     /// Whether requests of known bots count too.
-    pub(crate) include_bots: bool,
+    pub include_bots: bool,
 }
 
 /// The decision on a line.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict<'a> {
+pub enum Verdict<'a> {
     /// The line is a page view.
     Counted {
         /// The page: the target's path as it is in the log.
@@ -45,7 +41,7 @@ pub(crate) enum Verdict<'a> {
 
 /// The reason why a readable line is not a page view. If several apply, it is the first one in this order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum LeftOut {
+pub enum LeftOut {
     /// The method is not GET, or there is no request.
     Method,
     /// The status is not 200 to 299 or 304: no page was shown, or only a redirect.
@@ -73,7 +69,7 @@ impl fmt::Display for LeftOut {
 impl Rules {
     /// Decides whether a line is a page view.
     #[must_use]
-    pub(crate) fn judge<'a>(&self, line: &LogLine<'a>) -> Verdict<'a> {
+    pub fn judge<'a>(&self, line: &LogLine<'a>) -> Verdict<'a> {
         let page = page(line.target);
         match self.reason_to_leave_out(line, page) {
             Some(reason) => Verdict::LeftOut(reason),
@@ -88,7 +84,7 @@ impl Rules {
             Some(LeftOut::Status)
         } else if !self.include_assets && is_asset(page) {
             Some(LeftOut::Asset)
-        } else if !self.include_bots && line.user_agent.as_deref().is_some_and(is_known_bot) {
+        } else if !self.include_bots && line.user_agent.as_deref().is_some_and(bots::is_known_bot) {
             Some(LeftOut::Bot)
         } else if page.is_empty() || page.len() > PAGE_BYTES_MAX || !page.chars().all(is_allowed_in_names) {
             Some(LeftOut::PageName)
@@ -117,17 +113,6 @@ fn is_asset(page: &str) -> bool {
     let last_segment = page.rsplit('/').next().unwrap_or(page);
     let extension = last_segment.rsplit_once('.').map(|(_, extension)| extension);
     extension.is_some_and(|extension| ASSET_EXTENSIONS.iter().any(|asset| asset.eq_ignore_ascii_case(extension)))
-}
-
-/// Returns whether the user agent is on the list of known crawlers.
-///
-/// `crawler_info` searches Crawlerdex, a list of almost 3,000 named crawlers, so each result has a source. The crate's
-/// `is_crawler` goes by words such as `http` and `feed` instead, and takes more browsers for bots (23 against 15 of the
-/// crate's 19,897 browsers). It also has a cache that is keyed by the text's address, length and ends, which returns
-/// wrong results for a reused buffer, as here.
-fn is_known_bot(user_agent: &str) -> bool {
-    let end = user_agent.floor_char_boundary(USER_AGENT_BYTES_MAX);
-    iscrawl::crawler_info(&user_agent[..end]).is_some()
 }
 
 fn hour_start(time: DateTime<Utc>) -> DateTime<Utc> {
@@ -216,20 +201,8 @@ mod tests {
         assert!(matches!(rules.judge(&bot), Verdict::Counted { .. }));
         let unknown = LogLine { user_agent: None, ..line("/") };
         assert!(matches!(judged(&unknown), Verdict::Counted { .. }));
-        let long = LogLine { user_agent: Some(Cow::from("é".repeat(USER_AGENT_BYTES_MAX))), ..line("/") };
+        let long = LogLine { user_agent: Some(Cow::from("é".repeat(1_024))), ..line("/") };
         assert!(matches!(judged(&long), Verdict::Counted { .. }));
-    }
-
-    #[test]
-    fn bot_is_recognized_in_a_reused_buffer() {
-        // The texts have the same length and ends, so `iscrawl::is_crawler` confuses them.
-        let browser = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/1 Safari/537.36";
-        let bot = "Mozilla/5.0 (compatible; Googlebot/2.1 ; +http://a.b/bot.h) Sari/537.36";
-        assert_eq!(browser.len(), bot.len());
-        let mut buffer = browser.to_owned();
-        assert!(!is_known_bot(&buffer));
-        buffer.replace_range(.., bot);
-        assert!(is_known_bot(&buffer));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::io::{self, BufRead, Read as _};
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::log_line::{LineError, LogLine};
 use super::rules::{Rules, Verdict};
 use super::summary::ImportStats;
+use access_logs::{LineError, LogLine};
 
 /// The number of lines of a chunk, including empty ones. It equals the most increments of a request.
 pub(crate) const LINES_PER_CHUNK: u64 = 10_000;
@@ -17,24 +17,24 @@ pub(crate) const LINE_BYTES_MAX: usize = 64 * 1_024;
 
 /// The page views of some consecutive lines of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
+pub struct Chunk {
     /// The idempotency key: `import:`, the SHA-256 in hex of the decompressed log up to the end of this chunk, `:`, and
     /// the chunk's number from 0. It does not depend on the log's name or compression, nor on the rules, so that a log
     /// that is imported twice counts once.
-    pub(crate) key: String,
+    pub key: String,
     /// The views by page and by the start of the hour. Empty if no line counted.
-    pub(crate) views: BTreeMap<(String, DateTime<Utc>), i64>,
+    pub views: BTreeMap<(String, DateTime<Utc>), i64>,
     /// The results of the chunk's lines. Line numbers are those in the whole log.
-    pub(crate) stats: ImportStats,
+    pub stats: ImportStats,
     /// The decompressed length of the chunk.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// An iterator over the chunks of a log, each of [`LINES_PER_CHUNK`] lines except for the last one.
 ///
 /// If reading fails, the iterator returns the error in place of the incomplete chunk, and ends. The incomplete chunk is
 /// not recorded: its key would differ from that of the complete chunk, so its lines would count again later.
-pub(crate) struct Chunks<R> {
+pub struct Chunks<R> {
     log: R,
     rules: Rules,
     now: DateTime<Utc>,
@@ -47,6 +47,12 @@ pub(crate) struct Chunks<R> {
     ended: bool,
 }
 
+impl<R> std::fmt::Debug for Chunks<R> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Chunks").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
 /// The kind of the line in [`Chunks::line`].
 enum Line {
     Whole,
@@ -55,7 +61,7 @@ enum Line {
 
 impl<R: BufRead> Chunks<R> {
     /// Returns the chunks of the decompressed `log`. Lines from more than five minutes after `now` count as unreadable.
-    pub(crate) fn new(log: R, rules: Rules, now: DateTime<Utc>) -> Self {
+    pub fn new(log: R, rules: Rules, now: DateTime<Utc>) -> Self {
         Self { log, rules, now, digest: Sha256::new(), line: Vec::new(), line_number: 0, chunk_number: 0, ended: false }
     }
 

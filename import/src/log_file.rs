@@ -13,13 +13,19 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const STANDARD_INPUT: &str = "-";
 
 /// An open log, and how much of it has been read.
-pub(crate) struct LogFile {
+pub struct LogFile {
     /// The log's text, decompressed.
-    pub(crate) reader: Box<dyn BufRead + Send>,
+    pub reader: Box<dyn BufRead + Send>,
     /// The number of bytes read from the file so far, before decompression.
-    pub(crate) bytes_read: Arc<AtomicU64>,
+    pub bytes_read: Arc<AtomicU64>,
     /// The file's size in bytes, before decompression. `None` if it is not a regular file.
-    pub(crate) size_bytes: Option<u64>,
+    pub size_bytes: Option<u64>,
+}
+
+impl std::fmt::Debug for LogFile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LogFile").field("size_bytes", &self.size_bytes).finish_non_exhaustive()
+    }
 }
 
 /// Opens the log at `path`, or standard input for `-`. Detects compression by the first bytes, since rotated logs can
@@ -28,7 +34,7 @@ pub(crate) struct LogFile {
 /// # Errors
 /// When the file can't be opened or its first bytes can't be read. If a compressed file is corrupt, [`LogFile::reader`]
 /// fails when it is read.
-pub(crate) fn open(path: &Path) -> io::Result<LogFile> {
+pub fn open(path: &Path) -> io::Result<LogFile> {
     if path == Path::new(STANDARD_INPUT) {
         return from_raw(io::stdin(), None);
     }
@@ -41,7 +47,7 @@ pub(crate) fn open(path: &Path) -> io::Result<LogFile> {
 ///
 /// # Errors
 /// When its first bytes can't be read.
-pub(crate) fn from_raw(raw: impl Read + Send + 'static, size_bytes: Option<u64>) -> io::Result<LogFile> {
+pub fn from_raw(raw: impl Read + Send + 'static, size_bytes: Option<u64>) -> io::Result<LogFile> {
     let bytes_read = Arc::new(AtomicU64::new(0));
     let counted = CountedReader { raw, bytes_read: Arc::clone(&bytes_read) };
     let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 
-use super::log_line::LineError;
 use super::rules::LeftOut;
+use access_logs::LineError;
 
 /// The most unreadable lines that are listed with their errors, enough to see what is wrong with a log.
 pub(crate) const UNREADABLE_FIRST_MAX: usize = 5;
@@ -15,34 +15,34 @@ pub(crate) const UNREADABLE_FIRST_MAX: usize = 5;
 /// Empty lines are in none of the numbers, and `lines` is the sum of all the others. [`Display`](fmt::Display) writes
 /// several aligned lines, without a line end after the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ImportStats {
+pub struct ImportStats {
     /// The number of lines that are not empty.
-    pub(crate) lines: u64,
+    pub lines: u64,
     /// The number of lines that are page views.
-    pub(crate) counted: u64,
+    pub counted: u64,
     /// The number of lines that are not page views, by reason. A reason without lines has no entry.
-    pub(crate) left_out: BTreeMap<LeftOut, u64>,
+    pub left_out: BTreeMap<LeftOut, u64>,
     /// The number of lines that can't be read.
-    pub(crate) unreadable: u64,
+    pub unreadable: u64,
     /// The line numbers, from 1, and the errors of the first unreadable lines, at most [`UNREADABLE_FIRST_MAX`].
-    pub(crate) unreadable_first: Vec<(u64, LineError)>,
+    pub unreadable_first: Vec<(u64, LineError)>,
 }
 
 impl ImportStats {
     /// Counts a page view.
-    pub(crate) fn count_page_view(&mut self) {
+    pub fn count_page_view(&mut self) {
         self.lines += 1;
         self.counted += 1;
     }
 
     /// Counts a line that is not a page view.
-    pub(crate) fn count_left_out(&mut self, reason: LeftOut) {
+    pub fn count_left_out(&mut self, reason: LeftOut) {
         self.lines += 1;
         *self.left_out.entry(reason).or_default() += 1;
     }
 
     /// Counts a line that can't be read. `line_number` begins with 1 and includes empty lines, as in editors.
-    pub(crate) fn count_unreadable(&mut self, line_number: u64, error: LineError) {
+    pub fn count_unreadable(&mut self, line_number: u64, error: LineError) {
         self.lines += 1;
         self.unreadable += 1;
         if self.unreadable_first.len() < UNREADABLE_FIRST_MAX {
@@ -51,7 +51,7 @@ impl ImportStats {
     }
 
     /// Adds the numbers of later lines of the same log. (The line numbers of another log would be meaningless here.)
-    pub(crate) fn add(&mut self, later: Self) {
+    pub fn add(&mut self, later: Self) {
         self.lines += later.lines;
         self.counted += later.counted;
         for (reason, lines) in later.left_out {
@@ -64,7 +64,7 @@ impl ImportStats {
 
     /// Returns the number of readable lines that are not page views.
     #[must_use]
-    pub(crate) fn left_out_lines(&self) -> u64 {
+    pub fn left_out_lines(&self) -> u64 {
         self.left_out.values().sum()
     }
 }
