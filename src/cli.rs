@@ -332,8 +332,10 @@ pub(crate) struct BackupSettings {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImportSettings {
-    /// Access logs in the combined or the common format, plain or gzip; - is standard input. Import a log when it is
-    /// complete (rotated): the last lines of one that has grown since would count again
+    /// Access logs in the combined or the common format, plain or compressed with gzip, zstd, xz or bzip2. A folder
+    /// means the logs in it, and a pattern in quotes, such as '/var/log/nginx/access.log*', those that match; - is
+    /// standard input. Import a log when it is complete (rotated): the last lines of one that has grown since would
+    /// count again
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Count requests for images, styles, scripts and other assets too

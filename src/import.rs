@@ -1,17 +1,21 @@
 //! `analytics import`: records the page views of access logs, through the same recorder as the server.
 
-use std::{path::Path, sync::atomic::Ordering, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use entity::Hour;
-use import::{Chunk, Chunks, ImportStats, Rules};
+use import::{Chunk, Chunks, ImportStats, Rules, Sources};
 use increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
 use indicatif::ProgressBar;
-use storage::{clock, database::shell_word};
+use storage::clock;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::ImportSettings, database, terminal};
+use crate::{cli::ImportSettings, database, log_settings::LogFormat, terminal};
 
 /// The number of chunks that are read ahead of the one being recorded.
 const CHUNKS_AHEAD: usize = 2;
@@ -28,34 +32,51 @@ struct Imported {
     duplicate_views: u64,
 }
 
-/// Imports the logs one after the other.
+/// Imports the logs one after the other, in order of time.
 ///
 /// # Errors
-/// When a log can't be read to its end. The import stops there, and all chunks before remain counted.
+/// When a log is missing, or can't be read to its end: all others are read, and all chunks before remain counted. When
+/// the database fails, the import stops.
 pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
     let database = database::open(&settings.common.connection.into(), false).await?;
     let (recorder, committer) = Recorder::new(&database, &settings.recorder);
     let mut committing = JoinSet::new();
     committing.spawn(committer.run(CancellationToken::new()));
     let rules = Rules { include_assets: settings.include_assets, include_bots: settings.include_bots };
-    for file in &settings.files {
-        import_file(&recorder, file, rules).await.with_context(|| format!("can't import {}", file.display()))?;
+    let sources = Sources::find(&settings.files, |path| import::first_time(path, clock::process_now()));
+    let mut errors: Vec<_> = sources.errors.into_iter().map(anyhow::Error::from).collect();
+    for file in &sources.logs {
+        let Err(error) = import_file(&recorder, file, rules).await else { continue };
+        let is_of_the_file = error.downcast_ref::<RecordError>().is_none();
+        errors.push(error.context(format!("can't import {}", file.display())));
+        if !is_of_the_file {
+            break;
+        }
     }
     drop(recorder);
     while let Some(ended) = committing.join_next().await {
         ended?;
     }
-    Ok(database.close().await?)
+    database.close().await?;
+    terminal::print(&left_out(&sources.left_out));
+    last_of(errors, settings.common.log.log_format)
+}
+
+fn left_out(files: &[PathBuf]) -> String {
+    let line = |file: &PathBuf| format!("no access log, so it was left out: {}\n", file.display());
+    files.iter().map(line).collect()
+}
+
+/// Returns the last error, which ends the program, and prints the others.
+fn last_of(mut errors: Vec<anyhow::Error>, format: LogFormat) -> anyhow::Result<()> {
+    let Some(last) = errors.pop() else { return Ok(()) };
+    for error in errors {
+        terminal::print_error(&error, format);
+    }
+    Err(last)
 }
 
 async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::Result<()> {
-    if file.is_dir() {
-        let folder = shell_word(file);
-        bail!(
-            "it is a folder; name the files in it, for example: analytics import {}/*.log",
-            folder.trim_end_matches('/')
-        );
-    }
     let log = import::open(file)?;
     let progress = progress_bar(log.size_bytes, file);
     let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);

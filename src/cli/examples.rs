@@ -77,8 +77,10 @@ pub(super) const IMPORT: &str = "\
 Examples:
   # rotated logs, plain or compressed
   analytics import /var/log/nginx/access.log.1 /var/log/nginx/access.log.2.gz
+  # all logs in a folder, and all that match a pattern
+  analytics import /var/log/nginx '/var/log/apache2/*access.log*'
   # from standard input
-  zcat access.log.*.gz | analytics import -
+  ssh web cat /var/log/nginx/access.log.1 | analytics import -
   # with bots, and with images, styles and scripts
   analytics import --include-bots --include-assets access.log.1";
 

@@ -92,7 +92,7 @@ fn error_gives_an_example_of_what_is_right() {
             2,
             "--tokens-file tokens (`analytics token` prints the lines of such a file)",
         ),
-        (&["import", "my logs"], 1, "analytics import 'my logs'/*.log"),
+        (&["import", "my logs"], 1, "no file in my logs (those in its folders, hidden and empty ones are left out)"),
         (&["serve", "--otlp-endpoint", "collector:4318"], 2, "http://127.0.0.1:4318"),
         (&["migrate", "--role-prefix", "My"], 2, "such as analytics"),
         (&["serve", "--anonymous", "all"], 2, "[possible values: increments, reports]"),

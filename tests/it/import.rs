@@ -155,3 +155,70 @@ async fn missing_log_is_an_error_with_its_name() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere.log"));
 }
+
+/// A line of an access log for each page, a second apart.
+fn log_of(day: u32, pages: &[&str]) -> String {
+    let line = |page: &&str| format!("h - - [{day:02}/May/2015:10:05:03 +0000] \"GET {page} HTTP/1.1\" 200 1\n");
+    pages.iter().map(line).collect()
+}
+
+/// Compresses what is read with the command, as rotations do.
+fn compressed(command: &[&str], text: &str) -> Vec<u8> {
+    let mut child = std::process::Command::new(command[0]);
+    let child = child.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
+#[tokio::test]
+async fn logs_are_read_whatever_compresses_them_and_in_order_of_time() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let folder = database.folder.path().join("logs");
+    std::fs::create_dir(&folder).unwrap();
+    let commands: [&[&str]; 5] = [&["cat"], &["gzip", "-c"], &["zstd", "-qc"], &["xz", "-c"], &["bzip2", "-c"]];
+    for (day, command) in (1..).zip(commands) {
+        // Several members, as rotations that append make them, and the zeros of a tape.
+        let page = format!("/{}", command[0]);
+        let parts = [log_of(day, &[&page]), log_of(day, &[&page, "/all"])].map(|part| compressed(command, &part));
+        let zeros: &[u8] = if command[0] == "cat" { b"" } else { &[0; 512] };
+        std::fs::write(folder.join(format!("{}.log", 9 - day)), [&parts.concat(), zeros].concat()).unwrap();
+    }
+    std::fs::write(folder.join("error.log"), "2015/05/01 10:05:03 [error] 1#1: nothing\n").unwrap();
+    let summary = process::succeed(&database, &["import", "logs", "logs/*.log"]);
+    let read: Vec<_> = summary.lines().filter(|line| line.starts_with("logs/")).collect();
+    assert_eq!(read, ["logs/8.log", "logs/7.log", "logs/6.log", "logs/5.log", "logs/4.log"]);
+    assert!(summary.contains("left out: logs/error.log\n"), "{summary}");
+    let mut pages = std::collections::BTreeMap::<String, i64>::new();
+    for ((page, ..), views) in counts(&database.connect().await).await {
+        *pages.entry(page).or_default() += views;
+    }
+    let expected = [("/all", 5), ("/bzip2", 2), ("/cat", 2), ("/gzip", 2), ("/xz", 2), ("/zstd", 2)];
+    assert_eq!(pages, expected.map(|(page, views)| (page.to_owned(), views)).into());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_at_the_end_and_the_others_are_read() {
+    let database = TestDatabase::create(Rung::Sqlite).await;
+    let folder = database.folder.path();
+    let cut = compressed(&["gzip", "-c"], &log_of(2, &["/cut"]));
+    std::fs::write(folder.join("cut.log"), &cut[..cut.len() - 4]).unwrap();
+    std::fs::write(folder.join("a.log"), log_of(1, &["/a"])).unwrap();
+    std::fs::write(folder.join("a.zip"), b"PK\x03\x04").unwrap();
+    std::fs::write(folder.join("b.log"), log_of(3, &["/b"])).unwrap();
+    let output = process::run(&database, &["import", "missing.log", "a.log", "cut.log", "a.zip", "none-*", "b.log"]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    for reason in [
+        "can't read missing.log: No such file",
+        "can't read a.zip: it looks like a ZIP archive",
+        "no file matches none-*",
+        "can't import cut.log: the file ends within its gzip data",
+    ] {
+        assert!(errors.contains(reason), "{errors}");
+    }
+    let counted: Vec<_> = counts(&database.connect().await).await.into_keys().map(|(page, ..)| page).collect();
+    assert_eq!(counted, ["/a", "/b"]);
+}

@@ -12,8 +12,22 @@ use tempfile::TempDir;
 /// Programs of any machine that the script needs.
 const BASICS: [&str; 9] = ["bash", "sh", "env", "dirname", "sort", "cmp", "mkdir", "cp", "cat"];
 /// Programs that the script looks for, and may have to install.
-const TOOLS: [&str; 11] =
-    ["cargo", "postgres", "initdb", "npm", "python3", "haproxy", "pgbouncer", "cc", "pkg-config", "curl", "chromium"];
+const TOOLS: [&str; 14] = [
+    "cargo",
+    "postgres",
+    "initdb",
+    "npm",
+    "python3",
+    "haproxy",
+    "pgbouncer",
+    "cc",
+    "pkg-config",
+    "curl",
+    "chromium",
+    "zstd",
+    "xz",
+    "bzip2",
+];
 /// A user that is not root.
 const NOBODY: &str = "65534";
 
@@ -91,8 +105,8 @@ fn missing_packages_are_an_error_without_root_or_sudo() {
     let output = machine.run(&[]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let packages =
-        "postgresql nodejs npm python3 python3-venv chromium haproxy pgbouncer build-essential pkg-config curl";
+    let packages = "postgresql nodejs npm python3 python3-venv chromium haproxy pgbouncer build-essential pkg-config \
+                    curl zstd xz-utils bzip2";
     assert!(stderr.contains(&format!("missing: {packages}")), "{stderr}");
     assert!(stderr.contains("no sudo") && stderr.contains(&format!("apt-get install {packages}")), "{stderr}");
     assert!(!stderr.contains("not found"), "{stderr}");

@@ -1,0 +1,68 @@
+//! The time of a log's first line, by which logs are put in order.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use access_logs::LogLine;
+use chrono::{DateTime, Utc};
+
+use crate::log_file;
+
+/// The length of a log's beginning in which a line is looked for.
+const BEGINNING_BYTES_MAX: u64 = 64 * 1_024;
+
+/// Returns the time of the first line that can be read, or `None` if there is none in the beginning of the file.
+///
+/// # Errors
+/// When the beginning has no such line because it can't be read to its end.
+pub fn first_time(path: &Path, now: DateTime<Utc>) -> io::Result<Option<DateTime<Utc>>> {
+    let mut beginning = Vec::new();
+    let end = log_file::open(path)?.reader.take(BEGINNING_BYTES_MAX).read_to_end(&mut beginning);
+    let mut lines = beginning.split_inclusive(|byte| *byte == b'\n');
+    match lines.find_map(|line| LogLine::parse(line, now).ok()) {
+        Some(line) => Ok(Some(line.time)),
+        None => end.map(|_| None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const LINE: &str = "h - - [17/May/2015:10:05:03 +0200] \"GET /a HTTP/1.1\" 200 1\n";
+
+    fn first_time_of(log: &[u8]) -> io::Result<Option<i64>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, log).unwrap();
+        let time = first_time(&path, "2026-01-01T00:00:00Z".parse().unwrap())?;
+        Ok(time.map(|time| time.timestamp()))
+    }
+
+    #[test]
+    fn first_time_is_that_of_the_first_line_that_can_be_read() {
+        for log in ["", "\n#\n", &"x".repeat(60_000)] {
+            let log = format!("{log}\n{LINE}{}", LINE.replace("17/May", "18/May"));
+            assert_eq!(first_time_of(log.as_bytes()).unwrap(), Some(1_431_849_903));
+        }
+        for log in ["", "no log\n", &format!("{}{LINE}", "\n".repeat(65_536))] {
+            assert_eq!(first_time_of(log.as_bytes()).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn file_that_cannot_be_read_is_an_error_unless_it_begins_with_a_line() {
+        assert!(first_time_of(b"PK\x03\x04").is_err());
+        let mut log = Vec::new();
+        for text in [LINE, "no log"] {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+            let member = encoder.finish().unwrap();
+            assert!(first_time_of(&member[..member.len() - 1]).is_ok() == (text == LINE), "{text}");
+            log.push(member);
+        }
+        assert_eq!(first_time_of(&log.concat()).unwrap(), Some(1_431_849_903));
+    }
+}
