@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Programs of any machine that the script needs.
 const BASICS: [&str; 9] = ["bash", "sh", "env", "dirname", "sort", "cmp", "mkdir", "cp", "cat"];
 /// Programs that the script looks for, and may have to install.
-const TOOLS: [&str; 14] = [
+const TOOLS: [&str; 16] = [
     "cargo",
     "postgres",
     "initdb",
@@ -20,6 +20,8 @@ const TOOLS: [&str; 14] = [
     "python3",
     "haproxy",
     "pgbouncer",
+    "nginx",
+    "logrotate",
     "cc",
     "pkg-config",
     "curl",
@@ -105,8 +107,8 @@ fn missing_packages_are_an_error_without_root_or_sudo() {
     let output = machine.run(&[]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let packages = "postgresql nodejs npm python3 python3-venv chromium haproxy pgbouncer build-essential pkg-config \
-                    curl zstd xz-utils bzip2";
+    let packages = "postgresql nodejs npm python3 python3-venv chromium haproxy pgbouncer nginx logrotate \
+                    build-essential pkg-config curl zstd xz-utils bzip2";
     assert!(stderr.contains(&format!("missing: {packages}")), "{stderr}");
     assert!(stderr.contains("no sudo") && stderr.contains(&format!("apt-get install {packages}")), "{stderr}");
     assert!(!stderr.contains("not found"), "{stderr}");
