@@ -12,6 +12,7 @@ mod access;
 mod app;
 mod architecture;
 mod back_pressure;
+mod backends;
 mod backup;
 mod bounds;
 mod cache;

@@ -1,4 +1,4 @@
-//! A proxy between the service and its database that fails as networks do.
+//! A proxy between the service and its database, or a client and the service, that fails as networks do.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ const COMMITTED: &[u8] = b"COMMIT\0";
 /// The server's response with one row, such as the clock.
 const ONE_ROW: &[u8] = b"SELECT 1\0";
 
-/// Carries connections to a PostgreSQL server. Dropped, it cuts them all.
+/// Carries connections to a server. Dropped, it cuts them all.
 pub(crate) struct Proxy {
     pub(crate) address: String,
     server: Arc<Mutex<String>>,
@@ -44,6 +44,8 @@ struct Line {
     freezes_before_commit: bool,
     /// The next connection that has read the clock delivers nothing more.
     freezes_after_row: bool,
+    /// The next connection that the server answers is reset before the answer.
+    loses_response: bool,
 }
 
 impl Proxy {
@@ -121,6 +123,16 @@ impl Proxy {
         !self.line.borrow().freezes_before_commit
     }
 
+    /// Resets the next connection that the server answers, before its client gets the answer.
+    pub(crate) fn lose_next_response(&self) {
+        self.line.send_modify(|line| line.loses_response = true);
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_lost_response(&self) -> bool {
+        !self.line.borrow().loses_response
+    }
+
     /// Freezes the next connection that is answered with one row, right after that.
     pub(crate) fn freeze_after_next_row(&self) {
         self.line.send_modify(|line| line.freezes_after_row = true);
@@ -174,7 +186,10 @@ async fn pass(
         drop(news.wait_for(|line| !line.stalled && line.freezes == begun.freezes).await);
         let bytes = &buffer[..read];
         let says = |what: &[u8]| from_server && bytes.windows(what.len()).any(|window| window == what);
-        if read == 0 || (says(COMMITTED) && says(ONE_ROW) && take(line, |line| &mut line.loses_commit)) {
+        if read == 0
+            || (says(COMMITTED) && says(ONE_ROW) && take(line, |line| &mut line.loses_commit))
+            || (from_server && take(line, |line| &mut line.loses_response))
+        {
             return;
         }
         let asks_for_commit = !from_server && bytes.windows(COMMITTED.len()).any(|window| window == COMMITTED);
