@@ -2,6 +2,17 @@
 //!
 //! This crate knows no files, no databases and no counts. Which requests are page views is decided by its users.
 
-mod log_line;
+mod combined;
+mod detect;
+mod escape;
+mod format;
+mod json;
+mod line;
+mod parser;
+mod text;
+mod time;
 
-pub use log_line::{LineError, LogLine};
+pub use detect::{SAMPLE_BYTES_MAX, Unknown, detect};
+pub use format::{Format, FormatError};
+pub use line::{LineError, LogLine};
+pub use parser::Parser;

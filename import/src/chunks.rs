@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::rules::{Rules, Verdict};
 use super::summary::ImportStats;
-use access_logs::{LineError, LogLine};
+use access_logs::{Format, LineError, Parser};
+use entity::AHEAD_MAX;
 
 /// The number of lines of a chunk, including empty ones. It equals the most increments of a request.
 pub(crate) const LINES_PER_CHUNK: u64 = 10_000;
@@ -36,6 +37,7 @@ pub struct Chunk {
 /// not recorded: its key would differ from that of the complete chunk, so its lines would count again later.
 pub struct Chunks<R> {
     log: R,
+    parser: Parser,
     rules: Rules,
     now: DateTime<Utc>,
     /// The hash of everything read so far.
@@ -62,7 +64,9 @@ enum Line {
 impl<R: BufRead> Chunks<R> {
     /// Returns the chunks of the decompressed `log`. Lines from more than five minutes after `now` count as unreadable.
     pub fn new(log: R, rules: Rules, now: DateTime<Utc>) -> Self {
-        Self { log, rules, now, digest: Sha256::new(), line: Vec::new(), line_number: 0, chunk_number: 0, ended: false }
+        let parser = Parser::new(Format::Combined);
+        let (digest, line) = (Sha256::new(), Vec::new());
+        Self { log, parser, rules, now, digest, line, line_number: 0, chunk_number: 0, ended: false }
     }
 
     fn read_chunk(&mut self) -> io::Result<Option<Chunk>> {
@@ -108,19 +112,23 @@ impl<R: BufRead> Chunks<R> {
         Ok(read < bytes_max || self.line.ends_with(b"\n"))
     }
 
-    fn count_line(&self, line: &Line, chunk: &mut Chunk) {
+    fn count_line(&mut self, line: &Line, chunk: &mut Chunk) {
         let parsed = match line {
             Line::TooLong => Err(LineError::TooLong { bytes_max: LINE_BYTES_MAX }),
-            Line::Whole if self.line.trim_ascii().is_empty() => return,
-            Line::Whole => LogLine::parse(&self.line, self.now),
+            Line::Whole => match self.parser.parse(&self.line) {
+                Ok(None) => return,
+                Ok(Some(line)) if line.time.signed_duration_since(self.now) > AHEAD_MAX => Err(LineError::TooLate),
+                Ok(Some(line)) => Ok(line),
+                Err(error) => Err(error),
+            },
         };
-        match parsed.map(|line| self.rules.judge(&line)) {
+        match parsed.as_ref().map(|line| self.rules.judge(line)) {
             Ok(Verdict::Counted { page, hour }) => {
                 *chunk.views.entry((page.to_owned(), hour)).or_default() += 1;
                 chunk.stats.count_page_view();
             }
             Ok(Verdict::LeftOut(reason)) => chunk.stats.count_left_out(reason),
-            Err(error) => chunk.stats.count_unreadable(self.line_number, error),
+            Err(error) => chunk.stats.count_unreadable(self.line_number, error.clone()),
         }
     }
 
@@ -188,7 +196,7 @@ mod tests {
         let ten = 1_431_856_800;
         assert_eq!(views, [("/a", ten, 2), ("/a", ten + 3_600, 1), ("/b", ten, 1)]);
         assert_eq!((read[0].stats.lines, read[0].stats.counted, read[0].stats.unreadable), (5, 4, 1));
-        assert_eq!(read[0].stats.unreadable_first, [(6, LineError::Request)]);
+        assert_eq!(read[0].stats.unreadable_first, [(6, LineError::NoTime)]);
     }
 
     #[test]
@@ -221,8 +229,7 @@ mod tests {
                 let log = format!("{LINE}{}{end}", "x".repeat(bytes));
                 let mut reader = Chunks::new(log.as_bytes(), Rules::default(), DateTime::UNIX_EPOCH);
                 let chunk = reader.next().unwrap().unwrap();
-                let error =
-                    if too_long { LineError::TooLong { bytes_max: LINE_BYTES_MAX } } else { LineError::Request };
+                let error = if too_long { LineError::TooLong { bytes_max: LINE_BYTES_MAX } } else { LineError::NoTime };
                 assert_eq!(chunk.stats.unreadable_first.last(), Some(&(2, error)), "{bytes}");
                 assert_eq!(chunk.stats.lines, 2);
                 assert_eq!(chunk.key, sha256_key(log.as_bytes(), 0));

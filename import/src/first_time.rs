@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use access_logs::LogLine;
+use access_logs::{Format, Parser, detect};
 use chrono::{DateTime, Utc};
+use entity::AHEAD_MAX;
 
 use crate::log_file;
 
@@ -18,9 +19,14 @@ const BEGINNING_BYTES_MAX: u64 = 64 * 1_024;
 pub fn first_time(path: &Path, now: DateTime<Utc>) -> io::Result<Option<DateTime<Utc>>> {
     let mut beginning = Vec::new();
     let end = log_file::open(path)?.reader.take(BEGINNING_BYTES_MAX).read_to_end(&mut beginning);
-    let mut lines = beginning.split_inclusive(|byte| *byte == b'\n');
-    match lines.find_map(|line| LogLine::parse(line, now).ok()) {
-        Some(line) => Ok(Some(line.time)),
+    let mut parser = Parser::new(detect(&beginning).ok().flatten().unwrap_or(Format::Combined));
+    let mut lines = beginning.split(|byte| *byte == b'\n');
+    let time = lines.find_map(|line| {
+        let time = parser.parse(line).ok().flatten()?.time;
+        (time.signed_duration_since(now) <= AHEAD_MAX).then_some(time)
+    });
+    match time {
+        Some(time) => Ok(Some(time)),
         None => end.map(|_| None),
     }
 }

@@ -69,8 +69,8 @@ impl fmt::Display for LeftOut {
 impl Rules {
     /// Decides whether a line is a page view.
     #[must_use]
-    pub fn judge<'a>(&self, line: &LogLine<'a>) -> Verdict<'a> {
-        let page = page(line.target);
+    pub fn judge<'a>(&self, line: &'a LogLine<'_>) -> Verdict<'a> {
+        let page = page(&line.target);
         match self.reason_to_leave_out(line, page) {
             Some(reason) => Verdict::LeftOut(reason),
             None => Verdict::Counted { page, hour: hour_start(line.time) },
@@ -78,7 +78,7 @@ impl Rules {
     }
 
     fn reason_to_leave_out(&self, line: &LogLine<'_>, page: &str) -> Option<LeftOut> {
-        if line.method != b"GET" {
+        if *line.method != *b"GET" {
             Some(LeftOut::Method)
         } else if !matches!(line.status, 200..=299 | 304) {
             Some(LeftOut::Status)
@@ -132,10 +132,11 @@ mod tests {
 
     fn line(target: &str) -> LogLine<'_> {
         let time = "2015-05-17T10:59:59Z".parse().unwrap();
-        LogLine { method: b"GET", target, status: 200, time, user_agent: Some(Cow::from(BROWSER)) }
+        let (method, target) = (Cow::from(&b"GET"[..]), Cow::from(target));
+        LogLine { method, target, status: 200, time, user_agent: Some(Cow::from(BROWSER)) }
     }
 
-    fn judged<'a>(line: &LogLine<'a>) -> Verdict<'a> {
+    fn judged<'a>(line: &'a LogLine<'_>) -> Verdict<'a> {
         Rules::default().judge(line)
     }
 
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn only_successful_get_requests_count() {
         for method in [&b"HEAD"[..], b"POST", b"get", b"-", b""] {
-            let line = LogLine { method, ..line("/") };
+            let line = LogLine { method: Cow::from(method), ..line("/") };
             assert_eq!(judged(&line), Verdict::LeftOut(LeftOut::Method), "{method:?}");
         }
         for (status, counts) in [(0, false), (199, false), (200, true), (206, true), (299, true), (301, false)]
@@ -216,13 +217,18 @@ mod tests {
 
     #[test]
     fn first_of_several_reasons_is_given() {
-        let mut worst = LogLine { method: b"PUT", status: 404, user_agent: Some(Cow::from(BOT)), ..line("/\t.png") };
+        let mut worst = LogLine {
+            method: Cow::from(&b"PUT"[..]),
+            status: 404,
+            user_agent: Some(Cow::from(BOT)),
+            ..line("/\t.png")
+        };
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Method));
-        worst.method = b"GET";
+        worst.method = Cow::from(&b"GET"[..]);
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Status));
         worst.status = 200;
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Asset));
-        worst.target = "/\t";
+        worst.target = Cow::from("/\t");
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Bot));
     }
 }

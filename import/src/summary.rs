@@ -108,7 +108,7 @@ mod tests {
             stats.count_left_out(reason);
         }
         for line_number in 1..=unreadable {
-            stats.count_unreadable(line_number, LineError::Size);
+            stats.count_unreadable(line_number, LineError::Status);
         }
         stats
     }
@@ -122,11 +122,11 @@ left out                         3
   status other than 2xx or 304   1
   asset                          2
 unreadable                       6
-  line 1: the size after the status is neither a number nor -
-  line 2: the size after the status is neither a number nor -
-  line 3: the size after the status is neither a number nor -
-  line 4: the size after the status is neither a number nor -
-  line 5: the size after the status is neither a number nor -
+  line 1: the status is not a number of three digits
+  line 2: the status is not a number of three digits
+  line 3: the status is not a number of three digits
+  line 4: the status is not a number of three digits
+  line 5: the status is not a number of three digits
   and 1 more";
         assert_eq!(stats(6).to_string(), expected);
     }

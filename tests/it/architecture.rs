@@ -27,7 +27,7 @@ fn crates_know_only_what_the_design_says() {
         let dependencies: Vec<_> = dependencies.filter(|dependency| ours.contains(dependency)).collect();
         assert_eq!(dependencies, allowed, "{name}");
     };
-    assert_depends_only_on("access_logs", &["entity"]);
+    assert_depends_only_on("access_logs", &[]);
     assert_depends_only_on("api", &["entity", "increments", "reports", "storage"]);
     assert_depends_only_on("bots", &[]);
     assert_depends_only_on("import", &["access_logs", "bots", "entity", "increments", "storage"]);

@@ -1,0 +1,51 @@
+//! The formats and their names.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A format of access logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The common and the combined format with anything before and after, Amazon S3's and Envoy's.
+    Combined,
+    /// A JSON object on each line.
+    Json,
+}
+
+/// The names that `--format` takes. The first one of each format is the one that is printed.
+const NAMES: [(&str, Format); 7] = [
+    ("combined", Format::Combined),
+    ("common", Format::Combined),
+    ("aws-s3", Format::Combined),
+    ("envoy", Format::Combined),
+    ("json", Format::Json),
+    ("caddy", Format::Json),
+    ("cloudflare", Format::Json),
+];
+
+/// The text is neither the name of a format nor a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// There is no format of that name.
+    #[error(
+        "it is neither one of {} nor a template of nginx ($request) or Apache (%r)",
+        NAMES.map(|(name, _)| name).join(", ")
+    )]
+    Name,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        let named = NAMES.into_iter().find(|(name, _)| *name == text).map(|(_, format)| format);
+        named.ok_or(FormatError::Name)
+    }
+}
