@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context;
 use api::{
     access::Scopes,
-    http::{HttpSettings, listen_address},
+    http::{HttpSettings, ServiceUrl, listen_address},
 };
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
@@ -113,6 +113,13 @@ pub(crate) enum Command {
     /// Create a token: prints it, this once, and the line by which a server knows it
     #[command(after_long_help = examples::TOKEN)]
     Token(TokenSettings),
+    /// Print the lines that count the views of a page by its visitors' browsers, to be put into each page of a site
+    #[command(after_long_help = examples::SNIPPET)]
+    Snippet {
+        /// The address by which browsers reach the service, such as `https://stats.example.org`
+        #[arg(value_name = "URL")]
+        service: ServiceUrl,
+    },
     /// Check whether a server on this machine is ready; exit with 1 if it is not. For containers
     #[command(after_long_help = examples::HEALTHCHECK)]
     Healthcheck(HealthcheckSettings),
@@ -147,7 +154,7 @@ impl Command {
             | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
             Self::Backup(settings) => Some(&settings.log),
             Self::Healthcheck(settings) => Some(&settings.log),
-            Self::Token(_) | Self::Schema | Self::Completions { .. } | Self::Man { .. } => None,
+            Self::Token(_) | Self::Snippet { .. } | Self::Schema | Self::Completions { .. } | Self::Man { .. } => None,
         }
     }
 

@@ -87,6 +87,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Backup(settings) => backup::back_up(&settings).await,
         Command::Import(settings) => import::import(settings).await,
         Command::Token(settings) => token::create(settings),
+        Command::Snippet { service } => {
+            terminal::print(&api::http::snippet(&service));
+            Ok(())
+        }
         Command::Healthcheck(settings) => healthcheck::check(&settings).await,
         Command::Schema => {
             terminal::print(&api::graphql::sdl());

@@ -10,6 +10,7 @@ mod origin;
 mod rate;
 mod scopes;
 mod settings;
+mod site;
 mod token;
 
 use std::{
@@ -27,14 +28,21 @@ use axum::{
 };
 use tower_http::cors::CorsLayer;
 
-pub(crate) use self::address::{Network, Peer};
-use self::rate::{RateKey, RateLimit};
+pub(crate) use self::{
+    address::{Network, Peer},
+    site::SiteError,
+};
 pub use self::{
     host::{Host, ParseHostError},
     origin::{Origin, ParseOriginError},
     scopes::{ParseScopesError, Scope, Scopes},
     settings::{AccessError, AccessSettings, TokenText},
+    site::{ParseSiteError, Site, SitesError},
     token::{Token, TokenError},
+};
+use self::{
+    rate::{RateKey, RateLimit},
+    site::Sites,
 };
 use crate::{error_code::Code, metrics};
 use increments::{Client, RecordingLimits};
@@ -56,6 +64,8 @@ struct Rules {
     origins: Vec<Origin>,
     /// The host names that requests may be for, besides addresses and localhost; none where any name is accepted.
     hosts: Option<Vec<Host>>,
+    /// The sites whose pages may have their views recorded by browsers.
+    sites: Sites,
     /// How many trusted proxies stand in front of this server.
     proxies: u8,
     /// Limits requests, and the increments of requests without a token.
@@ -133,7 +143,8 @@ impl Access {
     /// Returns the access rules of a server that listens on `listen`.
     ///
     /// # Errors
-    /// When a token can't be read, or when the server would be open to everybody on an address that is not loopback.
+    /// When a token can't be read, when the server would be open to everybody on an address that is not loopback, or
+    /// when the list of sites is wrong.
     pub fn new(settings: &AccessSettings, listen: SocketAddr) -> Result<Self, AccessError> {
         let tokens = settings.tokens()?;
         let is_open = tokens.is_empty() && settings.anonymous.is_empty();
@@ -151,6 +162,7 @@ impl Access {
             is_open,
             origins: settings.allow_origin.clone(),
             hosts: (anonymous == Scopes::ALL).then(|| settings.host.clone()),
+            sites: Sites::new(&settings.site)?,
             proxies: settings.trust_forwarded_for,
             rate: rate(settings.rate_limit, settings.rate_burst),
             token_increments: rate(settings.rate_limit_increments, settings.rate_burst_increments),
@@ -170,20 +182,42 @@ impl Access {
     /// # Errors
     /// When the `authorization` header is malformed or its token unknown, or when the rate limit is exceeded.
     pub(crate) fn principal(&self, peer: Peer, headers: &HeaderMap) -> Result<Principal, AuthError> {
-        let network = Network::of_client(peer, headers, self.0.proxies);
-        let anonymous = Principal {
-            access: self.clone(),
-            network,
-            who: RateKey::Address(network),
-            scopes: self.0.anonymous,
-            client: Client::anonymous(),
-        };
+        let anonymous = self.anonymous(peer, headers);
         let shown = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
         match anonymous.with(shown) {
             Ok(principal) => principal.check_rate().map(|()| principal),
             // A failed attempt counts against the address's rate limit, which so bounds the guessing of tokens.
             Err(denied) => Err(anonymous.check_rate().err().unwrap_or(denied)),
         }
+    }
+
+    /// Returns the principal of a request from `peer` without a token.
+    fn anonymous(&self, peer: Peer, headers: &HeaderMap) -> Principal {
+        let network = Network::of_client(peer, headers, self.0.proxies);
+        Principal {
+            access: self.clone(),
+            network,
+            who: RateKey::Address(network),
+            scopes: self.0.anonymous,
+            client: Client::anonymous(),
+        }
+    }
+
+    /// Counts a view that a browser sends against the rate limit of its address. It needs no token.
+    ///
+    /// # Errors
+    /// [`AuthError::TooOften`] when the limit is exceeded.
+    pub(crate) fn count_view(&self, peer: Peer, headers: &HeaderMap) -> Result<(), AuthError> {
+        self.anonymous(peer, headers).check_rate()
+    }
+
+    /// Returns the site of the page that sent a request: by its headers, and if they do not tell by `named`, the site's
+    /// URL.
+    ///
+    /// # Errors
+    /// When that is none of the sites that the settings name.
+    pub(crate) fn site(&self, headers: &HeaderMap, named: Option<&str>) -> Result<&Site, SiteError> {
+        self.0.sites.of_request(headers, named)
     }
 
     /// Returns the token of this secret and its index. Compares all tokens, so that the time tells nothing about which
@@ -201,6 +235,11 @@ impl Access {
     /// Returns the CORS layer for the allowed origins, or none if there are no such origins.
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
         (!self.0.origins.is_empty()).then(|| origin::cors(&self.0.origins))
+    }
+
+    /// Returns the CORS layer by which pages of the sites can read whether their views were recorded.
+    pub(crate) fn cors_of_sites(&self) -> CorsLayer {
+        origin::cors_of_sites(self.0.sites.origins())
     }
 
     /// Returns whether this server answers for the host names of the request: for any, unless anonymous clients have all

@@ -21,11 +21,18 @@ mod server;
 mod state;
 mod subscriber_limits;
 mod timeouts;
+mod view_settings;
+mod views;
 mod websocket;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, http::header, middleware, routing::get};
+use axum::{
+    Router,
+    http::header,
+    middleware,
+    routing::{get, post},
+};
 use clap::Args;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,6 +47,8 @@ pub use self::{
     listen::{ListenError, listen_address},
     metrics::MetricsRenderer,
     timeouts::Timeouts,
+    view_settings::{OptOut, ViewSettings},
+    views::{ParseServiceUrlError, ServiceUrl, snippet},
 };
 use self::{
     metrics::Metrics,
@@ -102,6 +111,9 @@ pub struct HttpSettings {
     /// Who may do what, and how often.
     #[command(flatten)]
     pub access: AccessSettings,
+    /// What is set about views that browsers send.
+    #[command(flatten)]
+    pub views: ViewSettings,
     /// How long those who subscribe are waited for. Not a setting: tests have less time.
     #[arg(skip)]
     pub timeouts: Timeouts,
@@ -179,13 +191,14 @@ fn service(
         subscriber_limits: subscriber_limits.clone(),
         responses: responses.clone(),
     });
-    let serves_reports = reports.is_some();
+    let serves = Served { reports: reports.is_some(), views: recorder.is_some() };
     let time_max = Duration::from_millis(settings.request_timeout_ms);
     let executor = OperationExecutor::new(recorder, reports, settings.response_bounds(), time_max, tasks.clone());
     let app = executor.map(|executor| App {
         executor,
         responses,
         access,
+        views: Arc::new(settings.views.clone()),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_memory: MemoryBudget::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         subscriber_limits,
@@ -194,10 +207,17 @@ fn service(
         stop,
         tasks: tasks.clone(),
     });
-    (router(app, serves_reports, readiness, metrics), tasks)
+    (router(app, serves, readiness, metrics), tasks)
 }
 
-fn router(app: Option<App>, serves_reports: bool, readiness: Readiness, metrics: Option<Metrics>) -> Router {
+/// Whether there are the pages of reports, and the addresses for views from browsers.
+#[derive(Copy, Clone)]
+struct Served {
+    reports: bool,
+    views: bool,
+}
+
+fn router(app: Option<App>, serves: Served, readiness: Readiness, metrics: Option<Metrics>) -> Router {
     let mut router = Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -206,19 +226,19 @@ fn router(app: Option<App>, serves_reports: bool, readiness: Readiness, metrics:
         router = router.route("/metrics", get(metrics::expose).with_state(metrics));
     }
     match app {
-        Some(app) => router.merge(graphql_router(app, serves_reports)),
+        Some(app) => router.merge(app_router(app, serves)),
         None => router,
     }
 }
 
-fn graphql_router(app: App, serves_reports: bool) -> Router {
+fn app_router(app: App, serves: Served) -> Router {
     let schema_text = app.executor.sdl();
     let schema_text = get(|| async { ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], schema_text) });
     let mut pages = Router::new()
         .route("/graphiql", get(pages::page::<GraphiQl>))
         .route("/graphiql/{file}", get(pages::file::<GraphiQl>))
         .route("/schema.graphql", schema_text);
-    if serves_reports {
+    if serves.reports {
         pages =
             pages.route("/", get(pages::page::<Dashboard>)).route("/dashboard/{file}", get(pages::file::<Dashboard>));
     }
@@ -226,6 +246,16 @@ fn graphql_router(app: App, serves_reports: bool) -> Router {
     if let Some(cors) = app.access.cors() {
         graphql = graphql.layer(cors);
     }
-    let routes = Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql);
+    let mut routes = Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql);
+    if serves.views {
+        routes = routes.merge(views::script::routes()).merge(view_routes(&app));
+    }
     routes.layer(middleware::from_fn_with_state(app.access.clone(), auth::check_host)).with_state(app)
+}
+
+/// Returns the routes by which browsers record views. Pages of the sites may read the responses (CORS).
+fn view_routes(app: &App) -> Router<App> {
+    views::describe_metrics();
+    let routes = Router::new().route("/views", post(views::post));
+    routes.route("/view.gif", get(views::get_gif).head(views::head_gif)).layer(app.access.cors_of_sites())
 }

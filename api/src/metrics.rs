@@ -11,6 +11,7 @@ const RESPONSE_CACHE_HITS: &str = "analytics_response_cache_hits_total";
 const RESPONSE_CACHE_BYTES: &str = "analytics_response_cache_bytes";
 const ERRORS: &str = "analytics_errors_total";
 const RATE_LIMITED: &str = "analytics_rate_limited_total";
+const VIEWS_LEFT_OUT: &str = "analytics_views_left_out_total";
 const SUBSCRIBERS: &str = "analytics_subscribers";
 
 /// The histograms, each with the upper bounds of its buckets.
@@ -86,6 +87,16 @@ pub(crate) fn errors(code: &'static str) -> Counter {
 /// Returns the counter of requests, operations and mutations that a rate limit refused.
 pub(crate) fn rate_limited() -> Counter {
     counter!(RATE_LIMITED)
+}
+
+/// Describes the metric of views that are left out.
+pub(crate) fn describe_views_left_out() {
+    describe_counter!(VIEWS_LEFT_OUT, "Views from browsers that were in order and are not counted, by the reason.");
+}
+
+/// Returns the counter of views from browsers that are left out for this reason.
+pub(crate) fn views_left_out(reason: &'static str) -> Counter {
+    counter!(VIEWS_LEFT_OUT, "reason" => reason)
 }
 
 pub(crate) fn observe_subscribers(sockets: usize, event_streams: usize) {

@@ -89,6 +89,16 @@ impl Title {
         Ok(Self(title.into_boxed_str()))
     }
 
+    /// Returns the title that a web page shows, as far as titles may have it: without characters that they may not have,
+    /// and cut at their length. None if nothing is left.
+    #[must_use]
+    pub fn of_page(text: &str) -> Option<Self> {
+        let spaced = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+        let allowed: String = spaced.filter(|character| is_allowed_in_names(*character)).collect();
+        let trimmed = allowed.trim();
+        Self::new(trimmed[..trimmed.floor_char_boundary(TITLE_BYTES_MAX)].to_owned()).ok()
+    }
+
     /// Returns the title as it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -116,6 +126,9 @@ fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), V
 pub struct Views(i64);
 
 impl Views {
+    /// One view.
+    pub const ONE: Self = Self(1);
+
     /// Validates `views`.
     ///
     /// # Errors
@@ -362,6 +375,22 @@ mod tests {
         assert_eq!(error.to_string(), "page must be 1 to 1024 bytes long, not 1026");
         for wrong in ["", "a\0", "a\nb", "\u{85}"] {
             assert!(PageName::new(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn title_of_a_page_is_made_to_fit() {
+        let long = "é".repeat(600);
+        for (text, expected) in [
+            ("Hello", Some("Hello")),
+            (" two\nlines\t", Some("two lines")),
+            ("a\u{202e}b\u{2069}", Some("ab")),
+            (long.as_str(), Some(&long[..1_024])),
+            (&format!("a{long}"), Some(&format!("a{long}")[..1_023])),
+            ("", None),
+            (" \n\u{202e}", None),
+        ] {
+            assert_eq!(Title::of_page(text).as_ref().map(Title::as_str), expected, "{text}");
         }
     }
 

@@ -20,6 +20,8 @@ Examples:
   analytics serve --migrate --database-url postgres://me@localhost/stats
   # for other machines, with tokens
   analytics serve --listen 0.0.0.0:8000 --tokens-file tokens
+  # browsers may record the views of a site's pages, in which are the lines of `analytics snippet`
+  analytics serve --tokens-file tokens --site https://example.org
   # one service of several processes
   analytics serve --services reports --listen 127.0.0.1:8002
   # a refresh every five minutes; hours are kept for 90 days
@@ -92,6 +94,11 @@ Examples:
   analytics token --scopes increments --client shop
   # for both
   analytics token --scopes increments,reports";
+
+pub(super) const SNIPPET: &str = "\
+Examples:
+  # for the server that `analytics serve --site https://example.org` starts behind this address
+  analytics snippet https://stats.example.org";
 
 pub(super) const HEALTHCHECK: &str = "\
 Examples:

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::{
     access::{Access, AccessSettings},
-    http::{self, HttpSettings, Readiness, Services, Timeouts},
+    http::{self, HttpSettings, Readiness, Services, Timeouts, ViewSettings},
 };
 use chrono::{DateTime, Utc};
 use entity::{Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour, stale_title};
@@ -134,6 +134,7 @@ impl Default for Settings {
                 // Off: a query that a test repeats is executed again. tests/it/response_cache.rs turns it on.
                 response_cache_bytes: 0,
                 access: AccessSettings::default(),
+                views: ViewSettings::default(),
                 timeouts: Timeouts::default(),
             },
         }

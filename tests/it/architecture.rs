@@ -28,7 +28,7 @@ fn crates_know_only_what_the_design_says() {
         assert_eq!(dependencies, allowed, "{name}");
     };
     assert_depends_only_on("access_logs", &[]);
-    assert_depends_only_on("api", &["entity", "increments", "reports", "storage"]);
+    assert_depends_only_on("api", &["bots", "entity", "increments", "reports", "storage"]);
     assert_depends_only_on("bots", &[]);
     assert_depends_only_on("import", &["access_logs", "bots", "entity", "increments", "storage"]);
     assert_depends_only_on("increments", &["entity", "storage"]);

@@ -43,6 +43,7 @@ fn variable_of_another_command_is_not_read() {
         &["verify"],
         &["backup", "copy.db"],
         &["token"],
+        &["snippet", "https://stats.example.org"],
         &["schema"],
         &["completions", "bash"],
         &["man"],

@@ -19,7 +19,10 @@ const CLIENTS: usize = 32;
 const QUERY: &str =
     "mutation ($page: String!) { recordPageViews(input: { increments: [{ page: $page }] }) { recordedAt } }";
 
-/// Starts clients that record pages of their own until the connection fails, and note the acknowledged pages.
+const SITE: &str = "https://example.org";
+
+/// Starts clients that record pages of their own until the connection fails, and note the acknowledged pages. Every other
+/// client is a page in a browser.
 fn record_until_closed(
     server: &Server,
     round: usize,
@@ -27,14 +30,21 @@ fn record_until_closed(
 ) -> JoinSet<Option<String>> {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
-        let (http, url, acknowledged) = (server.client.clone(), server.url("/graphql"), Arc::clone(acknowledged));
+        let (http, acknowledged) = (server.client.clone(), Arc::clone(acknowledged));
+        let [graphql, views] = ["/graphql", "/views"].map(|path| server.url(path));
         clients.spawn(async move {
             for number in 0.. {
                 let page = format!("/{round}/{client}/{number}");
-                let body = json!({ "query": QUERY, "variables": { "page": page } });
-                let Ok(response) = http.post(&url).json(&body).send().await else { return Some(page) };
-                let Ok(answer) = response.json::<serde_json::Value>().await else { return Some(page) };
-                assert_eq!(answer.get("errors"), None);
+                if client % 2 == 0 {
+                    let body = json!({ "query": QUERY, "variables": { "page": page } });
+                    let Ok(response) = http.post(&graphql).json(&body).send().await else { return Some(page) };
+                    let Ok(answer) = response.json::<serde_json::Value>().await else { return Some(page) };
+                    assert_eq!(answer.get("errors"), None);
+                } else {
+                    let view = http.post(&views).header("origin", SITE).body(json!({ "page": page }).to_string());
+                    let Ok(response) = view.send().await else { return Some(page) };
+                    assert_eq!(response.status(), 202);
+                }
                 acknowledged.lock().unwrap().push(page);
             }
             None
@@ -51,7 +61,7 @@ async fn acknowledged_increments_survive_a_crash(rung: Rung) {
     let mut unanswered = Vec::new();
     for round in 0..ROUNDS {
         // Refreshes run meanwhile, and are killed too.
-        let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
+        let mut server = Server::start(&database, &["--refresh-cron", "* * * * * *", "--site", SITE]);
         let before = acknowledged.lock().unwrap().len();
         let clients = record_until_closed(&server, round, &acknowledged);
         eventually("a thousand acknowledged increments", async || acknowledged.lock().unwrap().len() > before + 1_000)
@@ -90,7 +100,7 @@ async fn acknowledged_increments_survive_a_crash_on_postgres_with_a_table() {
 async fn shutdown_answers_every_accepted_request(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
-    let mut server = Server::start(&database, &[]);
+    let mut server = Server::start(&database, &["--site", SITE]);
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let clients = record_until_closed(&server, 0, &acknowledged);
     eventually("a thousand acknowledged increments", async || acknowledged.lock().unwrap().len() > 1_000).await;

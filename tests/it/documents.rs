@@ -22,8 +22,15 @@ const README_LINES_MAX: usize = 150;
 const ARCHITECTURE_WORDS_MAX: usize = 2_500;
 const COLUMNS_MAX: usize = 120;
 /// The pages whose commands are run.
-const RUN: [&str; 6] =
-    ["README.md", "docs/api.md", "docs/import.md", "docs/access.md", "docs/operations.md", "docs/postgresql.md"];
+const RUN: [&str; 7] = [
+    "README.md",
+    "docs/api.md",
+    "docs/import.md",
+    "docs/access.md",
+    "docs/operations.md",
+    "docs/postgresql.md",
+    "docs/browser.md",
+];
 /// The pages whose commands are not run here, and the reason.
 const NOT_RUN: [(&str, &str); 6] = [
     ("CONTRIBUTING.md", "they build and test"),
@@ -201,7 +208,7 @@ fn assert_is_shown(page: &str, shown: &Block<'_>, printed: &str) {
 /// Returns a loopback address that no other page and no other run of the tests uses: of the process id, and the page.
 fn loopback_address(page: &str) -> Ipv4Addr {
     let page = RUN.iter().position(|run| *run == page).unwrap();
-    Ipv4Addr::from_bits(127 << 24 | (std::process::id() & 0x1f_ffff) << 3 | u32::try_from(page + 1).unwrap())
+    Ipv4Addr::from_bits(127 << 24 | (std::process::id() & 0xf_ffff) << 4 | u32::try_from(page + 1).unwrap())
 }
 
 /// Runs the `sh` blocks of a page, as printed and in one go, in a fresh folder that looks like a checkout after a
@@ -275,6 +282,11 @@ fn commands_of_the_import_page_work_in_the_order_printed() {
 #[test]
 fn commands_of_the_access_page_work_in_the_order_printed() {
     run_page("docs/access.md", None);
+}
+
+#[test]
+fn commands_of_the_browser_page_work_in_the_order_printed() {
+    run_page("docs/browser.md", None);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod back_pressure;
 mod backends;
 mod backup;
 mod bounds;
+mod browser_views;
 mod cache;
 mod calendar;
 mod client_keys;

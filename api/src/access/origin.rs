@@ -42,6 +42,17 @@ pub(super) fn cors(origins: &[Origin]) -> CorsLayer {
         .max_age(REMEMBERED)
 }
 
+/// Returns the CORS layer that lets pages of these origins send views and read the responses. A beacon needs no preflight
+/// request; a page that sends a view as JSON does.
+pub(super) fn cors_of_sites(origins: Vec<HeaderValue>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(REMEMBERED)
+}
+
 /// Returns whether the request has no `origin`, and so comes from no web page, or this server's origin (that of
 /// `host`), or one of `origins`.
 pub(super) fn may_open_socket(headers: &HeaderMap, origins: &[Origin]) -> bool {

@@ -8,6 +8,7 @@ use super::{
     host::Host,
     origin::Origin,
     scopes::Scope,
+    site::{Site, SitesError},
     token::{Token, TokenError},
 };
 
@@ -56,6 +57,11 @@ pub struct AccessSettings {
     /// stats.example.org; requests for other names are refused (DNS rebinding). Repeat the flag, or separate several by ','
     #[arg(long, env = "ANALYTICS_HOST", value_delimiter = ',', value_name = "NAME")]
     pub host: Vec<Host>,
+    /// Sites whose pages may have their views recorded by browsers, without a token, such as `https://example.org`. With
+    /// =PREFIX, such as `https://blog.example.org=/blog`, PREFIX stands before the paths of the site's pages. Repeat the
+    /// flag, or separate several by ','
+    #[arg(long, env = "ANALYTICS_SITE", value_delimiter = ',', value_name = "URL[=PREFIX]")]
+    pub site: Vec<Site>,
     /// The number of proxies in front that append to the X-Forwarded-For header, from which clients' addresses are taken
     #[arg(long, env = "ANALYTICS_TRUST_FORWARDED_FOR", default_value_t = 0, value_name = "PROXIES")]
     pub trust_forwarded_for: u8,
@@ -114,6 +120,9 @@ pub enum AccessError {
     /// The file has no tokens. This is an error, because the server could be open without tokens.
     #[error("--tokens-file has no tokens; `analytics token` prints a line for it")]
     NoTokens,
+    /// The list of sites is wrong.
+    #[error(transparent)]
+    Sites(#[from] SitesError),
     /// There are more tokens than allowed.
     #[error("there must be at most {TOKENS_MAX} tokens")]
     TooMany,
@@ -174,6 +183,7 @@ impl Default for AccessSettings {
             anonymous_views: ANONYMOUS_VIEWS,
             allow_origin: Vec::new(),
             host: Vec::new(),
+            site: Vec::new(),
             trust_forwarded_for: 0,
             rate_limit: RATE_LIMIT,
             rate_burst: RATE_BURST,

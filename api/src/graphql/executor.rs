@@ -4,7 +4,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{Request, Response, ServerError, Value, parser::types::OperationType};
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
-use increments::Recorder;
+use increments::{RecordError, Recorder};
 use reports::{Provenance, Reports};
 use serde_json::{json, value::RawValue};
 use tokio::time::timeout;
@@ -129,6 +129,14 @@ impl OperationExecutor {
         };
         count_errors(&response.errors);
         response
+    }
+
+    /// Records a view that a browser sent. It is measured as a mutation.
+    pub(crate) async fn record_view(&self, request: increments::Request) -> Result<(), RecordError> {
+        let unavailable = RecordError::Unavailable(None);
+        let Some(recorder) = &self.recorder else { return Err(unavailable) };
+        let recording = timeout(self.time_max, recorder.record(request));
+        self.operations.mutations.measure(recording).await.unwrap_or(Err(unavailable)).map(drop)
     }
 
     async fn execute_once(

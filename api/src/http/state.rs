@@ -1,9 +1,13 @@
 //! The state that all request handlers share.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{response_cache::ResponseCache, subscriber_limits::SubscriberLimits, timeouts::Timeouts};
+use super::{
+    response_cache::ResponseCache, subscriber_limits::SubscriberLimits, timeouts::Timeouts, view_settings::ViewSettings,
+};
 use crate::{access::Access, graphql::OperationExecutor, memory_budget::MemoryBudget};
 
 /// The state that all request handlers share. Cheap to clone.
@@ -12,6 +16,8 @@ pub(super) struct App {
     pub(super) executor: OperationExecutor,
     pub(super) responses: ResponseCache,
     pub(super) access: Access,
+    /// What is set about views that browsers send.
+    pub(super) views: Arc<ViewSettings>,
     /// The most bytes of a request's body.
     pub(super) body_bytes_max: usize,
     /// The memory of the bodies of all requests, and of what is read of them.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 
 use api::{
     access::{Access, AccessSettings, Scope},
-    http::{HttpSettings, Readiness, Services, Timeouts, fuzzing},
+    http::{HttpSettings, Readiness, Services, Timeouts, ViewSettings, fuzzing},
 };
 use axum::{
     Router,
@@ -173,6 +173,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         response_cache_bytes: 1024 * 1024,
         // Without the scope for recording the counts do not change. Without a rate limit no input is refused.
         access: AccessSettings { anonymous: vec![Scope::Reports], rate_limit: 0, ..AccessSettings::default() },
+        views: ViewSettings::default(),
         timeouts: Timeouts::default(),
     };
     let access = Access::new(&settings.access, settings.listen).unwrap();
