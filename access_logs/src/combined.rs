@@ -131,6 +131,9 @@ fn field_beside(first: Quoted<'_>) -> Option<Quoted<'_>> {
 mod tests {
     use std::borrow::Cow;
 
+    use chrono::FixedOffset;
+    use proptest::prelude::*;
+
     use super::*;
 
     const COMMON: &str = r#"192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /a?b HTTP/1.1" 200 123"#;
@@ -300,5 +303,42 @@ mod tests {
         let text = COMMON.replace("17/May/2015:10:05:03 +0000", "31/Dec/1999:23:00:00 -0100");
         assert!(parse(&text).is_ok());
         assert_eq!(parse(&text.replace("-0100", "-0059")), Err(LineError::TooEarly));
+    }
+
+    proptest! {
+        #[test]
+        fn parse_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..COMMON.len()) {
+            // Random bytes seldom have a valid request, so they are also inserted into a valid line.
+            let (before, after) = COMMON.as_bytes().split_at(at);
+            for line in [&bytes, &[before, &bytes, after].concat()] {
+                if let Ok(line) = super::parse(line) {
+                    prop_assert!(line.status < 1_000);
+                }
+            }
+        }
+
+        #[test]
+        fn written_line_is_parsed_back(
+            before in r#"([a-z0-9.:-]{0,9} )?("[0-9., ]{0,20}" )?[a-z0-9.:]{1,9} "#,
+            user in r#"([A-Za-z\[\] :/]|\\\\|\\")*"#,
+            method in "[A-Z]{1,8}",
+            target in r#"[!#-\[\]-~é]([ !#-\[\]-~é]*[!#-\[\]-~é])?"#,
+            status in 100..600_u16,
+            seconds in 946_684_800..1_767_225_600_i64,
+            offset_minutes in -840..=840_i32,
+            user_agent in prop::option::of(r#"([ !#-\[\]-~é]|\\\\|\\")*"#),
+            after in r#"( [a-z0-9=.]{1,9}| "[0-9., ]{0,20}")*"#,
+        ) {
+            prop_assume!(!target.contains(" HTTP/") && !target.starts_with("HTTP/"));
+            let time = DateTime::from_timestamp(seconds, 0).unwrap();
+            let zone = FixedOffset::east_opt(offset_minutes * 60).unwrap();
+            let written = time.with_timezone(&zone).format("%d/%b/%Y:%H:%M:%S %z");
+            let tail = user_agent.as_ref().map(|agent| format!(r#" "-" "{agent}"{after}"#)).unwrap_or_default();
+            let text = format!(r#"{before}- {user} [{written}] "{method} {target} HTTP/1.1" {status} 5{tail}"#);
+            let line = parse(&text).unwrap();
+            let user_agent = user_agent.as_deref().filter(|agent| !matches!(*agent, "" | "-")).map(Cow::from);
+            let (method, target) = (Cow::from(method.as_bytes()), Cow::from(&*target));
+            prop_assert_eq!(line, LogLine { method, target, status, time, user_agent });
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Finds the format of a log by its first lines.
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use crate::format::Format;
 use crate::line::LineError;
@@ -10,7 +10,7 @@ use crate::parser::Parser;
 pub const SAMPLE_BYTES_MAX: usize = 64 * 1_024;
 
 /// The formats, in the order in which they are tried.
-const CANDIDATES: [Format; 2] = [Format::Combined, Format::Json];
+const CANDIDATES: [Format; 5] = [Format::Combined, Format::Json, Format::W3c, Format::LoadBalancer, Format::HaProxy];
 
 /// What a log looks like that is in none of the formats.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +68,9 @@ pub fn detect(sample: &[u8]) -> Result<Option<Format>, Unknown> {
     let text = &sample[sample.iter().position(|&byte| byte != 0).unwrap_or(sample.len())..];
     let end = memchr::memrchr(b'\n', text).map_or(0, |end| end + 1);
     let (whole, last) = text.split_at(end);
+    if whole.is_empty() && memchr(b'\r', last.trim_ascii_end()).is_some() {
+        return Err(Unknown::CarriageReturns);
+    }
     // The last line may lack its end.
     let lines = || whole.split(|&byte| byte == b'\n').chain([last]).filter(|line| !line.trim_ascii().is_empty());
     let mut best = (0, None);
@@ -86,14 +89,16 @@ pub fn detect(sample: &[u8]) -> Result<Option<Format>, Unknown> {
     if whole.trim_ascii().is_empty() {
         return undecided(sample, text);
     }
+    // A log without requests yet.
+    if lines().any(|line| line.to_ascii_lowercase().starts_with(b"#fields:")) {
+        return Ok(Some(Format::W3c));
+    }
     Err(lines().next().map_or(Unknown::LongLine, describe))
 }
 
 /// Decides on a sample without a whole line.
 fn undecided(sample: &[u8], text: &[u8]) -> Result<Option<Format>, Unknown> {
-    if memchr_iter(b'\r', text).filter(|&at| text.get(at + 1).is_some_and(|&next| next != b'\n')).count() > 1 {
-        Err(Unknown::CarriageReturns)
-    } else if sample.len() < SAMPLE_BYTES_MAX {
+    if sample.len() < SAMPLE_BYTES_MAX {
         Ok(None)
     } else if text.is_empty() {
         Err(Unknown::Binary("zeros only"))
@@ -135,5 +140,136 @@ fn describe(line: &[u8]) -> Unknown {
             _ => Unknown::JsonDocument,
         },
         _ => Unknown::Lines(parse(Format::Combined).unwrap_or(LineError::Request)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const COMBINED: &str = r#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "Mozilla/5.0""#;
+    const JSON: &str = r#"{"ts":1684317903,"request":{"method":"GET","uri":"/a"},"status":200}"#;
+    const W3C: &str = "#Version: 1.0\n#Fields: date time cs-uri-stem sc-status x\n2023-05-17 10:05:03 /a 200 ";
+    const ALB: &str =
+        r#"http 2023-05-17T10:05:03Z a c t 0 0 0 200 200 0 57 "GET http://e:80/a HTTP/1.1" "Mozilla/5.0""#;
+    const HAPROXY: &str =
+        r#"c:1 [17/May/2023:10:05:03.655] f b/s 0/0/0/0/0 200 5 - - ---- 1/1/1/1/0 0/0 "GET /a HTTP/1.1""#;
+
+    fn logs() -> [(&'static str, &'static str); 5] {
+        [("combined", COMBINED), ("json", JSON), ("w3c", W3C), ("aws-alb", ALB), ("haproxy", HAPROXY)]
+    }
+
+    fn name(sample: &[u8]) -> String {
+        match detect(sample) {
+            Ok(format) => format.map_or("undecided".to_owned(), |format| format.to_string()),
+            Err(unknown) => unknown.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_format_is_found_by_its_lines() {
+        for (expected, log) in logs() {
+            assert_eq!(name(format!("{log}\n").as_bytes()), expected);
+            assert_eq!(name(format!("\u{feff}{log}\r\n{log}").as_bytes()), expected);
+            assert_eq!(name(format!("no log\n\n\0\0{log}\nno log\nno").as_bytes()), expected);
+            // A whole line without its end.
+            assert_eq!(name(log.as_bytes()), expected);
+        }
+        let docker = format!(r#"{{"log":"{}\n","stream":"stdout","time":"x"}}"#, COMBINED.replace('"', "\\\""));
+        assert_eq!(name(format!("{docker}\n").as_bytes()), "combined");
+        assert_eq!(name(b"#Software: Microsoft\n#Fields: date time\n"), "w3c");
+    }
+
+    #[test]
+    fn format_of_most_lines_is_taken() {
+        let log = format!("{JSON}\n{COMBINED}\n{JSON}\n");
+        assert_eq!(name(log.as_bytes()), "json");
+    }
+
+    #[test]
+    fn beginning_of_a_first_line_decides_nothing() {
+        for sample in ["", "\n", " \r\n", "h - - [17/May", "{\"ts\":168", "\0\0\0"] {
+            assert_eq!(name(sample.as_bytes()), "undecided", "{sample}");
+        }
+        let long = "x".repeat(SAMPLE_BYTES_MAX);
+        assert_eq!(name(long.as_bytes()), "a first line longer than 65536 bytes");
+        assert_eq!(name(long.replace('x', "\0").as_bytes()), "zeros only");
+        assert_eq!(name(format!("{}{COMBINED}\n", "\0".repeat(4_096)).as_bytes()), "combined");
+    }
+
+    #[test]
+    fn what_is_no_log_is_described() {
+        let utf16 = |bytes: fn(u16) -> [u8; 2]| COMBINED.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let iconv = "UTF-16: convert it with iconv -f UTF-16 -t UTF-8";
+        for (log, expected) in [
+            (utf16(u16::to_le_bytes), iconv),
+            (utf16(u16::to_be_bytes), iconv),
+            (b"\xff\xfea\0".to_vec(), iconv),
+            (
+                format!("{COMBINED}\r{COMBINED}\r{COMBINED}").into_bytes(),
+                "lines that end with CR only: convert it with tr '\\r' '\\n'",
+            ),
+            (b"\x28\xb5\x2f\xfd\x04".to_vec(), "zstd"),
+            (b"PK\x03\x04".to_vec(), "a ZIP archive"),
+            ((0..=255).collect(), "binary"),
+            (b"{\"msg\":\"started\"}\n".to_vec(), "JSON lines without a path"),
+            (b"{\"path\":\"/a\",\"status\":200}\n".to_vec(), "JSON lines without a time"),
+            (b"{\"path\":\"/a\",\"time\":1684317903}\n".to_vec(), "JSON lines without a status"),
+            (b"[{\"path\":\"/a\"}]\n".to_vec(), "JSON over several lines: write one object on each with jq -c"),
+            (b"{\n  \"path\": \"/a\"\n}\n".to_vec(), "JSON over several lines: write one object on each with jq -c"),
+            (b"#Version: 1.0\n2023-05-17 10:05:03 /a\n".to_vec(), "W3C extended lines without #Fields"),
+            (
+                b"2023/05/17 10:05:03 [error] 1#1: *1 open() failed\n".to_vec(),
+                "lines in none of the known formats; of the first one, as combined: there is no time",
+            ),
+        ] {
+            assert_eq!(name(&log), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn detection_never_panics_and_its_parser_neither(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(logs().map(|(_, log)| log.as_bytes().to_vec()).to_vec()),
+                    prop::collection::vec(any::<u8>(), 0..40),
+                    Just(b"\n".to_vec()),
+                ],
+                0..12,
+            ),
+        ) {
+            let log = pieces.concat();
+            let formats = CANDIDATES.into_iter().chain(detect(&log).ok().flatten());
+            for format in formats {
+                let mut parser = Parser::new(format);
+                for line in log.split(|byte| *byte == b'\n') {
+                    if let Ok(Some(line)) = parser.parse(line) {
+                        prop_assert!(line.status < 1_000);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn what_a_complete_line_says_is_not_changed_by_what_follows(
+            at in 0..5_usize,
+            length in 0..1_000_usize,
+            tail in "[ -~]{0,40}",
+        ) {
+            let (name, log) = logs()[at];
+            let log = format!("{log} more \"fields\"");
+            let log = if name == "json" { logs()[at].1 } else { &log };
+            let (before, line) = log.rsplit_once('\n').unwrap_or(("", log));
+            let mut parser = Parser::new(name.parse().unwrap());
+            before.split('\n').for_each(|line| parser.skip(line.as_bytes()));
+            let line = &line[..length.min(line.len())];
+            if parser.is_complete(line.as_bytes()) {
+                let longer = format!("{line}{tail}");
+                prop_assert_eq!(parser.parse(longer.as_bytes()), parser.parse(line.as_bytes()));
+            }
+        }
     }
 }

@@ -26,6 +26,16 @@ pub(crate) fn unescape_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
     })
 }
 
+/// Undoes the escapes of HAProxy (`#C3`).
+pub(crate) fn unescape_hashes(text: &[u8]) -> Cow<'_, [u8]> {
+    replace(text, b'#', |rest| hex_byte(rest).map(|byte| (byte, 2)))
+}
+
+/// Undoes percent-encoding.
+pub(crate) fn unescape_percents(text: &[u8]) -> Cow<'_, [u8]> {
+    replace(text, b'%', |rest| hex_byte(rest).map(|byte| (byte, 2)))
+}
+
 /// Replaces each escape: `mark`, and what follows it, by the byte that `read` makes of what follows; with the byte it
 /// returns how many bytes it read. A mark that begins no escape stays.
 fn replace(text: &[u8], mark: u8, read: impl Fn(&[u8]) -> Option<(u8, usize)>) -> Cow<'_, [u8]> {
@@ -63,6 +73,8 @@ mod tests {
         ] {
             assert_eq!(unescape_backslashes(text), expected.as_bytes(), "{expected}");
         }
+        assert_eq!(unescape_hashes(b"/a#22#C3#A9#zz#"), "/a\"\u{e9}#zz#".as_bytes());
+        assert_eq!(unescape_percents(b"a%2520b%"), &b"a%20b%"[..]);
         assert!(matches!(unescape_backslashes(b"/a"), Cow::Borrowed(_)));
     }
 }

@@ -10,10 +10,16 @@ pub enum Format {
     Combined,
     /// A JSON object on each line.
     Json,
+    /// The W3C extended format, with `#Fields` lines.
+    W3c,
+    /// AWS's application load balancer, and the classic one.
+    LoadBalancer,
+    /// HAProxy's HTTP format.
+    HaProxy,
 }
 
 /// The names that `--format` takes. The first one of each format is the one that is printed.
-const NAMES: [(&str, Format); 7] = [
+const NAMES: [(&str, Format); 13] = [
     ("combined", Format::Combined),
     ("common", Format::Combined),
     ("aws-s3", Format::Combined),
@@ -21,6 +27,12 @@ const NAMES: [(&str, Format); 7] = [
     ("json", Format::Json),
     ("caddy", Format::Json),
     ("cloudflare", Format::Json),
+    ("w3c", Format::W3c),
+    ("iis", Format::W3c),
+    ("cloudfront", Format::W3c),
+    ("aws-alb", Format::LoadBalancer),
+    ("aws-elb", Format::LoadBalancer),
+    ("haproxy", Format::HaProxy),
 ];
 
 /// The text is neither the name of a format nor a template.

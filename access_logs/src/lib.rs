@@ -6,11 +6,14 @@ mod combined;
 mod detect;
 mod escape;
 mod format;
+mod haproxy;
 mod json;
 mod line;
+mod load_balancer;
 mod parser;
 mod text;
 mod time;
+mod w3c;
 
 pub use detect::{SAMPLE_BYTES_MAX, Unknown, detect};
 pub use format::{Format, FormatError};

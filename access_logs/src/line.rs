@@ -58,6 +58,12 @@ pub enum LineError {
     /// The object has no field that is known as a request's target.
     #[error("there is no field with a request or a path")]
     NoTarget,
+    /// No line before it says which columns it has.
+    #[error("there is no #Fields line before it")]
+    NoFields,
+    /// The line has more columns than were named, so they would be taken for others.
+    #[error("it has more columns than the #Fields line before it names")]
+    Columns,
     /// There is no status where one is expected.
     #[error("the status is not a number of three digits")]
     Status,

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::format::Format;
 use crate::line::{LineError, LogLine};
-use crate::{combined, json};
+use crate::w3c::Directives;
+use crate::{combined, haproxy, json, load_balancer};
 
 /// How a line begins that Docker's `json-file` driver wrote, with the server's line inside.
 const DOCKER: &[u8] = br#"{"log":""#;
@@ -15,6 +16,7 @@ const DOCKER: &[u8] = br#"{"log":""#;
 #[derive(Clone, Debug)]
 pub struct Parser {
     format: Format,
+    directives: Directives,
 }
 
 /// The part of a line of Docker's `json-file` driver that the server wrote.
@@ -28,7 +30,7 @@ impl Parser {
     /// Returns a parser at the beginning of a log.
     #[must_use]
     pub fn new(format: Format) -> Self {
-        Self { format }
+        Self { format, directives: Directives::default() }
     }
 
     /// Parses a line, with or without its line end (LF or CRLF), in time linear in its length. Returns `None` for a line
@@ -48,12 +50,16 @@ impl Parser {
     }
 
     /// Takes notice of a line that is not counted, because it was counted before.
-    pub fn skip(&mut self, _line: &[u8]) {}
+    pub fn skip(&mut self, line: &[u8]) {
+        if self.format == Format::W3c {
+            self.directives.read(trim(line));
+        }
+    }
 
     /// Returns whether [`skip`](Self::skip) has to see the lines that are not counted.
     #[must_use]
     pub fn has_directives(&self) -> bool {
-        false
+        self.format == Format::W3c
     }
 
     /// Returns whether what a line says is certain though it has no line end yet: nothing that may still be appended to
@@ -67,6 +73,9 @@ impl Parser {
         match self.format {
             Format::Combined => combined::is_complete(line),
             Format::Json => json::is_complete(line),
+            Format::W3c => self.directives.is_complete(line),
+            Format::LoadBalancer => load_balancer::is_complete(line),
+            Format::HaProxy => haproxy::is_complete(line),
         }
     }
 
@@ -74,6 +83,10 @@ impl Parser {
         match self.format {
             Format::Combined => combined::parse(line).map(Some),
             Format::Json => json::parse(line).map(Some),
+            Format::W3c if self.directives.read(line) => Ok(None),
+            Format::W3c => self.directives.parse(line).map(Some),
+            Format::LoadBalancer => load_balancer::parse(line).map(Some),
+            Format::HaProxy => haproxy::parse(line).map(Some),
         }
     }
 
@@ -95,4 +108,55 @@ fn trim(line: &[u8]) -> &[u8] {
         _ => line,
     };
     line.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "Mozilla/5.0""#;
+
+    fn parse(line: &str) -> Result<Option<LogLine<'_>>, LineError> {
+        Parser::new(Format::Combined).parse(line.as_bytes())
+    }
+
+    #[test]
+    fn line_ends_zeros_and_the_mark_of_utf8_are_not_of_the_line() {
+        let expected = parse(LINE).unwrap().unwrap();
+        for (before, after) in [("", "\n"), ("", "\r\n"), ("\0\0\0", " \n"), ("\u{feff}", "")] {
+            assert_eq!(parse(&format!("{before}{LINE}{after}")), Ok(Some(expected.clone())), "{before:?}{after:?}");
+        }
+        for line in ["", "\n", "\r\n", " \t\n", "\0\0\0\n"] {
+            assert_eq!(parse(line), Ok(None), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn line_within_a_line_of_docker_is_read() {
+        let line = LINE.replace("/a", r"/\xC3\xA9\x22");
+        let inside = line.replace('\\', r"\\").replace('"', r#"\""#);
+        let docker = format!(r#"{{"log":"{inside}\n","stream":"stdout","time":"2015-05-17T11:05:03.1Z"}}"#);
+        assert_eq!(parse(&docker), parse(&line));
+        assert_eq!(parse(&docker).unwrap().unwrap().target, "/\u{e9}\"");
+        let parser = Parser::new(Format::Combined);
+        assert!(parser.is_complete(docker.as_bytes()) && !parser.is_complete(&docker.as_bytes()[..docker.len() - 1]));
+    }
+
+    #[test]
+    fn directives_count_in_skipped_lines_too() {
+        let fields = b"#Fields: date time cs-uri-stem sc-status\r\n";
+        let line = b"2015-05-17 10:05:03 /a 200\r\n";
+        for skip in [true, false] {
+            let mut parser = Parser::new(Format::W3c);
+            assert!(parser.has_directives());
+            assert_eq!(parser.parse(line), Err(LineError::NoFields));
+            if skip {
+                parser.skip(fields);
+            } else {
+                assert_eq!(parser.parse(fields), Ok(None));
+            }
+            assert_eq!(parser.parse(line).unwrap().unwrap().target, "/a");
+        }
+        assert!(!Parser::new(Format::Combined).has_directives());
+    }
 }

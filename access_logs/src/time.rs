@@ -70,6 +70,18 @@ pub(crate) fn read_whole(text: &[u8]) -> Option<DateTime<Utc>> {
     rest.is_empty().then(|| time.utc())
 }
 
+/// Reads a date, `2015-05-17`, that `text` has nothing else than.
+pub(crate) fn read_date(text: &[u8]) -> Option<NaiveDate> {
+    let mut cursor = Cursor(text);
+    let year = cursor.digits(4)?;
+    cursor.one_of(b"-/")?;
+    let month = cursor.digits(2)?;
+    cursor.one_of(b"-/")?;
+    let day = cursor.digits(2)?;
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    cursor.0.is_empty().then_some(date)
+}
+
 /// Reads a time since 1970 in seconds, or in milliseconds, microseconds or nanoseconds: which, is clear from the size of
 /// the number, since all are of the same centuries.
 pub(crate) fn read_unix(number: f64) -> Option<DateTime<Utc>> {
