@@ -102,8 +102,9 @@ fn split_status(text: &[u8]) -> Option<(u16, &[u8])> {
 
 /// Finds the user agent in the text after the status, and whether it is certain, whatever may still follow.
 ///
-/// It is the second one of the first two quoted fields that stand side by side, since it follows the referrer. In formats
-/// without such a pair it is the field that begins with a product, or one that is no URL, as the referrer would be.
+/// It is the second one of the first two quoted fields that stand side by side, since it follows the referrer. In
+/// formats without such a pair it is the field that begins with a product, or one that is no URL, as the referrer would
+/// be.
 fn find_user_agent(mut rest: &[u8]) -> (Option<&[u8]>, bool) {
     let mut alone = None;
     while let Some(first) = next_quoted(rest) {

@@ -14,7 +14,7 @@ fn hex_byte(text: &[u8]) -> Option<u8> {
 pub(crate) fn unescape_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
     replace(text, b'\\', |rest| match rest.first()? {
         b'x' => hex_byte(&rest[1..]).map(|byte| (byte, 3)),
-        b'u' if rest[1..].starts_with(b"00") => hex_byte(&rest[3..]).map(|byte| (byte, 5)),
+        b'u' if rest[1..].starts_with(b"00") => hex_byte(&rest[3..]).filter(u8::is_ascii).map(|byte| (byte, 5)),
         b'n' => Some((b'\n', 1)),
         b't' => Some((b'\t', 1)),
         b'r' => Some((b'\r', 1)),
@@ -67,7 +67,7 @@ mod tests {
             (br"/caf\xc3\xa9\", "/caf\u{e9}\\"),
             (br#"/\"a\\x41\/"#, r#"/"a\x41/"#),
             (br"/a\tb\u001fc", "/a\tb\u{1f}c"),
-            (br"/\x4\xzz\u0141\q", r"/\x4\xzz\u0141\q"),
+            (br"/\x4\xzz\u0141\u00e9\q", r"/\x4\xzz\u0141\u00e9\q"),
             (b"/a", "/a"),
             (b"", ""),
         ] {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::template::{Template, TemplateError};
+
 /// A format of access logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -16,6 +18,8 @@ pub enum Format {
     LoadBalancer,
     /// HAProxy's HTTP format.
     HaProxy,
+    /// As it is written in a configuration of nginx or Apache.
+    Template(Box<Template>),
 }
 
 /// The names that `--format` takes. The first one of each format is the one that is printed.
@@ -44,10 +48,16 @@ pub enum FormatError {
         NAMES.map(|(name, _)| name).join(", ")
     )]
     Name,
+    /// The text is a template that can't be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Template(template) = self {
+            return template.fmt(f);
+        }
         let name = NAMES.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name);
         f.write_str(name)
     }
@@ -58,6 +68,10 @@ impl FromStr for Format {
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
         let named = NAMES.into_iter().find(|(name, _)| *name == text).map(|(_, format)| format);
-        named.ok_or(FormatError::Name)
+        match named {
+            Some(format) => Ok(format),
+            None if text.contains(['$', '%']) => Ok(Self::Template(Box::new(Template::new(text)?))),
+            None => Err(FormatError::Name),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! HAProxy's HTTP format (`option httplog`), with whatever syslog writes before it.
 //!
 //! ```text
-//! 10.0.1.2:33317 [06/Feb/2009:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {h|u} "GET /index.html HTTP/1.1"
+//! 10.0.1.2:33317 [06/Feb/2009:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0
+//!   {1wt.eu|Mozilla/5.0} {} "GET /index.html HTTP/1.1"
 //! ```
 //!
 //! The time has no offset and is taken as UTC. A user agent is there only if the header is captured: it is the captured

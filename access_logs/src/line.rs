@@ -64,6 +64,9 @@ pub enum LineError {
     /// The line has more columns than were named, so they would be taken for others.
     #[error("it has more columns than the #Fields line before it names")]
     Columns,
+    /// The line differs from the template, from this part of the template on.
+    #[error("it is not as the format says, from {0} on")]
+    Template(String),
     /// There is no status where one is expected.
     #[error("the status is not a number of three digits")]
     Status,

@@ -1,8 +1,10 @@
 //! Access logs of AWS's load balancers: the application load balancer's and the classic one's.
 //!
 //! ```text
-//! http 2018-07-02T22:23:00.186641Z app/name/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.000 0.001 0.000 200 200 34 366 "GET http://www.example.com:80/ HTTP/1.1" "curl/7.46.0" - - …
-//! 2015-05-13T23:39:43.945958Z name 192.168.131.39:2817 10.0.0.1:80 0.000073 0.001048 0.000057 200 200 0 29 "GET http://www.example.com:80/ HTTP/1.1" "curl/7.38.0" - -
+//! http 2018-07-02T22:23:00.186641Z app/name/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.000 0.001 0.000
+//!   200 200 34 366 "GET http://www.example.com:80/ HTTP/1.1" "curl/7.46.0" - - …
+//! 2015-05-13T23:39:43.945958Z name 192.168.131.39:2817 10.0.0.1:80 0.000073 0.001048 0.000057
+//!   200 200 0 29 "GET http://www.example.com:80/ HTTP/1.1" "curl/7.38.0" - -
 //! ```
 
 use crate::escape::unescape_backslashes;

@@ -70,29 +70,36 @@ impl Parser {
         if self.unwrap_docker(line).is_some() {
             return true;
         }
-        match self.format {
+        match &self.format {
             Format::Combined => combined::is_complete(line),
             Format::Json => json::is_complete(line),
             Format::W3c => self.directives.is_complete(line),
             Format::LoadBalancer => load_balancer::is_complete(line),
             Format::HaProxy => haproxy::is_complete(line),
+            Format::Template(template) => template.is_complete(line),
         }
     }
 
     fn parse_inner<'a>(&mut self, line: &'a [u8]) -> Result<Option<LogLine<'a>>, LineError> {
-        match self.format {
+        match &self.format {
             Format::Combined => combined::parse(line).map(Some),
             Format::Json => json::parse(line).map(Some),
             Format::W3c if self.directives.read(line) => Ok(None),
             Format::W3c => self.directives.parse(line).map(Some),
             Format::LoadBalancer => load_balancer::parse(line).map(Some),
             Format::HaProxy => haproxy::parse(line).map(Some),
+            Format::Template(template) => template.parse(line).map(Some),
         }
     }
 
     /// Returns the server's line if Docker wrote this one.
     fn unwrap_docker<'a>(&self, line: &'a [u8]) -> Option<Cow<'a, str>> {
-        if self.format == Format::Json || !line.starts_with(DOCKER) {
+        let is_json = match &self.format {
+            Format::Json => true,
+            Format::Template(template) => template.begins_with_brace(),
+            _ => false,
+        };
+        if is_json || !line.starts_with(DOCKER) {
             return None;
         }
         serde_json::from_slice::<DockerLine<'_>>(line).ok().map(|line| line.log)
