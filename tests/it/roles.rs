@@ -209,7 +209,7 @@ async fn each_service_works_with_its_login() {
     eventually("the merge", async || views().await == 14).await;
     process::succeed(&wolf, &["verify"]);
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz");
-    assert!(process::succeed(&increments, &["import", "--include-bots", log]).contains("2581"));
+    assert!(process::succeed(&increments, &["import", "--include-bots", log]).contains("2548"));
 }
 
 /// A login that may not create relations can refresh the report and can't convert it.
