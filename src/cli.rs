@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use access_logs::Format;
 use anyhow::Context;
 use api::{
     access::Scopes,
@@ -110,6 +111,9 @@ pub(crate) enum Command {
     /// Count the page views of access logs; importing the same log again counts nothing twice
     #[command(after_long_help = examples::IMPORT)]
     Import(ImportSettings),
+    /// List the imports: when, which logs, by which options, how many lines
+    #[command(after_long_help = examples::IMPORTS)]
+    Imports(CommonSettings),
     /// Create a token: prints it, this once, and the line by which a server knows it
     #[command(after_long_help = examples::TOKEN)]
     Token(TokenSettings),
@@ -151,6 +155,7 @@ impl Command {
             | Self::Refresh(RefreshSettings { common, .. })
             | Self::Rebuild(RebuildSettings { common, .. })
             | Self::Verify(common)
+            | Self::Imports(common)
             | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
             Self::Backup(settings) => Some(&settings.log),
             Self::Healthcheck(settings) => Some(&settings.log),
@@ -176,6 +181,7 @@ impl Command {
             | Self::Refresh(RefreshSettings { common, .. })
             | Self::Rebuild(RebuildSettings { common, .. })
             | Self::Verify(common)
+            | Self::Imports(common)
             | Self::Import(ImportSettings { common, .. }) => Some(&common.connection.database_url),
             Self::Backup(settings) => Some(&settings.database_url),
             _ => None,
@@ -339,24 +345,52 @@ pub(crate) struct BackupSettings {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImportSettings {
-    /// Access logs in the combined or the common format, plain or compressed with gzip, zstd, xz or bzip2. A folder
-    /// means the logs in it, and a pattern in quotes, such as '/var/log/nginx/access.log*', those that match; - is
-    /// standard input. Import a log when it is complete (rotated): the last lines of one that has grown since would
-    /// count again
+    /// Access logs, plain or compressed with gzip, zstd, xz or bzip2. A folder means the logs in it, and a pattern in
+    /// quotes, such as '/var/log/nginx/access.log*', those that match; - is standard input. Of a log that was imported
+    /// before, only what is new counts
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Count requests for images, styles, scripts and other assets too
-    #[arg(long, env = "ANALYTICS_INCLUDE_ASSETS")]
-    pub(crate) include_assets: bool,
-    /// Count known bots too
-    #[arg(long, env = "ANALYTICS_INCLUDE_BOTS")]
-    pub(crate) include_bots: bool,
+    /// Record nothing: print what would be counted by page, and the first line of each kind that would be left out
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) rules: ImportRules,
     #[command(flatten)]
     pub(crate) recorder: RecorderSettings,
     #[command(flatten)]
     pub(crate) common: CommonSettings,
     #[command(flatten)]
     pub(crate) spans: SpanSettings,
+}
+
+/// Which lines of access logs count, and how they are read.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Access logs")]
+pub(crate) struct ImportRules {
+    /// The format of the logs, such as combined or json; by default the one that reads most of a log's first lines
+    #[arg(long, env = "ANALYTICS_FORMAT", value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Count requests for images, styles, scripts and other assets too
+    #[arg(long, env = "ANALYTICS_INCLUDE_ASSETS")]
+    pub(crate) include_assets: bool,
+    /// A further extension by which assets are known, such as pdfx; several are separated by ','
+    #[arg(long, env = "ANALYTICS_ASSET", value_name = "EXTENSION", value_delimiter = ',')]
+    pub(crate) asset: Vec<String>,
+    /// Count known bots too
+    #[arg(long, env = "ANALYTICS_INCLUDE_BOTS")]
+    pub(crate) include_bots: bool,
+    /// Judge lines again that were imported before, and count those that were left out then and are not now
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+impl From<ImportRules> for import::ImportSettings {
+    fn from(settings: ImportRules) -> Self {
+        let ImportRules { format, include_assets, asset, include_bots, again } = settings;
+        let assets = asset.iter().map(|extension| extension.trim_start_matches('.').to_owned()).collect();
+        let rules = import::Rules { include_assets, include_bots, assets };
+        Self { rules, format, again }
+    }
 }
 
 #[derive(Args, Clone, Debug)]

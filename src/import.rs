@@ -1,36 +1,29 @@
-//! `analytics import`: records the page views of access logs, through the same recorder as the server.
+//! `analytics import`: records the page views of access logs, and `analytics imports`: lists what was imported.
 
 use std::{
+    fs::{File, Metadata},
+    io::{self, Seek},
+    mem,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use anyhow::{Context, bail};
-use entity::Hour;
-use import::{Chunk, Chunks, ImportStats, Rules, Sources};
-use increments::{IdempotencyKey, Increment, PageName, RecordError, Recorder, Request, Views};
+use anyhow::{Context, anyhow};
+use import::{ImportError, Importer, LogFile, LogSummary, STANDARD_INPUT, Sources};
+use increments::{Recorder, imports::ImportLog};
 use indicatif::ProgressBar;
-use storage::clock;
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::ImportSettings, database, log_settings::LogFormat, terminal};
-
-/// The number of chunks that are read ahead of the one being recorded.
-const CHUNKS_AHEAD: usize = 2;
-/// The most tries of a chunk while the database can't be reached.
-const TRIES_MAX: u32 = 10;
-/// The pause before a retry, multiplied by the number of tries so far.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-/// The result of the import of a log.
-#[derive(Debug, Default)]
-struct Imported {
-    stats: ImportStats,
-    /// The number of page views that had been imported before.
-    duplicate_views: u64,
-}
+use crate::{
+    cli::{CommonSettings, ImportSettings},
+    database,
+    log_settings::LogFormat,
+    terminal,
+};
 
 /// Imports the logs one after the other, in order of time.
 ///
@@ -42,18 +35,33 @@ pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
     let (recorder, committer) = Recorder::new(&database, &settings.recorder);
     let mut committing = JoinSet::new();
     committing.spawn(committer.run(CancellationToken::new()));
-    let rules = Rules { include_assets: settings.include_assets, include_bots: settings.include_bots };
-    let sources = Sources::find(&settings.files, |path| import::first_time(path, clock::process_now()));
+    let recorder = (!settings.dry_run).then_some(recorder);
+    let rules: import::ImportSettings = settings.rules.into();
+    let sources = Sources::find(&settings.files, |path| import::first_time(path, rules.format.as_ref()));
+    let importer = Importer::new(&database, recorder, rules, crate::VERSION).await?;
+    let mut all = LogSummary::default();
     let mut errors: Vec<_> = sources.errors.into_iter().map(anyhow::Error::from).collect();
     for file in &sources.logs {
-        let Err(error) = import_file(&recorder, file, rules).await else { continue };
-        let is_of_the_file = error.downcast_ref::<RecordError>().is_none();
+        let (summary, imported) = import_file(&importer, file).await;
+        // Chunks that were recorded before a failure remain counted, so the summary is printed in both cases.
+        if imported.is_ok() || summary.stats.lines > 0 {
+            terminal::print(&format!("{}\n{summary}\n", file.display()));
+        }
+        all.add(&summary);
+        let Err(error) = imported else { continue };
+        let is_of_the_database = error.downcast_ref().is_some_and(ImportError::is_of_the_database);
         errors.push(error.context(format!("can't import {}", file.display())));
-        if !is_of_the_file {
+        if is_of_the_database {
             break;
         }
     }
-    drop(recorder);
+    if sources.logs.len() > 1 {
+        terminal::print(&format!("all {} logs\n{all}\n", sources.logs.len()));
+    }
+    if settings.dry_run {
+        print_what_would_be_counted(&all);
+    }
+    drop(importer);
     while let Some(ended) = committing.join_next().await {
         ended?;
     }
@@ -76,85 +84,126 @@ fn last_of(mut errors: Vec<anyhow::Error>, format: LogFormat) -> anyhow::Result<
     Err(last)
 }
 
-async fn import_file(recorder: &Recorder, file: &Path, rules: Rules) -> anyhow::Result<()> {
-    let log = import::open(file)?;
-    let progress = progress_bar(log.size_bytes, file);
-    let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
-    let mut reading = JoinSet::new();
-    reading.spawn_blocking(move || {
-        for chunk in Chunks::new(log.reader, rules, clock::process_now()) {
-            if sender.blocking_send(chunk).is_err() {
-                return;
-            }
-        }
-    });
-    let mut imported = Imported::default();
-    let result = async {
-        while let Some(chunk) = receiver.recv().await {
-            record(recorder, chunk?, &mut imported).await?;
-            progress.set_position(log.bytes_read.load(Ordering::Relaxed));
-        }
-        while let Some(read) = reading.join_next().await {
-            read.context("the log could not be read to its end")?;
-        }
-        anyhow::Ok(())
+/// Imports one log.
+async fn import_file(importer: &Importer, file: &Path) -> (LogSummary, anyhow::Result<()>) {
+    let mut source = match Source::open(file) {
+        Ok(source) => source,
+        Err(error) => return (LogSummary::default(), Err(error.into())),
     };
-    let result = result.await;
-    progress.finish_and_clear();
-    // Chunks that were recorded before a failure remain counted, so the summary is printed in both cases.
-    if result.is_ok() || imported.stats.lines > 0 {
-        terminal::print(&imported.summary(file));
-    }
-    result
-}
-
-/// Records a chunk and adds its numbers to `imported`.
-async fn record(recorder: &Recorder, chunk: Chunk, imported: &mut Imported) -> anyhow::Result<()> {
-    let counted = chunk.stats.counted;
-    let increments = chunk.views.into_iter().map(|((page, hour), views)| {
-        let (page, views) = (PageName::new(page)?, Views::new(views)?);
-        Ok(Increment { page, views, hour: Hour::containing(hour), at: Some(hour), title: None })
-    });
-    let increments = increments.collect::<Result<_, increments::ValidationError>>()?;
-    // A chunk without views is recorded too: with the keys of all chunks, a later import with other rules is detected.
-    let request = Request::new(increments, Some(IdempotencyKey::of_import(chunk.key)?));
-    if record_with_retries(recorder, request).await? {
-        imported.duplicate_views += counted;
-    }
-    imported.stats.add(chunk.stats);
-    Ok(())
-}
-
-/// Records a chunk, with retries while the database can't be reached. Returns whether it had been imported before.
-async fn record_with_retries(recorder: &Recorder, request: Request) -> anyhow::Result<bool> {
-    let mut tries = 1;
-    loop {
-        match recorder.record(request.clone()).await {
-            Ok(recorded) => return Ok(recorded.duplicate),
-            // The chunk may have been recorded, but its idempotency key makes a retry safe.
-            Err(RecordError::Unavailable(_) | RecordError::Overloaded) if tries < TRIES_MAX => {
-                sleep(RETRY_PAUSE * tries).await;
-                tries += 1;
-            }
-            Err(RecordError::KeyReused) => {
-                bail!(
-                    "it was imported before with other --include options, or by an older program that counted other lines; its counts \
-                     were left as they are"
-                )
-            }
-            Err(error) => return Err(error.into()),
+    let progress = progress_bar(source.size_bytes, file);
+    let bytes_read = Arc::clone(&source.bytes_read);
+    let name = file.display().to_string();
+    let importing = importer.import(|| source.log(), &name);
+    tokio::pin!(importing);
+    let mut redraw = interval(terminal::REDRAW_PERIOD);
+    let (summary, imported) = loop {
+        tokio::select! {
+            done = &mut importing => break done,
+            _ = redraw.tick() => progress.set_position(read_so_far(&bytes_read)),
         }
+    };
+    progress.finish_and_clear();
+    let imported = match imported {
+        Ok(()) if summary.is_unreadable() => Err(anyhow!("none of its {} lines could be read", summary.stats.lines)),
+        imported => imported.map_err(anyhow::Error::from),
+    };
+    (summary, imported)
+}
+
+/// How many bytes of the log that is open now were read.
+type BytesRead = Arc<Mutex<Arc<AtomicU64>>>;
+
+fn read_so_far(bytes_read: &BytesRead) -> u64 {
+    bytes_read.lock().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+}
+
+/// A file or standard input.
+struct Source {
+    /// The file; none for standard input.
+    file: Option<File>,
+    /// The file's length; none for a pipe.
+    size_bytes: Option<u64>,
+    bytes_read: BytesRead,
+    is_first: bool,
+}
+
+impl Source {
+    /// Opens the file, or standard input for `-`.
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = if path == Path::new(STANDARD_INPUT) { None } else { Some(File::open(path)?) };
+        let metadata = file.as_ref().map(File::metadata).transpose()?;
+        let size_bytes = metadata.filter(Metadata::is_file).map(|metadata| metadata.len());
+        Ok(Self { file, size_bytes, bytes_read: BytesRead::default(), is_first: true })
+    }
+
+    /// Returns the log from its beginning; none if it can't be read a second time, like a pipe.
+    fn log(&mut self) -> io::Result<Option<LogFile>> {
+        let is_first = mem::replace(&mut self.is_first, false);
+        if !is_first && self.size_bytes.is_none() {
+            return Ok(None);
+        }
+        let log = match &self.file {
+            None => import::from_raw(io::stdin(), None)?,
+            Some(file) => {
+                let mut file = file.try_clone()?;
+                if !is_first {
+                    file.rewind()?;
+                }
+                import::from_file(file)?
+            }
+        };
+        if let Ok(mut bytes_read) = self.bytes_read.lock() {
+            *bytes_read = Arc::clone(&log.bytes_read);
+        }
+        Ok(Some(log))
     }
 }
 
-impl Imported {
-    fn summary(&self, file: &Path) -> String {
-        let duplicates = match self.duplicate_views {
-            0 => String::new(),
-            views => format!("of these, {views} page views had been imported before: nothing was counted twice\n"),
-        };
-        format!("{}\n{}\n{duplicates}", file.display(), self.stats)
+/// Prints the pages with their views, the most viewed first, and the first line of each kind that was left out.
+fn print_what_would_be_counted(all: &LogSummary) {
+    let mut pages: Vec<_> = all.pages.iter().collect();
+    pages.sort_by_key(|(page, views)| (std::cmp::Reverse(**views), page.as_str()));
+    let width = pages.first().map_or(0, |(_, views)| views.to_string().len());
+    for (page, views) in pages {
+        terminal::print(&format!("{views:>width$} {page}\n"));
     }
+    for (reason, line) in all.first_lines() {
+        terminal::print(&format!("\nthe first line left out, {reason}:\n{}\n", line.escape_debug()));
+    }
+    terminal::print("\nnothing was recorded\n");
+}
+
+/// Prints a table of the imports, oldest first.
+///
+/// # Errors
+/// When the database can't be read.
+pub(crate) async fn list(settings: CommonSettings) -> anyhow::Result<()> {
+    let database = database::open(&settings.connection.into(), false).await?;
+    let imports = ImportLog::new(&database).imports().await.context("can't read the imports")?;
+    let header = ["IMPORT", "BEGAN", "ENDED", "LINES", "COUNTED", "LEFT OUT", "UNREADABLE", "LOG", "OPTIONS"];
+    let mut rows = vec![header.map(str::to_owned)];
+    let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    rows.extend(imports.into_iter().map(|import| {
+        let numbers = [import.lines, import.counted, import.left_out, import.unreadable].map(|lines| lines.to_string());
+        let [lines, counted, left_out, unreadable] = numbers;
+        let (began, ended) = (time(import.began_at), time(import.last_at));
+        [import.id.to_string(), began, ended, lines, counted, left_out, unreadable, import.source, import.rules]
+    }));
+    for line in columns(&rows) {
+        terminal::print(&format!("{line}\n"));
+    }
+    Ok(database.close().await?)
+}
+
+/// Returns a line for each row, with its fields in columns that are as wide as their longest field.
+fn columns<const COUNT: usize>(rows: &[[String; COUNT]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..COUNT).map(width).collect();
+    let line = |row: &[String; COUNT]| {
+        let fields = row.iter().zip(&widths).map(|(field, width)| format!("{field:<width$}"));
+        fields.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Returns a progress bar, which is shown only on a terminal.

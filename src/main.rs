@@ -86,6 +86,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Verify(settings) => commands::verify(settings).await,
         Command::Backup(settings) => backup::back_up(&settings).await,
         Command::Import(settings) => import::import(settings).await,
+        Command::Imports(settings) => import::list(settings).await,
         Command::Token(settings) => token::create(settings),
         Command::Snippet { service } => {
             terminal::print(&api::http::snippet(&service));

@@ -78,7 +78,9 @@ pub fn detect(sample: &[u8]) -> Result<Option<Format>, Unknown> {
         let mut parser = Parser::new(format.clone());
         let whole_lines = whole.split(|&byte| byte == b'\n');
         let mut read = whole_lines.filter(|line| matches!(parser.parse(line), Ok(Some(_)))).count();
-        read += usize::from(parser.is_complete(last) && matches!(parser.parse(last), Ok(Some(_))));
+        if read == 0 {
+            read = usize::from(parser.is_complete(last) && matches!(parser.parse(last), Ok(Some(_))));
+        }
         if read > best.0 {
             best = (read, Some(format));
         }

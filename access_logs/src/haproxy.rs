@@ -23,7 +23,12 @@ const WORDS_BEFORE_STATUS: usize = 3;
 pub(crate) fn parse(line: &[u8]) -> Result<LogLine<'_>, LineError> {
     let (time, mut rest) = find_time(line)?;
     for _ in 0..WORDS_BEFORE_STATUS {
-        (_, rest) = split_word(rest);
+        let word;
+        (word, rest) = split_word(rest);
+        // The request of another format, which stands before its status.
+        if memchr(b'"', word).is_some() {
+            return Err(LineError::Status);
+        }
     }
     let (status, rest) = split_word(rest);
     // -1 if the connection ended without a response.
@@ -69,6 +74,12 @@ mod tests {
     use super::*;
 
     const LINE: &str = r#"Feb  6 12:14:14 localhost haproxy[14389]: 10.0.1.2:33317 [17/May/2023:10:05:03.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {1wt.eu|Mozilla/5.0 (X11)} {text/html} "GET /a?b HTTP/1.1""#;
+
+    #[test]
+    fn line_in_the_combined_format_is_none_of_haproxy() {
+        let line = br#"h - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "Mozilla/5.0""#;
+        assert_eq!(parse(line), Err(LineError::Status));
+    }
 
     #[test]
     fn line_is_read_with_the_prefixes_of_syslog() {

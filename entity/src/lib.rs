@@ -4,6 +4,9 @@
 
 pub mod hour;
 pub mod idempotency_key;
+pub mod import;
+pub mod import_chunk;
+pub mod import_count;
 pub mod kept_day;
 pub mod page;
 pub mod page_view;

@@ -5,30 +5,30 @@ use std::path::Path;
 
 use access_logs::{Format, Parser, detect};
 use chrono::{DateTime, Utc};
-use entity::AHEAD_MAX;
 
 use crate::log_file;
 
 /// The length of a log's beginning in which a line is looked for.
 const BEGINNING_BYTES_MAX: u64 = 64 * 1_024;
 
-/// Returns the time of the first line that can be read, or `None` if there is none in the beginning of the file.
+/// Returns the time of the first line that can be read, or `None` if there is none in the beginning of the file. Without
+/// `format`, it is found by the first lines.
 ///
 /// # Errors
 /// When the beginning has no such line because it can't be read to its end.
-pub fn first_time(path: &Path, now: DateTime<Utc>) -> io::Result<Option<DateTime<Utc>>> {
+pub fn first_time(path: &Path, format: Option<&Format>) -> io::Result<Option<DateTime<Utc>>> {
     let mut beginning = Vec::new();
     let end = log_file::open(path)?.reader.take(BEGINNING_BYTES_MAX).read_to_end(&mut beginning);
-    let mut parser = Parser::new(detect(&beginning).ok().flatten().unwrap_or(Format::Combined));
-    let mut lines = beginning.split(|byte| *byte == b'\n');
-    let time = lines.find_map(|line| {
-        let time = parser.parse(line).ok().flatten()?.time;
-        (time.signed_duration_since(now) <= AHEAD_MAX).then_some(time)
+    let format = format.cloned().or_else(|| detect(&beginning).ok().flatten());
+    let first = format.and_then(|format| {
+        let mut parser = Parser::new(format);
+        let mut lines = beginning.split_inclusive(|byte| *byte == b'\n');
+        lines.find_map(|line| parser.parse(line).ok().flatten().map(|line| line.time))
     });
-    match time {
-        Some(time) => Ok(Some(time)),
-        None => end.map(|_| None),
+    if first.is_none() {
+        end?;
     }
+    Ok(first)
 }
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs::write(&path, log).unwrap();
-        let time = first_time(&path, "2026-01-01T00:00:00Z".parse().unwrap())?;
+        let time = first_time(&path, None)?;
         Ok(time.map(|time| time.timestamp()))
     }
 

@@ -1,15 +1,26 @@
 //! Counts the page views of access logs, each line once.
+//!
+//! An [`Importer`] opens logs; a [`LogImport`] reads one of them and records what is new in it. A log is known again by
+//! its content, whatever its name and compression, since how far it was read is stored with its counts, in the same
+//! transaction.
 
-mod chunks;
+mod counted;
 mod first_time;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod importer;
+mod known;
+mod lines;
 mod log_file;
+mod random;
 mod rules;
+mod scan;
 mod sources;
 mod summary;
 
-pub use chunks::{Chunk, Chunks};
 pub use first_time::first_time;
+pub use importer::{ImportError, ImportSettings, Importer, LogImport};
 pub use log_file::{Compression, LogFile, LogFileError, from_file, from_raw, open};
 pub use rules::Rules;
-pub use sources::{SourceError, Sources};
-pub use summary::ImportStats;
+pub use sources::{STANDARD_INPUT, SourceError, Sources};
+pub use summary::{ImportStats, KnownLines, LogSummary};

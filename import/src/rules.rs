@@ -1,13 +1,14 @@
 //! Decides which lines of an access log are page views, and of which page.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use access_logs::{LineError, LogLine, Parser};
 use chrono::{DateTime, Utc};
+use entity::{AHEAD_MAX, Hour};
 use increments::is_allowed_in_names;
 
-use access_logs::LogLine;
+use crate::lines::{LINE_BYTES_MAX, Line};
 
-const SECONDS_PER_HOUR: i64 = 3_600;
 /// The longest name of a page that the service accepts, in bytes.
 const PAGE_BYTES_MAX: usize = 1_024;
 /// The extensions of files that are parts of pages, or that people do not view as pages, in alphabetical order.
@@ -155,24 +156,37 @@ const ASSET_EXTENSIONS: [&str; 137] = [
     "zst",
 ];
 
-/// The requests to count besides people's page views.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+/// Which requests count as page views.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// Whether pictures, scripts, feeds and downloads count too.
     pub include_assets: bool,
     /// Whether requests of known bots count too.
     pub include_bots: bool,
+    /// Further extensions of assets, without a dot.
+    pub assets: Vec<String>,
+}
+
+/// Prints the rules as options of the command line.
+impl fmt::Display for Rules {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options = Vec::new();
+        options.extend(self.include_assets.then(|| "--include-assets".to_owned()));
+        options.extend(self.include_bots.then(|| "--include-bots".to_owned()));
+        options.extend(self.assets.iter().map(|extension| format!("--asset {extension}")));
+        formatter.write_str(&options.join(" "))
+    }
 }
 
 /// The decision on a line.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict<'a> {
     /// The line is a page view.
     Counted {
-        /// The page: the target's path as it is in the log.
-        page: &'a str,
-        /// The start of the hour of the view.
-        hour: DateTime<Utc>,
+        /// The page: the target's path as it was requested.
+        page: Cow<'a, str>,
+        /// The hour of the view.
+        hour: Hour,
     },
     /// The line is not a page view.
     LeftOut(LeftOut),
@@ -180,7 +194,7 @@ pub enum Verdict<'a> {
 
 /// The reason why a readable line is not a page view. If several apply, it is the first one in this order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LeftOut {
+pub(crate) enum LeftOut {
     /// The method is not GET, or there is no request.
     Method,
     /// The status is not 200 to 299 or 304: no page was shown, or only a redirect.
@@ -189,6 +203,8 @@ pub enum LeftOut {
     Asset,
     /// The user agent is a known bot.
     Bot,
+    /// The time is more than five minutes ahead: a clock was wrong. The line can be counted later, with `--again`.
+    Future,
     /// The path can't be a page's name: it is empty, too long, or has characters that names may not have.
     PageName,
 }
@@ -200,36 +216,63 @@ impl fmt::Display for LeftOut {
             Self::Status => "status other than 2xx or 304",
             Self::Asset => "asset",
             Self::Bot => "known bot",
+            Self::Future => "time in the future",
             Self::PageName => "unusable page name",
         })
     }
 }
 
 impl Rules {
-    /// Decides whether a line is a page view.
-    #[must_use]
-    pub fn judge<'a>(&self, line: &'a LogLine<'_>) -> Verdict<'a> {
-        let page = page(&line.target);
-        match self.reason_to_leave_out(line, page) {
+    /// Parses a line and decides whether it is a page view. Returns none for a line that is no request.
+    pub(crate) fn judge_line<'a>(
+        &self,
+        parser: &mut Parser,
+        line: Line<'a>,
+        now: DateTime<Utc>,
+    ) -> Option<Result<Verdict<'a>, LineError>> {
+        if line.is_too_long {
+            return Some(Err(LineError::TooLong { bytes_max: LINE_BYTES_MAX }));
+        }
+        parser.parse(line.text).transpose().map(|line| line.map(|line| self.judge(line, now)))
+    }
+
+    fn judge<'a>(&self, line: LogLine<'a>, now: DateTime<Utc>) -> Verdict<'a> {
+        match self.reason_to_leave_out(&line, page(&line.target), now) {
             Some(reason) => Verdict::LeftOut(reason),
-            None => Verdict::Counted { page, hour: hour_start(line.time) },
+            None => Verdict::Counted {
+                hour: Hour::containing(line.time),
+                page: match line.target {
+                    Cow::Borrowed(target) => page(target).into(),
+                    Cow::Owned(target) => page(&target).to_owned().into(),
+                },
+            },
         }
     }
 
-    fn reason_to_leave_out(&self, line: &LogLine<'_>, page: &str) -> Option<LeftOut> {
+    fn reason_to_leave_out(&self, line: &LogLine<'_>, page: &str, now: DateTime<Utc>) -> Option<LeftOut> {
         if *line.method != *b"GET" {
             Some(LeftOut::Method)
         } else if !matches!(line.status, 200..=299 | 304) {
             Some(LeftOut::Status)
-        } else if !self.include_assets && is_asset(page) {
+        } else if !self.include_assets && self.is_asset(page) {
             Some(LeftOut::Asset)
         } else if !self.include_bots && line.user_agent.as_deref().is_some_and(bots::is_known_bot) {
             Some(LeftOut::Bot)
+        } else if line.time.signed_duration_since(now) > AHEAD_MAX {
+            Some(LeftOut::Future)
         } else if page.is_empty() || page.len() > PAGE_BYTES_MAX || !page.chars().all(is_allowed_in_names) {
             Some(LeftOut::PageName)
         } else {
             None
         }
+    }
+
+    fn is_asset(&self, page: &str) -> bool {
+        let last_segment = page.rsplit('/').next().unwrap_or(page);
+        let Some((_, extension)) = last_segment.rsplit_once('.') else { return false };
+        let in_order = |asset: &&str| asset.bytes().cmp(extension.bytes().map(|byte| byte.to_ascii_lowercase()));
+        ASSET_EXTENSIONS.binary_search_by(in_order).is_ok()
+            || self.assets.iter().any(|asset| asset.eq_ignore_ascii_case(extension))
     }
 }
 
@@ -248,24 +291,8 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-fn is_asset(page: &str) -> bool {
-    let last_segment = page.rsplit('/').next().unwrap_or(page);
-    let extension = last_segment.rsplit_once('.').map(|(_, extension)| extension);
-    let in_order =
-        |asset: &&str, extension: &str| asset.bytes().cmp(extension.bytes().map(|byte| byte.to_ascii_lowercase()));
-    extension.is_some_and(|extension| ASSET_EXTENSIONS.binary_search_by(|asset| in_order(asset, extension)).is_ok())
-}
-
-fn hour_start(time: DateTime<Utc>) -> DateTime<Utc> {
-    let seconds = time.timestamp().div_euclid(SECONDS_PER_HOUR) * SECONDS_PER_HOUR;
-    // This fails only in the first hour that chrono can represent.
-    DateTime::from_timestamp(seconds, 0).unwrap_or(time)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101 Firefox/115.0";
@@ -273,12 +300,21 @@ mod tests {
 
     fn line(target: &str) -> LogLine<'_> {
         let time = "2015-05-17T10:59:59Z".parse().unwrap();
-        let (method, target) = (Cow::from(&b"GET"[..]), Cow::from(target));
-        LogLine { method, target, status: 200, time, user_agent: Some(Cow::from(BROWSER)) }
+        LogLine {
+            method: Cow::from(&b"GET"[..]),
+            target: target.into(),
+            status: 200,
+            time,
+            user_agent: Some(Cow::from(BROWSER)),
+        }
     }
 
-    fn judged<'a>(line: &'a LogLine<'_>) -> Verdict<'a> {
-        Rules::default().judge(line)
+    fn judged_by<'a>(rules: &Rules, line: &LogLine<'a>) -> Verdict<'a> {
+        rules.judge(line.clone(), "2026-01-01T00:00:00Z".parse().unwrap())
+    }
+
+    fn judged<'a>(line: &LogLine<'a>) -> Verdict<'a> {
+        judged_by(&Rules::default(), line)
     }
 
     #[test]
@@ -294,15 +330,15 @@ mod tests {
             ("HTTPS://e.org:443", "/"),
             ("http://e.org?c/d", "/"),
         ] {
-            let hour = "2015-05-17T10:00:00Z".parse().unwrap();
-            assert_eq!(judged(&line(target)), Verdict::Counted { page: expected, hour }, "{target}");
+            let hour = Hour::containing("2015-05-17T10:00:00Z".parse().unwrap());
+            assert_eq!(judged(&line(target)), Verdict::Counted { page: expected.into(), hour }, "{target}");
         }
     }
 
     #[test]
     fn only_successful_get_requests_count() {
         for method in [&b"HEAD"[..], b"POST", b"get", b"-", b""] {
-            let line = LogLine { method: Cow::from(method), ..line("/") };
+            let line = LogLine { method: method.into(), ..line("/") };
             assert_eq!(judged(&line), Verdict::LeftOut(LeftOut::Method), "{method:?}");
         }
         for (status, counts) in [(0, false), (199, false), (200, true), (206, true), (299, true), (301, false)]
@@ -338,7 +374,7 @@ mod tests {
             let left_out = judged(&line(target)) == Verdict::LeftOut(LeftOut::Asset);
             assert_eq!(left_out, asset, "{target}");
             let rules = Rules { include_assets: true, ..Rules::default() };
-            assert!(matches!(rules.judge(&line(target)), Verdict::Counted { .. }), "{target}");
+            assert!(matches!(judged_by(&rules, &line(target)), Verdict::Counted { .. }), "{target}");
         }
     }
 
@@ -347,7 +383,8 @@ mod tests {
         assert!(ASSET_EXTENSIONS.is_sorted());
         for extension in ASSET_EXTENSIONS {
             assert!(
-                is_asset(&format!("/a.{extension}")) && is_asset(&format!("/a.{}", extension.to_ascii_uppercase()))
+                Rules::default().is_asset(&format!("/a.{extension}"))
+                    && Rules::default().is_asset(&format!("/a.{}", extension.to_ascii_uppercase()))
             );
         }
     }
@@ -357,7 +394,7 @@ mod tests {
         let bot = LogLine { user_agent: Some(Cow::from(BOT)), ..line("/") };
         assert_eq!(judged(&bot), Verdict::LeftOut(LeftOut::Bot));
         let rules = Rules { include_bots: true, ..Rules::default() };
-        assert!(matches!(rules.judge(&bot), Verdict::Counted { .. }));
+        assert!(matches!(judged_by(&rules, &bot), Verdict::Counted { .. }));
         let unknown = LogLine { user_agent: None, ..line("/") };
         assert!(matches!(judged(&unknown), Verdict::Counted { .. }));
         let long = LogLine { user_agent: Some(Cow::from("é".repeat(1_024))), ..line("/") };
@@ -374,6 +411,22 @@ mod tests {
     }
 
     #[test]
+    fn clock_of_a_log_may_be_five_minutes_ahead() {
+        for (time, counts) in [("2026-01-01T00:05:00Z", true), ("2026-01-01T00:05:01Z", false)] {
+            let line = LogLine { time: time.parse().unwrap(), ..line("/") };
+            assert_eq!(judged(&line) != Verdict::LeftOut(LeftOut::Future), counts, "{time}");
+        }
+    }
+
+    #[test]
+    fn further_extensions_of_assets_can_be_given() {
+        let rules = Rules { assets: vec!["page".to_owned()], ..Rules::default() };
+        assert_eq!(judged_by(&rules, &line("/a.PAGE")), Verdict::LeftOut(LeftOut::Asset));
+        assert!(matches!(judged(&line("/a.page")), Verdict::Counted { .. }));
+        assert_eq!(rules.to_string(), "--asset page");
+    }
+
+    #[test]
     fn first_of_several_reasons_is_given() {
         let mut worst = LogLine {
             method: Cow::from(&b"PUT"[..]),
@@ -386,7 +439,7 @@ mod tests {
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Status));
         worst.status = 200;
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Asset));
-        worst.target = Cow::from("/\t");
+        worst.target = "/\t".into();
         assert_eq!(judged(&worst), Verdict::LeftOut(LeftOut::Bot));
     }
 }

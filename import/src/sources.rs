@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 pub(crate) const FILES_MAX: usize = 100_000;
 
 /// The argument that means standard input.
-pub(crate) const STANDARD_INPUT: &str = "-";
+pub const STANDARD_INPUT: &str = "-";
 
 /// The logs that arguments name, and what became of the other files.
 #[derive(Debug, Default)]

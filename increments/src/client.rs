@@ -64,11 +64,6 @@ impl Client {
         }
     }
 
-    /// Returns the client of all imports. It is one for all processes, so that a log counts once.
-    pub(super) fn import() -> Self {
-        Self { id: SHARED.into(), former: SHARED.into() }
-    }
-
     /// Returns the id that the client's keys are stored with.
     pub(super) fn id(&self) -> &str {
         &self.id

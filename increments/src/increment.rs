@@ -6,7 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::{AHEAD_MAX, Hour};
 use sha2::{Digest, Sha256};
 
-use super::{INCREMENTS_PER_REQUEST_MAX, client::Client};
+use super::{
+    INCREMENTS_PER_REQUEST_MAX,
+    client::Client,
+    imports::{IMPORT_PREFIX, ImportStep},
+};
 
 /// The longest name of a page, in bytes.
 const PAGE_BYTES_MAX: usize = 1_024;
@@ -20,8 +24,6 @@ const ANONYMOUS_AGE_MAX: TimeDelta = TimeDelta::hours(24);
 const YEAR_MIN: i32 = 2000;
 /// The longest idempotency key of a client, in characters.
 const KEY_CHARACTERS_MAX: usize = 128;
-/// The prefix of an import's keys. Clients' keys must not have it.
-const IMPORT_PREFIX: &str = "import:";
 
 /// An invalid value, described for the client by its field and the limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -255,7 +257,6 @@ pub struct Increment {
 pub struct IdempotencyKey {
     pub(super) text: String,
     pub(super) client: Client,
-    pub(super) permanent: bool,
 }
 
 impl IdempotencyKey {
@@ -282,18 +283,7 @@ impl IdempotencyKey {
         if key.starts_with(IMPORT_PREFIX) {
             return Err(ValidationError::new(FIELD, format!("must not begin with {IMPORT_PREFIX}")));
         }
-        Ok(Self { text: key, client, permanent: false })
-    }
-
-    /// Validates an import's key, made of a hash of the log and the chunk's number. It is kept as long as its counts.
-    ///
-    /// # Errors
-    /// [`ValidationError`] when the key does not begin with `import:`.
-    pub fn of_import(key: String) -> Result<Self, ValidationError> {
-        if key.starts_with(IMPORT_PREFIX) {
-            return Ok(Self { text: key, client: Client::import(), permanent: true });
-        }
-        Err(ValidationError::new("key", format!("must begin with {IMPORT_PREFIX}")))
+        Ok(Self { text: key, client })
     }
 }
 
@@ -306,6 +296,7 @@ pub struct Request {
     pub(super) increments: Vec<Increment>,
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
     pub(super) replaces_titles: bool,
+    pub(super) import_step: Option<Box<ImportStep>>,
 }
 
 impl Request {
@@ -313,7 +304,13 @@ impl Request {
     #[must_use]
     pub fn new(increments: Vec<Increment>, key: Option<IdempotencyKey>) -> Self {
         let key = key.map(|key| (key, fingerprint(&increments)));
-        Self { increments, key, replaces_titles: true }
+        Self { increments, key, replaces_titles: true, import_step: None }
+    }
+
+    /// Returns a request of an import: `increments` are counted if the step can be taken.
+    #[must_use]
+    pub fn of_import(increments: Vec<Increment>, step: ImportStep) -> Self {
+        Self { import_step: Some(Box::new(step)), ..Self::new(increments, None) }
     }
 
     /// Returns the request, changed so that its titles are only set on pages without a title.

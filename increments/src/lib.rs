@@ -28,6 +28,7 @@
 
 mod batch;
 mod client;
+pub mod imports;
 mod increment;
 mod known_pages;
 mod metrics;

@@ -69,6 +69,9 @@ pub enum RecordError {
     /// The idempotency key was used with other increments before. Nothing was recorded.
     #[error("idempotencyKey was used before, with other increments")]
     KeyReused,
+    /// Another import has read the same log meanwhile. Nothing was recorded.
+    #[error("another import has read the same log meanwhile")]
+    ImportedMeanwhile,
     /// The database refuses the increments. Nothing was recorded.
     #[error("the increments were refused")]
     Refused(#[source] Arc<StoreError>),
@@ -260,6 +263,7 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
                     Outcome::Counted => Ok(Recorded { recorded_at, duplicate: false }),
                     Outcome::Duplicate => Ok(Recorded { recorded_at, duplicate: true }),
                     Outcome::KeyReused => Err(RecordError::KeyReused),
+                    Outcome::ImportedMeanwhile => Err(RecordError::ImportedMeanwhile),
                 });
             }
         }

@@ -1,5 +1,6 @@
 //! The transaction that records a group of requests: keys, pages, counts and marks, on both databases.
 
+mod imports;
 mod postgres;
 mod sqlite;
 
@@ -23,8 +24,10 @@ use storage::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use self::imports::StepResult;
 use super::{
     batch::Batch,
+    imports::ImportStep,
     increment::{Fingerprint, IdempotencyKey, Request, Title},
     known_pages::KnownPages,
 };
@@ -63,6 +66,8 @@ pub(super) enum Outcome {
     Duplicate,
     /// The request's key had been counted with other increments: nothing was counted.
     KeyReused,
+    /// Another import has changed what the request's step builds on: nothing was counted.
+    ImportedMeanwhile,
 }
 
 /// A committed transaction.
@@ -135,6 +140,12 @@ trait Statements: Send {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Marks the hours stale.
     fn mark_hours(&mut self, hours: &[Hour]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Writes the rows of an import's step, or none if other imports have changed what it builds on.
+    fn take_import_step(
+        &mut self,
+        step: &ImportStep,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<StepResult, sqlx::Error>> + Send;
 }
 
 impl Session {
@@ -243,7 +254,8 @@ async fn write<'a, S: Statements>(
     requests: &[&'a Request],
     known: &KnownPages,
 ) -> Result<Written<'a>, sqlx::Error> {
-    let outcomes = claim(statements, requests, now).await?;
+    let mut outcomes = claim(statements, requests, now).await?;
+    take_import_steps(statements, requests, &mut outcomes, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     let counted: Vec<_> = counted.map(|(request, _)| *request).collect();
     let increments = counted.iter().map(|request| request.increments.len()).sum();
@@ -313,6 +325,24 @@ async fn claim<S: Statements>(
         Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
     };
     requests.iter().enumerate().map(outcome).collect()
+}
+
+/// Takes the steps of the imports among the requests, and sets their outcomes.
+async fn take_import_steps<S: Statements>(
+    statements: &mut S,
+    requests: &[&Request],
+    outcomes: &mut [Outcome],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    for (request, outcome) in requests.iter().zip(outcomes) {
+        let Some(step) = &request.import_step else { continue };
+        *outcome = match statements.take_import_step(step, now).await? {
+            StepResult::Written => Outcome::Counted,
+            StepResult::Repeated => Outcome::Duplicate,
+            StepResult::Outdated => Outcome::ImportedMeanwhile,
+        };
+    }
+    Ok(())
 }
 
 /// Returns the query of the stored fingerprints of the keys whose ids (key, client) `ids` selects.

@@ -13,6 +13,7 @@ mod m20261124_000002_key_by_time;
 mod m20261125_000003_clocks;
 mod m20261125_000004_program_versions;
 mod m20261126_000005_clients;
+mod m20261126_000006_imports;
 mod obstacles;
 
 pub use obstacles::{Obstacle, check};
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_clocks::Migration),
             Box::new(m20261125_000004_program_versions::Migration),
             Box::new(m20261126_000005_clients::Migration),
+            Box::new(m20261126_000006_imports::Migration),
         ]
     }
 }

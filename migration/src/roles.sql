@@ -42,6 +42,8 @@ GRANT SELECT ON refresh_clock TO analytics_increments, analytics_reports, analyt
 GRANT SELECT, INSERT, UPDATE ON pages, page_views TO analytics_increments;
 GRANT SELECT, INSERT ON idempotency_keys TO analytics_increments;
 GRANT INSERT ON stale_hours, stale_titles TO analytics_increments;
+-- An import knows a log again, and keeps what it counted.
+GRANT SELECT, INSERT, UPDATE ON imports, import_chunks, import_counts TO analytics_increments;
 
 -- Reports: reads the report and how fresh it is, and can write nothing.
 GRANT SELECT ON page_views_report, report_refreshes TO analytics_reports;

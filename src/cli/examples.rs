@@ -77,14 +77,25 @@ Examples:
 
 pub(super) const IMPORT: &str = "\
 Examples:
-  # rotated logs, plain or compressed
-  analytics import /var/log/nginx/access.log.1 /var/log/nginx/access.log.2.gz
+  # what is new in a log, and rotated logs, plain or compressed
+  analytics import /var/log/nginx/access.log /var/log/nginx/access.log.1 /var/log/nginx/access.log.2.gz
   # all logs in a folder, and all that match a pattern
   analytics import /var/log/nginx '/var/log/apache2/*access.log*'
   # from standard input
   ssh web cat /var/log/nginx/access.log.1 | analytics import -
+  # in a format by its name
+  analytics import --format json /var/log/caddy/access.log
   # with bots, and with images, styles and scripts
-  analytics import --include-bots --include-assets access.log.1";
+  analytics import --include-bots --include-assets access.log
+  # what would be counted
+  analytics import --dry-run access.log
+  # lines that were left out when the log was imported, such as those of bots
+  analytics import --again --include-bots access.log";
+
+pub(super) const IMPORTS: &str = "\
+Examples:
+  # those into the database of this folder
+  analytics imports";
 
 pub(super) const TOKEN: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use super::*;
 
 /// The flags without an environment variable: they say what one call of a command is to do.
-const WITHOUT_VARIABLE: [&str; 6] = ["as", "client", "help", "live", "scopes", "version"];
+const WITHOUT_VARIABLE: [&str; 8] = ["again", "as", "client", "dry-run", "help", "live", "scopes", "version"];
 
 fn all_commands() -> Vec<clap::Command> {
     let mut found = vec![Cli::command()];

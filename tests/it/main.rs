@@ -39,6 +39,7 @@ mod event_streams;
 mod exactly_once;
 mod faults;
 mod freshness;
+mod growing_logs;
 mod http;
 mod import;
 mod interleavings;

@@ -12,8 +12,15 @@ use sea_orm::{
 use sea_query_sqlx::SqlxBinder;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Statements, select_fingerprints};
-use crate::increment::{Fingerprint, IdempotencyKey, Title};
+use super::{
+    Statements,
+    imports::{self, StepResult},
+    select_fingerprints,
+};
+use crate::{
+    imports::ImportStep,
+    increment::{Fingerprint, IdempotencyKey, Title},
+};
 
 /// Returns the columns `date` and `hour` of `hours`.
 fn columns(hours: impl Iterator<Item = Hour> + Clone) -> (Vec<NaiveDate>, Vec<i16>) {
@@ -32,7 +39,6 @@ impl Statements for PgConnection {
             .bind(keys.iter().map(|(key, _)| key.client.id()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(key, _)| key.client.former_id()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(_, fingerprint)| fingerprint.as_slice()).collect::<Vec<_>>())
-            .bind(keys.iter().map(|(key, _)| key.permanent).collect::<Vec<_>>())
             .bind(now)
             .fetch_all(&mut *self)
             .await
@@ -95,5 +101,9 @@ impl Statements for PgConnection {
             .execute(self)
             .await?;
         Ok(())
+    }
+
+    async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {
+        imports::take_on_postgres(self, step, now).await
     }
 }

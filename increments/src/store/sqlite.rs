@@ -7,8 +7,15 @@ use sea_query_sqlx::SqlxBinder;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use super::{Statements, select_fingerprints};
-use crate::increment::{Fingerprint, IdempotencyKey, Title};
+use super::{
+    Statements,
+    imports::{self, StepResult},
+    select_fingerprints,
+};
+use crate::{
+    imports::ImportStep,
+    increment::{Fingerprint, IdempotencyKey, Title},
+};
 
 impl Statements for SqliteConnection {
     async fn claim_keys(
@@ -17,13 +24,7 @@ impl Statements for SqliteConnection {
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
         let row = |(key, fingerprint): &(&IdempotencyKey, Fingerprint)| {
-            json!([
-                key.text,
-                key.client.id(),
-                key.client.former_id(),
-                hex::encode(fingerprint),
-                i32::from(key.permanent)
-            ])
+            json!([key.text, key.client.id(), key.client.former_id(), hex::encode(fingerprint)])
         };
         sqlx::query_as(include_str!("sqlite/claim_keys.sql"))
             .bind(json!(keys.iter().map(row).collect::<Vec<_>>()).to_string())
@@ -82,5 +83,9 @@ impl Statements for SqliteConnection {
             .execute(self)
             .await?;
         Ok(())
+    }
+
+    async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {
+        imports::take_on_sqlite(self, step, now).await
     }
 }

@@ -1,0 +1,319 @@
+//! Records what is new in logs.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use access_logs::{Format, Unknown};
+use increments::{
+    RecordError, Recorder, Request, ValidationError,
+    imports::{ChunkChange, ImportLog, ImportRun},
+};
+use sea_orm::DbErr;
+use storage::{Database, clock};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::sleep,
+};
+
+use crate::{
+    known::Known,
+    lines::LogText,
+    log_file::LogFile,
+    random,
+    rules::Rules,
+    scan::{Chunk, Scan, ScanSettings},
+    summary::{KnownLines, LogSummary},
+};
+
+/// The number of chunks that are read ahead of the one being recorded.
+const CHUNKS_AHEAD: usize = 2;
+/// The most tries of a chunk while the database can't be reached.
+const TRIES_MAX: u32 = 10;
+/// The pause before a retry, multiplied by the number of tries so far.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// The most times that a log is read from its beginning again, because other imports read it at the same time.
+const RESTARTS_MAX: u32 = 1_000;
+/// The longest name of a log that is stored, in bytes.
+const SOURCE_BYTES_MAX: usize = 1_024;
+
+/// The reason why a log was not imported to its end. What was recorded before remains.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file can't be read to its end: the reason, or a [`LogFileError`](crate::LogFileError).
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// The log is in no known format.
+    #[error("it looks like {0}")]
+    Format(Unknown),
+    /// What was imported before can't be read.
+    #[error("what was imported before can't be read")]
+    Known(#[from] DbErr),
+    /// The page views can't be recorded.
+    #[error("its page views could not be recorded")]
+    Record(#[source] RecordError),
+    /// Another import reads the same log, and this one can't begin again.
+    #[error("another import reads the same log; run this one again")]
+    ImportedMeanwhile,
+    /// A page view is not valid. The rules leave such lines out.
+    #[error("a page view is not valid")]
+    Increment(#[from] ValidationError),
+    /// The thread that reads the log has failed.
+    #[error("the log could not be read")]
+    Thread(#[from] JoinError),
+    /// An earlier error has ended the import of this log.
+    #[error("the import of this log has ended with an error")]
+    Ended,
+}
+
+impl ImportError {
+    /// Returns whether the reason is the database, and not the log.
+    #[must_use]
+    pub fn is_of_the_database(&self) -> bool {
+        matches!(self, Self::Known(_) | Self::Record(_))
+    }
+}
+
+/// What can be set about imports.
+#[derive(Clone, Debug, Default)]
+pub struct ImportSettings {
+    /// Which requests count.
+    pub rules: Rules,
+    /// The format of the logs; by default it is found by the first lines of each.
+    pub format: Option<Format>,
+    /// Whether lines that an earlier import left out are judged again.
+    pub again: bool,
+}
+
+/// Imports logs into a database. Clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Importer {
+    /// The recorder; none if nothing is to be recorded.
+    recorder: Option<Recorder>,
+    known: Known,
+    settings: ImportSettings,
+    rules: Arc<Rules>,
+    program: String,
+}
+
+/// The import of one log.
+#[derive(Debug)]
+pub struct LogImport {
+    recorder: Option<Recorder>,
+    /// The log; none after an error.
+    scan: Option<Scan>,
+    summary: LogSummary,
+    /// The chunks that were recorded.
+    own: HashSet<i64>,
+}
+
+impl Importer {
+    /// Returns an importer. Without a `recorder` nothing is recorded, and summaries have the pages that would be
+    /// counted. `program` is this program's version.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn new(
+        database: &Database,
+        recorder: Option<Recorder>,
+        settings: ImportSettings,
+        program: &str,
+    ) -> Result<Self, DbErr> {
+        let known = Known::load(ImportLog::new(database)).await?;
+        let rules = Arc::new(settings.rules.clone());
+        Ok(Self { recorder, known, settings, rules, program: program.to_owned() })
+    }
+
+    /// Returns the import of a log that begins where `log` does. `source` is the log's name.
+    #[must_use]
+    pub fn open(&self, log: LogFile, source: &str) -> LogImport {
+        let own = HashSet::new();
+        let scan = self.scan(log, self.run(source), own.clone());
+        LogImport { recorder: self.recorder.clone(), scan: Some(scan), summary: LogSummary::default(), own }
+    }
+
+    /// Imports a log to its end.
+    ///
+    /// `open` opens the log at its beginning. It is called again if another import reads the same log at the same time,
+    /// and returns none if the log can't be opened twice.
+    ///
+    /// # Errors
+    /// When the log can't be imported to its end. The summary is that of the part before.
+    pub async fn import(
+        &self,
+        mut open: impl FnMut() -> io::Result<Option<LogFile>>,
+        source: &str,
+    ) -> (LogSummary, Result<(), ImportError>) {
+        let run = self.run(source);
+        let (recorder, mut summary, mut own) = (&self.recorder, LogSummary::default(), HashSet::new());
+        for _ in 0..RESTARTS_MAX {
+            let log = match open() {
+                Ok(Some(log)) => log,
+                Ok(None) => break,
+                Err(error) => return (summary, Err(error.into())),
+            };
+            let scan = Some(self.scan(log, run.clone(), own.clone()));
+            let mut import = LogImport { recorder: recorder.clone(), scan, summary, own };
+            let read = import.read_on(true).await;
+            import.finish();
+            if !matches!(read, Err(ImportError::ImportedMeanwhile)) {
+                return (import.summary, read);
+            }
+            (summary, own) = (import.summary, import.own);
+        }
+        (summary, Err(ImportError::ImportedMeanwhile))
+    }
+
+    /// Returns what was imported of a log before, and whether it has more. Records nothing.
+    ///
+    /// # Errors
+    /// When the log or the database can't be read.
+    pub async fn look(&self, log: LogFile) -> Result<(KnownLines, bool), ImportError> {
+        let mut scan = self.scan(log, self.run(""), HashSet::new());
+        let mut reading = JoinSet::new();
+        reading.spawn_blocking(move || {
+            let has_more = loop {
+                match scan.next_chunk(false)? {
+                    Some(chunk) if chunk.is_of_an_earlier_program() => {}
+                    more => break more.is_some(),
+                }
+            };
+            scan.finish_known();
+            Ok((scan.known, has_more))
+        });
+        reading.join_next().await.ok_or(ImportError::Ended)??
+    }
+
+    fn run(&self, source: &str) -> ImportRun {
+        let mut rules = self.rules.to_string();
+        if let Some(format) = &self.settings.format {
+            rules.push_str(&format!("{}--format '{format}'", if rules.is_empty() { "" } else { " " }));
+        }
+        if self.settings.again {
+            rules.push_str(if rules.is_empty() { "--again" } else { " --again" });
+        }
+        ImportRun {
+            id: random::id(),
+            began_at: clock::process_now(),
+            source: source[..source.floor_char_boundary(SOURCE_BYTES_MAX)].to_owned(),
+            rules,
+            program: self.program.clone(),
+        }
+    }
+
+    fn scan(&self, log: LogFile, run: ImportRun, own: HashSet<i64>) -> Scan {
+        let (rules, known, again) = (Arc::clone(&self.rules), self.known.clone(), self.settings.again);
+        let settings = ScanSettings { run, rules, known, own, again };
+        Scan::new(LogText::new(log.reader), self.settings.format.clone(), settings)
+    }
+}
+
+impl LogImport {
+    /// Reads what there is to read now, and records what is new.
+    ///
+    /// With `is_complete` nothing will be appended to the log any more: the last line may lack its end then.
+    ///
+    /// # Errors
+    /// When the log can't be read or recorded. Errors of the database, and [`ImportError::ImportedMeanwhile`], end this
+    /// import: the log has to be opened again, which counts no line twice.
+    pub async fn read_on(&mut self, is_complete: bool) -> Result<(), ImportError> {
+        let mut scan = self.scan.take().ok_or(ImportError::Ended)?;
+        let (sender, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let mut reading = JoinSet::new();
+        reading.spawn_blocking(move || {
+            let result = loop {
+                match scan.next_chunk(is_complete) {
+                    Ok(Some(chunk)) => {
+                        if sender.blocking_send(chunk).is_err() {
+                            break Ok(());
+                        }
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
+            (scan, result)
+        });
+        let mut recorded = Ok(());
+        while let Some(chunk) = receiver.recv().await {
+            recorded = self.record(chunk).await;
+            if recorded.is_err() {
+                break;
+            }
+        }
+        drop(receiver);
+        let (scan, read) = reading.join_next().await.ok_or(ImportError::Ended)??;
+        self.summary.known = scan.known;
+        recorded?;
+        self.summary.has_open_line = is_complete && scan.has_open_line();
+        self.scan = Some(scan);
+        read
+    }
+
+    /// Ends the import of this log: lines that are the beginning of a known log are counted as known.
+    pub fn finish(&mut self) {
+        if let Some(scan) = &mut self.scan {
+            scan.finish_known();
+            self.summary.known = scan.known;
+        }
+    }
+
+    /// Returns the numbers of lines so far.
+    #[must_use]
+    pub fn summary(&self) -> &LogSummary {
+        &self.summary
+    }
+
+    /// Returns the decompressed length of the whole lines that were read.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.scan.as_ref().map_or(0, Scan::position)
+    }
+
+    /// Returns the format of the log, once it is known.
+    #[must_use]
+    pub fn format(&self) -> Option<&Format> {
+        self.scan.as_ref().and_then(Scan::format)
+    }
+
+    /// Records a chunk, with retries while the database can't be reached, and adds its numbers to the summary.
+    async fn record(&mut self, chunk: Chunk) -> Result<(), ImportError> {
+        let Chunk { increments, step, stats } = chunk;
+        match &self.recorder {
+            Some(recorder) => {
+                if let ChunkChange::Inserted { chunk, .. } = &step.change {
+                    self.own.insert(chunk.id);
+                }
+                record_with_retries(recorder, &Request::of_import(increments, step)).await?;
+            }
+            None => {
+                for increment in &increments {
+                    let pages: &mut BTreeMap<_, _> = &mut self.summary.pages;
+                    *pages.entry(increment.page.as_str().to_owned()).or_default() += increment.views.get();
+                }
+            }
+        }
+        self.summary.stats.add(stats);
+        Ok(())
+    }
+}
+
+async fn record_with_retries(recorder: &Recorder, request: &Request) -> Result<(), ImportError> {
+    let mut tries = 1;
+    loop {
+        match recorder.record(request.clone()).await {
+            Ok(_) => return Ok(()),
+            // The step may have been taken, but a step that is repeated changes nothing.
+            Err(RecordError::Unavailable(_) | RecordError::Overloaded) if tries < TRIES_MAX => {
+                sleep(RETRY_PAUSE * tries).await;
+                tries += 1;
+            }
+            Err(RecordError::ImportedMeanwhile) => return Err(ImportError::ImportedMeanwhile),
+            Err(error) => return Err(ImportError::Record(error)),
+        }
+    }
+}
