@@ -33,9 +33,9 @@
   };
 
   // Counts the page if it is visible, and was not counted since another path, or since it came from the cache of pages
-  // for back and forward. A page that is prerendered is not visible.
+  // for back and forward. Chromium calls a page that was prerendered visible a moment before it ends prerendering it.
   const seen = () => {
-    if (document.visibilityState != "visible" || location.pathname == path) return;
+    if (document.prerendering || document.visibilityState != "visible" || location.pathname == path) return;
     // A page that was navigated to without a load gets its title only now.
     if (path) setTimeout(view, 0, { page: name() });
     else view();
@@ -45,7 +45,8 @@
   (window.analytics = window.analytics || {}).view = view;
   if ("manual" in options) return;
   seen();
-  addEventListener("visibilitychange", seen);
+  document.addEventListener("visibilitychange", seen);
+  document.addEventListener("prerenderingchange", seen);
   addEventListener("popstate", seen);
   addEventListener("pageshow", (event) => {
     if (event.persisted) {

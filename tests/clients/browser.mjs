@@ -1,20 +1,38 @@
 // Shared by the tests of pages: Chromium, and a check of violations that no page may have.
 import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { fail, log } from './common.mjs';
 
+const EXECUTABLE = process.env.CHROMIUM || '/usr/bin/chromium';
+const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server'];
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const POLL_MS = 25;
 
-/** Chromium is $CHROMIUM, else /usr/bin/chromium; `more` are arguments of its own. */
-export async function launch(limit, more = []) {
+/** Chromium is $CHROMIUM, else /usr/bin/chromium; `more` are arguments of its own, `options` those of Playwright. */
+export async function launch(limit, more = [], options = {}) {
   const launching = chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+    executablePath: EXECUTABLE,
     timeout: limit * 1000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server', ...more],
+    ...options,
+    args: [...ARGUMENTS, ...more],
   });
   return launching.catch((error) => fail(`Chromium does not start: ${error.message}`));
+}
+
+/** Opens a page in Chromium without a debugger, with which nothing is prerendered. Returns what closes it. */
+export function openWithoutDebugger(address, more) {
+  const profile = mkdtempSync(join(tmpdir(), 'chromium-'));
+  const process = spawn(EXECUTABLE, ['--headless=new', `--user-data-dir=${profile}`, ...ARGUMENTS, ...more, address], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => process.once('exit', resolve));
+  return async () => {
+    process.kill();
+    await ended;
+    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  };
 }
 
 /**

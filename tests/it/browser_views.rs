@@ -1,6 +1,6 @@
 //! Views as browsers send them, over plain HTTP: `POST /views` and `GET /view.gif`. tests/it/browsers.rs has a browser.
 
-use std::num::NonZeroU32;
+use std::{fs, num::NonZeroU32, path::Path};
 
 use api::{
     access::{AccessSettings, Site},
@@ -10,6 +10,7 @@ use entity::page;
 use reqwest::{Method, RequestBuilder, Response, header};
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha384};
 
 use crate::{
     access,
@@ -428,6 +429,43 @@ async fn script_is_revalidated_and_its_pinned_file_never_changes() {
     }
     assert_eq!(texts[0], texts[1]);
     assert_eq!(get("/count.0123456789abcdef.js", &[]).await.status(), 404);
+}
+
+/// Returns the script without comments and indentation, as it is served.
+fn without_comments(source: &str) -> String {
+    let lines = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// The hashes of all scripts that pages may have pinned. Never remove one: its pages would not be counted any more.
+const PINNED: [&str; 1] =
+    ["04f15831be80d8bdbcc7b56435f0343bac92b4712f8a97ccfbf4770a0705187f571d5c2fa32776fbcf1255d62c25fddb"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_script_that_pages_may_have_pinned_is_served_unchanged() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("api/scripts");
+    let current = without_comments(&fs::read_to_string(folder.join("count.js")).unwrap());
+    let digest = hex::encode(Sha384::digest(&current));
+    let file = folder.join("served").join(format!("count.{}.js", &digest[..16]));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, &current).unwrap();
+    }
+    let advice = "run this test with UPDATE=1, set CURRENT and INTEGRITY in api/src/http/views/script.rs (openssl dgst \
+                  -sha384 -binary FILE | base64), and add the hash to PINNED if the script before was released";
+    assert_eq!(fs::read_to_string(&file).unwrap_or_default(), current, "{}: {advice}", file.display());
+    let app = start(Rung::Sqlite, |_settings| {}).await;
+    let get = async |path: &str| {
+        let response = request(&app, Method::GET, path, &[]).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    assert_eq!(get("/count.js").await, (200, current), "{advice}");
+    for pinned in PINNED {
+        let (status, text) = get(&format!("/count.{}.js", &pinned[..16])).await;
+        assert_eq!((status, hex::encode(Sha384::digest(text)).as_str()), (200, pinned));
+    }
+    let served: Vec<_> = folder.join("served").read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(served.len(), PINNED.len(), "{served:?} are all known");
+    assert!(PINNED.contains(&digest.as_str()), "{advice}: {digest}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

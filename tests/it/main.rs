@@ -16,6 +16,7 @@ mod backends;
 mod backup;
 mod bounds;
 mod browser_views;
+mod browsers;
 mod cache;
 mod calendar;
 mod client_keys;

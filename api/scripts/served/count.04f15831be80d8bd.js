@@ -25,7 +25,7 @@ fetch(url, { method: "POST", body, keepalive: true, credentials: "omit" }).catch
 } catch (error) {}
 };
 const seen = () => {
-if (document.visibilityState != "visible" || location.pathname == path) return;
+if (document.prerendering || document.visibilityState != "visible" || location.pathname == path) return;
 if (path) setTimeout(view, 0, { page: name() });
 else view();
 path = location.pathname;
@@ -33,7 +33,8 @@ path = location.pathname;
 (window.analytics = window.analytics || {}).view = view;
 if ("manual" in options) return;
 seen();
-addEventListener("visibilitychange", seen);
+document.addEventListener("visibilitychange", seen);
+document.addEventListener("prerenderingchange", seen);
 addEventListener("popstate", seen);
 addEventListener("pageshow", (event) => {
 if (event.persisted) {
