@@ -31,7 +31,7 @@ use storage::{
 };
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
-use crate::{log_settings::LogSettings, role_prefix::RolePrefix, spans::Endpoint, terminal};
+use crate::{follow::FollowSettings, log_settings::LogSettings, role_prefix::RolePrefix, spans::Endpoint, terminal};
 
 /// The name of the program.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -258,6 +258,8 @@ pub(crate) struct ServeSettings {
     #[command(flatten)]
     pub(crate) recorder: RecorderSettings,
     #[command(flatten)]
+    pub(crate) follow: FollowSettings,
+    #[command(flatten)]
     pub(crate) reports: ReportSettings,
     #[command(flatten)]
     pub(crate) wolf: WolfSettings,
@@ -350,9 +352,16 @@ pub(crate) struct ImportSettings {
     /// before, only what is new counts
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Go on counting while servers write to the logs, through every rotation, until a signal comes. Of a file that is
+    /// named itself, rotated parts count only as far as they were written since
+    #[arg(long, conflicts_with_all = ["dry_run", "again"])]
+    pub(crate) follow: bool,
     /// Record nothing: print what would be counted by page, and the first line of each kind that would be left out
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Judge lines again that were imported before, and count those that were left out then and are not now
+    #[arg(long)]
+    pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) rules: ImportRules,
     #[command(flatten)]
@@ -379,17 +388,14 @@ pub(crate) struct ImportRules {
     /// Count known bots too
     #[arg(long, env = "ANALYTICS_INCLUDE_BOTS")]
     pub(crate) include_bots: bool,
-    /// Judge lines again that were imported before, and count those that were left out then and are not now
-    #[arg(long)]
-    pub(crate) again: bool,
 }
 
 impl From<ImportRules> for import::ImportSettings {
     fn from(settings: ImportRules) -> Self {
-        let ImportRules { format, include_assets, asset, include_bots, again } = settings;
+        let ImportRules { format, include_assets, asset, include_bots } = settings;
         let assets = asset.iter().map(|extension| extension.trim_start_matches('.').to_owned()).collect();
         let rules = import::Rules { include_assets, include_bots, assets };
-        Self { rules, format, again }
+        Self { rules, format, again: false }
     }
 }
 

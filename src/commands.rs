@@ -9,7 +9,7 @@ use wolf::{LockMode, Outcome, Refresher};
 use crate::{
     cli::{CommonSettings, MigrateCommand, MigrateSettings, RebuildSettings, RefreshSettings},
     database, roles,
-    serve::Signals,
+    signals::Signals,
     terminal::{self, Progress},
 };
 

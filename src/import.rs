@@ -15,13 +15,15 @@ use anyhow::{Context, anyhow};
 use import::{ImportError, Importer, LogFile, LogSummary, STANDARD_INPUT, Sources};
 use increments::{Recorder, imports::ImportLog};
 use indicatif::ProgressBar;
+use storage::Database;
 use tokio::{task::JoinSet, time::interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{CommonSettings, ImportSettings},
-    database,
+    database, follow,
     log_settings::LogFormat,
+    signals::Signals,
     terminal,
 };
 
@@ -31,14 +33,24 @@ use crate::{
 /// When a log is missing, or can't be read to its end: all others are read, and all chunks before remain counted. When
 /// the database fails, the import stops.
 pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
+    // Before anything else, so that a signal never ends it in the middle.
+    let signals = settings.follow.then(Signals::new).transpose()?;
+    if settings.follow {
+        follow::check(&settings.files)?;
+    }
     let database = database::open(&settings.common.connection.into(), false).await?;
     let (recorder, committer) = Recorder::new(&database, &settings.recorder);
     let mut committing = JoinSet::new();
     committing.spawn(committer.run(CancellationToken::new()));
     let recorder = (!settings.dry_run).then_some(recorder);
-    let rules: import::ImportSettings = settings.rules.into();
-    let sources = Sources::find(&settings.files, |path| import::first_time(path, rules.format.as_ref()));
+    let rules = import::ImportSettings { again: settings.again, ..settings.rules.into() };
+    let format = rules.format.clone();
     let importer = Importer::new(&database, recorder, rules, crate::VERSION).await?;
+    if let Some(signals) = signals {
+        follow::follow(importer, settings.files, signals).await?;
+        return end(committing, database).await;
+    }
+    let sources = Sources::find(&settings.files, |path| import::first_time(path, format.as_ref()));
     let mut all = LogSummary::default();
     let mut errors: Vec<_> = sources.errors.into_iter().map(anyhow::Error::from).collect();
     for file in &sources.logs {
@@ -62,12 +74,17 @@ pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
         print_what_would_be_counted(&all);
     }
     drop(importer);
+    end(committing, database).await?;
+    terminal::print(&left_out(&sources.left_out));
+    last_of(errors, settings.common.log.log_format)
+}
+
+/// Waits until everything is committed, and closes the database.
+async fn end(mut committing: JoinSet<()>, database: Database) -> anyhow::Result<()> {
     while let Some(ended) = committing.join_next().await {
         ended?;
     }
-    database.close().await?;
-    terminal::print(&left_out(&sources.left_out));
-    last_of(errors, settings.common.log.log_format)
+    Ok(database.close().await?)
 }
 
 fn left_out(files: &[PathBuf]) -> String {

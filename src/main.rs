@@ -4,6 +4,7 @@ mod backup;
 mod cli;
 mod commands;
 mod database;
+mod follow;
 mod healthcheck;
 mod import;
 mod log_settings;
@@ -11,6 +12,7 @@ mod metrics;
 mod role_prefix;
 mod roles;
 mod serve;
+mod signals;
 mod spans;
 mod terminal;
 mod token;
@@ -110,6 +112,7 @@ fn is_configuration(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(wolf::WolfError::NoMaterializedView))
         || error.downcast_ref::<DatabaseError>().is_some_and(|error| !matches!(error, DatabaseError::Connect { .. }))
         || error.downcast_ref::<AccessError>().is_some()
+        || error.downcast_ref::<follow::FollowRefused>().is_some()
         || error.downcast_ref::<roles::RoleError>().is_some()
         || error.downcast_ref::<backup::BackedUpByPostgres>().is_some()
         || error.downcast_ref::<database::SchemaError>().is_some()

@@ -10,6 +10,8 @@ use storage::Database;
 use tokio_util::sync::CancellationToken;
 use wolf::StaleHours;
 
+use crate::follow::FollowMetrics;
+
 const BUILD_INFO: &str = "analytics_build_info";
 const CONNECTIONS: &str = "analytics_database_connections";
 const CONNECTIONS_MAX: &str = "analytics_database_max_connections";
@@ -44,13 +46,20 @@ impl Metrics {
     }
 
     /// Returns the renderer for the metrics endpoint. Before it renders, it measures the connection pools, and the
-    /// stale hours if they are given.
-    pub(crate) fn metrics_renderer(&self, database: &Database, stale_hours: Option<StaleHours>) -> MetricsRenderer {
+    /// stale hours and what is followed if they are given.
+    pub(crate) fn metrics_renderer(
+        &self,
+        database: &Database,
+        stale_hours: Option<StaleHours>,
+        followed: Option<FollowMetrics>,
+    ) -> MetricsRenderer {
         let (handle, database, stale_hours) = (self.0.clone(), database.clone(), stale_hours.map(Arc::new));
         MetricsRenderer::new(move || {
             let (handle, database, stale_hours) = (handle.clone(), database.clone(), stale_hours.clone());
+            let followed = followed.clone();
             async move {
                 observe_pools(&database);
+                followed.iter().for_each(FollowMetrics::observe);
                 if let Some(stale_hours) = stale_hours {
                     stale_hours.observe().await;
                 }

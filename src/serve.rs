@@ -19,7 +19,6 @@ use reports::{ReportReader, Reports, freshness::FreshnessFeed};
 use storage::{Database, DatabaseKind};
 use tokio::{
     net::TcpSocket,
-    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -30,8 +29,10 @@ use wolf::{Maintenance, StaleHours};
 use crate::{
     cli::{ServeSettings, Service},
     database,
+    follow::FollowMetrics,
     log_settings::LogFormat,
     metrics::Metrics,
+    signals::Signals,
     terminal,
 };
 
@@ -57,6 +58,7 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     let answers_graphql = runs(Service::Increments) || runs(Service::Reports);
     let listen = settings.http.listen;
     let access = if answers_graphql { Access::new(&settings.http.access, listen)? } else { Access::deny_all() };
+    settings.follow.check(runs(Service::Increments))?;
     let mut signals = Signals::new()?;
     // The address is bound before the database is opened, so that nothing is created or changed if it is taken. Until
     // the socket listens, connections are refused.
@@ -74,9 +76,11 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     announce(settings.log.log_format, listener.local_addr()?, &database.url.to_string(), &settings.services);
 
     let readiness = database::readiness(&database, &settings.services);
-    let metrics_renderer =
-        Some(metrics.metrics_renderer(&database, wolf.is_some().then(|| StaleHours::new(&database))));
     let (recorder, committer) = runs(Service::Increments).then(|| Recorder::new(&database, &settings.recorder)).unzip();
+    let importer = settings.follow.importer(&database, recorder.as_ref()).await?;
+    let stale_hours = wolf.is_some().then(|| StaleHours::new(&database));
+    let followed = recorder.is_some().then(|| FollowMetrics::new(importer.as_ref()));
+    let metrics_renderer = Some(metrics.metrics_renderer(&database, stale_hours, followed));
     let (feed, freshness_listener) = runs(Service::Reports).then(|| FreshnessFeed::new(&database)).unzip();
     let reports = feed.map(|feed| {
         let reader = ReportReader::new(&database, feed.clone(), &settings.reports);
@@ -95,6 +99,9 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
         }
         Ok(())
     }));
+    if let Some(importer) = importer {
+        tasks.push(ServiceTask::start("the follower of logs", |stop| settings.follow.run(importer, stop)));
+    }
     if let Some(committer) = committer {
         tasks.push(ServiceTask::start("the recorder", |stop| async move {
             committer.run(stop).await;
@@ -179,26 +186,6 @@ async fn stop(
         never = hurry => match never {},
     };
     Err(format!("cut short while {stopping} was to end: {cut_short}"))
-}
-
-/// The signals that ask to stop.
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next signal.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => info!("SIGTERM, stopping"),
-            _ = self.interrupt.recv() => info!("SIGINT, stopping"),
-        }
-    }
 }
 
 /// A task of the process that runs until it is stopped.

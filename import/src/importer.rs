@@ -24,6 +24,7 @@ use crate::{
     known::Known,
     lines::LogText,
     log_file::LogFile,
+    progress::ImportProgress,
     random,
     rules::Rules,
     scan::{Chunk, Scan, ScanSettings},
@@ -98,12 +99,14 @@ pub struct Importer {
     settings: ImportSettings,
     rules: Arc<Rules>,
     program: String,
+    progress: Arc<ImportProgress>,
 }
 
 /// The import of one log.
 #[derive(Debug)]
 pub struct LogImport {
     recorder: Option<Recorder>,
+    progress: Arc<ImportProgress>,
     /// The log; none after an error.
     scan: Option<Scan>,
     summary: LogSummary,
@@ -125,7 +128,18 @@ impl Importer {
     ) -> Result<Self, DbErr> {
         let known = Known::load(ImportLog::new(database)).await?;
         let rules = Arc::new(settings.rules.clone());
-        Ok(Self { recorder, known, settings, rules, program: program.to_owned() })
+        Ok(Self { recorder, known, settings, rules, program: program.to_owned(), progress: Arc::default() })
+    }
+
+    /// Returns what imports by this importer and its clones have done so far.
+    #[must_use]
+    pub fn progress(&self) -> Arc<ImportProgress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Returns the format of all logs; none if it is found by the first lines of each.
+    pub(crate) fn format(&self) -> Option<&Format> {
+        self.settings.format.as_ref()
     }
 
     /// Returns the import of a log that begins where `log` does. `source` is the log's name.
@@ -133,7 +147,8 @@ impl Importer {
     pub fn open(&self, log: LogFile, source: &str) -> LogImport {
         let own = HashSet::new();
         let scan = self.scan(log, self.run(source), own.clone());
-        LogImport { recorder: self.recorder.clone(), scan: Some(scan), summary: LogSummary::default(), own }
+        let (recorder, progress) = (self.recorder.clone(), self.progress());
+        LogImport { recorder, progress, scan: Some(scan), summary: LogSummary::default(), own }
     }
 
     /// Imports a log to its end.
@@ -157,7 +172,7 @@ impl Importer {
                 Err(error) => return (summary, Err(error.into())),
             };
             let scan = Some(self.scan(log, run.clone(), own.clone()));
-            let mut import = LogImport { recorder: recorder.clone(), scan, summary, own };
+            let mut import = LogImport { recorder: recorder.clone(), progress: self.progress(), scan, summary, own };
             let read = import.read_on(true).await;
             import.finish();
             if !matches!(read, Err(ImportError::ImportedMeanwhile)) {
@@ -297,6 +312,7 @@ impl LogImport {
                 }
             }
         }
+        self.progress.add(&stats);
         self.summary.stats.add(stats);
         Ok(())
     }

@@ -6,12 +6,14 @@
 
 mod counted;
 mod first_time;
+mod follow;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod importer;
 mod known;
 mod lines;
 mod log_file;
+mod progress;
 mod random;
 mod rules;
 mod scan;
@@ -19,8 +21,10 @@ mod sources;
 mod summary;
 
 pub use first_time::first_time;
+pub use follow::Follower;
 pub use importer::{ImportError, ImportSettings, Importer, LogImport};
 pub use log_file::{Compression, LogFile, LogFileError, from_file, from_raw, open};
+pub use progress::ImportProgress;
 pub use rules::Rules;
 pub use sources::{STANDARD_INPUT, SourceError, Sources};
 pub use summary::{ImportStats, KnownLines, LogSummary};

@@ -229,11 +229,11 @@ impl Rules {
         parser: &mut Parser,
         line: Line<'a>,
         now: DateTime<Utc>,
-    ) -> Option<Result<Verdict<'a>, LineError>> {
+    ) -> Option<Result<(DateTime<Utc>, Verdict<'a>), LineError>> {
         if line.is_too_long {
             return Some(Err(LineError::TooLong { bytes_max: LINE_BYTES_MAX }));
         }
-        parser.parse(line.text).transpose().map(|line| line.map(|line| self.judge(line, now)))
+        parser.parse(line.text).transpose().map(|line| line.map(|line| (line.time, self.judge(line, now))))
     }
 
     fn judge<'a>(&self, line: LogLine<'a>, now: DateTime<Utc>) -> Verdict<'a> {

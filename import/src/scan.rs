@@ -361,11 +361,12 @@ impl Scan {
             };
             match self.settings.rules.judge_line(parser, line, now) {
                 None => {}
-                Some(Ok(Verdict::Counted { page, hour })) => {
+                Some(Ok((time, Verdict::Counted { page, hour }))) => {
                     counted.add(&page, hour, 1);
                     stats.count_page_view();
+                    stats.last_at = stats.last_at.max(Some(time));
                 }
-                Some(Ok(Verdict::LeftOut(reason))) => stats.count_left_out(reason, line.text),
+                Some(Ok((_, Verdict::LeftOut(reason)))) => stats.count_left_out(reason, line.text),
                 Some(Err(error)) => stats.count_unreadable(first_number + count(index), error, line.text),
             }
         }

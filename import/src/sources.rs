@@ -65,10 +65,10 @@ pub enum SourceError {
 }
 
 /// A file that an argument names.
-struct Candidate {
-    path: PathBuf,
+pub(crate) struct Candidate {
+    pub(crate) path: PathBuf,
     /// Whether it was found in a folder or by a pattern, and not named itself.
-    is_found: bool,
+    pub(crate) is_found: bool,
 }
 
 impl Sources {
@@ -143,7 +143,7 @@ fn look_at(
 }
 
 /// Returns the files that an argument means, those of folders and patterns in the order of their names.
-fn candidates(argument: &Path) -> Result<Vec<Candidate>, SourceError> {
+pub(crate) fn candidates(argument: &Path) -> Result<Vec<Candidate>, SourceError> {
     let unreadable = |error| SourceError::Unreadable { path: argument.to_owned(), error };
     if argument == Path::new(STANDARD_INPUT) {
         return Ok(vec![Candidate { path: argument.to_owned(), is_found: false }]);

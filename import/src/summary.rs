@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::rules::LeftOut;
 use access_logs::LineError;
+use chrono::{DateTime, Utc};
 
 /// The most unreadable lines that are listed with their errors, enough to see what is wrong with a log.
 pub(crate) const UNREADABLE_FIRST_MAX: usize = 5;
@@ -29,6 +30,8 @@ pub struct ImportStats {
     pub(crate) unreadable_first: Vec<(u64, LineError)>,
     /// The first line that can't be read.
     pub(crate) unreadable_line: Option<String>,
+    /// The latest time of a page view.
+    pub(crate) last_at: Option<DateTime<Utc>>,
 }
 
 impl ImportStats {
@@ -69,6 +72,14 @@ impl ImportStats {
         self.unreadable_line = self.unreadable_line.take().or(later.unreadable_line);
         self.unreadable_first.extend(later.unreadable_first);
         self.unreadable_first.truncate(UNREADABLE_FIRST_MAX);
+        self.last_at = self.last_at.max(later.last_at);
+    }
+
+    /// Adds the numbers of lines of another log.
+    pub(crate) fn add_of_another_log(&mut self, other: &Self) {
+        self.add(other.clone());
+        // Numbers of lines mean nothing without their log.
+        self.unreadable_first.clear();
     }
 
     /// Returns the number of readable lines that are not page views.
@@ -113,9 +124,7 @@ pub struct KnownLines {
 impl LogSummary {
     /// Adds the numbers of another log.
     pub fn add(&mut self, other: &Self) {
-        self.stats.add(other.stats.clone());
-        // Numbers of lines mean nothing without their log.
-        self.stats.unreadable_first.clear();
+        self.stats.add_of_another_log(&other.stats);
         self.known.lines += other.known.lines;
         self.known.views += other.known.views;
         self.known.of_a_longer_log += other.known.of_a_longer_log;

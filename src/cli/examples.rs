@@ -85,6 +85,8 @@ Examples:
   ssh web cat /var/log/nginx/access.log.1 | analytics import -
   # in a format by its name
   analytics import --format json /var/log/caddy/access.log
+  # while the server writes to it, through every rotation
+  analytics import --follow /var/log/nginx/access.log
   # with bots, and with images, styles and scripts
   analytics import --include-bots --include-assets access.log
   # what would be counted

@@ -39,6 +39,7 @@ mod etags;
 mod event_streams;
 mod exactly_once;
 mod faults;
+mod follow;
 mod freshness;
 mod growing_logs;
 mod http;

@@ -37,6 +37,11 @@ analytics() {
   program=$(type -P analytics)
   case ${1-serve} in
     serve) serve "$program" "$@" ;;
+    import)
+      # Goes on until it is ended.
+      [[ " $* " != *' --follow '* ]] || { "$program" "$@" & running+=($!); return; }
+      "$program" "$@"
+      ;;
     refresh)
       [[ ${#running[@]} == 0 ]] || last=$(next_refresh '')
       "$program" "$@"
