@@ -123,7 +123,11 @@ pub(crate) async fn follow(importer: Importer, arguments: Vec<PathBuf>, mut sign
 
 fn progress_line(progress: &ImportProgress, lines_per_second: u64) -> String {
     let last = progress.last_view_at().map_or_else(String::new, |time| format!(", the last view of {time}"));
-    format!("{} files, {} lines, {lines_per_second} lines/s{last}", progress.files(), progress.lines())
+    let files = match progress.files() {
+        1 => "1 file".to_owned(),
+        files => format!("{files} files"),
+    };
+    format!("{files}, {} lines, {lines_per_second} lines/s{last}", progress.lines())
 }
 
 /// Lines per second, of the last whole period.

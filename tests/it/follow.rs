@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     fs::{self, File, OpenOptions},
     io::Write,
     path::PathBuf,
@@ -358,6 +359,53 @@ async fn killed_follower_goes_on_whatever_happened_meanwhile_on_postgres() {
 }
 
 #[tokio::test]
+async fn logs_are_counted_through_rotations_by_logrotate() {
+    let path = format!("{}:/usr/sbin", env::var_os("PATH").unwrap().display());
+    for directives in [
+        "create; compress; delaycompress",
+        "create; compress",
+        "copytruncate; compress; delaycompress",
+        "copytruncate; compress; compresscmd /usr/bin/zstd; compressoptions -q; compressext .zst",
+        "create; dateext; dateformat -%Y%m%d-%s",
+    ] {
+        let mut site = Site::new(Rung::Sqlite).await;
+        let mut log = site.open(LOG);
+        site.write(&log, 2);
+        let mut follower = site.follow_log();
+        site.all_are_counted("before").await;
+        let (configuration, state) = (site.path("logrotate.conf"), site.path("logrotate.state"));
+        let directives = directives.replace("; ", "\n");
+        let log_path = site.path(LOG).display().to_string();
+        fs::write(&configuration, format!("{log_path} {{\nrotate 9\n{directives}\n}}\n")).unwrap();
+        for round in 0..3 {
+            let what = format!("{directives}, round {round}");
+            site.write(&log, 3);
+            if round == 1 {
+                follower.kill();
+            }
+            let mut rotate = Command::new("logrotate");
+            rotate.env("PATH", &path).args(["--force", "--state"]).args([&state, &configuration]);
+            let rotated = rotate.output().expect("logrotate is not installed: run tests/run, which installs it");
+            assert!(rotated.status.success(), "{what}: {}", String::from_utf8_lossy(&rotated.stderr));
+            // Who compresses at once has told the server before: what it writes now is in no file.
+            if round != 1 || directives != "create\ncompress" {
+                site.write(&log, 1);
+            }
+            log = site.open(LOG);
+            site.write(&log, 2);
+            if round == 1 {
+                follower = site.follow_log();
+            }
+            site.all_are_counted(&what).await;
+            if directives.contains("%s") {
+                // The next one would have to come in another second.
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn follower_ends_in_order_and_says_what_it_counted() {
     for signal in ["TERM", "INT"] {
         let mut site = Site::new(Rung::Sqlite).await;
@@ -370,6 +418,28 @@ async fn follower_ends_in_order_and_says_what_it_counted() {
         let summary = String::from_utf8(output.stdout).unwrap();
         assert!(summary.lines().any(|line| line.starts_with("counted ") && line.ends_with(" 3")), "{summary}");
     }
+}
+
+#[tokio::test]
+async fn progress_is_drawn_on_a_terminal() {
+    let mut site = Site::new(Rung::Sqlite).await;
+    let log = site.open(LOG);
+    site.write(&log, 3);
+    let drawn = site.database.folder.path().join("drawn");
+    let line = format!("'{}' import --follow logs/access.log", env!("CARGO_BIN_EXE_analytics"));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--flush", "--command", &line]).arg(&drawn).current_dir(site.database.folder.path());
+    script.env("DATABASE_URL", &site.database.url).env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null());
+    let follower = Follower(Some(script.spawn().expect("script is not installed")));
+    let last = (site.began_at + TimeDelta::seconds(4)).format("%Y-%m-%d %H:%M:%S UTC");
+    site.all_are_counted("before").await;
+    site.write(&log, 2);
+    eventually("the progress to be drawn", async || {
+        let drawn = String::from_utf8_lossy(&fs::read(&drawn).unwrap_or_default()).into_owned();
+        drawn.contains("1 file, 5 lines, ") && drawn.contains(&format!("lines/s, the last view of {last}"))
+    })
+    .await;
+    drop(follower);
 }
 
 #[tokio::test]
@@ -432,6 +502,16 @@ async fn server_follows_logs_beside_its_services() {
         let new = site.open(LOG);
         site.write(&new, 1);
         site.all_are_counted("after a rotation").await;
+        let expected = [
+            "analytics_followed_lines_total{result=\"counted\"} 4",
+            "analytics_followed_files 2",
+            &format!("analytics_followed_last_view_timestamp_seconds {}", site.began_at.timestamp() + 3),
+        ];
+        eventually("the metrics to tell it", async || {
+            let metrics = server.client.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+            expected.iter().all(|line| metrics.lines().any(|metric| metric == *line))
+        })
+        .await;
         server.signal("TERM");
         assert_eq!(server.child.wait().unwrap().code(), Some(0));
     }
@@ -566,9 +646,9 @@ impl Random {
     }
 }
 
-async fn every_line_is_counted_once_whatever_happens(rung: Rung, seeds: std::ops::Range<u8>) {
+async fn every_line_is_counted_once_whatever_happens(rung: Rung, seeds: &[u8]) {
     for seed in seeds {
-        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[*seed; 32]);
         let steps = steps().new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap().current();
         let mut random = Random::new(rung).await;
         for (number, step) in steps.iter().enumerate() {
@@ -586,10 +666,10 @@ async fn every_line_is_counted_once_whatever_happens(rung: Rung, seeds: std::ops
 
 #[tokio::test]
 async fn every_line_is_counted_once_whatever_happens_on_sqlite() {
-    every_line_is_counted_once_whatever_happens(Rung::Sqlite, 0..6).await;
+    every_line_is_counted_once_whatever_happens(Rung::Sqlite, &[0, 1, 2, 3, 4, 27]).await;
 }
 
 #[tokio::test]
 async fn every_line_is_counted_once_whatever_happens_on_postgres() {
-    every_line_is_counted_once_whatever_happens(Rung::Table, 100..104).await;
+    every_line_is_counted_once_whatever_happens(Rung::Table, &[100, 101, 102, 103]).await;
 }
