@@ -74,8 +74,12 @@ fn find_request(line: &[u8]) -> Result<Found<'_>, LineError> {
         }
         seen = opening + 1 + closing + 1;
     }
-    time?;
-    Err(error)
+    match time {
+        Ok(_) => Err(error),
+        // A line without a request may have a time.
+        Err(LineError::NoTime) if find_time(&line[seen..]).is_ok() => Err(LineError::Request),
+        Err(error) => Err(error),
+    }
 }
 
 /// Finds the last time in brackets.
@@ -283,7 +287,7 @@ mod tests {
     fn error_names_the_first_part_that_cannot_be_read() {
         for (broken, error) in [
             (String::new(), LineError::NoTime),
-            (COMMON.replace('"', ""), LineError::NoTime),
+            (COMMON.replace('"', ""), LineError::Request),
             (COMMON.replace("1.1\"", "1.1\\\""), LineError::Request),
             (COMMON.replace('[', ""), LineError::NoTime),
             (COMMON.replace("] ", " "), LineError::Time),

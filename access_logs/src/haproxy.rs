@@ -21,6 +21,16 @@ const WORDS_BEFORE_STATUS: usize = 3;
 
 /// Parses a line. The request stands last and may be cut off, but not within its path.
 pub(crate) fn parse(line: &[u8]) -> Result<LogLine<'_>, LineError> {
+    parse_found(line).map(|(line, _)| line)
+}
+
+/// Returns whether nothing that is appended to the line can change what it says.
+pub(crate) fn is_complete(line: &[u8]) -> bool {
+    parse_found(line).is_ok_and(|(_, is_closed)| is_closed)
+}
+
+/// Parses a line, and returns with it whether its request has its closing quote.
+fn parse_found(line: &[u8]) -> Result<(LogLine<'_>, bool), LineError> {
     let (time, mut rest) = find_time(line)?;
     for _ in 0..WORDS_BEFORE_STATUS {
         let word;
@@ -35,18 +45,15 @@ pub(crate) fn parse(line: &[u8]) -> Result<LogLine<'_>, LineError> {
     let status = if status == b"-1" { 0 } else { parse_status(status).ok_or(LineError::Status)? };
     let quote = memchr(b'"', rest).ok_or(LineError::Request)?;
     let (before, inside) = (&rest[..quote], &rest[quote + 1..]);
-    let request = match memchr(b'"', inside) {
+    let closing = memchr(b'"', inside);
+    let request = match closing {
         Some(end) => &inside[..end],
         None if is_path_complete(inside) => inside,
         None => return Err(LineError::Request),
     };
     let (method, target) = split_request(request);
-    LogLine::new(method, unescape_hashes(target), status, time, user_agent(before))
-}
-
-/// Returns whether nothing that is appended to the line can change what it says.
-pub(crate) fn is_complete(line: &[u8]) -> bool {
-    memchr_iter(b'"', line).count() >= 2 && parse(line).is_ok()
+    let line = LogLine::new(method, unescape_hashes(target), status, time, user_agent(before))?;
+    Ok((line, closing.is_some()))
 }
 
 /// Finds the first time in brackets, which syslog's own prefix does not have; returns it with the text after it.

@@ -66,7 +66,7 @@ impl Parser {
     /// it can change page, status, time or user agent.
     #[must_use]
     pub fn is_complete(&self, unterminated: &[u8]) -> bool {
-        let line = trim(unterminated);
+        let line = trim_start(unterminated);
         if self.unwrap_docker(line).is_some() {
             return true;
         }
@@ -102,19 +102,24 @@ impl Parser {
         if is_json || !line.starts_with(DOCKER) {
             return None;
         }
-        serde_json::from_slice::<DockerLine<'_>>(line).ok().map(|line| line.log)
+        // Not to the end of the line: what follows the object does not matter.
+        DockerLine::deserialize(&mut serde_json::Deserializer::from_slice(line)).ok().map(|line| line.log)
     }
 }
 
-/// Returns the line without line end, zeros and the mark of UTF-8 at its ends. A machine that crashed can leave zeros in
-/// a log, before the next line.
+/// Returns the line without its line end and spaces at its ends.
 fn trim(line: &[u8]) -> &[u8] {
-    let line = match line.first() {
+    trim_start(line).trim_ascii_end()
+}
+
+/// Returns the line without spaces, zeros and the mark of UTF-8 at its beginning. A machine that crashed can leave zeros
+/// in a log, before the next line.
+fn trim_start(line: &[u8]) -> &[u8] {
+    let text = match line.first() {
         Some(0) => &line[line.iter().position(|&byte| byte != 0).unwrap_or(line.len())..],
-        Some(0xef) => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
         _ => line,
     };
-    line.trim_ascii()
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start()
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@
 //! 2015-05-17 10:05:03 GET /path Mozilla/5.0+(X11) 200
 //! ```
 //!
-//! Times are UTC. Columns are separated by tabs, or by spaces if the line has no tab.
+//! Times are UTC. Columns are separated by spaces or by tabs: by what comes first in a line.
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use crate::escape::unescape_percents;
 use crate::line::{LineError, LogLine};
@@ -107,7 +107,8 @@ impl Directives {
     /// Returns whether the columns that matter have their ends.
     pub(crate) fn is_complete(&self, line: &[u8]) -> bool {
         let last = self.columns.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        line.starts_with(b"#") || last > 0 && Values::of(line).count() > last
+        // Of the columns behind it there are no more than were named.
+        last > 0 && (last + 1..=self.columns.len()).contains(&Values::of(line).count())
     }
 
     fn time(
@@ -139,7 +140,8 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn of(line: &'a [u8]) -> Self {
-        Self { rest: Some(line), separator: if memchr(b'\t', line).is_some() { b'\t' } else { b' ' } }
+        let separator = memchr2(b' ', b'\t', line).map_or(b' ', |at| line[at]);
+        Self { rest: Some(line), separator }
     }
 }
 
@@ -180,7 +182,7 @@ fn unescape_double_percents(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// Returns a user agent with its spaces, which IIS writes as `+`, and CloudFront as `%20` or `%2520`.
 fn unescape_user_agent(text: &[u8]) -> Cow<'_, str> {
-    if memchr::memchr2(b'+', b'%', text).is_none() {
+    if memchr2(b'+', b'%', text).is_none() {
         return String::from_utf8_lossy(text);
     }
     let once = unescape_percents(text);
@@ -273,10 +275,10 @@ mod tests {
             directives(&["#Date: 2023-05-17 10:00:00", "#Fields: time cs-method cs-uri sc-status cs(User-Agent)"]);
         let quoted = format!("10:05:03 GET /a 200 \"{FIREFOX}\"");
         assert_eq!(log.parse(quoted.as_bytes()), Ok(expected("/a")));
-        assert!(log.read(b"#Fields: cs(User-Agent) sc-status cs-uri-stem time"));
-        assert_eq!(log.parse(format!("{FIREFOX}\t200\t/a\t10:05:03.5").as_bytes()), Ok(expected("/a")));
+        assert!(log.read(b"#Fields: sc-status cs(User-Agent) cs-uri-stem time"));
+        assert_eq!(log.parse(format!("200\t{FIREFOX}\t/a\t10:05:03.5").as_bytes()), Ok(expected("/a")));
         assert!(log.read(b"#Date: 2023-05-18"));
-        assert_eq!(log.parse(b"a 200 /a 10:05:03").unwrap().time.to_rfc3339(), "2023-05-18T10:05:03+00:00");
+        assert_eq!(log.parse(b"200 a /a 10:05:03").unwrap().time.to_rfc3339(), "2023-05-18T10:05:03+00:00");
         assert!(log.read(b"#Fields: timestamp cs-uri-stem sc-status"));
         assert_eq!(log.parse(b"1684317903.123 /a 200").unwrap().time.timestamp(), 1_684_317_903);
         assert!(log.read(b"#Remark: no directive") && !log.read(b"a"));
