@@ -11,6 +11,8 @@ mod json;
 mod line;
 mod load_balancer;
 mod parser;
+#[cfg(test)]
+mod samples;
 mod template;
 mod text;
 mod time;

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use access_logs::{Parser, detect};
+use crate::{Parser, detect};
 
 /// Returns what the lines of a log say, each on a line: the format first, `-` for a line that is no request.
 fn read(log: &[u8]) -> String {
