@@ -39,12 +39,12 @@ impl Parser {
     /// # Errors
     /// [`LineError`] of the first part that can't be read.
     pub fn parse<'a>(&mut self, line: &'a [u8]) -> Result<Option<LogLine<'a>>, LineError> {
-        let line = trim(line);
+        let line = self.trim(line);
         if line.is_empty() {
             return Ok(None);
         }
         match self.unwrap_docker(line) {
-            Some(inner) => Ok(self.parse_inner(trim(inner.as_bytes()))?.map(LogLine::into_owned)),
+            Some(inner) => Ok(self.parse_inner(self.trim(inner.as_bytes()))?.map(LogLine::into_owned)),
             None => self.parse_inner(line),
         }
     }
@@ -52,7 +52,7 @@ impl Parser {
     /// Takes notice of a line that is not counted, because it was counted before.
     pub fn skip(&mut self, line: &[u8]) {
         if self.format == Format::W3c {
-            self.directives.read(trim(line));
+            self.directives.read(self.trim(line));
         }
     }
 
@@ -92,6 +92,16 @@ impl Parser {
         }
     }
 
+    /// Returns the line without its line end, and without spaces at its ends, but for those that are empty columns.
+    fn trim<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        let line = trim_start(line);
+        if self.format != Format::W3c {
+            return line.trim_ascii_end();
+        }
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        &line[..end]
+    }
+
     /// Returns the server's line if Docker wrote this one.
     fn unwrap_docker<'a>(&self, line: &'a [u8]) -> Option<Cow<'a, str>> {
         let is_json = match &self.format {
@@ -105,11 +115,6 @@ impl Parser {
         // Not to the end of the line: what follows the object does not matter.
         DockerLine::deserialize(&mut serde_json::Deserializer::from_slice(line)).ok().map(|line| line.log)
     }
-}
-
-/// Returns the line without its line end and spaces at its ends.
-fn trim(line: &[u8]) -> &[u8] {
-    trim_start(line).trim_ascii_end()
 }
 
 /// Returns the line without spaces, zeros and the mark of UTF-8 at its beginning. A machine that crashed can leave zeros

@@ -77,15 +77,12 @@ impl Directives {
             return Err(LineError::NoFields);
         }
         let mut found = [None; COLUMNS];
-        let mut count = 0;
-        for value in Values::of(line) {
-            if let Some(column) = self.columns.get(count).copied().flatten() {
-                found[column as usize] = Some(value);
+        for (index, value) in Values::of(line).enumerate() {
+            match self.columns.get(index) {
+                Some(Some(column)) => found[*column as usize] = Some(value),
+                None if !value.is_empty() => return Err(LineError::Columns),
+                _ => {}
             }
-            count += 1;
-        }
-        if count > self.columns.len() {
-            return Err(LineError::Columns);
         }
         let get = |column: Column| found[column as usize];
         let has_method = self.columns.contains(&Some(Column::Method));
@@ -284,6 +281,17 @@ mod tests {
         assert!(log.read(b"#Remark: no directive") && !log.read(b"a"));
         let undated = directives(&["#Fields: time cs-uri-stem sc-status"]);
         assert_eq!(undated.parse(b"10:05:03 /a 200"), Err(LineError::NoTime));
+    }
+
+    #[test]
+    fn empty_columns_at_the_end_do_not_matter() {
+        let log = directives(&["#Fields: date time cs-uri-stem sc-status cs(User-Agent) x"]);
+        for line in
+            ["2023-05-17\t10:05:03\t/a\t200\t\t", "2023-05-17 10:05:03 /a 200 - - ", "2023-05-17 10:05:03 /a 200"]
+        {
+            let read = log.parse(line.as_bytes()).unwrap();
+            assert_eq!((&*read.target, read.status, read.user_agent), ("/a", 200, None), "{line}");
+        }
     }
 
     #[test]

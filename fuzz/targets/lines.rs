@@ -23,7 +23,7 @@ pub fn check(format: &Format, log: &[u8]) -> usize {
             continue;
         }
         let again = |text: &[u8]| before.clone().parse(text).map(|line| line.map(owned));
-        assert_eq!(read, again(&[b"\0\0", line, b" \r"].concat()), "zeros and line ends are not of the line");
+        assert_eq!(read, again(&[b"\0\0", line, b"\r"].concat()), "zeros and line ends are not of the line");
         if is_complete {
             assert_eq!(read, again(&[line, TAIL].concat()), "a complete line is not changed by what follows");
         }

@@ -22,10 +22,11 @@ const README_LINES_MAX: usize = 150;
 const ARCHITECTURE_WORDS_MAX: usize = 2_500;
 const COLUMNS_MAX: usize = 120;
 /// The pages whose commands are run.
-const RUN: [&str; 7] = [
+const RUN: [&str; 8] = [
     "README.md",
     "docs/api.md",
     "docs/import.md",
+    "docs/log-formats.md",
     "docs/access.md",
     "docs/operations.md",
     "docs/postgresql.md",

@@ -46,6 +46,7 @@ mod http;
 mod import;
 mod interleavings;
 mod load;
+mod log_formats;
 mod logs;
 mod machine_clock;
 mod maintenance;

@@ -1,5 +1,7 @@
 //! Reads templates as nginx's and Apache's configurations have them.
 
+use std::fmt::Write as _;
+
 use chrono::format::{Item, Parsed, StrftimeItems, parse_and_remainder};
 use chrono::{DateTime, Utc};
 
@@ -223,8 +225,9 @@ fn check_pieces(parts: &[Part]) -> Result<(), TemplateError> {
     let time = DateTime::<Utc>::from_timestamp(1_431_874_983, 0).unwrap_or_default();
     let mut parsed = Parsed::new();
     for (items, _) in &pieces {
-        let written = time.format_with_items(items.iter()).to_string();
-        if parse_and_remainder(&mut parsed, &written, items.iter()).is_err() {
+        let mut written = String::new();
+        let is_written = write!(written, "{}", time.format_with_items(items.iter())).is_ok();
+        if !is_written || parse_and_remainder(&mut parsed, &written, items.iter()).is_err() {
             break;
         }
     }

@@ -145,6 +145,7 @@ fn template_by_which_views_cannot_be_counted_is_refused_in_words() {
         ("[$time_local] \"$request\" $remote_user$http_user_agent $status", "nothing stands between $remote_user and"),
         ("%{%H:%M}t \"%r\" %s", "do not say day, hour and minute"),
         ("%{%d/%b/%Y %I:%M}t \"%r\" %s", "do not say day, hour and minute"),
+        ("%{%d/%b/%Y:%T %#z}t \"%r\" %s", "do not say day, hour and minute"),
         ("%{%Q}t \"%r\" %s", "do not say day, hour and minute"),
         ("nonsense", "neither one of combined"),
         ("100%", "unknown field: %"),
