@@ -97,7 +97,7 @@ async fn log_of_which_nothing_can_be_read_is_refused_with_what_it_looks_like() {
 async fn zeros_of_a_crash_lose_no_line() {
     let database = TestDatabase::create(Rung::Sqlite).await;
     let line = "h - - [17/May/2023:10:05:03 +0000] \"GET /a HTTP/1.1\" 200 1\n";
-    let log = [line, &"\0".repeat(200_000), line].concat();
+    let log = [line, &"\0".repeat(20_000), line].concat();
     fs::write(database.folder.path().join("access.log"), log).unwrap();
     process::succeed(&database, &["import", "access.log"]);
     let expected = [(("/a".to_owned(), "2023-05-17".parse().unwrap(), 10), 2)];
