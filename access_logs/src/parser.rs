@@ -52,7 +52,11 @@ impl Parser {
     /// Takes notice of a line that is not counted, because it was counted before.
     pub fn skip(&mut self, line: &[u8]) {
         if self.format == Format::W3c {
-            self.directives.read(self.trim(line));
+            let line = self.trim(line);
+            match self.unwrap_docker(line) {
+                Some(inner) => self.directives.read(self.trim(inner.as_bytes())),
+                None => self.directives.read(line),
+            };
         }
     }
 
@@ -161,9 +165,11 @@ mod tests {
 
     #[test]
     fn directives_count_in_skipped_lines_too() {
-        let fields = b"#Fields: date time cs-uri-stem sc-status\r\n";
+        let fields = "#Fields: date time cs-uri-stem sc-status";
+        let docker = format!(r#"{{"log":"{fields}\r\n","stream":"stdout"}}"#);
         let line = b"2015-05-17 10:05:03 /a 200\r\n";
-        for skip in [true, false] {
+        for (skip, fields) in [(true, fields), (false, fields), (true, &docker), (false, &docker)] {
+            let fields = fields.as_bytes();
             let mut parser = Parser::new(Format::W3c);
             assert!(parser.has_directives());
             assert_eq!(parser.parse(line), Err(LineError::NoFields));
