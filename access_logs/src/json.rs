@@ -8,6 +8,7 @@ use memchr::memchr;
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::combined;
 use crate::escape::unescape_backslashes;
 use crate::line::{LineError, LogLine};
 use crate::text::{is_given, parse_status, split_request};
@@ -219,13 +220,17 @@ fn parse_text(text: &str) -> Result<LogLine<'_>, LineError> {
     .checked()
 }
 
-/// Parses the log of a container: an object within the message of an object.
+/// Parses a line within the message of an object, as containers, journald and collectors of logs write it.
 fn parse_message<'a>(mut values: Values<'a>, bytes: usize) -> Result<LogLine<'a>, LineError> {
     match values.take_text(Field::Message) {
         Some((_, message)) if message.starts_with('{') && message.len() < bytes => {
             parse_text(&message).map(LogLine::into_owned)
         }
-        _ => Err(LineError::NoTarget),
+        // Other messages are no requests.
+        Some((_, message)) => {
+            combined::parse(message.as_bytes()).map(LogLine::into_owned).map_err(|_other| LineError::NoTarget)
+        }
+        None => Err(LineError::NoTarget),
     }
 }
 
@@ -429,6 +434,7 @@ mod tests {
             r#"{ "time": "2023-05-17T12:05:03+02:00", "uri": "/index.php", "request_uri": "/a?b", "request_method": "GET", "status": 200, "http_user_agent": "FIREFOX" }"#,
             r#"<190>May 17 10:05:03 web nginx: {"msec":"1684317903.000","request_uri":"/a?b","status":"200","user_agent":"FIREFOX"}"#,
             r#"web-1  | {"@timestamp":"2023-05-17T10:05:03+00:00","uri":"/index.php","request":"GET /a?b HTTP/2.0","status":"200","agent":"FIREFOX"}"#,
+            r#"{"_HOSTNAME":"web","MESSAGE":"h - - [17/May/2023:10:05:03 +0000] \"GET /a?b HTTP/1.1\" 200 5 \"-\" \"FIREFOX\""}"#,
             r#"{"log":"{\"ts\":1684317903,\"request\":\"GET /a?b HTTP/2.0\",\"status\":\"200\",\"agent\":\"FIREFOX\"}\n","stream":"stdout","time":"2023-05-17T11:05:03.1Z"}"#,
         ] {
             assert_reads(line, "/a?b");

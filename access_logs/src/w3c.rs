@@ -88,6 +88,7 @@ impl Directives {
         let has_method = self.columns.contains(&Some(Column::Method));
         let method = if has_method { get(Column::Method).unwrap_or_default() } else { b"GET" };
         let target = get(Column::Target).ok_or(LineError::NoTarget)?;
+        let target = if is_given(target) { target } else { b"" };
         let target = if self.is_cloudfront { unescape_double_percents(target) } else { Cow::from(target) };
         let status = match get(Column::Status).ok_or(LineError::Status)? {
             b"-" => 0,
@@ -231,6 +232,7 @@ mod tests {
         }
         assert_eq!(log.parse(line("/a", "404").as_bytes()).unwrap().status, 404);
         assert_eq!(log.parse(line("/a", "-").as_bytes()).unwrap().status, 0);
+        assert_eq!(log.parse(line("-", "200").as_bytes()).unwrap().target, "");
         for (line, error) in [
             (line("/a b", "200"), LineError::Columns),
             (line("/a", "2000"), LineError::Status),

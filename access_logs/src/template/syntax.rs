@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{Field, Part, Template, TemplateError, is_text, time_of};
 
-/// The letters of Apache's fields that have no argument, but for those that matter.
-const APACHE_LETTERS: &str = "aABbCDefhHIiklLnopPRSTuvVXO";
+/// The letters of Apache's fields that do not matter, with those of its modules for TLS and traffic.
+const APACHE_LETTERS: &str = "aABbcCDefhHIiklLnoOpPRSTuvVxX";
 
 /// Reads a template in either syntax.
 pub(super) fn read(text: &str) -> Result<Template, TemplateError> {
@@ -147,7 +147,7 @@ fn apache_parts(text: &str) -> Result<Vec<Part>, TemplateError> {
             "q" => Field::Query,
             "s" => Field::Status,
             "i" if argument.eq_ignore_ascii_case("user-agent") => Field::UserAgent,
-            "^ti" | "^to" => Field::Other,
+            "^ti" | "^to" | "^FU" | "^FB" => Field::Other,
             _ if letter.len() == 1 && APACHE_LETTERS.contains(letter) => Field::Other,
             _ => return Err(TemplateError::Unknown(name.to_owned())),
         };

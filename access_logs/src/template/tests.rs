@@ -114,7 +114,7 @@ fn log_format_of_apache_is_taken_as_it_is_written() {
         ("%{sec}t %m %U%q %400,501s", "1684317903 GET /a?b 200"),
         ("%{msec}t %m %U%q %s", "1684317903123 GET /a?b 200"),
         ("%{usec}t %m %U%q %s", "1684317903123456 GET /a?b 200"),
-        ("%{%s}t %m %U%q %s %{UNIQUE_ID}e %^ti", "1684317903 GET /a?b 200 - -"),
+        ("%{%s}t %m %U%q %s %{UNIQUE_ID}e %^FB %{SSL_PROTOCOL}x", "1684317903 GET /a?b 200 - - TLSv1.3"),
         (r"%t\t%r\t%s", "[17/May/2023:10:05:03 +0000]\tGET /a?b HTTP/1.1\t200"),
         ("%{%d %B %Y %I:%M %p}t %m %U%q %s", "17 May 2023 10:05 AM GET /a?b 200"),
     ] {
