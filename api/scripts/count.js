@@ -25,7 +25,7 @@
       const url = new URL("views", new URL(options.service || "", script.src));
       const body = JSON.stringify({ page, title });
       // Both survive that the page is left. `fetch` comes first: it tells the page's origin whatever referrer policy the
-      // page has, and sends no cookies.
+      // page has (which the Fetch standard does not allow to beacons), and sends no cookies.
       if ("keepalive" in Request.prototype) {
         fetch(url, { method: "POST", body, keepalive: true, credentials: "omit" }).catch(() => {});
       } else navigator.sendBeacon(url, body);

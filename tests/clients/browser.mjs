@@ -1,7 +1,8 @@
 // Shared by the tests of pages: Chromium, and a check of violations that no page may have.
 import { createRequire } from 'node:module';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -26,12 +27,14 @@ export async function launch(limit, more = [], options = {}) {
 /** Opens a page in Chromium without a debugger, with which nothing is prerendered. Returns what closes it. */
 export function openWithoutDebugger(address, more) {
   const profile = mkdtempSync(join(tmpdir(), 'chromium-'));
-  const process = spawn(EXECUTABLE, ['--headless=new', `--user-data-dir=${profile}`, ...ARGUMENTS, ...more, address], { stdio: 'ignore' });
-  const ended = new Promise((resolve) => process.once('exit', resolve));
+  const child = spawn(EXECUTABLE, ['--headless=new', `--user-data-dir=${profile}`, ...ARGUMENTS, ...more, address], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  process.once('exit', () => child.kill());
   return async () => {
-    process.kill();
+    child.kill();
     await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    // Its other processes may still write.
+    await until(() => rm(profile, { recursive: true, force: true }).then(() => true, () => false));
   };
 }
 

@@ -233,6 +233,8 @@ const scenarios = {
     const globals = () => page.evaluate(() => Object.getOwnPropertyNames(window));
     pages.set('/bare', { tags: '' });
     pages.set('/traces', {});
+    const errors = [];
+    page.on('console', (message) => { if (message.type() === 'error' && message.text().includes(service)) errors.push(message.text()); });
     await page.goto(`${one}/bare`);
     const before = await globals();
     await page.goto(`${one}/traces`);
@@ -240,6 +242,8 @@ const scenarios = {
     equal((await globals()).filter((name) => !before.includes(name)), ['analytics']);
     equal(await page.evaluate(async () => [document.cookie, localStorage.length, sessionStorage.length, (await indexedDB.databases()).length]), ['', 0, 0, 0]);
     equal(await context.cookies(), []);
+    await page.waitForLoadState('networkidle');
+    equal(errors, []);
   },
 
   async 'pages of other sites'({ page }) {
@@ -259,7 +263,52 @@ const scenarios = {
   },
 };
 
-/** A debugger would keep pages from being prerendered, so these pages follow their links and report by themselves. */
+/** Serves an address that answers only when the returned function is called: a page waits for it. */
+function hold(path) {
+  let release;
+  pages.set(path, { text: new Promise((resolve) => { release = () => resolve('now'); }) });
+  return release;
+}
+
+/** Waits until a page has reported this text; a prerendered page, or one that is not. */
+function reported(text, isPrerendered = false) {
+  return until(() => requests.some(({ url, purpose }) => url === `/report?${text}` && Boolean(purpose) === isPrerendered));
+}
+
+/**
+ * A debugger would keep pages from being prerendered, and shows all tabs at once. So these pages follow their links and
+ * report by themselves.
+ */
+function openAlone(path) {
+  pages.set('/report', { text: 'noted' });
+  const more = [RULES, HUMAN, `--user-agent=${USER_AGENT}`, `--unsafely-treat-insecure-origin-as-secure=${one}`, '--disable-popup-blocking'];
+  return openWithoutDebugger(one + path, more);
+}
+
+async function background() {
+  const state = `fetch('/report?background-' + document.visibilityState)`;
+  pages.set('/opens', { head: `<script>
+    document.addEventListener('visibilitychange', () => { location.href = '/background'; });
+    addEventListener('load', () => open('/foreground'));</script>` });
+  pages.set('/foreground', { head: `<script>fetch('/close').then(() => close())</script>` });
+  pages.set('/background', { head: `<script>
+    addEventListener('load', () => { history.replaceState({}, '', '/background/now'); ${state}; });
+    document.addEventListener('visibilitychange', () => ${state});</script>` });
+  const close = hold('/close');
+  scenario = 'a tab in the background';
+  const end = openAlone('/opens');
+  viewed('/opens');
+  viewed('/foreground');
+  await reported('background-hidden');
+  await compare();
+  scenario = 'a tab that comes to the foreground';
+  close();
+  await reported('background-visible');
+  viewed('/background/now');
+  await compare();
+  await end();
+}
+
 async function prerender() {
   const rules = { prerender: [{ source: 'list', urls: ['/prerendered'], eagerness: 'immediate' }] };
   const report = `fetch('/report?' + (performance.getEntriesByType('navigation')[0].activationStart > 0))`;
@@ -269,21 +318,18 @@ async function prerender() {
   });
   pages.set('/prerendered', { head: `<script>addEventListener('load', () => ${report})</script>
     <script>document.addEventListener('prerenderingchange', () => ${report})</script>` });
-  pages.set('/report', { text: 'noted' });
-  let follow;
-  pages.set('/go', { text: new Promise((resolve) => { follow = resolve; }) });
-  const reported = (wanted) => until(() => requests.some(({ url, purpose }) => url === `/report?${wanted}` && Boolean(purpose) !== wanted));
+  const follow = hold('/go');
   scenario = 'a page that is prerendered, before it is seen';
-  const close = openWithoutDebugger(`${one}/speculates`, [RULES, HUMAN, `--user-agent=${USER_AGENT}`, `--unsafely-treat-insecure-origin-as-secure=${one}`]);
+  const end = openAlone('/speculates');
   viewed('/speculates');
-  await reported(false);
+  await reported('false', true);
   await compare();
   scenario = 'a page that was prerendered, when it is seen';
-  follow('now');
-  await reported(true);
+  follow();
+  await reported('true');
   viewed('/prerendered');
   await compare();
-  await close();
+  await end();
 }
 
 const withoutScripts = async ({ page }) => {
@@ -351,6 +397,7 @@ try {
   };
   await run(await start(), scenarios);
   await prerender();
+  await background();
   await run(await start([RULES, HUMAN, '--test-third-party-cookie-phaseout']), { 'third-party cookies are blocked': withoutCookies });
   await run(await start([RULES, HUMAN], { javaScriptEnabled: false }), { 'no scripts': withoutScripts });
   await run(await start([RULES]), { 'automated browsers': automated });
