@@ -69,11 +69,7 @@ impl Lines {
 
     /// Returns the beginning of the SHA-256 of the first line; zeros if there is no whole line.
     pub(crate) fn first_line(&self) -> [u8; FIRST_LINE_BYTES] {
-        let Some(line) = self.iter().next() else { return [0; FIRST_LINE_BYTES] };
-        let digest = Sha256::digest(line.text);
-        let mut beginning = [0; FIRST_LINE_BYTES];
-        beginning.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
-        beginning
+        self.iter().next().map_or([0; FIRST_LINE_BYTES], |line| first_line(line.text))
     }
 
     /// Returns the beginning of the line behind the whole ones.
@@ -132,6 +128,13 @@ impl Lines {
         }
         self.bytes += later.bytes;
     }
+}
+
+/// Returns the beginning of the SHA-256 of a first line.
+pub(crate) fn first_line(line: &[u8]) -> [u8; FIRST_LINE_BYTES] {
+    let mut beginning = [0; FIRST_LINE_BYTES];
+    beginning.iter_mut().zip(Sha256::digest(line)).for_each(|(byte, of_digest)| *byte = of_digest);
+    beginning
 }
 
 /// The result of [`LogText::read_line`].

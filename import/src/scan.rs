@@ -27,7 +27,7 @@ use crate::{
     ImportError,
     counted::Counted,
     known::Known,
-    lines::{Line, Lines, LogText, Read},
+    lines::{Line, Lines, LogText, Read, first_line},
     rules::{Rules, Verdict},
     summary::{ImportStats, KnownLines},
 };
@@ -212,8 +212,14 @@ impl Scan {
     }
 
     fn is_full(&self) -> bool {
-        let tip = self.tip.as_ref().filter(|tip| tip.has_room()).map_or((0, 0), Tip::size);
+        let tip = self.tip.as_ref().filter(|tip| self.may_grow(tip)).map_or((0, 0), Tip::size);
         tip.0 + self.text.lines.len() >= CHUNK_LINES_MAX || tip.1 + self.text.lines.bytes() >= CHUNK_BYTES_MAX
+    }
+
+    /// Returns whether lines may be added to the last chunk. The rest of a line that it ends in needs a chunk of its own,
+    /// since its checks are those of whole lines.
+    fn may_grow(&self, tip: &Tip) -> bool {
+        tip.has_room() && self.place.open_line == OpenLine::None
     }
 
     fn extend_sample(&mut self) {
@@ -267,6 +273,20 @@ impl Scan {
             chunk.bytes > lines.bytes() && chunk.line_checks.starts_with(lines.checks()) && lines.len() > 0
         };
         self.candidates.iter().any(is_beginning)
+    }
+
+    /// Returns whether the tail, of which nothing but the line end is missing, is the first line of a known chunk.
+    fn is_beginning_of_known_chunk(&self) -> Result<bool, ImportError> {
+        if self.tip.is_some() || self.text.lines.len() > 0 {
+            return Ok(false);
+        }
+        for line_end in [&b"\n"[..], b"\r\n"] {
+            let first_line = first_line(&[self.tail(), line_end].concat());
+            if !self.settings.known.chunks_after(self.place.chunk, &first_line)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Passes a chunk that was imported before. Returns a chunk if some of its lines are to be counted after all.
@@ -385,7 +405,7 @@ impl Scan {
         }
         let Some(parser) = &self.parser else { return Ok(None) };
         let mut open_line = OpenLine::None;
-        if is_complete && !self.tail().is_empty() && parser.is_complete(self.tail()) {
+        if is_complete && parser.is_complete(self.tail()) && !self.is_beginning_of_known_chunk()? {
             self.text.close_tail();
             open_line = OpenLine::Judged;
         }
@@ -401,7 +421,7 @@ impl Scan {
         self.forget_candidates();
         self.start = self.text.position();
         let tip = match self.tip.take() {
-            Some(tip) if tip.has_room() => tip.grow(&lines, &counted),
+            Some(tip) if self.may_grow(&tip) => tip.grow(&lines, &counted),
             _ => Tip::new(&self.place, &lines, counted.clone(), ordinal, open_line),
         };
         let chunk = tip.chunk(self.text.digest(), open_line);

@@ -282,7 +282,7 @@ impl ImportLog {
         let keys = idempotency_key::Entity::find()
             .select_only()
             .column(idempotency_key::Column::Key)
-            .filter(idempotency_key::Column::Kept.eq(true))
+            .filter(Expr::col(idempotency_key::Column::Kept))
             .into_tuple::<String>()
             .all(&self.database.readers);
         Ok(keys.await?.iter().filter_map(|key| earlier_chunk(key)).collect())

@@ -178,6 +178,20 @@ async fn log_is_known_by_its_content(rung: Rung) {
     assert_eq!(logs.views().await, expected(&log));
 }
 
+/// A copy that was cut off before the end of the first line of a chunk.
+#[tokio::test]
+async fn copy_that_lacks_the_end_of_its_last_line_is_known() {
+    let logs = Logs::new(Rung::Sqlite).await;
+    let log = lines(0, 10_002);
+    logs.write("access.log", &log);
+    logs.import(&["access.log"]);
+    for count in [1, 2, 9_999, 10_000, 10_001, 10_002] {
+        logs.write("copy", lines(0, count).trim_end());
+        let summary = logs.import(&["copy"]);
+        assert_eq!(logs.total().await, 10_002, "{count}: {summary}");
+    }
+}
+
 #[tokio::test]
 async fn log_is_known_by_its_content_on_sqlite() {
     log_is_known_by_its_content(Rung::Sqlite).await;
@@ -244,7 +258,7 @@ async fn killed_import_is_continued(rung: Rung) {
     let log = lines(0, 100_000);
     logs.write("access.log", &log);
     let mut kills = 0;
-    for pause_ms in (0_u64..).map(|round| 20 + round * 9) {
+    for pause_ms in std::iter::successors(Some(20_u64), |pause_ms| Some(pause_ms + pause_ms.div_ceil(3))) {
         let mut import = process::analytics(&logs.database, &["import", "access.log"]);
         let mut import = import.stdout(Stdio::null()).spawn().unwrap();
         pace(Duration::from_millis(pause_ms)).await;
