@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::dataset::{PAGES, ServiceSettings};
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     /// Recording over HTTP against the released binary: single increments and batches, on both databases, and what the
     /// database does alone
     Ingest(IngestSettings),
+    /// The import of a large access log, on both databases
+    Import(ImportSettings),
     /// Reports: from the report and from the counts, cold and warm
     Report(ReportSettings),
     /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
@@ -35,6 +39,20 @@ pub(crate) enum Command {
     /// Serves the schema with the stock handlers, for `transport`
     #[command(hide = true)]
     StockServer(ServiceSettings),
+}
+
+/// How the import is measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportSettings {
+    /// The size of the log, in the combined format
+    #[arg(long, default_value_t = 2_000 * MILLION)]
+    pub(crate) bytes: u64,
+    /// How often each import is measured; the run with the median time counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// Another build of the program, measured in turns with this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other: Option<PathBuf>,
 }
 
 /// How the two transports are compared.

@@ -2,7 +2,6 @@
 
 mod baseline;
 pub(crate) mod bodies;
-mod import;
 
 use std::time::Duration;
 
@@ -75,9 +74,6 @@ pub(crate) async fn run(settings: &IngestSettings) -> anyhow::Result<()> {
             single_rate = single_rate.or(Some(measured.sent.per_second()));
         }
         progress.print(&measured.row(&name));
-    }
-    if settings.only.as_ref().is_none_or(|only| only == "import") {
-        import::run(&mut server, settings.runs, &progress).await?;
     }
     Ok(())
 }

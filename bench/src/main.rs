@@ -4,6 +4,7 @@ mod bounds;
 mod cli;
 mod dataset;
 mod figures;
+mod import;
 mod ingest;
 mod latency;
 mod load;
@@ -34,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Refresh(settings) => refresh(&settings).await,
         Command::Ingest(settings) => ingest::run(&settings).await,
+        Command::Import(settings) => import::run(&settings).await,
         Command::Report(settings) => report::run(&settings).await,
         Command::Bounds => bounds::run().await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,

@@ -48,6 +48,17 @@ pub(crate) fn binary() -> anyhow::Result<PathBuf> {
     Ok(own.parent().context("this binary lies in no folder")?.join("analytics"))
 }
 
+/// The sum of all counts of a database.
+pub(crate) async fn recorded(url: &str) -> anyhow::Result<u64> {
+    const SQL: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM page_views";
+    let views: i64 = if url.starts_with("sqlite") {
+        sqlx::query_scalar(SQL).fetch_one(&mut SqliteConnection::connect(url).await?).await?
+    } else {
+        sqlx::query_scalar(SQL).fetch_one(&mut PgConnection::connect(url).await?).await?
+    };
+    Ok(u64::try_from(views)?)
+}
+
 impl Service {
     /// Serves on a free port, with all services, as soon as it says where.
     pub(crate) async fn start(server: &Server, place: Place, url: &str, arguments: &[&str]) -> anyhow::Result<Self> {
@@ -100,13 +111,7 @@ impl Service {
 
     /// The sum of all counts.
     pub(crate) async fn recorded(&self) -> anyhow::Result<u64> {
-        const SQL: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM page_views";
-        let views: i64 = if self.url.starts_with("sqlite") {
-            sqlx::query_scalar(SQL).fetch_one(&mut SqliteConnection::connect(&self.url).await?).await?
-        } else {
-            sqlx::query_scalar(SQL).fetch_one(&mut PgConnection::connect(&self.url).await?).await?
-        };
-        Ok(u64::try_from(views)?)
+        recorded(&self.url).await
     }
 
     /// Ends it in order, which it must do.

@@ -42,6 +42,12 @@ impl Usage {
     }
 }
 
+/// Seconds on a processor of all child processes of this one that have ended.
+pub(crate) fn children_s() -> anyhow::Result<f64> {
+    let stat = Process::myself()?.stat()?;
+    Ok(in_seconds(u64::try_from(stat.cutime + stat.cstime)?))
+}
+
 /// The most memory that a process had, resident, so far.
 pub(crate) fn memory_peak_bytes(process: i32) -> anyhow::Result<u64> {
     let kib =

@@ -33,7 +33,7 @@ pub(crate) fn bodies(batch: usize) -> Arc<[Bytes]> {
 }
 
 /// Names of pages, without end.
-pub(super) fn pages() -> Box<dyn Iterator<Item = String> + Send> {
+pub(crate) fn pages() -> Box<dyn Iterator<Item = String> + Send> {
     match Zipf::new(PAGES, EXPONENT) {
         Ok(zipf) => Box::new(zipf.sample_iter(StdRng::seed_from_u64(SEED)).map(|page| format!("/page/{page:05.0}"))),
         // The parameters are constants, and valid.
