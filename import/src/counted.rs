@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read, Write},
+    io::{self, BufWriter, IntoInnerError, Read, Write},
 };
 
 use chrono::DateTime;
@@ -49,12 +49,13 @@ impl Counted {
     /// # Errors
     /// Never: it is written into memory.
     pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        // Each write to the encoder clears its whole buffer.
+        let mut encoder = BufWriter::new(ZlibEncoder::new(Vec::new(), Compression::fast()));
         for (page, hour, views) in self.iter() {
             // No page's name has a tab or a line end.
             writeln!(encoder, "{}\t{views}\t{page}", hour.since(epoch()))?;
         }
-        encoder.finish()
+        encoder.into_inner().map_err(IntoInnerError::into_error)?.finish()
     }
 
     /// Reads the form in the database.
