@@ -33,8 +33,8 @@ impl Parser {
         Self { format, directives: Directives::default() }
     }
 
-    /// Parses a line, with or without its line end (LF or CRLF), in time linear in its length. Returns `None` for a line
-    /// that is no request: an empty one, a comment, a directive.
+    /// Parses a line, with or without its line end (LF or CRLF), in time linear in its length. Returns `None` for a
+    /// line that is no request: an empty one, a comment, a directive.
     ///
     /// # Errors
     /// [`LineError`] of the first part that can't be read.
@@ -121,8 +121,8 @@ impl Parser {
     }
 }
 
-/// Returns the line without spaces, zeros and the mark of UTF-8 at its beginning. A machine that crashed can leave zeros
-/// in a log, before the next line.
+/// Returns the line without spaces, zeros and the mark of UTF-8 at its beginning. A machine that crashed can leave
+/// zeros in a log, before the next line.
 fn trim_start(line: &[u8]) -> &[u8] {
     let text = match line.first() {
         Some(0) => &line[line.iter().position(|&byte| byte != 0).unwrap_or(line.len())..],

@@ -1,4 +1,5 @@
-//! Logs of all servers, in the shape of their makers' documents: the format is found, and every line says what it should.
+//! Logs of all servers, in the shape of their makers' documents: the format is found, and every line says what it
+//! should.
 
 use std::{fmt::Write as _, fs, path::Path};
 

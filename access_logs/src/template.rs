@@ -1,7 +1,7 @@
 //! A format as it is written in a configuration: nginx's `log_format`, Apache's `LogFormat`.
 //!
-//! A line is matched from left to right, without ever going back: each field extends to what the template has behind it,
-//! a time as far as its form does. So the time is linear in the line's length.
+//! A line is matched from left to right, without ever going back: each field extends to what the template has behind
+//! it, a time as far as its form does. So the time is linear in the line's length.
 
 mod syntax;
 
@@ -107,8 +107,8 @@ impl Template {
         matches!(self.parts.first(), Some(Part::Literal(text)) if text.starts_with(b"{"))
     }
 
-    /// Parses a line. What stands before may be a prefix of syslog or of containers. A line that is cut off behind time,
-    /// path and status is readable.
+    /// Parses a line. What stands before may be a prefix of syslog or of containers. A line that is cut off behind
+    /// time, path and status is readable.
     pub(crate) fn parse<'a>(&self, line: &'a [u8]) -> Result<LogLine<'a>, LineError> {
         let found = self.find(line);
         let prefixes = [&b"| "[..], b": "];
@@ -170,8 +170,8 @@ impl Template {
         }
     }
 
-    /// Reads the field at `index` from the beginning of `rest`, and returns what follows it. Returns `None` if it is not
-    /// there, or has no end.
+    /// Reads the field at `index` from the beginning of `rest`, and returns what follows it. Returns `None` if it is
+    /// not there, or has no end.
     fn take<'a>(&self, field: &Field, index: usize, rest: &'a [u8], found: &mut Found<'a>) -> Option<&'a [u8]> {
         match field {
             Field::Time => {

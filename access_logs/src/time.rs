@@ -24,8 +24,8 @@ impl WrittenTime {
     }
 }
 
-/// Reads the time that `text` begins with, in Apache's or nginx's form or that of ISO 8601, and returns it with the text
-/// after it. Fractions of seconds are dropped.
+/// Reads the time that `text` begins with, in Apache's or nginx's form or that of ISO 8601, and returns it with the
+/// text after it. Fractions of seconds are dropped.
 ///
 /// ```text
 /// 17/May/2015:10:05:03 +0000      17/May/2015:10:05:03.123
@@ -82,8 +82,8 @@ pub(crate) fn read_date(text: &[u8]) -> Option<NaiveDate> {
     cursor.0.is_empty().then_some(date)
 }
 
-/// Reads a time since 1970 in seconds, or in milliseconds, microseconds or nanoseconds: which, is clear from the size of
-/// the number, since all are of the same centuries.
+/// Reads a time since 1970 in seconds, or in milliseconds, microseconds or nanoseconds: which, is clear from the size
+/// of the number, since all are of the same centuries.
 pub(crate) fn read_unix(number: f64) -> Option<DateTime<Utc>> {
     // The seconds of the year 5138; in milliseconds, those of 1973.
     const SECONDS_END: f64 = 1e11;

@@ -8,14 +8,15 @@ use aho_corasick::AhoCorasick;
 /// search grows with the length.
 const USER_AGENT_BYTES_MAX: usize = 1_024;
 
-/// Words of health checks and monitors that Crawlerdex lacks, each with an example from its makers' documents. Case does
-/// not matter.
+/// Words of health checks and monitors that Crawlerdex lacks, each with an example from its makers' documents. Case
+/// does not matter.
 const MONITORS: [&str; 14] = [
     // `ELB-HealthChecker/2.0`, `Consul Health Check`, `HAProxy health check`, `Fly-HealthCheck`.
     "health check",
     "health-check",
     "healthcheck",
-    // `Edge Health Probe` of Azure Front Door, `Azure Traffic Manager Endpoint Monitor`, `Load Balancer Agent` of Azure.
+    // `Edge Health Probe` of Azure Front Door, `Azure Traffic Manager Endpoint Monitor`, `Load Balancer Agent` of
+    // Azure.
     "health probe",
     "endpoint monitor",
     "load balancer agent",
