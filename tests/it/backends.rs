@@ -5,7 +5,7 @@ use std::{
     env, fs,
     net::TcpStream,
     os::unix::process::ExitStatusExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
 
@@ -365,98 +365,145 @@ async fn refused_batch_does_not_hold_up_the_next(kind: Kind, file: &str, now: &s
     assert_eq!(views(&connection).await, [("/".to_owned(), 1)]);
 }
 
-/// nginx and logrotate with the printed configuration; only paths and the address are others.
-async fn logs_of_nginx_are_counted_at_each_rotation(rung: Rung) {
+/// nginx with the printed configuration, and the same of logrotate; only paths and the address are others.
+struct Nginx {
+    /// The process. Its folder has the log.
+    backend: Backend,
+    /// What replaces the printed paths.
+    replaced: [(&'static str, String); 5],
+    path: String,
+}
+
+impl Nginx {
+    fn start(database: &TestDatabase) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, port) = (folder.path().display().to_string(), free_port());
+        let replaced = [
+            ("/var/log/nginx", root.clone()),
+            ("/run/nginx.pid", format!("{root}/nginx.pid")),
+            ("/var/www", root.clone()),
+            ("listen 80", format!("listen 127.0.0.1:{port}")),
+            ("sqlite:///var/lib/analytics/analytics.db", format!("'{}'", database.url)),
+        ];
+        let program = Path::new(env!("CARGO_BIN_EXE_analytics")).parent().unwrap().display();
+        let path = format!("{}:{program}:/usr/sbin", env::var_os("PATH").unwrap().display());
+        // As root, nginx's workers are of another user, to whom the folder is closed.
+        let user = if cluster::is_root() { "user root;" } else { "" };
+        let servers = replace_all(printed("nginx", 0), &replaced);
+        let configuration = format!("{user} pid {root}/nginx.pid; events {{}} http {{ {servers} }}");
+        fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
+        fs::write(folder.path().join("logrotate.conf"), replace_all(printed("text", 0), &replaced)).unwrap();
+        fs::write(folder.path().join("index.html"), "<h1>Hello</h1>").unwrap();
+        fs::write(folder.path().join("style.css"), "").unwrap();
+        let mut command = Command::new("nginx");
+        command.env("PATH", &path).args(["-c", &format!("{root}/nginx.conf"), "-e", &format!("{root}/errors")]);
+        let child = command.args(["-g", "daemon off;"]).spawn();
+        let child = child.expect("nginx is not installed: run tests/run, which installs it");
+        let address = format!("127.0.0.1:{port}");
+        let backend = Backend { child, address, folder, client: reqwest::Client::new() };
+        eventually_blocking(|| "nginx to listen".to_owned(), || TcpStream::connect(&backend.address).is_ok());
+        Self { backend, replaced, path }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.backend.folder.path().join(name)
+    }
+
+    /// Has so many page views and two more requests; `before` are the lines of the log so far. Waits until all are in
+    /// the log.
+    async fn serve(&self, pages: usize, before: usize) {
+        self.backend.get("/?from=mail", pages).await;
+        self.backend.get("/style.css", 1).await;
+        assert_eq!(self.backend.send(Method::GET, "/missing", "*/*").await.status(), 404);
+        let lines = || fs::read_to_string(self.file("access.log")).unwrap_or_default().lines().count();
+        eventually("nginx to write its log", async || lines() == before + pages + 2).await;
+    }
+
+    /// Rotates the log as logrotate does daily, and waits until nginx writes to the new file.
+    async fn rotate(&self) {
+        let old = self.file("access.log.1");
+        let mut command = Command::new("logrotate");
+        command.env("PATH", &self.path).args(["--force", "--state"]).arg(self.file("state"));
+        let rotated = command.arg(self.file("logrotate.conf")).output();
+        let rotated = rotated.expect("logrotate is not installed: run tests/run, which installs it");
+        assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+        eventually("nginx to write to the new log", async || !self.open_files().any(|file| file == old)).await;
+    }
+
+    /// The files that nginx's processes have open.
+    fn open_files(&self) -> impl Iterator<Item = PathBuf> {
+        let process = self.backend.child.id();
+        let workers = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+        let processes: Vec<_> = workers.split_whitespace().map(str::to_owned).chain([process.to_string()]).collect();
+        let folders = processes.into_iter().flat_map(|process| fs::read_dir(format!("/proc/{process}/fd")).unwrap());
+        folders.filter_map(|descriptor| fs::read_link(descriptor.unwrap().path()).ok())
+    }
+}
+
+fn replace_all(text: &str, replaced: &[(&str, String)]) -> String {
+    replaced.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+async fn log_of_nginx_is_counted_at_each_rotation(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     let connection = database.migrate().await;
-    let folder = tempfile::tempdir().unwrap();
-    let (root, port) = (folder.path().display().to_string(), free_port());
-    let program = Path::new(env!("CARGO_BIN_EXE_analytics")).parent().unwrap().display();
-    let replaced = [
-        ("/var/log/nginx", root.clone()),
-        ("/run/nginx.pid", format!("{root}/nginx.pid")),
-        ("/var/www", root.clone()),
-        ("listen 80", format!("listen 127.0.0.1:{port}")),
-        ("sqlite:///var/lib/analytics/analytics.db", format!("'{}'", database.url)),
-    ];
-    let printed =
-        |language| replaced.iter().fold(printed(language, 0).to_owned(), |text, (from, to)| text.replace(from, to));
-    // As root, nginx's workers are of another user, to whom the folder is closed.
-    let user = if cluster::is_root() { "user root;" } else { "" };
-    let configuration = format!("{user} pid {root}/nginx.pid; events {{}} http {{ {} }}", printed("nginx"));
-    fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
-    fs::write(folder.path().join("logrotate.conf"), printed("text")).unwrap();
-    fs::write(folder.path().join("index.html"), "<h1>Hello</h1>").unwrap();
-    fs::write(folder.path().join("style.css"), "").unwrap();
-    let path = format!("{}:{program}:/usr/sbin", env::var_os("PATH").unwrap().display());
-
-    let mut nginx = Command::new("nginx");
-    nginx.env("PATH", &path).args([
-        "-c",
-        &format!("{root}/nginx.conf"),
-        "-e",
-        &format!("{root}/errors"),
-        "-g",
-        "daemon off;",
-    ]);
-    let nginx = nginx.spawn().expect("nginx is not installed: run tests/run, which installs it");
-    let address = format!("127.0.0.1:{port}");
-    let backend = Backend { child: nginx, address, folder, client: reqwest::Client::new() };
-    eventually_blocking(|| "nginx to listen".to_owned(), || TcpStream::connect(&backend.address).is_ok());
-    let log = backend.folder.path().join("access.log");
-    for (round, count) in [(1, 3), (2, 5)] {
-        backend.get("/?from=mail", count).await;
-        backend.get("/style.css", 1).await;
-        assert_eq!(backend.send(Method::GET, "/missing", "*/*").await.status(), 404);
-        let lines = || fs::read_to_string(&log).unwrap_or_default().lines().count();
-        eventually("nginx to write its log", async || lines() == count + 2).await;
-        let mut rotate = Command::new("logrotate");
-        rotate.env("PATH", &path).args(["--force", "--state"]).arg(backend.folder.path().join("state"));
-        let rotated = rotate.arg(backend.folder.path().join("logrotate.conf")).output().unwrap();
-        assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
-        eventually("nginx to open its log again", async || log.exists()).await;
-        let expected = if round == 1 { 3 } else { 8 };
-        assert_eq!(views(&connection).await, [("/".to_owned(), expected)], "{rotated:?}");
+    let nginx = Nginx::start(&database);
+    for (pages, expected) in [(3, 3), (5, 8)] {
+        nginx.serve(pages, 0).await;
+        nginx.rotate().await;
+        assert_eq!(views(&connection).await, [("/".to_owned(), expected)]);
     }
-    backend.terminate().await;
+    nginx.backend.terminate().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logs_of_nginx_are_counted_at_each_rotation_on_sqlite() {
-    logs_of_nginx_are_counted_at_each_rotation(Rung::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logs_of_nginx_are_counted_at_each_rotation_on_postgres() {
-    logs_of_nginx_are_counted_at_each_rotation(Rung::Table).await;
+/// The printed command of a server that follows the log, while logrotate has it imported too.
+async fn log_of_nginx_is_counted_as_it_is_written(rung: Rung) {
+    let database = TestDatabase::create(rung).await;
+    let connection = database.migrate().await;
+    let nginx = Nginx::start(&database);
+    nginx.serve(2, 0).await;
+    let command = replace_all(printed("sh", 0), &nginx.replaced);
+    let arguments: Vec<_> = command.split_whitespace().skip(2).collect();
+    assert!(command.starts_with("analytics serve --follow"), "{command}");
+    let _server = Server::start(&database, &arguments);
+    until_recorded(&connection, 2).await;
+    for (pages, before, expected) in [(3, 4, 5), (5, 0, 10), (4, 0, 14)] {
+        nginx.serve(pages, before).await;
+        until_recorded(&connection, expected).await;
+        nginx.rotate().await;
+        assert_eq!(views(&connection).await, [("/".to_owned(), expected)], "the rotated log counts once");
+    }
+    nginx.backend.terminate().await;
 }
 
 macro_rules! backends {
-    ($($name:ident: $kind:ident, $test:ident;)*) => {$(
+    ($($name:ident: $test:ident$(, $kind:ident)?;)*) => {$(
         mod $name {
-            use super::{Kind, Rung};
+            use super::*;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_sqlite() {
-                super::$test(Kind::$kind, Rung::Sqlite).await;
+                super::$test($(Kind::$kind,)? Rung::Sqlite).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_postgres() {
-                super::$test(Kind::$kind, Rung::MaterializedView).await;
+                super::$test($(Kind::$kind,)? Rung::MaterializedView).await;
             }
         }
     )*};
 }
 
 backends! {
-    node_counts_once_through_faults: Node, views_are_counted_once_through_faults;
-    axum_counts_once_through_faults: Axum, views_are_counted_once_through_faults;
-    asgi_counts_once_through_faults: Asgi, views_are_counted_once_through_faults;
-    node_counts_only_pages: NodeSite, only_pages_are_counted;
-    express_counts_only_pages: ExpressSite, only_pages_are_counted;
-    axum_counts_only_pages: AxumSite, only_pages_are_counted;
-    starlette_counts_only_pages: StarletteSite, only_pages_are_counted;
+    node_counts_once_through_faults: views_are_counted_once_through_faults, Node;
+    axum_counts_once_through_faults: views_are_counted_once_through_faults, Axum;
+    asgi_counts_once_through_faults: views_are_counted_once_through_faults, Asgi;
+    node_counts_only_pages: only_pages_are_counted, NodeSite;
+    express_counts_only_pages: only_pages_are_counted, ExpressSite;
+    axum_counts_only_pages: only_pages_are_counted, AxumSite;
+    nginx_and_logrotate: log_of_nginx_is_counted_at_each_rotation;
+    nginx_and_follow: log_of_nginx_is_counted_as_it_is_written;
+    starlette_counts_only_pages: only_pages_are_counted, StarletteSite;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
