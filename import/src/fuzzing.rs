@@ -38,11 +38,11 @@ pub fn judge(log: Box<dyn BufRead + Send>, rules: &Rules, now: DateTime<Utc>) ->
     for line in text.lines.iter() {
         match rules.judge_line(&mut parser, line, now) {
             None => {}
-            Some(Ok(Verdict::Counted { page, hour })) => {
+            Some(Ok((_, Verdict::Counted { page, hour }))) => {
                 judged.views.push((page.into_owned(), hour));
                 judged.stats.count_page_view();
             }
-            Some(Ok(Verdict::LeftOut(reason))) => judged.stats.count_left_out(reason, line.text),
+            Some(Ok((_, Verdict::LeftOut(reason)))) => judged.stats.count_left_out(reason, line.text),
             Some(Err(error)) => judged.stats.count_unreadable(1, error, line.text),
         }
     }
