@@ -18,13 +18,13 @@ const CHECK_BYTES: usize = 2;
 /// Some consecutive lines of a log, and the beginning of the line behind them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
-    /// The lines with their ends, then the beginning of the next one. Of lines that are too long only the first
-    /// [`LINE_BYTES_MAX`] bytes are kept.
+    /// The lines with their ends, then the beginning of the next one. Zeros before a line are not kept, and of lines that
+    /// are too long only the first [`LINE_BYTES_MAX`] bytes.
     text: Vec<u8>,
     /// The ends of the lines in `text`.
     ends: Vec<usize>,
-    /// The whole lengths of the lines that are too long, by their numbers in this chunk.
-    long: BTreeMap<usize, u64>,
+    /// The whole lengths of the lines of which not all is kept, by their numbers in this chunk.
+    condensed: BTreeMap<usize, u64>,
     /// The length of the lines in the log.
     bytes: u64,
     /// The CRC-32 of the kept text of all lines so far.
@@ -61,9 +61,10 @@ impl Lines {
     /// Returns the whole lines.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Line<'_>> {
         let starts = [0].into_iter().chain(self.ends.iter().copied());
-        starts.zip(&self.ends).enumerate().map(|(number, (start, end))| Line {
-            text: self.text.get(start..*end).unwrap_or_default(),
-            is_too_long: self.long.contains_key(&number),
+        starts.zip(&self.ends).enumerate().map(|(number, (start, end))| {
+            let text = self.text.get(start..*end).unwrap_or_default();
+            let is_cut = text.len() == LINE_BYTES_MAX && !text.ends_with(b"\n");
+            Line { text, is_too_long: is_cut && self.condensed.contains_key(&number) }
         })
     }
 
@@ -84,7 +85,7 @@ impl Lines {
     /// Makes the tail a line, which had `bytes` bytes in the log.
     fn close_line(&mut self, bytes: u64) {
         if bytes > u64::try_from(self.tail().len()).unwrap_or(u64::MAX) {
-            self.long.insert(self.ends.len(), bytes);
+            self.condensed.insert(self.ends.len(), bytes);
         }
         self.check.update(self.text.get(self.end()..).unwrap_or_default());
         let [low, high, ..] = self.check.clone().finalize().to_le_bytes();
@@ -95,22 +96,29 @@ impl Lines {
 
     /// Takes the first `count` lines away, and leaves the others and the tail.
     pub(crate) fn take(&mut self, count: usize) -> Self {
-        let mut rest = Self::default();
+        // The next chunk is about as long as this one.
+        let mut rest = Self { text: Vec::with_capacity(self.text.len()), ..Self::default() };
         let start = count.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or_default();
         let mut from = start;
         for (number, end) in self.ends.iter().enumerate().skip(count) {
             let text = self.text.get(from..*end).unwrap_or_default();
             rest.text.extend_from_slice(text);
-            rest.close_line(self.long.get(&number).copied().unwrap_or(u64::try_from(text.len()).unwrap_or(u64::MAX)));
+            rest.close_line(
+                self.condensed.get(&number).copied().unwrap_or(u64::try_from(text.len()).unwrap_or(u64::MAX)),
+            );
             from = *end;
         }
         rest.text.extend_from_slice(self.tail());
         let mut taken = mem::replace(self, rest);
         taken.text.truncate(start);
         taken.ends.truncate(count);
-        taken.long.retain(|number, _| *number < count);
+        taken.condensed.retain(|number, _| *number < count);
         taken.bytes -= self.bytes;
         taken.checks.truncate(count * CHECK_BYTES);
+        if self.len() > 0 {
+            taken.check = Hasher::new();
+            taken.check.update(&taken.text);
+        }
         taken
     }
 
@@ -161,12 +169,22 @@ pub(crate) struct LogText {
     line_number: u64,
     /// Whether the present line is the rest of one that was closed.
     is_rest: bool,
-    /// The hash and the length up to the present place in a line that is too long.
-    long: Option<(Sha256, u64)>,
+    /// The present line, if not all of it is kept.
+    condensed: Option<Condensed>,
     /// Whether `before_line_end` is kept.
     keeps_before_line_end: bool,
     /// The hashes of all that was read, without the end of the last line: without LF, and without CRLF.
     before_line_end: Vec<Digest>,
+}
+
+/// A line of which not all is kept: without the zeros before it, or only its beginning.
+struct Condensed {
+    /// The hash of the log up to the present place.
+    digest: Sha256,
+    /// The length of the line so far.
+    bytes: u64,
+    /// Whether what follows is kept. Not of a line that is too long.
+    keeps_rest: bool,
 }
 
 impl LogText {
@@ -178,7 +196,7 @@ impl LogText {
             position: 0,
             line_number: 0,
             is_rest: false,
-            long: None,
+            condensed: None,
             keeps_before_line_end: false,
             before_line_end: Vec::new(),
         }
@@ -202,7 +220,7 @@ impl LogText {
     /// Returns the length of the tail in the log.
     pub(crate) fn tail_bytes(&self) -> u64 {
         let kept = u64::try_from(self.lines.tail().len()).unwrap_or(u64::MAX);
-        self.long.as_ref().map_or(kept, |(_, bytes)| *bytes)
+        self.condensed.as_ref().map_or(kept, |line| line.bytes)
     }
 
     /// Returns the SHA-256 of the log without the end of its last line, LF or CRLF, if they are kept.
@@ -218,8 +236,8 @@ impl LogText {
 
     /// Returns the SHA-256 of the log with the tail.
     pub(crate) fn digest_with_tail(&self) -> Digest {
-        let digest = match &self.long {
-            Some((digest, _)) => digest.clone(),
+        let digest = match &self.condensed {
+            Some(line) => line.digest.clone(),
             None => self.digest.clone().chain_update(self.lines.tail()),
         };
         digest.finalize().into()
@@ -232,9 +250,10 @@ impl LogText {
     pub(crate) fn read_line(&mut self, stop: Option<u64>) -> io::Result<Read> {
         loop {
             let start = self.lines.text.len();
-            let limit = match &self.long {
-                Some(_) => LINE_BYTES_MAX,
-                None => (LINE_BYTES_MAX + 1).saturating_sub(self.lines.tail().len()),
+            let limit = match &self.condensed {
+                Some(line) if !line.keeps_rest => LINE_BYTES_MAX,
+                // One more byte than a line may have, so that a longer one is noticed.
+                _ => (LINE_BYTES_MAX + 1).saturating_sub(self.lines.tail().len()),
             };
             let limit = u64::try_from(limit).unwrap_or(u64::MAX);
             let to_stop = stop.map_or(u64::MAX, |stop| stop.saturating_sub(self.position + self.tail_bytes()));
@@ -244,11 +263,14 @@ impl LogText {
             let mut piece = self.reader.by_ref().take(limit.min(to_stop));
             let read = piece.read_until(b'\n', &mut self.lines.text)?;
             let is_end = self.lines.text.len() > start && self.lines.text.ends_with(b"\n");
-            if let Some((digest, bytes)) = &mut self.long {
-                digest.update(self.lines.text.get(start..).unwrap_or_default());
-                *bytes += u64::try_from(read).unwrap_or(u64::MAX);
-                self.lines.text.truncate(start);
+            if let Some(line) = &mut self.condensed {
+                line.digest.update(self.lines.text.get(start..).unwrap_or_default());
+                line.bytes += u64::try_from(read).unwrap_or(u64::MAX);
+                if !line.keeps_rest {
+                    self.lines.text.truncate(start);
+                }
             }
+            self.drop_zeros();
             if is_end {
                 self.close_line();
                 return Ok(Read::Line);
@@ -256,25 +278,40 @@ impl LogText {
             if read == 0 {
                 return Ok(Read::Nothing);
             }
-            if self.long.is_none() && self.lines.tail().len() > LINE_BYTES_MAX {
-                self.begin_long_line();
+            if self.lines.tail().len() > LINE_BYTES_MAX {
+                self.condense(false);
+                self.lines.text.truncate(self.lines.end() + LINE_BYTES_MAX);
             }
         }
     }
 
-    /// Keeps the beginning of the tail only, since it is too long.
-    fn begin_long_line(&mut self) {
-        let digest = self.digest.clone().chain_update(self.lines.tail());
-        self.long = Some((digest, u64::try_from(self.lines.tail().len()).unwrap_or(u64::MAX)));
-        let kept = self.lines.end() + LINE_BYTES_MAX;
-        self.lines.text.truncate(kept);
+    /// Drops the zeros that a line begins with. A machine that crashed leaves some in a log, and a server that goes on
+    /// writing behind the end of a log that was truncated leaves as many as the log had bytes.
+    fn drop_zeros(&mut self) {
+        let zeros = self.lines.tail().iter().take_while(|byte| **byte == 0).count();
+        if zeros > 0 {
+            self.condense(true);
+            let start = self.lines.end();
+            drop(self.lines.text.drain(start..start + zeros));
+        }
+    }
+
+    /// Notes the hash and the length of the present line before a part of it is dropped.
+    fn condense(&mut self, keeps_rest: bool) {
+        let bytes = self.tail_bytes();
+        let tail = self.lines.tail();
+        let line = self.condensed.get_or_insert_with(|| {
+            let digest = self.digest.clone().chain_update(tail);
+            Condensed { digest, bytes, keeps_rest }
+        });
+        line.keeps_rest &= keeps_rest;
     }
 
     fn close_line(&mut self) {
-        let bytes = match self.long.take() {
-            Some((digest, bytes)) => {
-                self.digest = digest;
-                bytes
+        let bytes = match self.condensed.take() {
+            Some(line) => {
+                self.digest = line.digest;
+                line.bytes
             }
             None => {
                 let tail = self.lines.tail();
@@ -354,15 +391,33 @@ mod tests {
         for (bytes, is_too_long) in
             [(LINE_BYTES_MAX, false), (LINE_BYTES_MAX + 1, true), (LINE_BYTES_MAX * 3 + 5, true)]
         {
-            let log = format!("a\n{}\nb\n", "x".repeat(bytes - 1));
+            let log = format!("a\n{}\nb\n", "x".repeat(bytes));
             let mut text = text(log.as_bytes());
             read_all(&mut text);
             let lines: Vec<_> = text.lines.iter().collect();
             assert_eq!((lines.len(), lines[1].is_too_long), (3, is_too_long), "{bytes}");
-            assert!(lines[1].text.len() <= LINE_BYTES_MAX && lines[2].text == b"b\n");
+            assert!(lines[1].text.len() <= LINE_BYTES_MAX + 1 && lines[2].text == b"b\n");
             assert_eq!(text.lines.bytes(), log.len() as u64);
             assert_eq!(text.digest(), <Digest>::from(Sha256::digest(log.as_bytes())));
         }
+    }
+
+    #[test]
+    fn zeros_before_a_line_are_hashed_and_not_kept() {
+        for zeros in [1, 100, LINE_BYTES_MAX, LINE_BYTES_MAX * 5 + 7] {
+            let log = [b"a\n", "\0".repeat(zeros).as_bytes(), b"b\0c\nd\n\0\0"].concat();
+            let mut text = text(&log);
+            read_all(&mut text);
+            let lines: Vec<_> = text.lines.iter().map(|line| (line.text, line.is_too_long)).collect();
+            assert_eq!(lines, [(&b"a\n"[..], false), (b"b\0c\n", false), (b"d\n", false)], "{zeros}");
+            assert_eq!((text.position(), text.tail_bytes()), (log.len() as u64 - 2, 2));
+            assert_eq!(text.digest_with_tail(), <Digest>::from(Sha256::digest(&log)));
+        }
+        let long = ["\0".repeat(10), "x".repeat(LINE_BYTES_MAX + 1), "\nb\n".to_owned()].concat();
+        let mut text = text(long.as_bytes());
+        read_all(&mut text);
+        assert_eq!(text.lines.iter().map(|line| line.is_too_long).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(text.digest(), <Digest>::from(Sha256::digest(&long)));
     }
 
     proptest! {

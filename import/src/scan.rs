@@ -420,19 +420,20 @@ impl Scan {
         let ordinal = if is_whole { self.siblings } else { self.candidates.len() - self.siblings };
         self.forget_candidates();
         self.start = self.text.position();
-        let tip = match self.tip.take() {
-            Some(tip) if self.may_grow(&tip) => tip.grow(&lines, &counted),
-            _ => Tip::new(&self.place, &lines, counted.clone(), ordinal, open_line),
+        // What is added to a chunk that grows; a new chunk has nothing else.
+        let (tip, added) = match self.tip.take() {
+            Some(tip) if self.may_grow(&tip) => (tip.grow(&lines, &counted), Some(counted)),
+            _ => (Tip::new(&self.place, &lines, counted, ordinal, open_line), None),
         };
         let chunk = tip.chunk(self.text.digest(), open_line);
         let change = match tip.digest_before() {
             Some(digest_before) => ChunkChange::Grown { digest_before, chunk: chunk.clone() },
             None => ChunkChange::Inserted { parent_digest: self.place.digest, chunk: chunk.clone() },
         };
-        let all_counted = tip.counted().clone();
         self.place = Place { chunk: chunk.id, digest: Some(chunk.digest), open_line, unjudged: Vec::new() };
+        let prepared = self.chunk(change, added.as_ref().unwrap_or(tip.counted()), tip.counted(), stats)?;
         self.tip = Some(tip.written(chunk.digest));
-        self.chunk(change, &counted, &all_counted, stats).map(Some)
+        Ok(Some(prepared))
     }
 
     /// Returns the chunk that adds `counted`, of which `all_counted` is stored.
