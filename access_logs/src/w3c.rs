@@ -105,8 +105,8 @@ impl Directives {
     /// Returns whether the columns that matter have their ends.
     pub(crate) fn is_complete(&self, line: &[u8]) -> bool {
         let last = self.columns.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        // Of the columns behind it there are no more than were named.
-        last > 0 && (last + 1..=self.columns.len()).contains(&Values::of(line).count())
+        // A directive is whole only with its end. Of the columns behind the last one there are no more than were named.
+        !line.starts_with(b"#") && last > 0 && (last + 1..=self.columns.len()).contains(&Values::of(line).count())
     }
 
     fn time(

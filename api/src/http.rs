@@ -257,5 +257,5 @@ fn app_router(app: App, serves: Served) -> Router {
 fn view_routes(app: &App) -> Router<App> {
     views::describe_metrics();
     let routes = Router::new().route("/views", post(views::post));
-    routes.route("/view.gif", get(views::get_gif).head(views::head_gif)).layer(app.access.cors_of_sites())
+    routes.route("/view.gif", get(views::get_gif).head(views::head_gif)).route_layer(app.access.cors_of_sites())
 }

@@ -370,11 +370,17 @@ impl Follower {
         let since = *named.since.get_or_insert_with(|| choice.known_since.unwrap_or_else(start));
         let since = choice.known_since.map_or(since, |known| known.min(since));
         choice.accepted.extend(choice.unknown.into_iter().filter(|rotated| rotated.time > since));
-        (named.look_at, named.seen) = (Instant::now() + LOOK_PERIOD, found);
+        named.look_at = Instant::now() + LOOK_PERIOD;
+        // The oldest first: the next look ends at the youngest ones that have been read.
+        choice.accepted.sort_by_key(|rotated| rotated.time);
         for Rotated { id, rotation, .. } in choice.accepted {
             info!(log = %rotation.path.display(), "reading what was not read before the log was rotated");
             self.files.insert(id, Followed::new(rotation.path, rotation.stamp));
             self.read(id).await?;
+        }
+        // Not before: after an error of the database the others are looked for again.
+        if let Some(named) = self.named.get_mut(path) {
+            named.seen = found;
         }
         Ok(())
     }
@@ -473,8 +479,8 @@ impl Followed {
 
     /// Closes the file until it has changed.
     fn close(&mut self) {
-        let stamp = self.file.take().and_then(|file| file.stamp().ok());
-        (self.reading, self.done) = (None, Some(stamp.unwrap_or(self.stamp)));
+        // By the stamp from before the last read: what was written since is read then.
+        (self.file, self.reading, self.done) = (None, None, Some(self.stamp));
     }
 
     /// Lets the open file be read from its beginning again.

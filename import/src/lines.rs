@@ -68,9 +68,13 @@ impl Lines {
         })
     }
 
-    /// Returns the beginning of the SHA-256 of the first line; zeros if there is no whole line.
-    pub(crate) fn first_line(&self) -> [u8; FIRST_LINE_BYTES] {
-        self.iter().next().map_or([0; FIRST_LINE_BYTES], |line| first_line(line.text))
+    /// Returns the beginning of the SHA-256 of the first line that is no comment; none if there is no such line. (All logs
+    /// of a server that writes W3C extended lines begin with the same comment.)
+    pub(crate) fn first_line(&self) -> Option<[u8; FIRST_LINE_BYTES]> {
+        let line = self.iter().find(|line| !line.text.starts_with(b"#"))?;
+        let mut beginning = [0; FIRST_LINE_BYTES];
+        beginning.iter_mut().zip(Sha256::digest(line.text)).for_each(|(byte, of_digest)| *byte = of_digest);
+        Some(beginning)
     }
 
     /// Returns the beginning of the line behind the whole ones.
@@ -136,13 +140,6 @@ impl Lines {
         }
         self.bytes += later.bytes;
     }
-}
-
-/// Returns the beginning of the SHA-256 of a first line.
-pub(crate) fn first_line(line: &[u8]) -> [u8; FIRST_LINE_BYTES] {
-    let mut beginning = [0; FIRST_LINE_BYTES];
-    beginning.iter_mut().zip(Sha256::digest(line)).for_each(|(byte, of_digest)| *byte = of_digest);
-    beginning
 }
 
 /// The result of [`LogText::read_line`].

@@ -8,14 +8,15 @@
 mod earlier;
 mod tip;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
 use access_logs::{Format, Parser, SAMPLE_BYTES_MAX, detect};
+use chrono::{DateTime, Utc};
 use increments::{
     Increment, PageName, ValidationError, Views,
     imports::{
-        ChunkChange, ChunkCounts, Digest, FIRST_LINE_BYTES, ImportRun, ImportStep, ImportedLines, KnownChunk, NO_CHUNK,
-        NewChunk, OpenLine,
+        ChunkChange, ChunkCounts, Digest, ImportRun, ImportStep, ImportedLines, KnownChunk, NO_CHUNK, NewChunk,
+        OpenLine,
     },
 };
 
@@ -27,7 +28,7 @@ use crate::{
     ImportError,
     counted::Counted,
     known::Known,
-    lines::{Line, Lines, LogText, Read, first_line},
+    lines::{Line, Lines, LogText, Read},
     rules::{Rules, Verdict},
     summary::{ImportStats, KnownLines},
 };
@@ -79,15 +80,6 @@ struct Place {
     unjudged: Vec<u8>,
 }
 
-/// How far the chunks that may come next have been looked up.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum LookedUp {
-    Nothing,
-    /// The chunks that have no whole line.
-    OpenLines,
-    All,
-}
-
 /// A log that is being read.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -100,13 +92,14 @@ pub(crate) struct Scan {
     place: Place,
     /// The chunks that may come next.
     candidates: Vec<KnownChunk>,
-    /// The number of candidates that begin with the present first line.
-    siblings: usize,
-    looked_up: LookedUp,
+    /// Whether the candidates have been looked up.
+    is_looked_up: bool,
     /// Where the text's lines begin in the log.
     start: u64,
     tip: Option<Tip>,
     earlier: EarlierChunks,
+    /// Why the log can't be read on.
+    failed: Option<io::Error>,
     /// The lines that were known so far.
     pub(crate) known: KnownLines,
 }
@@ -122,11 +115,11 @@ impl Scan {
             sample: Vec::new(),
             place: Place { chunk: NO_CHUNK, ..Place::default() },
             candidates: Vec::new(),
-            siblings: 0,
-            looked_up: LookedUp::Nothing,
+            is_looked_up: false,
             start: 0,
             tip: None,
             earlier,
+            failed: None,
             known: KnownLines::default(),
         }
     }
@@ -159,9 +152,18 @@ impl Scan {
     /// When the log or the database can't be read, or the log's format is not known.
     pub(crate) fn next_chunk(&mut self, is_complete: bool) -> Result<Option<Chunk>, ImportError> {
         loop {
-            self.look_up_candidates()?;
+            if let Some(error) = self.failed.take() {
+                return Err(error.into());
+            }
             self.text.keep_digests_without_line_end(self.earlier.is_under_way());
-            let read = self.text.read_line(self.next_end())?;
+            let read = match self.text.read_line(self.next_end()) {
+                Ok(read) => read,
+                // What was read before a file is damaged or cut off counts.
+                Err(error) => {
+                    self.failed = Some(error);
+                    Read::Nothing
+                }
+            };
             if read == Read::Line {
                 self.extend_sample();
                 self.look_up_candidates()?;
@@ -176,22 +178,25 @@ impl Scan {
                 continue;
             }
             let is_end = read == Read::Nothing;
+            let is_complete = is_complete && self.failed.is_none();
             if self.tip.is_none()
                 && let Some(taken) = self.earlier.look(&mut self.text, is_end)
             {
                 return self.take_over(taken).map(Some);
             }
-            let may_be_known = self.next_end().is_some() || (self.tip.is_none() && self.earlier.is_under_way());
+            // No known chunk has more lines than a new one.
+            let may_be_known = self.text.lines.len() < CHUNK_LINES_MAX
+                && (self.next_end().is_some() || (self.tip.is_none() && self.earlier.is_under_way()));
             if !is_end && (may_be_known || !self.is_full()) {
                 continue;
             }
-            if is_end && (self.is_within_known_chunk() || self.text.lines.len() == 0 && self.tail().is_empty()) {
-                return Ok(None);
-            }
-            if let Some(chunk) = self.prepare(is_end, is_complete)? {
+            let has_nothing = self.text.lines.len() == 0 && self.tail().is_empty();
+            if !(is_end && (self.is_within_known_chunk() || has_nothing))
+                && let Some(chunk) = self.prepare(is_end, is_complete)?
+            {
                 return Ok(Some(chunk));
             }
-            if is_end {
+            if is_end && self.failed.is_none() {
                 return Ok(None);
             }
         }
@@ -228,28 +233,21 @@ impl Scan {
         }
     }
 
-    /// Looks up the chunks that may come next: those without a whole line at once, the others by their first line.
+    /// Looks up the chunks that may come next, once their first line has been read.
     fn look_up_candidates(&mut self) -> Result<(), ImportError> {
         // Nothing follows a chunk of this run yet.
-        if self.tip.is_some() {
+        if self.is_looked_up || self.tip.is_some() {
             return Ok(());
         }
-        let (parent, known) = (self.place.chunk, &self.settings.known);
-        if self.looked_up == LookedUp::Nothing {
-            self.candidates = known.chunks_after(parent, &[0; FIRST_LINE_BYTES])?;
-            self.looked_up = LookedUp::OpenLines;
-        }
-        if self.looked_up == LookedUp::OpenLines && self.text.lines.len() > 0 {
-            let by_first_line = known.chunks_after(parent, &self.text.lines.first_line())?;
-            self.siblings = by_first_line.len();
-            self.candidates.extend(by_first_line);
-            self.looked_up = LookedUp::All;
+        if let Some(first_line) = self.text.lines.first_line() {
+            self.candidates = self.settings.known.chunks_after(self.place.chunk, &first_line)?;
+            self.is_looked_up = true;
         }
         Ok(())
     }
 
     fn forget_candidates(&mut self) {
-        (self.candidates, self.siblings, self.looked_up) = (Vec::new(), 0, LookedUp::Nothing);
+        (self.candidates, self.is_looked_up) = (Vec::new(), false);
     }
 
     /// Returns the candidate that ends at the present place with the same digest. It may end within a line, which is
@@ -275,20 +273,6 @@ impl Scan {
         self.candidates.iter().any(is_beginning)
     }
 
-    /// Returns whether the tail, of which nothing but the line end is missing, is the first line of a known chunk.
-    fn is_beginning_of_known_chunk(&self) -> Result<bool, ImportError> {
-        if self.tip.is_some() || self.text.lines.len() > 0 {
-            return Ok(false);
-        }
-        for line_end in [&b"\n"[..], b"\r\n"] {
-            let first_line = first_line(&[self.tail(), line_end].concat());
-            if !self.settings.known.chunks_after(self.place.chunk, &first_line)?.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Passes a chunk that was imported before. Returns a chunk if some of its lines are to be counted after all.
     fn pass(&mut self, known: KnownChunk) -> Result<Option<Chunk>, ImportError> {
         let lines = self.text.lines.take(self.text.lines.len());
@@ -301,6 +285,7 @@ impl Scan {
         };
         let before =
             std::mem::replace(&mut self.place, Place { chunk: known.id, digest, open_line: known.open_line, unjudged });
+        self.earlier.pass(lines.len() - usize::from(before.open_line != OpenLine::None));
         let is_own = self.settings.own.contains(&known.id);
         if !is_own {
             // The rest of a line that the chunk before ends in is no line of its own.
@@ -328,7 +313,8 @@ impl Scan {
     /// Counts the lines of a known chunk that had been left out and count now.
     fn judge_again(&mut self, known: &KnownChunk, lines: &Lines, before: &Place) -> Result<Option<Chunk>, ImportError> {
         self.find_format(true)?;
-        let (now_counted, _) = self.judge(lines, before);
+        // The time of the run's beginning: a second look of the same run finds nothing more.
+        let (now_counted, _) = self.judge(lines, before, self.settings.run.began_at);
         let then_counted = self.settings.known.counts_of(known.id)?;
         let (more, less) = now_counted.minus(&then_counted);
         self.known.would_be_left_out += less.unsigned_abs();
@@ -364,10 +350,9 @@ impl Scan {
     }
 
     /// Judges the lines. The first one belongs to a line that `before` ends in, if it does.
-    fn judge(&mut self, lines: &Lines, before: &Place) -> (Counted, ImportStats) {
+    fn judge(&mut self, lines: &Lines, before: &Place, now: DateTime<Utc>) -> (Counted, ImportStats) {
         let (mut counted, mut stats) = (Counted::default(), ImportStats::default());
         let Some(parser) = &mut self.parser else { return (counted, stats) };
-        let now = self.settings.known.now();
         let first_number = self.text.line_number() - count(lines.len()) + 1;
         for (index, line) in lines.iter().enumerate() {
             let joined;
@@ -404,8 +389,13 @@ impl Scan {
             self.find_format(is_complete || !is_end)?;
         }
         let Some(parser) = &self.parser else { return Ok(None) };
+        // A chunk is found by its first line, so a new one needs a whole line.
+        let has_first_line = self.text.lines.first_line().is_some() || self.is_full();
+        if !has_first_line && !self.tip.as_ref().is_some_and(|tip| self.may_grow(tip)) {
+            return Ok(None);
+        }
         let mut open_line = OpenLine::None;
-        if is_complete && parser.is_complete(self.tail()) && !self.is_beginning_of_known_chunk()? {
+        if is_complete && parser.is_complete(self.tail()) {
             self.text.close_tail();
             open_line = OpenLine::Judged;
         }
@@ -414,16 +404,14 @@ impl Scan {
         }
         let lines = self.text.lines.take(self.text.lines.len());
         let place = self.place.clone();
-        let (counted, stats) = self.judge(&lines, &place);
-        // The ordinal counts chunks with the same first line; those without a whole line are looked up at the beginning.
-        let is_whole = lines.len() > 1 || open_line == OpenLine::None;
-        let ordinal = if is_whole { self.siblings } else { self.candidates.len() - self.siblings };
+        let (counted, stats) = self.judge(&lines, &place, self.settings.known.now());
+        let ordinal = self.candidates.len();
         self.forget_candidates();
         self.start = self.text.position();
         // What is added to a chunk that grows; a new chunk has nothing else.
         let (tip, added) = match self.tip.take() {
             Some(tip) if self.may_grow(&tip) => (tip.grow(&lines, &counted), Some(counted)),
-            _ => (Tip::new(&self.place, &lines, counted, ordinal, open_line), None),
+            _ => (Tip::new(&self.place, &lines, counted, ordinal), None),
         };
         let chunk = tip.chunk(self.text.digest(), open_line);
         let change = match tip.digest_before() {
@@ -474,7 +462,7 @@ impl Scan {
             open_line = if was_readable { OpenLine::Judged } else { OpenLine::Unjudged };
             unjudged = if was_readable { Vec::new() } else { last.to_vec() };
         }
-        let tip = Tip::new(&self.place, &lines, Counted::default(), 0, open_line);
+        let tip = Tip::new(&self.place, &lines, Counted::default(), self.candidates.len());
         let chunk = NewChunk { counts_known: false, ..tip.chunk(taken.digest, open_line) };
         let change = ChunkChange::Inserted { parent_digest: self.place.digest, chunk };
         self.known.lines += count(lines.len());

@@ -95,7 +95,7 @@ pub struct NewChunk {
     pub id: i64,
     /// The chunk before, or [`NO_CHUNK`].
     pub parent: i64,
-    /// The beginning of the SHA-256 of the chunk's first line.
+    /// The beginning of the SHA-256 of the chunk's first line that is no comment.
     pub first_line: [u8; FIRST_LINE_BYTES],
     /// The number of other chunks with the same parent and first line.
     pub ordinal: i32,

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 3] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 4] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -34,6 +34,17 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 3] = [
     ),
     ("m20261125_000003_clocks", &["refresh_clock", "report_refreshes_by_elapsed"]),
     ("m20261125_000004_program_versions", &["program_versions"]),
+    (
+        "m20261126_000006_imports",
+        &[
+            "idempotency_keys_of_imports",
+            "import_chunks",
+            "import_chunks_parent_first_line_ordinal_key",
+            "import_counts",
+            "import_counts_by_import",
+            "imports",
+        ],
+    ),
 ];
 
 /// Why this program can't use a database.

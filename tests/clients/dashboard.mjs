@@ -244,7 +244,7 @@ async function graphiql() {
     await page.getByRole('button', { name: /^Execute query/ }).click();
     const answer = () => page.evaluate(() => document.querySelector('.graphiql-response .CodeMirror')?.CodeMirror.getValue() ?? '');
     const text = await until(answer);
-    equal(JSON.parse(text).data.report.totals.views, 2590);
+    equal(JSON.parse(text).data.report.totals.views, 2557);
   });
 }
 

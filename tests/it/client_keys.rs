@@ -160,7 +160,7 @@ async fn key_from_before_the_upgrade_counts_once(rung: Rung) {
     assert_eq!(record(&app, Some("blog"), "first", "/other").await, Ok(true));
     let log = format!("{}/access.log", upgrades::FOLDER);
     let again = process::succeed(&app.test_database, &["import", "--include-bots", &log]);
-    assert!(again.contains("had been imported before"), "{again}");
+    assert!(again.contains("imported before"), "{again}");
     assert_eq!(app.counts().await.values().sum::<i64>(), before.values().sum::<i64>() + 1);
 }
 
@@ -182,7 +182,10 @@ async fn downgrade_keeps_one_of_equal_keys(rung: Rung) {
     for caller in [Some("old"), Some("blog"), None] {
         assert_eq!(record(&app, caller, "1", "/a").await, Ok(false));
     }
-    process::succeed(&app.test_database, &["migrate", "down"]);
+    // Down to before the clients had keys of their own.
+    while process::succeed(&app.test_database, &["migrate", "status"]).contains("applied m20261126_000005_clients") {
+        process::succeed(&app.test_database, &["migrate", "down"]);
+    }
     process::succeed(&app.test_database, &["migrate", "up"]);
     for caller in [Some("old"), Some("blog"), Some("second"), None] {
         assert_eq!(record(&app, caller, "1", "/a").await, Ok(true), "{caller:?}");

@@ -150,13 +150,32 @@ async fn last_line_without_an_end_is_announced_while_it_is_not_certain() {
     logs.write("access.log", &log[..log.len() - 3]);
     assert!(logs.import(&["access.log"]).contains("The last line has no end yet"));
     assert_eq!(logs.total().await, 1);
-    // All that counts is there.
+    // All that counts is there, but a chunk needs a whole line.
+    logs.write("access.log", log.trim_end());
+    assert!(logs.import(&["access.log"]).contains("The last line has no end yet"));
+    assert_eq!(logs.total().await, 1);
+    let log = log + &line("/c") + &line("/d");
     logs.write("access.log", log.trim_end());
     assert!(!logs.import(&["access.log"]).contains("The last line has no end yet"));
-    assert_eq!(logs.total().await, 2);
-    logs.write("access.log", log + &line("/c"));
+    assert_eq!(logs.total().await, 4);
+    logs.write("access.log", log + &line("/e"));
     logs.import(&["access.log"]);
-    assert_eq!(logs.total().await, 3);
+    assert_eq!(logs.total().await, 5);
+}
+
+#[tokio::test]
+async fn what_was_read_of_a_log_that_is_cut_off_counts_once() {
+    let logs = Logs::new(Rung::Sqlite).await;
+    let log = lines(0, 15_000);
+    let packed = gzip(&log);
+    logs.write("access.log.gz", &packed[..packed.len() - 100]);
+    let output = process::run(&logs.database, &["import", "access.log.gz"]);
+    assert_eq!(output.status.code(), Some(1));
+    let counted = logs.total().await;
+    assert!(counted > 10_000, "not by whole chunks: {counted}");
+    logs.write("access.log.gz", packed);
+    logs.import(&["access.log.gz"]);
+    assert_eq!(logs.views().await, expected(&log));
 }
 
 async fn log_is_known_by_its_content(rung: Rung) {
@@ -329,6 +348,34 @@ async fn log_of_an_earlier_program_is_known(rung: Rung) {
         logs.import(&["access.log"]);
         assert_eq!(logs.total().await, i64::try_from(new).unwrap(), "{end}");
     }
+}
+
+/// The log is taken over from an earlier program in two imports, as when the first one is killed; and another log with
+/// the same beginning is.
+async fn log_of_an_earlier_program_is_taken_over_in_parts(rung: Rung) {
+    let logs = Logs::new(rung).await;
+    let log = lines(0, 30_500);
+    let other = lines(0, 20) + &line("/other").repeat(3);
+    pretend_import_by_an_earlier_program(&logs, &log).await;
+    pretend_import_by_an_earlier_program(&logs, &other).await;
+    for end in [lines(0, 10_000).len(), lines(0, 20_000).len(), log.len()] {
+        logs.write("access.log", &log[..end]);
+        logs.import(&["access.log"]);
+        assert_eq!(logs.total().await, 0, "{end}");
+    }
+    logs.write("other.log", other + &line("/new"));
+    logs.import(&["other.log"]);
+    assert_eq!(logs.total().await, 1);
+}
+
+#[tokio::test]
+async fn log_of_an_earlier_program_is_taken_over_in_parts_on_sqlite() {
+    log_of_an_earlier_program_is_taken_over_in_parts(Rung::Sqlite).await;
+}
+
+#[tokio::test]
+async fn log_of_an_earlier_program_is_taken_over_in_parts_on_postgres() {
+    log_of_an_earlier_program_is_taken_over_in_parts(Rung::Table).await;
 }
 
 #[tokio::test]

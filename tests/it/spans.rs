@@ -17,7 +17,7 @@ use crate::{
 };
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
-const FRESHNESS: &str = "{ freshness { status } }";
+const FRESHNESS: &str = "{ freshness { status refreshedAt } }";
 const REPORT: &str = "{ report { totals { views } } }";
 
 /// Reads one request and answers it with 200. Returns its head in lower case and its body; none when the client has
@@ -80,7 +80,11 @@ async fn exported_spans_have_no_page_query_or_address() {
     let mut server = Server::start(&database, &["--otlp-endpoint", &collector.endpoint]);
     let input = json!({ "input": { "increments": [{ "page": "/of-somebody", "title": "Of somebody" }] } });
     server.data(RECORD, input).await.unwrap();
-    server.data(FRESHNESS, Value::Null).await.unwrap();
+    eventually("a refresh", async || {
+        let freshness = server.data(FRESHNESS, Value::Null).await.unwrap();
+        freshness["freshness"]["refreshedAt"].is_string()
+    })
+    .await;
     // The error is logged within a span.
     let other = database.connect().await;
     other.background.execute_unprepared("ALTER TABLE page_views_report RENAME TO elsewhere").await.unwrap();

@@ -20,6 +20,8 @@ pub(super) struct EarlierChunks {
     digests: EarlierDigests,
     /// The number of the chunk that comes next.
     number: u64,
+    /// The number of its lines that are known without this, in chunks of this program.
+    before: usize,
     /// The last place in the next chunk that is the end of an earlier chunk.
     found: Option<TakenChunk>,
     is_over: bool,
@@ -38,7 +40,15 @@ pub(super) struct TakenChunk {
 
 impl EarlierChunks {
     pub(super) fn new(digests: EarlierDigests) -> Self {
-        Self { digests, number: 0, found: None, is_over: false }
+        Self { digests, number: 0, before: 0, found: None, is_over: false }
+    }
+
+    /// Takes notice of lines that are known as a chunk of this program.
+    pub(super) fn pass(&mut self, lines: usize) {
+        self.found = None;
+        self.before += lines;
+        self.number += u64::try_from(self.before.div_euclid(CHUNK_LINES_MAX)).unwrap_or(u64::MAX);
+        self.before = self.before.rem_euclid(CHUNK_LINES_MAX);
     }
 
     /// Returns whether the next lines may be those of an earlier chunk.
@@ -59,15 +69,16 @@ impl EarlierChunks {
         if lines > 0 && (is_earlier(&digest) || text.digests_without_line_end().iter().any(is_earlier)) {
             self.found = Some(TakenChunk { lines, digest, is_open: false });
         }
-        if is_end && text.tail_bytes() > 0 && is_earlier(&text.digest_with_tail()) {
+        // A chunk is found by its first line, so it needs a whole one.
+        if is_end && lines > 0 && text.tail_bytes() > 0 && is_earlier(&text.digest_with_tail()) {
             self.found = Some(TakenChunk { lines: lines + 1, digest: text.digest_with_tail(), is_open: true });
         }
-        if lines < CHUNK_LINES_MAX && !is_end {
+        if self.before + lines < CHUNK_LINES_MAX && !is_end {
             return None;
         }
         let found = self.found.take();
-        self.is_over = found.is_none_or(|found| found.lines < CHUNK_LINES_MAX);
-        self.number += 1;
+        self.is_over = found.is_none_or(|found| self.before + found.lines < CHUNK_LINES_MAX);
+        (self.number, self.before) = (self.number + 1, 0);
         if found.is_some_and(|found| found.is_open) {
             text.close_tail();
         }

@@ -23,12 +23,12 @@ pub(super) struct Tip {
 
 impl Tip {
     /// Returns a chunk of `lines` behind `place`. `ordinal` is the number of other chunks there with the same first line.
-    pub(super) fn new(place: &Place, lines: &Lines, counted: Counted, ordinal: usize, open_line: OpenLine) -> Self {
-        let is_whole = lines.len() > 1 || open_line == OpenLine::None;
+    pub(super) fn new(place: &Place, lines: &Lines, counted: Counted, ordinal: usize) -> Self {
         Self {
             id: random::id(),
             parent: place.chunk,
-            first_line: if is_whole { lines.first_line() } else { [0; FIRST_LINE_BYTES] },
+            // A full chunk of directives has none.
+            first_line: lines.first_line().unwrap_or_default(),
             ordinal,
             bytes: lines.bytes(),
             count: lines.len(),
