@@ -430,11 +430,13 @@ async fn progress_is_drawn_on_a_terminal() {
     let log = site.open(LOG);
     site.write(&log, 3);
     let drawn = site.database.folder.path().join("drawn");
-    let line = format!("'{}' import --follow logs/access.log", env!("CARGO_BIN_EXE_analytics"));
+    let pid = site.database.folder.path().join("pid");
+    let program = env!("CARGO_BIN_EXE_analytics");
+    let line = format!("echo $$ > '{}'; exec '{program}' import --follow logs/access.log", pid.display());
     let mut script = Command::new("script");
     script.args(["--quiet", "--flush", "--command", &line]).arg(&drawn).current_dir(site.database.folder.path());
     script.env("DATABASE_URL", &site.database.url).env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null());
-    let follower = Follower(Some(script.spawn().expect("script is not installed")));
+    let _follower = OnTerminal { script: script.spawn().expect("script is not installed"), pid };
     let last = (site.began_at + TimeDelta::seconds(4)).format("%Y-%m-%d %H:%M:%S UTC");
     site.all_are_counted("before").await;
     site.write(&log, 2);
@@ -443,7 +445,23 @@ async fn progress_is_drawn_on_a_terminal() {
         drawn.contains("1 file, 5 lines, ") && drawn.contains(&format!("lines/s, the last view of {last}"))
     })
     .await;
-    drop(follower);
+}
+
+/// A process on a terminal that `script` provides. Killing `script` alone would leave it running.
+struct OnTerminal {
+    script: Child,
+    /// The file with the process's id.
+    pid: PathBuf,
+}
+
+impl Drop for OnTerminal {
+    fn drop(&mut self) {
+        if let Ok(pid) = fs::read_to_string(&self.pid) {
+            drop(Command::new("kill").args(["-s", "KILL", pid.trim()]).status());
+        }
+        drop(self.script.kill());
+        drop(self.script.wait());
+    }
 }
 
 #[tokio::test]
