@@ -109,7 +109,7 @@ fn undecided(sample: &[u8], text: &[u8]) -> Result<Option<Format>, Unknown> {
     }
 }
 
-/// Refuses what is no text, and no text with single bytes.
+/// Refuses a log that is compressed or binary, or whose characters have two bytes each (UTF-16).
 fn check_bytes(sample: &[u8]) -> Result<(), Unknown> {
     if let Some((_, name)) = MAGICS.iter().find(|(magic, _)| sample.starts_with(magic)) {
         return Err(Unknown::Binary(name));

@@ -78,7 +78,7 @@ enum Field {
     UserAgent,
 }
 
-/// What was found in a line.
+/// The values of the fields that a line has.
 #[derive(Default)]
 struct Found<'a> {
     request: Option<&'a [u8]>,

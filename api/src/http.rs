@@ -111,7 +111,7 @@ pub struct HttpSettings {
     /// Who may do what, and how often.
     #[command(flatten)]
     pub access: AccessSettings,
-    /// What is set about views that browsers send.
+    /// The settings of views that browsers send.
     #[command(flatten)]
     pub views: ViewSettings,
     /// How long those who subscribe are waited for. Not a setting: tests have less time.

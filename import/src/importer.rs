@@ -204,13 +204,10 @@ impl Importer {
     }
 
     fn run(&self, source: &str) -> ImportRun {
-        let mut rules = self.rules.to_string();
-        if let Some(format) = &self.settings.format {
-            rules.push_str(&format!("{}--format '{format}'", if rules.is_empty() { "" } else { " " }));
-        }
-        if self.settings.again {
-            rules.push_str(if rules.is_empty() { "--again" } else { " --again" });
-        }
+        let format = self.settings.format.as_ref().map(|format| format!("--format '{format}'"));
+        let again = self.settings.again.then(|| "--again".to_owned());
+        let rules = Some(self.rules.to_string()).filter(|rules| !rules.is_empty());
+        let rules = [rules, format, again].into_iter().flatten().collect::<Vec<_>>().join(" ");
         ImportRun {
             id: random::id(),
             began_at: clock::process_now(),
@@ -270,29 +267,11 @@ impl LogImport {
     }
 
     /// Ends the import of this log: lines that are the beginning of a known log are counted as known.
-    pub fn finish(&mut self) {
+    fn finish(&mut self) {
         if let Some(scan) = &mut self.scan {
             scan.finish_known();
             self.summary.known = scan.known;
         }
-    }
-
-    /// Returns the numbers of lines so far.
-    #[must_use]
-    pub fn summary(&self) -> &LogSummary {
-        &self.summary
-    }
-
-    /// Returns the decompressed length of the whole lines that were read.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.scan.as_ref().map_or(0, Scan::position)
-    }
-
-    /// Returns the format of the log, once it is known.
-    #[must_use]
-    pub fn format(&self) -> Option<&Format> {
-        self.scan.as_ref().and_then(Scan::format)
     }
 
     /// Records a chunk, with retries while the database can't be reached, and adds its numbers to the summary.

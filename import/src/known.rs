@@ -5,20 +5,21 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{DateTime, Utc};
 use increments::imports::{Digest, FIRST_LINE_BYTES, ImportLog, KnownChunk};
 use sea_orm::DbErr;
-use storage::clock;
 use tokio::runtime::Handle;
 
 use crate::{ImportError, counted::Counted};
+
+/// The digests of the chunks that programs from before the table of chunks imported, by the chunks' numbers.
+pub(crate) type EarlierDigests = Arc<HashMap<u64, HashSet<Digest>>>;
 
 /// What was imported before, as far as scans ask for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     log: ImportLog,
     runtime: Handle,
-    earlier: Arc<HashMap<u64, HashSet<Digest>>>,
+    earlier: EarlierDigests,
 }
 
 impl Known {
@@ -35,14 +36,8 @@ impl Known {
     }
 
     /// Returns the chunks of earlier programs.
-    pub(crate) fn earlier(&self) -> Arc<HashMap<u64, HashSet<Digest>>> {
+    pub(crate) fn earlier(&self) -> EarlierDigests {
         Arc::clone(&self.earlier)
-    }
-
-    /// Returns the time by which lines are of the future.
-    #[expect(clippy::unused_self, reason = "it is what a scan asks for like the rest")]
-    pub(crate) fn now(&self) -> DateTime<Utc> {
-        clock::process_now()
     }
 
     /// Returns the chunks that may follow `parent`, by their first line.

@@ -77,6 +77,13 @@ impl Lines {
         Some(beginning)
     }
 
+    /// Returns the text of the last whole line; nothing if there is none.
+    pub(crate) fn last(&self) -> &[u8] {
+        let start =
+            self.ends.len().checked_sub(2).and_then(|before| self.ends.get(before)).copied().unwrap_or_default();
+        self.text.get(start..self.end()).unwrap_or_default()
+    }
+
     /// Returns the beginning of the line behind the whole ones.
     pub(crate) fn tail(&self) -> &[u8] {
         self.text.get(self.end()..).unwrap_or_default()
@@ -92,8 +99,7 @@ impl Lines {
             self.condensed.insert(self.ends.len(), bytes);
         }
         self.check.update(self.text.get(self.end()..).unwrap_or_default());
-        let [low, high, ..] = self.check.clone().finalize().to_le_bytes();
-        self.checks.extend([low, high]);
+        self.note_check();
         self.bytes += bytes;
         self.ends.push(self.text.len());
     }
@@ -135,10 +141,15 @@ impl Lines {
     pub(crate) fn extend_checks(&mut self, later: &Self) {
         for line in later.iter() {
             self.check.update(line.text);
-            let [low, high, ..] = self.check.clone().finalize().to_le_bytes();
-            self.checks.extend([low, high]);
+            self.note_check();
         }
         self.bytes += later.bytes;
+    }
+
+    /// Notes the check at the end of a line.
+    fn note_check(&mut self) {
+        let [low, high, ..] = self.check.clone().finalize().to_le_bytes();
+        self.checks.extend([low, high]);
     }
 }
 

@@ -20,6 +20,8 @@ use increments::{
     },
 };
 
+use storage::clock;
+
 use self::{
     earlier::{EarlierChunks, TakenChunk},
     tip::Tip,
@@ -85,7 +87,6 @@ struct Place {
 pub(crate) struct Scan {
     settings: ScanSettings,
     text: LogText,
-    format: Option<Format>,
     parser: Option<Parser>,
     /// The beginning of the log, until its format is known.
     sample: Vec<u8>,
@@ -108,10 +109,9 @@ impl Scan {
     pub(crate) fn new(text: LogText, format: Option<Format>, settings: ScanSettings) -> Self {
         let earlier = EarlierChunks::new(settings.known.earlier());
         Self {
-            parser: format.clone().map(Parser::new),
+            parser: format.map(Parser::new),
             settings,
             text,
-            format,
             sample: Vec::new(),
             place: Place { chunk: NO_CHUNK, ..Place::default() },
             candidates: Vec::new(),
@@ -122,16 +122,6 @@ impl Scan {
             failed: None,
             known: KnownLines::default(),
         }
-    }
-
-    /// Returns the log's format, once it is known.
-    pub(crate) fn format(&self) -> Option<&Format> {
-        self.format.as_ref()
-    }
-
-    /// Returns the decompressed length of the whole lines that were read.
-    pub(crate) fn position(&self) -> u64 {
-        self.text.position()
     }
 
     /// Returns whether the last line has no end and is not known to be the beginning of a line that was counted.
@@ -229,7 +219,7 @@ impl Scan {
 
     fn extend_sample(&mut self) {
         if self.parser.is_none() && self.sample.len() < SAMPLE_BYTES_MAX {
-            self.sample.extend(self.text.lines.iter().last().map(|line| line.text).unwrap_or_default());
+            self.sample.extend_from_slice(self.text.lines.last());
         }
     }
 
@@ -280,16 +270,17 @@ impl Scan {
         self.forget_candidates();
         let digest: Option<Digest> = known.digest.as_slice().try_into().ok();
         let unjudged = match known.open_line {
-            OpenLine::Unjudged => lines.iter().last().map(|line| line.text.to_vec()).unwrap_or_default(),
+            OpenLine::Unjudged => lines.last().to_vec(),
             OpenLine::None | OpenLine::Judged => Vec::new(),
         };
         let before =
             std::mem::replace(&mut self.place, Place { chunk: known.id, digest, open_line: known.open_line, unjudged });
-        self.earlier.pass(lines.len() - usize::from(before.open_line != OpenLine::None));
+        // The rest of a line that the chunk before ends in is no line of its own.
+        let whole_lines = lines.len() - usize::from(before.open_line != OpenLine::None);
+        self.earlier.pass(whole_lines);
         let is_own = self.settings.own.contains(&known.id);
         if !is_own {
-            // The rest of a line that the chunk before ends in is no line of its own.
-            let whole_lines = count(lines.len()) - u64::from(before.open_line != OpenLine::None);
+            let whole_lines = count(whole_lines);
             self.known.lines += whole_lines;
             self.known.views += self.settings.known.views_of(known.id, self.settings.run.id)?;
             self.known.uncertain += if known.counts_known { 0 } else { whole_lines };
@@ -322,8 +313,8 @@ impl Scan {
             return Ok(None);
         }
         self.known.lines = self.known.lines.saturating_sub(more.views().unsigned_abs());
-        let mut stats = ImportStats::default();
-        (0..more.views()).for_each(|_| stats.count_page_view());
+        let counted = more.views().unsigned_abs();
+        let stats = ImportStats { lines: counted, counted, ..ImportStats::default() };
         let change = ChunkChange::Revised {
             id: known.id,
             digest: known.digest.as_slice().try_into().unwrap_or_default(),
@@ -339,8 +330,7 @@ impl Scan {
         }
         match detect(&self.sample) {
             Ok(Some(format)) => {
-                self.parser = Some(Parser::new(format.clone()));
-                self.format = Some(format);
+                self.parser = Some(Parser::new(format));
                 self.sample = Vec::new();
                 Ok(())
             }
@@ -404,7 +394,7 @@ impl Scan {
         }
         let lines = self.text.lines.take(self.text.lines.len());
         let place = self.place.clone();
-        let (counted, stats) = self.judge(&lines, &place, self.settings.known.now());
+        let (counted, stats) = self.judge(&lines, &place, clock::process_now());
         let ordinal = self.candidates.len();
         self.forget_candidates();
         self.start = self.text.position();
@@ -456,7 +446,7 @@ impl Scan {
         if taken.is_open {
             // What the earlier program could not read of the last line is judged when the line is whole.
             self.find_format(true)?;
-            let last = lines.iter().last().map(|line| line.text).unwrap_or_default();
+            let last = lines.last();
             let was_readable =
                 earlier::ends_with_size(last) || self.parser.as_ref().is_some_and(|parser| parser.is_complete(last));
             open_line = if was_readable { OpenLine::Judged } else { OpenLine::Unjudged };

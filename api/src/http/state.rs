@@ -16,7 +16,7 @@ pub(super) struct App {
     pub(super) executor: OperationExecutor,
     pub(super) responses: ResponseCache,
     pub(super) access: Access,
-    /// What is set about views that browsers send.
+    /// The settings of views that browsers send.
     pub(super) views: Arc<ViewSettings>,
     /// The most bytes of a request's body.
     pub(super) body_bytes_max: usize,

@@ -1,18 +1,10 @@
 //! Logs that programs imported before there was a table of chunks. They kept the digest of a log after every 10,000
 //! lines and at its end, as idempotency keys.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
-
 use increments::imports::Digest;
 
 use super::CHUNK_LINES_MAX;
-use crate::lines::LogText;
-
-/// The digests of the chunks that earlier programs imported, by the chunks' numbers.
-pub(crate) type EarlierDigests = Arc<HashMap<u64, HashSet<Digest>>>;
+use crate::{known::EarlierDigests, lines::LogText};
 
 /// Looks for the chunks of earlier programs in a log.
 #[derive(Debug)]
