@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::dataset::{PAGES, ServiceSettings};
+use crate::{
+    dataset::{PAGES, ServiceSettings},
+    pages::{Kind, Popularity},
+};
 
 const MILLION: u64 = 1_000_000;
 const ROWS: [u64; 2] = [MILLION, 5 * MILLION];
@@ -30,6 +33,8 @@ pub(crate) enum Command {
     Import(ImportSettings),
     /// Reports: from the report and from the counts, cold and warm
     Report(ReportSettings),
+    /// Many pages: lists, numbers of pages and refreshes, on both databases, beside DuckDB with the same rows
+    Pages(PageSettings),
     /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
     Bounds,
     /// Subscribers of freshness and of a report: their memory, and when the last one is told
@@ -84,6 +89,36 @@ pub(crate) struct ReportSettings {
     /// How long the service is asked with its cache, by many at once
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
+}
+
+/// How many pages are measured, and how.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PageSettings {
+    /// Numbers of pages
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000],
+        value_parser = clap::value_parser!(u32).range(10_000..=5_000_000))]
+    pub(crate) pages: Vec<u32>,
+    /// About how many hourly rows there are, more than pages
+    #[arg(long, default_value_t = 6 * MILLION)]
+    pub(crate) rows: u64,
+    /// How many days they are of
+    #[arg(long, default_value_t = 1_096, value_parser = clap::value_parser!(i32).range(365..=3_660))]
+    pub(crate) days: i32,
+    /// How often the pages are viewed, beside each other
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Popularity::Zipf, Popularity::Uniform])]
+    pub(crate) popularity: Vec<Popularity>,
+    /// The databases
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Postgresql, Kind::Sqlite])]
+    pub(crate) databases: Vec<Kind>,
+    /// How often each question is asked, all answerers in turns, unless that takes long; the medians count
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) asked: u32,
+    /// How many refreshes of each kind are measured; the medians count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub(crate) refreshes: u32,
+    /// Another build of the program, measured in turns with this one on databases of its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other: Option<PathBuf>,
 }
 
 /// How subscribers are measured.

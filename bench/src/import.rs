@@ -175,7 +175,7 @@ impl Measured {
 }
 
 /// The version of a build, such as `b2b25bab9 2026-11-26`.
-fn version(program: &Path) -> anyhow::Result<String> {
+pub(crate) fn version(program: &Path) -> anyhow::Result<String> {
     let output = Command::new(program).arg("--version").output()?;
     let printed = String::from_utf8(output.stdout)?;
     Ok(printed.split(['(', ')']).nth(1).unwrap_or(&printed).to_owned())

@@ -10,6 +10,7 @@ mod latency;
 mod load;
 mod machine;
 mod measure;
+mod pages;
 mod report;
 mod scale;
 mod server;
@@ -37,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Ingest(settings) => ingest::run(&settings).await,
         Command::Import(settings) => import::run(&settings).await,
         Command::Report(settings) => report::run(&settings).await,
+        Command::Pages(settings) => pages::run(&settings).await,
         Command::Bounds => bounds::run().await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,
         Command::Transport(settings) => stock::run(&settings).await,

@@ -117,9 +117,14 @@ impl Server {
 
     /// Creates an empty database and returns its name and its address.
     pub(crate) async fn create_database(&mut self) -> anyhow::Result<(String, String)> {
+        self.copy_database("template0").await
+    }
+
+    /// Creates a copy of a database that nobody is connected to, and returns its name and its address.
+    pub(crate) async fn copy_database(&mut self, template: &str) -> anyhow::Result<(String, String)> {
         let name = format!("analytics_bench_{}_{}", std::process::id(), self.databases);
         self.databases += 1;
-        self.execute(format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
+        self.execute(format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")).await?;
         let url = self.options.clone().database(&name).to_url_lossy();
         Ok((name, url.to_string()))
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -67,9 +67,18 @@ impl Service {
             Place::Sqlite => format!("sqlite://{}", folder.path().join("analytics.db").display()),
             Place::Alone | Place::Postgres => url.to_owned(),
         };
-        let mut command = Command::new(binary()?);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"]).args(arguments);
-        Self::start_command(command, server, url, folder)
+        Self::start_command(serve(&binary()?, arguments), server, url, folder)
+    }
+
+    /// Serves with any build of the program, from the database at `url`.
+    pub(crate) fn start_program(
+        server: &Server,
+        program: &Path,
+        url: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
+        Self::start_command(serve(program, arguments), server, url.to_owned(), folder)
     }
 
     /// Serves the same schema with the stock handlers, from the database at `url`.
@@ -125,6 +134,13 @@ impl Service {
     fn process(&self) -> anyhow::Result<i32> {
         Ok(i32::try_from(self.child.id())?)
     }
+}
+
+/// The command that serves on a free port.
+fn serve(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--migrate", "--log", "warn"]).args(arguments);
+    command
 }
 
 impl Drop for Service {

@@ -186,11 +186,11 @@ impl Audience {
 type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
 
 /// A client of the protocol `graphql-transport-ws`.
-struct Subscriber(Socket);
+pub(crate) struct Subscriber(Socket);
 
 impl Subscriber {
     /// As soon as it has its first value.
-    async fn open(address: &str, query: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(address: &str, query: &str) -> anyhow::Result<Self> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
         let stream = tokio::net::TcpStream::connect(address).await?;
@@ -208,7 +208,8 @@ impl Subscriber {
         Ok(self.0.send(Message::text(message.to_string())).await?)
     }
 
-    async fn hear(&mut self) -> anyhow::Result<Value> {
+    /// Returns the next message.
+    pub(crate) async fn hear(&mut self) -> anyhow::Result<Value> {
         loop {
             match self.0.next().await.context("the service closed a socket")?? {
                 Message::Text(text) => return Ok(serde_json::from_str(&text)?),
