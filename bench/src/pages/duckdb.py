@@ -7,6 +7,8 @@ import time
 import duckdb
 
 connection = duckdb.connect(sys.argv[1])
+# Standard output is for the answers.
+connection.execute("SET enable_progress_bar = false")
 for line in sys.stdin:
     sql = json.loads(line)
     begun = time.perf_counter()
