@@ -81,7 +81,7 @@ pub(crate) async fn rebuild(settings: RebuildSettings) -> anyhow::Result<()> {
 pub(crate) async fn verify(settings: CommonSettings) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let begun = Instant::now();
-    // One statement compares, so nothing is known of how far it is.
+    // Few statements compare, so nothing is known of how far they are.
     let progress = Progress::start("comparing the report with its definition");
     let compared = async {
         let database = database::open(&settings.connection.into(), false).await?;
@@ -97,6 +97,9 @@ pub(crate) async fn verify(settings: CommonSettings) -> anyhow::Result<()> {
     drop(progress);
     for difference in &found.differences {
         terminal::print(&format!("{difference}\n"));
+    }
+    for summary in &found.summaries {
+        terminal::print(&format!("{summary}\n"));
     }
     if found.count > 0 {
         return Err(ReportDiffers(found.count).into());

@@ -1,20 +1,25 @@
 //! `page_views_report`: the materialization of `page_views_live`, the only relation that queries read.
+//!
+//! A row of [`Grain::Day`] or [`Grain::Month`] has the views of one page, or of the whole site, in one bucket; that of a
+//! day also has them by hour, in columns ([`hour_column`]). A row of [`Grain::Page`] tells of a page, whatever the time.
+//! The site's rows also tell of the pages' rows in their bucket, where that is known.
 
+use chrono::NaiveDate;
 use sea_orm::entity::prelude::*;
 
-/// The size of a report row's bucket.
+/// What a report row is about.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 pub enum Grain {
-    /// One hour: `(date, hour)`.
-    #[sea_orm(string_value = "hour")]
-    Hour,
-    /// One day: `(date, 0)`.
+    /// One day, with its hours.
     #[sea_orm(string_value = "day")]
     Day,
-    /// One month: `(the month's first day, 0)`.
+    /// One month; its `date` is the month's first day.
     #[sea_orm(string_value = "month")]
     Month,
+    /// A page; its `date` is [`PAGE_DATE`].
+    #[sea_orm(string_value = "page")]
+    Page,
 }
 
 impl Grain {
@@ -22,9 +27,9 @@ impl Grain {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Hour => "hour",
             Self::Day => "day",
             Self::Month => "month",
+            Self::Page => "page",
         }
     }
 }
@@ -35,26 +40,45 @@ pub const RELATION: &str = "page_views_report";
 /// The `name` of rows with the whole site's sums. A page's name is never empty.
 pub const SITE: &str = "";
 
-/// The views of one page, or of the whole site, in one bucket. Only the Wolf writes the table.
+/// The `date` of all rows of [`Grain::Page`], so that a page's row is found by its key.
+pub const PAGE_DATE: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
+
+/// Returns the name of the column with a day's views in the hour `of_day`, 0 to 23. It is null if the hour has no views, or
+/// was dropped.
+#[must_use]
+pub fn hour_column(of_day: i16) -> String {
+    format!("hour_{of_day:02}")
+}
+
+/// A row of the report. Only the Wolf writes the table.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "page_views_report")]
 pub struct Model {
-    /// The bucket's size.
+    /// What the row is about.
     #[sea_orm(primary_key, auto_increment = false)]
     pub grain: Grain,
+    /// The bucket's first day in UTC, or [`PAGE_DATE`].
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub date: Date,
     /// The page's name, or [`SITE`].
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// The bucket's first day in UTC.
-    #[sea_orm(primary_key, auto_increment = false)]
-    pub date: Date,
-    /// The bucket's hour of the day, 0 unless `grain` is [`Grain::Hour`].
-    #[sea_orm(primary_key, auto_increment = false)]
-    pub hour: i16,
-    /// The page's title, only on [`Grain::Month`] rows.
-    pub title: Option<String>,
-    /// The sum of the bucket's views.
+    /// The sum of the bucket's views; 0 at [`Grain::Page`].
     pub views: i64,
+    /// Set if the page is among the most viewed ones of its bucket: wherever the site's `top_views` is known, every page
+    /// with at least as many views is.
+    pub top: Option<bool>,
+    /// The page's title, only at [`Grain::Page`].
+    pub title: Option<String>,
+    /// The last day on which the page was viewed, only at [`Grain::Page`].
+    pub last_date: Option<Date>,
+    /// The number of pages that have a row in the bucket, only on the site's rows; `None` if it is not known.
+    pub pages: Option<i64>,
+    /// The number of pages that were viewed on this day and not since, only on the site's rows of days; `None` if it is
+    /// not known.
+    pub last_pages: Option<i64>,
+    /// The views from which on pages are sure to be marked as `top`, only on the site's rows; `None` if it is not known.
+    pub top_views: Option<i64>,
 }
 
 /// The table has no relations.

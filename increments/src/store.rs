@@ -37,6 +37,10 @@ const BEGIN_POSTGRES: &str = include_str!("store/postgres/begin.sql");
 /// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// The most counts of a transaction whose pages are named by the marks of stale hours. With more, the refresh looks through
+/// the whole hours.
+const MARKED_NAMES_MAX: usize = 10_000;
+
 /// The error of a transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -138,7 +142,9 @@ trait Statements: Send {
         counts: &[(&str, Hour, i64)],
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Marks the hours stale.
+    /// Marks the hours of `counts` stale, with the names of the pages.
+    fn mark_counts(&mut self, counts: &[(&str, Hour, i64)]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Marks the hours stale, as a whole.
     fn mark_hours(&mut self, hours: &[Hour]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Writes the rows of an import's step, or none if other imports have changed what it builds on.
     fn take_import_step(
@@ -276,7 +282,11 @@ async fn write<'a, S: Statements>(
     }
     if !batch.counts.is_empty() {
         statements.add_views(&batch.counts, now).await?;
-        statements.mark_hours(&batch.hours).await?;
+        if batch.counts.len() <= MARKED_NAMES_MAX {
+            statements.mark_counts(&batch.counts).await?;
+        } else {
+            statements.mark_hours(&batch.hours).await?;
+        }
     }
     let views = batch.counts.iter().map(|(_, _, views)| views).sum();
     Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })

@@ -14,6 +14,7 @@ mod m20261125_000003_clocks;
 mod m20261125_000004_program_versions;
 mod m20261126_000005_clients;
 mod m20261126_000006_imports;
+mod m20261126_000007_days_with_hours;
 mod obstacles;
 
 pub use obstacles::{Obstacle, check};
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_program_versions::Migration),
             Box::new(m20261126_000005_clients::Migration),
             Box::new(m20261126_000006_imports::Migration),
+            Box::new(m20261126_000007_days_with_hours::Migration),
         ]
     }
 }

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 4] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 5] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -44,6 +44,10 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 4] = [
             "import_counts_by_import",
             "imports",
         ],
+    ),
+    (
+        "m20261126_000007_days_with_hours",
+        &["counted_hours", "page_views_report_before", "page_views_report_of_site", "page_views_report_top"],
     ),
 ];
 

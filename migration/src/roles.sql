@@ -57,7 +57,7 @@ GRANT INSERT ON stale_hours TO analytics_wolf;
 GRANT SELECT, INSERT, UPDATE ON kept_days TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
 GRANT UPDATE ON refresh_clock TO analytics_wolf;
-ALTER VIEW counted_days OWNER TO analytics_wolf;
+ALTER VIEW counted_hours OWNER TO analytics_wolf;
 ALTER VIEW page_views_live OWNER TO analytics_wolf;
 -- Of either kind: a materialized view is a table to this statement.
 ALTER TABLE page_views_report OWNER TO analytics_wolf;

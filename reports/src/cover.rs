@@ -1,13 +1,21 @@
-//! Covers: the ranges of report rows that exactly fill an interval, with the coarsest grains that fit.
+//! Covers: the ranges of the report's hours, days and months that exactly fill an interval, with the largest that fit.
 
-use entity::{Grain, Hour};
+use entity::Hour;
 
 const HOURS_PER_DAY: i32 = 24;
 
-/// Rows of one grain whose buckets begin at or after `start` and before `end`.
+/// What the report has sums of: rows of days and months, and columns of hours in the rows of days.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unit {
+    Hour,
+    Day,
+    Month,
+}
+
+/// The sums of one unit that begin at or after `start` and before `end`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct RowRange {
-    pub(super) grain: Grain,
+    pub(super) unit: Unit,
     pub(super) start: Hour,
     pub(super) end: Hour,
 }
@@ -23,22 +31,22 @@ pub(super) fn cover(start: Hour, end: Hour) -> Vec<RowRange> {
 pub(super) fn cover_each(boundaries: &[Hour]) -> Vec<RowRange> {
     let mut ranges = Vec::new();
     for pair in boundaries.windows(2).filter(|pair| pair[0] < pair[1]) {
-        fill(pair[0], pair[1], Grain::Month, &mut ranges);
+        fill(pair[0], pair[1], Unit::Month, &mut ranges);
     }
     ranges
 }
 
-/// Fills the middle with whole buckets of `grain`, and both ends with the next finer grain.
-fn fill(start: Hour, end: Hour, grain: Grain, ranges: &mut Vec<RowRange>) {
-    let (first, last) = match grain {
-        Grain::Hour => (start, end),
-        Grain::Day => (at_or_after(start, Hour::day_start, |day| day.plus(HOURS_PER_DAY)), end.day_start()),
-        Grain::Month => (at_or_after(start, Hour::month_start, Hour::next_month_start), end.month_start()),
+/// Fills the middle with whole ones of `unit`, and both ends with the next smaller unit.
+fn fill(start: Hour, end: Hour, unit: Unit, ranges: &mut Vec<RowRange>) {
+    let (first, last) = match unit {
+        Unit::Hour => (start, end),
+        Unit::Day => (at_or_after(start, Hour::day_start, |day| day.plus(HOURS_PER_DAY)), end.day_start()),
+        Unit::Month => (at_or_after(start, Hour::month_start, Hour::next_month_start), end.month_start()),
     };
-    let finer = match grain {
-        Grain::Hour => None,
-        Grain::Day => Some(Grain::Hour),
-        Grain::Month => Some(Grain::Day),
+    let finer = match unit {
+        Unit::Hour => None,
+        Unit::Day => Some(Unit::Hour),
+        Unit::Month => Some(Unit::Day),
     };
     if first >= last {
         // No whole bucket fits.
@@ -50,7 +58,7 @@ fn fill(start: Hour, end: Hour, grain: Grain, ranges: &mut Vec<RowRange>) {
     if let (Some(finer), true) = (finer, start < first) {
         fill(start, first, finer, ranges);
     }
-    push(ranges, RowRange { grain, start: first, end: last });
+    push(ranges, RowRange { unit, start: first, end: last });
     if let (Some(finer), true) = (finer, last < end) {
         fill(last, end, finer, ranges);
     }
@@ -59,7 +67,7 @@ fn fill(start: Hour, end: Hour, grain: Grain, ranges: &mut Vec<RowRange>) {
 /// Appends a range, or joins it with the last one if they meet.
 fn push(ranges: &mut Vec<RowRange>, range: RowRange) {
     match ranges.last_mut() {
-        Some(last) if last.grain == range.grain && last.end == range.start => last.end = range.end,
+        Some(last) if last.unit == range.unit && last.end == range.start => last.end = range.end,
         _ => ranges.push(range),
     }
 }
@@ -94,11 +102,11 @@ mod tests {
         ]
         .map(hour);
         let expected = [
-            RowRange { grain: Grain::Hour, start, end: day },
-            RowRange { grain: Grain::Day, start: day, end: month },
-            RowRange { grain: Grain::Month, start: month, end: end_month },
-            RowRange { grain: Grain::Day, start: end_month, end: end_day },
-            RowRange { grain: Grain::Hour, start: end_day, end },
+            RowRange { unit: Unit::Hour, start, end: day },
+            RowRange { unit: Unit::Day, start: day, end: month },
+            RowRange { unit: Unit::Month, start: month, end: end_month },
+            RowRange { unit: Unit::Day, start: end_month, end: end_day },
+            RowRange { unit: Unit::Hour, start: end_day, end },
         ];
         assert_eq!(cover(start, end), expected);
     }
@@ -111,10 +119,10 @@ mod tests {
     }
 
     /// The rows of the report of `views`, by grain and first hour.
-    fn report(views: &BTreeMap<Hour, i64>) -> BTreeMap<(Grain, Hour), i64> {
+    fn report(views: &BTreeMap<Hour, i64>) -> BTreeMap<(Unit, Hour), i64> {
         let mut report = BTreeMap::new();
         for (hour, views) in views {
-            for key in [(Grain::Hour, *hour), (Grain::Day, hour.day_start()), (Grain::Month, hour.month_start())] {
+            for key in [(Unit::Hour, *hour), (Unit::Day, hour.day_start()), (Unit::Month, hour.month_start())] {
                 *report.entry(key).or_default() += views;
             }
         }
@@ -122,8 +130,8 @@ mod tests {
     }
 
     /// The number of `ranges` that a report row lies in.
-    fn times(ranges: &[RowRange], grain: Grain, hour: Hour) -> usize {
-        ranges.iter().filter(|range| range.grain == grain && range.start <= hour && hour < range.end).count()
+    fn times(ranges: &[RowRange], grain: Unit, hour: Hour) -> usize {
+        ranges.iter().filter(|range| range.unit == grain && range.start <= hour && hour < range.end).count()
     }
 
     proptest! {

@@ -30,13 +30,17 @@ mod error;
 pub mod freshness;
 mod interval;
 mod metrics;
+mod page_count;
+mod page_list;
 mod period;
 mod present;
 mod queries;
 mod range;
 mod reader;
 mod report_query;
+mod rows;
 mod snapshot;
+mod sql;
 mod view;
 
 pub use cache::CacheFigures;

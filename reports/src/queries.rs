@@ -3,17 +3,22 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDate;
-use entity::{Grain, Hour, page_views_report as report, page_views_report::SITE};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, DeriveIden, EntityTrait, FromQueryResult, Order, QueryFilter,
-    QueryOrder, QuerySelect,
-    sea_query::{Alias, Expr, ExprTrait, Func, Query, SelectStatement, UnionType},
+use entity::{
+    Grain, Hour,
+    page_views_report::{self as report, PAGE_DATE, hour_column},
 };
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect, Statement};
 
-use super::cover::RowRange;
+use super::{
+    cover::{RowRange, Unit},
+    rows::{parts, rows, sums_by_hour},
+    sql::Sql,
+};
 
 /// The most ranges of one statement: each is planned on its own.
 const RANGES_PER_STATEMENT_MAX: usize = 16;
+/// The most pages whose rows are looked up one by one, where a filter has to find them first.
+const MATCHES_MAX: usize = 1_000;
 
 /// The pages of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,228 +53,120 @@ pub struct PageRow {
     pub views: i64,
 }
 
-/// The columns of the subquery that reads the rows.
-#[derive(Copy, Clone, Debug, DeriveIden)]
-enum Column {
-    #[sea_orm(iden = "rows")]
-    Rows,
-    Grain,
-    Name,
-    Date,
-    Hour,
-    Views,
+/// The time in which something is counted: from the first counted hour on, and before `end`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The first counted hour, or the start of the first counted day if its hours were dropped.
+    pub(super) first: Hour,
+    /// The end of the last counted hour, or of the last counted day if its hours were dropped.
+    pub(super) end: Hour,
 }
 
 /// Returns the sum of the views.
 pub(super) async fn views<C: ConnectionTrait>(db: &C, ranges: &[RowRange], filter: &PageFilter) -> Result<i64, DbErr> {
-    let mut statement = Query::select();
-    statement.expr(sum_of_views());
-    one_number(db, statement, ranges, &filter.cheapest()).await
+    if ranges.is_empty() {
+        return Ok(0);
+    }
+    let mut sql = Sql::new(db.get_database_backend());
+    let rows = rows(&mut sql, &parts(ranges), filter.cheapest());
+    number(db, sql.statement(&format!("SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM ({rows}) AS rows"))).await
 }
 
-/// Returns the number of pages that have views.
-pub(super) async fn page_count<C: ConnectionTrait>(
-    db: &C,
-    ranges: &[RowRange],
-    filter: &PageFilter,
-) -> Result<i64, DbErr> {
-    let mut statement = Query::select();
-    statement.expr(Func::count_distinct(Expr::col(Column::Name)));
-    one_number(db, statement, ranges, &Names::Of(filter)).await
+/// Returns the one number that `statement` selects.
+pub(super) async fn number<C: ConnectionTrait>(db: &C, statement: Statement) -> Result<i64, DbErr> {
+    let row = db.query_one_raw(statement).await?;
+    row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
 
-async fn one_number<C: ConnectionTrait>(
-    db: &C,
-    mut statement: SelectStatement,
-    ranges: &[RowRange],
-    names: &Names<'_>,
-) -> Result<i64, DbErr> {
-    let Some(rows) = rows(db.get_database_backend(), ranges, names) else { return Ok(0) };
-    let row = db.query_one(statement.from_subquery(rows, Column::Rows)).await?;
-    row.map_or(Ok(0), |row| Ok(row.try_get_by_index::<Option<i64>>(0)?.unwrap_or(0)))
-}
-
-/// Returns the sums of the views by bucket of the report: the first hour of each, and its views.
+/// Returns the sums of the views by hour, day or month: the first hour of each, and its views.
 pub(super) async fn buckets<C: ConnectionTrait>(
     db: &C,
     ranges: &[RowRange],
     filter: &PageFilter,
 ) -> Result<Vec<(Hour, i64)>, DbErr> {
     let mut buckets = Vec::new();
-    for ranges in ranges.chunks(RANGES_PER_STATEMENT_MAX) {
-        let Some(rows) = rows(db.get_database_backend(), ranges, &filter.cheapest()) else { continue };
-        let mut statement = Query::select();
-        statement
-            .columns([Column::Date, Column::Hour])
-            .expr(sum_of_views())
-            .from_subquery(rows, Column::Rows)
-            .group_by_columns([Column::Grain, Column::Date, Column::Hour]);
-        for row in db.query_all(&statement).await? {
-            let date: NaiveDate = row.try_get_by_index(0)?;
-            buckets.push((Hour::new(date, row.try_get_by_index(1)?), row.try_get_by_index(2)?));
+    let (hours, whole): (Vec<_>, Vec<_>) = ranges.iter().partition(|range| range.unit == Unit::Hour);
+    for RowRange { start, end, .. } in hours {
+        let mut sql = Sql::new(db.get_database_backend());
+        let sums = sums_by_hour(&mut sql, start, end, filter.cheapest());
+        for row in db.query_all_raw(sql.statement(&sums)).await? {
+            buckets.extend(views_by_hour(&row)?.into_iter().filter(|(hour, _)| (start..end).contains(hour)));
+        }
+    }
+    for ranges in whole.chunks(RANGES_PER_STATEMENT_MAX) {
+        let mut sql = Sql::new(db.get_database_backend());
+        let rows = rows(&mut sql, &parts(ranges), filter.cheapest());
+        let sums = format!("SELECT date, CAST(sum(views) AS bigint) FROM ({rows}) AS rows GROUP BY date");
+        for row in db.query_all_raw(sql.statement(&sums)).await? {
+            buckets.push((Hour::new(row.try_get_by_index(0)?, 0), row.try_get_by_index(1)?));
         }
     }
     Ok(buckets)
 }
 
-/// Returns the pages by descending views, equal ones by name: at most `limit` of those behind `after`.
-pub(super) async fn pages<C: ConnectionTrait>(
-    db: &C,
-    ranges: &[RowRange],
-    filter: &PageFilter,
-    after: Option<&PageCursor>,
-    limit: u64,
-) -> Result<Vec<PageRow>, DbErr> {
-    let Some(rows) = rows(db.get_database_backend(), ranges, &Names::Of(filter)) else { return Ok(Vec::new()) };
-    let mut statement = Query::select();
-    statement
-        .column(Column::Name)
-        .expr_as(sum_of_views(), Column::Views)
-        .from_subquery(rows, Column::Rows)
-        .group_by_col(Column::Name)
-        .order_by_expr(sum_of_views(), Order::Desc)
-        .order_by(Column::Name, Order::Asc)
-        .limit(limit);
-    if let Some(after) = after {
-        let fewer = sum_of_views().lt(after.views);
-        let equal_behind = sum_of_views().eq(after.views).and(Expr::col(Column::Name).gt(after.name.as_str()));
-        statement.and_having(fewer.or(equal_behind));
+/// Returns the hours of a row of a date and its views by hour, without those that have none.
+fn views_by_hour(row: &QueryResult) -> Result<Vec<(Hour, i64)>, DbErr> {
+    let date: NaiveDate = row.try_get_by_index(0)?;
+    let mut hours = Vec::new();
+    for (index, of_day) in (0..24_i16).enumerate() {
+        if let Some(views) = row.try_get_by_index::<Option<i64>>(1 + index)? {
+            hours.push((Hour::new(date, of_day), views));
+        }
     }
-    #[derive(FromQueryResult)]
-    struct Row {
-        name: String,
-        views: i64,
-    }
-    let found = Row::find_by_statement(db.get_database_backend().build(&statement)).all(db).await?;
-    let mut titles = titles(db, found.iter().map(|row| row.name.as_str())).await?;
-    let row = |row: Row| PageRow { title: titles.remove(&row.name), name: row.name, views: row.views };
-    Ok(found.into_iter().map(row).collect())
+    Ok(hours)
 }
 
-/// Returns the titles by page. They are columns of month rows, the same in all rows of a page.
-async fn titles<C: ConnectionTrait>(
+/// Returns the titles by page.
+pub(super) async fn titles<C: ConnectionTrait>(
     db: &C,
     names: impl Iterator<Item = &str>,
 ) -> Result<HashMap<String, String>, DbErr> {
     let titles: Vec<(String, String)> = report::Entity::find()
         .select_only()
-        .column(report::Column::Name)
-        .column_as(report::Column::Title.max(), "title")
-        .filter(report::Column::Grain.eq(Grain::Month))
+        .columns([report::Column::Name, report::Column::Title])
+        .filter(report::Column::Grain.eq(Grain::Page))
+        .filter(report::Column::Date.eq(PAGE_DATE))
         .filter(report::Column::Name.is_in(names))
         .filter(report::Column::Title.is_not_null())
-        .group_by(report::Column::Name)
         .into_tuple()
         .all(db)
         .await?;
     Ok(titles.into_iter().collect())
 }
 
-/// Returns the first counted hour, or the start of the first counted day if its hours were deleted.
-pub(super) async fn first_hour<C: ConnectionTrait>(db: &C) -> Result<Option<Hour>, DbErr> {
-    let first = async |grain: Grain| {
-        let first = report::Entity::find()
-            .filter(report::Column::Grain.eq(grain))
-            .filter(report::Column::Name.eq(SITE))
-            .order_by_asc(report::Column::Date)
-            .order_by_asc(report::Column::Hour);
-        Ok::<_, DbErr>(first.one(db).await?.map(|row| Hour::new(row.date, row.hour)))
+/// Returns the time in which something is counted, if anything is.
+pub(super) async fn span<C: ConnectionTrait>(db: &C) -> Result<Option<Span>, DbErr> {
+    let columns = (0..24).map(hour_column).collect::<Vec<_>>().join(", ");
+    let day = |order| {
+        format!(
+            "SELECT * FROM (SELECT date, {columns} FROM page_views_report WHERE name = '' AND grain = 'day' \
+             ORDER BY date {order} LIMIT 1) AS day"
+        )
     };
-    let (hour, day) = (first(Grain::Hour).await?, first(Grain::Day).await?);
-    // Days whose hours were deleted have a day row only.
-    Ok(hour.filter(|hour| day.is_none_or(|day| day >= hour.day_start())).or(day))
+    let sql = format!("{} UNION ALL {}", day("ASC"), day("DESC"));
+    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    let [first, last] = rows.as_slice() else { return Ok(None) };
+    let day = |row: &QueryResult| Ok::<_, DbErr>(Hour::new(row.try_get_by_index(0)?, 0));
+    let first_hour = views_by_hour(first)?.first().map(|(hour, _)| *hour);
+    let last_hour = views_by_hour(last)?.last().map(|(hour, _)| hour.plus(1));
+    Ok(Some(Span { first: first_hour.unwrap_or(day(first)?), end: last_hour.unwrap_or(day(last)?.plus(24)) }))
 }
 
-/// The names whose rows are read.
-enum Names<'a> {
-    /// The site's empty name.
-    Site,
-    /// Names of pages.
-    Of(&'a PageFilter),
-}
-
-impl PageFilter {
-    /// Returns the names with the fewest rows that have the same sums.
-    fn cheapest(&self) -> Names<'_> {
-        if *self == Self::All { Names::Site } else { Names::Of(self) }
+/// Returns a filter of the same pages whose rows can be looked up, if there are few of them.
+pub(super) async fn resolve<C: ConnectionTrait>(db: &C, filter: &PageFilter) -> Result<PageFilter, DbErr> {
+    if !matches!(filter, PageFilter::Contains(_)) {
+        return Ok(filter.clone());
     }
-}
-
-/// Builds the query of all rows in `ranges`. Returns `None` if there are no ranges.
-fn rows(backend: DbBackend, ranges: &[RowRange], names: &Names<'_>) -> Option<SelectStatement> {
-    let mut selects = ranges.iter().map(|range| rows_of_range(backend, *range, names));
-    let mut all = selects.next()?;
-    for select in selects {
-        all.union(UnionType::All, select);
+    let mut sql = Sql::new(db.get_database_backend());
+    let (date, condition) = (sql.bind(PAGE_DATE), filter.condition(&mut sql, "page").unwrap_or_default());
+    let statement = sql.statement(&format!(
+        "SELECT name FROM page_views_report AS page WHERE page.grain = 'page' AND page.date = {date} AND {condition} \
+         LIMIT {}",
+        MATCHES_MAX + 1
+    ));
+    let rows = db.query_all_raw(statement).await?;
+    if rows.len() > MATCHES_MAX {
+        return Ok(filter.clone());
     }
-    Some(all)
-}
-
-fn rows_of_range(backend: DbBackend, range: RowRange, names: &Names<'_>) -> SelectStatement {
-    let begins = || Expr::tuple([Expr::col(report::Column::Date), Expr::col(report::Column::Hour)]);
-    let at = |hour: Hour| Expr::tuple([Expr::val(hour.date()), Expr::val(hour.of_day())]);
-    let mut select = Query::select();
-    select
-        .expr_as(Expr::col(report::Column::Grain), Column::Grain)
-        .expr_as(Expr::col(report::Column::Name), Column::Name)
-        .expr_as(Expr::col(report::Column::Date), Column::Date)
-        .expr_as(Expr::col(report::Column::Hour), Column::Hour)
-        .expr_as(Expr::col(report::Column::Views), Column::Views)
-        .from(report::Entity)
-        .and_where(Expr::col(report::Column::Grain).eq(range.grain.as_str()))
-        .and_where(begins().gte(at(range.start)))
-        .and_where(begins().lt(at(range.end)));
-    let name = || Expr::col(report::Column::Name);
-    match names {
-        Names::Site => select.and_where(name().eq(SITE)),
-        // Not "greater", by which SQLite would search the index of names instead of the few hours.
-        Names::Of(PageFilter::All) => select.and_where(name().ne(SITE)),
-        Names::Of(PageFilter::Names(names)) => select.and_where(name().is_in(names)).and_where(name().gt(SITE)),
-        Names::Of(PageFilter::Prefix(prefix)) => {
-            select.and_where(name().gt(SITE)).and_where(name().gte(prefix.as_str()));
-            if let Some(end) = after_prefix(prefix) {
-                select.and_where(name().lt(end));
-            }
-            &mut select
-        }
-        Names::Of(PageFilter::Contains(part)) => {
-            let position = Alias::new(if backend == DbBackend::Postgres { "strpos" } else { "instr" });
-            let position = Func::cust(position).arg(name()).arg(part.as_str());
-            select.and_where(name().ne(SITE)).and_where(Expr::expr(position).gt(0))
-        }
-    };
-    select
-}
-
-/// Returns the least name that is greater than every name that begins with `prefix`, if there is one. Names are compared
-/// by their bytes, which orders UTF-8 as its code points.
-fn after_prefix(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    while let Some(last) = end.pop() {
-        // The code points from D800 to DFFF are surrogates, not characters.
-        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
-        if let Some(next) = next {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
-}
-
-/// The sum as an integer on both databases: PostgreSQL sums bigint to numeric.
-fn sum_of_views() -> Expr {
-    Func::cast_as(Expr::col(Column::Views).sum(), Alias::new("bigint")).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefix_ends_before_the_next_name() {
-        assert_eq!(after_prefix("/a").as_deref(), Some("/b"));
-        assert_eq!(after_prefix("a\u{10ffff}").as_deref(), Some("b"));
-        assert_eq!(after_prefix("\u{d7ff}").as_deref(), Some("\u{e000}"));
-        assert_eq!(after_prefix(""), None);
-    }
+    Ok(PageFilter::Names(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?))
 }

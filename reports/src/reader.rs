@@ -47,6 +47,7 @@ impl ReportReader {
     #[must_use]
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
         metrics::describe_cache();
+        metrics::describe_queries();
         Self {
             snapshots: Snapshots::new(&database.readers, &database.clock, entity::page_views_report::RELATION),
             feed,

@@ -7,10 +7,13 @@ use sea_orm::ConnectionTrait;
 
 use super::{
     calendar::Calendar,
-    cover::{cover, cover_each},
+    cover::{RowRange, cover, cover_each},
     error::ReportError,
     interval::{Bucket, Granularity, Interval},
-    queries::{self, PageCursor, PageFilter, PageRow},
+    page_count::page_count,
+    page_list,
+    queries::{self, PageCursor, PageFilter, PageRow, Span},
+    rows::parts,
 };
 
 /// A query whose result depends on it and on the content of the report alone.
@@ -35,21 +38,40 @@ pub(super) enum QueryResult {
 impl ReportQuery {
     /// Reads the result from the report.
     pub(super) async fn execute<C: ConnectionTrait>(&self, db: &C) -> Result<QueryResult, ReportError> {
-        let rows = |interval: &Interval| cover(interval.start, interval.end);
+        let Some(span) = queries::span(db).await? else { return self.of_nothing() };
+        let rows = |interval: &Interval| cover_of_counted(interval, span);
         Ok(match self {
-            Self::FirstHour => QueryResult::Hour(queries::first_hour(db).await?),
-            Self::Views(interval, filter) => QueryResult::Number(queries::views(db, &rows(interval), filter).await?),
+            Self::FirstHour => QueryResult::Hour(Some(span.first)),
+            Self::Views(interval, filter) => {
+                let filter = queries::resolve(db, filter).await?;
+                QueryResult::Number(queries::views(db, &rows(interval), &filter).await?)
+            }
             Self::PageCount(interval, filter) => {
-                QueryResult::Number(queries::page_count(db, &rows(interval), filter).await?)
+                let (filter, rows) = (queries::resolve(db, filter).await?, rows(interval));
+                QueryResult::Number(page_count(db, interval.start, &rows, span, &filter).await?)
             }
             Self::Series(interval, filter, granularity, calendar) => {
                 let buckets = interval.buckets(*granularity, *calendar)?;
-                QueryResult::Series(fill_series(db, buckets, interval.start, filter).await?.into())
+                let filter = queries::resolve(db, filter).await?;
+                QueryResult::Series(fill_series(db, buckets, interval.start, &filter).await?.into())
             }
             Self::Pages(interval, filter, after, limit) => {
-                let pages = queries::pages(db, &rows(interval), filter, after.as_ref(), *limit).await?;
-                QueryResult::Pages(pages.into())
+                let filter = queries::resolve(db, filter).await?;
+                let parts = parts(&rows(interval));
+                QueryResult::Pages(page_list::pages(db, &parts, &filter, after.as_ref(), *limit).await?.into())
             }
+        })
+    }
+
+    /// Returns the result on a report without rows.
+    fn of_nothing(&self) -> Result<QueryResult, ReportError> {
+        Ok(match self {
+            Self::FirstHour => QueryResult::Hour(None),
+            Self::Views(..) | Self::PageCount(..) => QueryResult::Number(0),
+            Self::Series(interval, _, granularity, calendar) => {
+                QueryResult::Series(interval.buckets(*granularity, *calendar)?.into())
+            }
+            Self::Pages(..) => QueryResult::Pages([].into()),
         })
     }
 
@@ -65,6 +87,19 @@ impl ReportQuery {
             }
         };
         size_of::<Self>() + variable
+    }
+}
+
+/// Returns the cover of what is counted in `interval`. Where the interval begins or ends outside of `span`, it may as well
+/// begin or end with a month, which has one row for each page where the days have many.
+fn cover_of_counted(interval: &Interval, span: Span) -> Vec<RowRange> {
+    let start = if interval.start <= span.first { span.first.month_start() } else { interval.start };
+    let end = if interval.end >= span.end { span.end.plus(-1).next_month_start() } else { interval.end };
+    // Nothing is counted outside of the span, and an empty interval stays empty.
+    if interval.start < interval.end && interval.start < span.end && interval.end > span.first {
+        cover(start, end)
+    } else {
+        Vec::new()
     }
 }
 

@@ -6,15 +6,19 @@ use api::{
     access::{Access, AccessSettings},
     http::{self, HttpSettings, Readiness, Services, Timeouts, ViewSettings},
 };
-use chrono::{DateTime, Utc};
-use entity::{Grain, Hour, page_view, page_views_report as report, report_refresh, stale_hour, stale_title};
+use chrono::{DateTime, NaiveDate, Utc};
+use entity::{
+    Grain, Hour, page_view,
+    page_views_report::{self as report, hour_column},
+    report_refresh, stale_hour, stale_title,
+};
 use futures_util::StreamExt;
 use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
 use reports::{
     ReportReader, ReportSettings, Reports,
     freshness::{Freshness, FreshnessFeed},
 };
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement};
 use serde_json::{Value, json};
 use storage::{ConnectionSettings, Database, DatabaseSettings};
 use tempfile::TempDir;
@@ -259,8 +263,8 @@ impl TestApp {
         report_rows(&self.database).await
     }
 
-    /// Reads the report's version and all its rows in one snapshot.
-    pub(crate) async fn content(&self) -> (i64, Vec<report::Model>) {
+    /// Reads the report's version, all its sums and the pages' titles in one snapshot.
+    pub(crate) async fn content(&self) -> (i64, Rows, Titles) {
         let snapshot = storage::snapshot::Snapshots::new(
             &self.database.readers,
             &self.database.clock,
@@ -270,11 +274,7 @@ impl TestApp {
         .await
         .unwrap();
         let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
-        let mut rows = report::Entity::find().all(&snapshot).await.unwrap();
-        rows.sort_by(|a, b| {
-            (&a.name, a.grain.as_str(), a.date, a.hour).cmp(&(&b.name, b.grain.as_str(), b.date, b.hour))
-        });
-        (version, rows)
+        (version, rows_of(&snapshot).await, titles_of(&snapshot).await)
     }
 
     pub(crate) async fn counts(&self) -> Counts {
@@ -310,17 +310,36 @@ pub(crate) fn increment(page: &str, at: DateTime<Utc>, views: i64) -> Increment 
 }
 
 pub(crate) async fn report_rows(database: &Database) -> Rows {
-    let rows = report::Entity::find().all(&database.readers).await.unwrap();
+    rows_of(&database.readers).await
+}
+
+/// The sums of the report: of each day with its hours, and of each month.
+async fn rows_of<C: ConnectionTrait>(db: &C) -> Rows {
+    let hours = (0..24).map(hour_column).collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT grain, name, date, views, {hours} FROM page_views_report WHERE grain <> 'page'");
     let mut found = BTreeMap::new();
-    for row in rows {
-        let grain = match row.grain {
-            Grain::Hour => "hour",
-            Grain::Day => "day",
-            Grain::Month => "month",
-        };
-        assert_eq!(found.insert((grain, row.name, row.date, row.hour), row.views), None, "a row stands twice");
+    for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap() {
+        let grain = if row.try_get_by_index::<String>(0).unwrap() == "day" { "day" } else { "month" };
+        let (name, date): (String, NaiveDate) = (row.try_get_by_index(1).unwrap(), row.try_get_by_index(2).unwrap());
+        for (hour, index) in (0..24).zip(4..) {
+            if let Some(views) = row.try_get_by_index::<Option<i64>>(index).unwrap() {
+                assert_eq!(grain, "day", "a month has no hours");
+                found.insert(("hour", name.clone(), date, hour), views);
+            }
+        }
+        let views = row.try_get_by_index(3).unwrap();
+        assert_eq!(found.insert((grain, name, date, 0), views), None, "a row stands twice");
     }
     found
+}
+
+/// The titles of the report's pages.
+pub(crate) type Titles = BTreeMap<String, Option<String>>;
+
+/// The titles of the report's pages.
+pub(crate) async fn titles_of<C: ConnectionTrait>(db: &C) -> Titles {
+    let rows = report::Entity::find().filter(report::Column::Grain.eq(Grain::Page)).all(db).await.unwrap();
+    rows.into_iter().map(|row| (row.name, row.title)).collect()
 }
 
 pub(crate) async fn counts(database: &Database) -> Counts {

@@ -38,3 +38,13 @@ pub(crate) fn names(backend: DbBackend, names: Vec<String>) -> SelectStatement {
 fn from_json(rows: &serde_json::Value) -> SelectStatement {
     Query::select().from_function(Func::cust("json_each").arg(rows.to_string()), "list").take()
 }
+
+/// Returns a query whose rows are `dates`.
+pub(crate) fn dates(backend: DbBackend, dates: Vec<NaiveDate>) -> SelectStatement {
+    match backend {
+        DbBackend::Postgres => {
+            Query::select().column("date").from_function(Func::cust("unnest").arg(Value::from(dates)), "date").take()
+        }
+        _ => from_json(&json!(dates)).column("value").take(),
+    }
+}

@@ -8,6 +8,7 @@
 //! * `refresh`: one refresh, from the announcement of its `asOf` to the row that records its end
 //! * `merge`: how a refresh adds the changes of stale hours to a report that is a table
 //! * `rebuild`: the report built anew and swapped in, and conversions between its kinds
+//! * `top_pages`, `site_rows`: the flags and numbers by which lists and counts of pages need not read every row
 //! * `maintenance`: what is deleted when it is old
 //! * `verify`: compares the report with its definition
 //!
@@ -36,6 +37,8 @@ mod refresher;
 mod report_kind;
 mod schedule;
 mod settings;
+mod site_rows;
+mod top_pages;
 mod verify;
 mod worker;
 
@@ -48,7 +51,7 @@ pub use refresher::{Outcome, Refresher};
 pub use report_kind::ReportKind;
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{ReportKindSetting, WolfSettings};
-pub use verify::{Difference, Verification, verify};
+pub use verify::{Difference, Verification, WrongSummary, verify};
 pub use worker::run;
 
 use error::Context;

@@ -6,7 +6,10 @@
 mod swap;
 
 use chrono::NaiveDate;
-use entity::{Hour, kept_day, page_view, page_views_report};
+use entity::{
+    Hour, kept_day, page_view,
+    page_views_report::{self, RELATION},
+};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, QuerySelect, Statement,
     sea_query::{Expr, ExprTrait},
@@ -23,7 +26,20 @@ use crate::{
         record_content_change, record_success,
     },
     report_kind::ReportKind,
+    top_pages::TopPages,
 };
+
+/// The name of a new report until it is swapped in (PostgreSQL).
+const NEXT: &str = "page_views_report_next";
+
+/// How a new report is built and swapped in.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Builder {
+    /// How often the swap is tried.
+    pub(crate) swap_tries_max: u32,
+    /// How many rows are flagged.
+    pub(crate) top_pages: TopPages,
+}
 
 /// Where the rows of a new table come from.
 enum Source<'a> {
@@ -38,7 +54,7 @@ pub(crate) async fn rebuild(
     lock: &RefreshLock,
     announcer: &Announcer,
     wanted: Option<ReportKind>,
-    swap_tries_max: u32,
+    builder: Builder,
     progress: &(dyn Fn(u64, u64) + Sync),
     record: &mut RefreshRecord<'_>,
 ) -> Result<Refreshed, WolfError> {
@@ -54,12 +70,12 @@ pub(crate) async fn rebuild(
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
     let wanted = wanted.unwrap_or(before);
     if lock.kind == DatabaseKind::Sqlite {
-        let rows = build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
+        let rows = builder.build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
         return finish(transaction, record, &work, ContentChange::Changed, rows).await;
     }
     swap::hold_off_vacuums(&transaction).await?;
-    let rows = build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
-    let mut swap = Swap::new(&transaction, before, swap_tries_max);
+    let rows = builder.build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
+    let mut swap = Swap::new(&transaction, before, builder.swap_tries_max);
     let done = loop {
         swap.begin_try().await?;
         let done = record_success(&transaction, record, &work, ContentChange::Changed, rows).await?;
@@ -76,7 +92,7 @@ pub(crate) async fn rebuild(
 pub(crate) async fn convert(
     lock: &RefreshLock,
     wanted: ReportKind,
-    swap_tries_max: u32,
+    builder: Builder,
 ) -> Result<Option<ReportKind>, WolfError> {
     let transaction = lock.begin().await.context("begin the report's conversion")?;
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
@@ -84,8 +100,8 @@ pub(crate) async fn convert(
         return Ok(None);
     }
     swap::hold_off_vacuums(&transaction).await?;
-    build(&transaction, wanted, Source::Report).await.context("convert the report")?;
-    let mut swap = Swap::new(&transaction, before, swap_tries_max);
+    builder.build(&transaction, wanted, Source::Report).await.context("convert the report")?;
+    let mut swap = Swap::new(&transaction, before, builder.swap_tries_max);
     loop {
         swap.begin_try().await?;
         if wanted == ReportKind::MaterializedView {
@@ -101,37 +117,49 @@ pub(crate) async fn convert(
     Ok(Some(before))
 }
 
-/// Builds the report as a relation of the kind `to`, named `page_views_report_next` on PostgreSQL. Returns its number of
-/// rows.
-///
-/// The counts of each month are read by one statement. Increments recorded between two of these leave their marks, and
-/// the next refresh merges them.
-async fn build(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
-    match (transaction.get_database_backend(), source) {
-        (DbBackend::Sqlite, Source::Report) => Ok(0),
-        (DbBackend::Sqlite, Source::Counts(progress)) => {
-            page_views_report::Entity::delete_many().exec(transaction).await?;
-            fill(transaction, "page_views_report", progress).await
-        }
-        (_, source) => build_next(transaction, to, source).await,
-    }
-}
-
-async fn build_next(transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
-    let run = async |sql: &str| transaction.execute_unprepared(sql).await.map(|done| done.rows_affected());
-    let rows = match (to, source) {
-        (ReportKind::MaterializedView, _) => run(include_str!("rebuild/view.sql")).await?,
-        (ReportKind::Table, source) => {
-            run(include_str!("rebuild/table.sql")).await?;
-            citus::distribute_table(transaction, "page_views_report_next").await?;
-            match source {
-                Source::Report => run(include_str!("rebuild/copy.sql")).await?,
-                Source::Counts(progress) => fill(transaction, "page_views_report_next", progress).await?,
+impl Builder {
+    /// Builds the report as a relation of the kind `to`, named `page_views_report_next` on PostgreSQL. Returns its number of
+    /// rows.
+    ///
+    /// The counts of each month are read by one statement. Increments recorded between two of these leave their marks, and
+    /// the next refresh merges them.
+    async fn build(self, transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
+        match (transaction.get_database_backend(), source) {
+            (DbBackend::Sqlite, Source::Report) => Ok(0),
+            (DbBackend::Sqlite, Source::Counts(progress)) => {
+                page_views_report::Entity::delete_many().exec(transaction).await?;
+                let rows = fill(transaction, RELATION, progress).await?;
+                self.top_pages.flag_all(transaction, RELATION).await?;
+                Ok(rows)
             }
+            (_, source) => self.build_next(transaction, to, source).await,
         }
-    };
-    run(include_str!("rebuild/indexes.sql")).await?;
-    Ok(rows)
+    }
+
+    async fn build_next(self, transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
+        let run = async |sql: &str| transaction.execute_unprepared(sql).await.map(|done| done.rows_affected());
+        let is_counted = matches!(source, Source::Counts(_));
+        let rows = match (to, source) {
+            (ReportKind::MaterializedView, _) => run(include_str!("rebuild/view.sql")).await?,
+            (ReportKind::Table, source) => {
+                run(include_str!("rebuild/table.sql")).await?;
+                citus::distribute_table(transaction, NEXT).await?;
+                match source {
+                    Source::Report => run(include_str!("rebuild/copy.sql")).await?,
+                    Source::Counts(progress) => fill(transaction, NEXT, progress).await?,
+                }
+            }
+        };
+        run(include_str!("rebuild/indexes.sql")).await?;
+        if to == ReportKind::Table && !citus::is_installed(transaction).await? {
+            if !is_counted {
+                run(&include_str!("rebuild/count_pages.sql").replace("{target}", NEXT)).await?;
+            }
+            run(&include_str!("rebuild/count_last_pages.sql").replace("{target}", NEXT)).await?;
+            self.top_pages.flag_all(transaction, NEXT).await?;
+        }
+        Ok(rows)
+    }
 }
 
 async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<u64, DbErr> {
@@ -146,6 +174,13 @@ async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u
         progress(done, total);
         let bounds = [month.date().into(), month.next_month_start().date().into()];
         rows += transaction.execute_raw(Statement::from_sql_and_values(backend, &sql, bounds)).await?.rows_affected();
+    }
+    let epoch = if backend == DbBackend::Postgres { "'1970-01-01'::date" } else { "'1970-01-01'" };
+    let pages = include_str!("rebuild/fill_pages.sql").replace("{target}", target).replace("{epoch}", epoch);
+    rows += transaction.execute_unprepared(&pages).await?.rows_affected();
+    if backend != DbBackend::Postgres {
+        let last_pages = include_str!("rebuild/count_last_pages.sql").replace("{target}", target);
+        transaction.execute_unprepared(&last_pages).await?;
     }
     progress(total, total);
     Ok(rows)

@@ -19,13 +19,14 @@ pub(crate) use self::{
     announcement::{Announcer, is_trusted},
     lock::RefreshLock,
     log::{ContentChange, RefreshEnd, RefreshRecord, record_content_change},
-    stale_marks::delete_all as delete_all_marks,
+    stale_marks::{StaleHour, delete_all as delete_all_marks},
 };
 use crate::{
     error::{Context, WolfError},
     merge,
     progress::Progress,
     report_kind::ReportKind,
+    top_pages::TopPages,
 };
 
 /// The most changed counts that one transaction merges, by default.
@@ -64,6 +65,7 @@ pub(crate) async fn refresh(
     announcer: &Announcer,
     mode: LockMode,
     counts_max: usize,
+    top_pages: TopPages,
     progress: Progress<'_>,
     record: &mut RefreshRecord<'_>,
 ) -> Result<Option<(ReportKind, Refreshed)>, WolfError> {
@@ -89,7 +91,9 @@ pub(crate) async fn refresh(
             // The number of written rows is not certain, so the content counts as changed.
             finish(transaction, record, &work, ContentChange::Changed, changed).await?
         }
-        ReportKind::Table => merge_in_portions(lock, transaction, counts_max, progress, record, &work).await?,
+        ReportKind::Table => {
+            merge_in_portions(lock, transaction, counts_max, top_pages, progress, record, &work).await?
+        }
     };
     Ok(Some((kind, done)))
 }
@@ -100,6 +104,7 @@ async fn merge_in_portions(
     lock: &RefreshLock,
     mut transaction: Transaction,
     counts_max: usize,
+    top_pages: TopPages,
     progress: Progress<'_>,
     record: &mut RefreshRecord<'_>,
     work: &StaleWork,
@@ -114,8 +119,9 @@ async fn merge_in_portions(
         let hours = backlog.next_portion(marked.context("look for stale hours")?);
         let mut changed = 0;
         // First the marks, then the counts: an increment recorded in between is merged, and its hour stays marked.
-        if stale_marks::delete_hours(&transaction, &hours).await.context("delete the stale marks")? > 0 {
-            let merged = merge::merge(&transaction, &hours, backlog.counts_max()).await;
+        let hours = stale_marks::take_hours(&transaction, &hours).await.context("delete the stale marks")?;
+        if !hours.is_empty() {
+            let merged = merge::merge(&transaction, &hours, backlog.counts_max(), top_pages).await;
             let merged = merged.context("merge the stale hours")?;
             if merged.rows_missing > 0 {
                 return Err(WolfError::RowsMissing { rows: merged.rows_missing });

@@ -13,10 +13,11 @@ use crate::{
     error::{Context, WolfError},
     metrics::RefreshMetrics,
     progress::Progress,
-    rebuild::{self, SWAP_TRIES_MAX},
+    rebuild::{self, Builder, SWAP_TRIES_MAX},
     refresh::{self, Announcer, ContentChange, LockMode, RefreshEnd, RefreshLock, RefreshRecord, Refreshed},
     report_kind::ReportKind,
     schedule::Schedule,
+    top_pages::{self, TopPages},
 };
 
 /// Refreshes, rebuilds and converts the report of one database, one process at a time.
@@ -26,6 +27,7 @@ pub struct Refresher {
     announcer: Announcer,
     counts_max: usize,
     swap_tries_max: u32,
+    top_pages: TopPages,
     metrics: RefreshMetrics,
     follow_ups: FollowUps,
 }
@@ -48,6 +50,7 @@ impl Refresher {
             announcer: Announcer::new(&database.clock),
             counts_max: refresh::COUNTS_MAX,
             swap_tries_max: SWAP_TRIES_MAX,
+            top_pages: TopPages::new(top_pages::ROWS_MIN),
             metrics: RefreshMetrics::new(),
             follow_ups: FollowUps::default(),
         }
@@ -57,6 +60,13 @@ impl Refresher {
     #[must_use]
     pub fn merging_at_most(self, counts_max: usize) -> Self {
         Self { counts_max: counts_max.max(1), ..self }
+    }
+
+    /// Sets how many of each day's and month's rows are flagged as the most viewed ones, at least one; 100 by default. There
+    /// may be up to twice as many.
+    #[must_use]
+    pub fn flagging_at_least(self, rows_min: usize) -> Self {
+        Self { top_pages: TopPages::new(rows_min), ..self }
     }
 
     /// Converts a materialized view into a table once its refresh takes longer than `limit`.
@@ -132,7 +142,9 @@ impl Refresher {
         progress: Progress<'_>,
     ) -> Result<Option<(ReportKind, Refreshed)>, WolfError> {
         let mut record = RefreshRecord::new(&self.lock, schedule).await.context("read the database's clock")?;
-        let result = refresh::refresh(&self.lock, &self.announcer, mode, self.counts_max, progress, &mut record).await;
+        let result =
+            refresh::refresh(&self.lock, &self.announcer, mode, self.counts_max, self.top_pages, progress, &mut record)
+                .await;
         self.record_failure(&record, &result).await;
         result
     }
@@ -147,7 +159,7 @@ impl Refresher {
         wanted.map_or(Ok(()), |wanted| self.check_kind(wanted))?;
         let mut record = RefreshRecord::new(&self.lock, None).await.context("read the database's clock")?;
         let (lock, announcer) = (&self.lock, &self.announcer);
-        let result = rebuild::rebuild(lock, announcer, wanted, self.swap_tries_max, progress, &mut record).await;
+        let result = rebuild::rebuild(lock, announcer, wanted, self.builder(), progress, &mut record).await;
         self.record_failure(&record, &result).await;
         result
     }
@@ -161,12 +173,16 @@ impl Refresher {
     pub async fn ensure_kind(&self, wanted: ReportKind) -> Result<bool, WolfError> {
         self.check_kind(wanted)?;
         let begun = Instant::now();
-        let converted = rebuild::convert(&self.lock, wanted, self.swap_tries_max).await?;
+        let converted = rebuild::convert(&self.lock, wanted, self.builder()).await?;
         if let Some(from) = converted {
             let duration_ms = begun.elapsed().as_millis();
             info!(report.from = ?from, report.to = ?wanted, conversion.duration_ms = duration_ms, "report converted");
         }
         Ok(converted.is_some())
+    }
+
+    fn builder(&self) -> Builder {
+        Builder { swap_tries_max: self.swap_tries_max, top_pages: self.top_pages }
     }
 
     fn check_kind(&self, wanted: ReportKind) -> Result<(), WolfError> {

@@ -36,13 +36,29 @@ pub struct Difference {
     differences: i64,
 }
 
+/// A summary that differs from the rows that it tells of: a flag, a number of pages, or the last day of a page.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct WrongSummary {
+    /// `day`, `month` or `page`.
+    pub grain: String,
+    /// The page's name, empty for the whole site.
+    pub name: String,
+    /// The bucket's first day.
+    pub date: NaiveDate,
+    /// What is wrong.
+    pub summary: String,
+    differences: i64,
+}
+
 /// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// The number of rows that differ.
+    /// The number of sums, titles and summaries that differ.
     pub count: i64,
-    /// The first 100 of them, by grain and time.
+    /// The first 100 sums and titles that differ, by grain and time.
     pub differences: Vec<Difference>,
+    /// The first 100 summaries that differ, by grain and time.
+    pub summaries: Vec<WrongSummary>,
 }
 
 /// Compares the report of `database` with its definition, in one snapshot, while recording and refreshes go on.
@@ -52,12 +68,13 @@ pub struct Verification {
 /// [`WolfError::Database`] and [`WolfError::ReportLocked`].
 pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let backend = database.kind.backend();
-    let month = match backend {
-        DbBackend::Postgres => "date_trunc('month', date::timestamp)::date",
-        _ => "date(date, 'start of month')",
+    let (month, page_date) = match backend {
+        DbBackend::Postgres => ("date_trunc('month', date::timestamp)::date", "'1970-01-01'::date"),
+        _ => ("date(date, 'start of month')", "'1970-01-01'"),
     };
     let sql = include_str!("verify/differences.sql")
         .replace("{month}", month)
+        .replace("{page_date}", page_date)
         .replace("{limit}", &DIFFERENCES_MAX.to_string());
     let snapshots = Snapshots::new(&database.background, &database.clock, entity::page_views_report::RELATION);
     let begun = timeout(SNAPSHOT_WAIT_MAX, snapshots.begin()).await;
@@ -65,8 +82,13 @@ pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
     let transaction = begun.map_err(locked)?.context("begin the verification")?;
     let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
     let differences = differences.context("compare the report with its definition")?;
+    let sql = include_str!("verify/summaries.sql").replace("{limit}", &DIFFERENCES_MAX.to_string());
+    let summaries = WrongSummary::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
+    let summaries = summaries.context("compare the report's summaries with its rows")?;
     transaction.rollback().await.context("end the verification")?;
-    Ok(Verification { count: differences.first().map_or(0, |first| first.differences), differences })
+    let count = differences.first().map_or(0, |first| first.differences)
+        + summaries.first().map_or(0, |first| first.differences);
+    Ok(Verification { count, differences, summaries })
 }
 
 impl fmt::Display for Difference {
@@ -79,5 +101,16 @@ impl fmt::Display for Difference {
             return write!(f, "{} expected, {} reported", views(self.expected_views), views(self.reported_views));
         }
         write!(f, "title {:?} expected, {:?} reported", self.expected_title, self.reported_title)
+    }
+}
+
+impl fmt::Display for WrongSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { grain, name, date, summary, .. } = self;
+        let name = if name.is_empty() { "the whole site" } else { name };
+        match grain.as_str() {
+            "page" => write!(f, "page {name}: {summary}"),
+            _ => write!(f, "{grain} {date} of {name}: {summary}"),
+        }
     }
 }

@@ -93,6 +93,17 @@ impl Statements for PgConnection {
         Ok(())
     }
 
+    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)]) -> Result<(), sqlx::Error> {
+        let (dates, hours) = columns(counts.iter().map(|count| count.1));
+        sqlx::query(include_str!("postgres/mark_counts.sql"))
+            .bind(counts.iter().map(|count| count.0).collect::<Vec<_>>())
+            .bind(dates)
+            .bind(hours)
+            .execute(self)
+            .await?;
+        Ok(())
+    }
+
     async fn mark_hours(&mut self, hours: &[Hour]) -> Result<(), sqlx::Error> {
         let (dates, hours) = columns(hours.iter().copied());
         sqlx::query("INSERT INTO stale_hours (date, hour) SELECT * FROM unnest($1::date[], $2::smallint[])")

@@ -1,5 +1,7 @@
 //! The statements for SQLite. Rows are sent as one JSON text, so that the SQL text does not depend on their number.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use entity::Hour;
 use sea_orm::sea_query::{Expr, Func, Query, SqliteQueryBuilder};
@@ -73,6 +75,20 @@ impl Statements for SqliteConnection {
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let rows: Vec<_> = counts.iter().map(|(name, hour, views)| (name, hour.date(), hour.of_day(), views)).collect();
         sqlx::query(include_str!("sqlite/add_views.sql")).bind(json!(rows).to_string()).bind(now).execute(self).await?;
+        Ok(())
+    }
+
+    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)]) -> Result<(), sqlx::Error> {
+        let mut names: BTreeMap<Hour, Vec<&str>> = BTreeMap::new();
+        counts.iter().for_each(|(name, hour, _)| names.entry(*hour).or_default().push(name));
+        for (hour, names) in names {
+            sqlx::query("INSERT INTO stale_hours (date, hour, names) VALUES (?1, ?2, ?3)")
+                .bind(hour.date())
+                .bind(hour.of_day())
+                .bind(json!(names).to_string())
+                .execute(&mut *self)
+                .await?;
+        }
         Ok(())
     }
 

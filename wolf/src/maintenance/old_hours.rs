@@ -1,14 +1,14 @@
-//! Deletes old hourly rows from the counts and from the report. The sums of their days and months stay.
+//! Deletes old hourly rows from the counts, and their hours from the report. The sums of their days and months stay.
 
 use chrono::NaiveDate;
 use entity::{
     Grain, Hour, page_view,
-    page_views_report::{self, Column as Report, SITE},
+    page_views_report::{self, Column as Report, SITE, hour_column},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Statement, Value,
-    sea_query::{Expr, ExprTrait, Query},
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Statement, Value,
+    sea_query::{Alias, Expr, ExprTrait, Func, Query},
 };
 use serde_json::json;
 use storage::Transaction;
@@ -81,11 +81,10 @@ async fn drop_from_counts(transaction: &Transaction, hour: Hour) -> Result<Vec<D
     let reported = page_views_report::Entity::find()
         .select_only()
         .column(Report::Name)
-        .filter(Report::Grain.eq(Grain::Hour))
+        .filter(Report::Grain.eq(Grain::Day))
         .filter(Report::Name.into_expr().equals((page_view::Entity, page_view::Column::Name)))
         .filter(Report::Date.into_expr().equals((page_view::Entity, page_view::Column::Date)))
-        .filter(Report::Hour.into_expr().equals((page_view::Entity, page_view::Column::Hour)))
-        .filter(Report::Views.into_expr().equals((page_view::Entity, page_view::Column::Views)));
+        .filter(views_of(hour).equals((page_view::Entity, page_view::Column::Views)));
     let mut counts = page_view::Entity::delete_many()
         .filter(page_view::Column::Date.eq(hour.date()))
         .filter(page_view::Column::Hour.eq(hour.of_day()))
@@ -115,21 +114,26 @@ async fn keep_in_day(transaction: &Transaction, date: NaiveDate, dropped: &[Drop
     transaction.execute_raw(statement).await.map(drop)
 }
 
-/// Deletes the same rows from a report that is a table, and subtracts their views from the site's row, which is deleted
-/// when nothing is left of it.
+/// Deletes the views of the same hour from the rows of their day in a report that is a table, and subtracts them from those
+/// of the site. An hour without views is null.
 async fn drop_from_report(transaction: &Transaction, hour: Hour, dropped: Vec<Dropped>) -> Result<(), DbErr> {
     let views: i64 = dropped.iter().map(|row| row.views).sum();
     let names = dropped.into_iter().map(|row| row.name).collect();
     let names = bound_list::names(transaction.get_database_backend(), names);
-    let of_hour = Condition::all()
-        .add(Report::Grain.eq(Grain::Hour))
-        .add(Report::Date.eq(hour.date()))
-        .add(Report::Hour.eq(hour.of_day()));
-    let of_site = of_hour.clone().add(Report::Name.eq(SITE));
-    let report = page_views_report::Entity::delete_many;
-    report().filter(of_hour).filter(Report::Name.in_subquery(names)).exec(transaction).await?;
-    let rest = page_views_report::Entity::update_many().col_expr(Report::Views, Expr::col(Report::Views).sub(views));
-    rest.filter(of_site.clone()).exec(transaction).await?;
-    report().filter(of_site).filter(Report::Views.eq(0)).exec(transaction).await?;
+    let of_day = || {
+        page_views_report::Entity::update_many()
+            .filter(Report::Grain.eq(Grain::Day))
+            .filter(Report::Date.eq(hour.date()))
+    };
+    let column = Alias::new(hour_column(hour.of_day()));
+    let null = Expr::value(Value::BigInt(None));
+    of_day().col_expr(column.clone(), null).filter(Report::Name.in_subquery(names)).exec(transaction).await?;
+    let rest = Func::cust("nullif").args([Expr::col(column.clone()).sub(views), Expr::val(0)]);
+    of_day().col_expr(column, rest.into()).filter(Report::Name.eq(SITE)).exec(transaction).await?;
     Ok(())
+}
+
+/// The column with the report's views of `hour`.
+fn views_of(hour: Hour) -> Expr {
+    Expr::col((page_views_report::Entity, Alias::new(hour_column(hour.of_day()))))
 }

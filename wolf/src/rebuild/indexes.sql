@@ -1,3 +1,4 @@
-CREATE UNIQUE INDEX page_views_report_next_key ON page_views_report_next (grain, date, hour, name);
-CREATE INDEX page_views_report_next_by_name ON page_views_report_next (grain, name, date);
+CREATE UNIQUE INDEX page_views_report_next_key ON page_views_report_next (grain, date, name);
+CREATE INDEX page_views_report_next_of_site ON page_views_report_next (grain, date) WHERE name = '';
+CREATE INDEX page_views_report_next_top ON page_views_report_next (grain, date) WHERE top;
 ANALYZE page_views_report_next;

@@ -1,15 +1,22 @@
 //! Stale marks: the rows by which a recorded increment marks its hour, and a new title its page, as stale.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::NaiveDate;
 use entity::{Hour, stale_hour, stale_title};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait},
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, ExprTrait, Query},
 };
 use storage::Transaction;
 
 use crate::bound_list;
+
+/// The most pages' names that the marks of one portion may have in all. With more, whole hours are looked through.
+const NAMES_MAX: i64 = 200_000;
+/// How long a name is taken to be, in bytes.
+const NAME_BYTES: i64 = 50;
 
 /// Returns the stale hours, newest first, at most `limit` of them.
 pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) -> Result<Vec<Hour>, DbErr> {
@@ -32,12 +39,58 @@ pub(crate) async fn newest_stale_title<C: ConnectionTrait>(db: &C) -> Result<Opt
     Ok(newest.map(|mark| mark.id))
 }
 
-/// Deletes the marks of `hours` that this statement sees; later increments leave new ones. Returns how many it
-/// deleted.
-pub(crate) async fn delete_hours(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
-    let hour = Expr::tuple([stale_hour::Column::Date, stale_hour::Column::Hour].map(Expr::col));
-    let marks = hour.in_subquery(bound_list::hours(transaction.get_database_backend(), hours));
-    Ok(stale_hour::Entity::delete_many().filter(marks).exec(transaction).await?.rows_affected)
+/// An hour whose counts have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StaleHour {
+    pub(crate) hour: Hour,
+    /// The pages whose counts may have changed, sorted and without duplicates; `None` if it may be any page's.
+    pub(crate) names: Option<Vec<String>>,
+}
+
+/// Deletes the marks of `hours` that this statement sees; later increments leave new ones. Returns the hours that had
+/// marks, in the order of `hours`.
+pub(crate) async fn take_hours(transaction: &Transaction, hours: &[Hour]) -> Result<Vec<StaleHour>, DbErr> {
+    let backend = transaction.get_database_backend();
+    let marks = || stale_hour_tuple().in_subquery(bound_list::hours(backend, hours));
+    let length = match backend {
+        DbBackend::Postgres => "coalesce(sum(cardinality(names)), 0)::bigint",
+        _ => "coalesce(sum(length(names)), 0)",
+    };
+    let size = stale_hour::Entity::find().select_only().expr(Expr::cust(length)).filter(marks());
+    let size: Option<i64> = size.into_tuple().one(transaction).await?;
+    let size_max = if backend == DbBackend::Postgres { NAMES_MAX } else { NAMES_MAX * NAME_BYTES };
+    let names = if size.is_some_and(|size| size > size_max) { "NULL" } else { "names" };
+    let names = match backend {
+        DbBackend::Postgres => format!("array_to_json({names}::text[])::text"),
+        _ => names.to_owned(),
+    };
+    let mut delete = stale_hour::Entity::delete_many().filter(marks());
+    let columns = [Expr::col(stale_hour::Column::Date), Expr::col(stale_hour::Column::Hour), Expr::cust(names)];
+    let delete = QueryTrait::query(&mut delete).returning(Query::returning().exprs(columns));
+    let mut stale: BTreeMap<Hour, Option<BTreeSet<String>>> = BTreeMap::new();
+    for row in transaction.query_all(delete).await? {
+        let date: NaiveDate = row.try_get_by_index(0)?;
+        let hour = Hour::new(date, row.try_get_by_index(1)?);
+        let names: Option<String> = row.try_get_by_index(2)?;
+        let all = stale.entry(hour).or_insert_with(|| Some(BTreeSet::new()));
+        match names {
+            None => *all = None,
+            Some(names) => {
+                let names: Vec<String> =
+                    serde_json::from_str(&names).map_err(|error| DbErr::Json(error.to_string()))?;
+                all.iter_mut().for_each(|all| all.extend(names.iter().cloned()));
+            }
+        }
+    }
+    let stale_hour = |hour: &Hour| {
+        let names = stale.remove(hour)?.map(|names| names.into_iter().collect());
+        Some(StaleHour { hour: *hour, names })
+    };
+    Ok(hours.iter().filter_map(stale_hour).collect())
+}
+
+fn stale_hour_tuple() -> Expr {
+    Expr::tuple([stale_hour::Column::Date, stale_hour::Column::Hour].map(Expr::col))
 }
 
 /// Marks `hours` as stale again: their marks were deleted and not all of their changes merged.

@@ -11,22 +11,27 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use entity::page_views_report::RELATION;
 use sea_orm::ConnectionTrait;
 use storage::DatabaseKind;
 use tracing::{debug, info, warn};
 
 use super::Refresher;
 use crate::{
+    citus,
     error::{Context, WolfError},
     rebuild::blocking_transactions,
     refresh::Refreshed,
     report_kind::ReportKind,
+    top_pages::unflagged_bucket,
 };
 
 /// A refresh that changed at least so many rows is followed by new statistics for the planner.
 const ANALYZE_ROWS_MIN: i64 = 50_000;
 /// The time until the next conversion after one whose report could not be swapped in.
 const CONVERSION_PAUSE: Duration = Duration::from_secs(60);
+/// How long a refresh may be followed by flagging the most viewed rows; the rest is done after the next refreshes.
+const FLAGGING_MAX: Duration = Duration::from_millis(500);
 const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
 
 /// The work that is due, until it is done. Clones share it.
@@ -64,6 +69,11 @@ impl Refresher {
     /// Does the work that is due after this refresh or an earlier one.
     pub(super) async fn follow_up(&self, kind: ReportKind, done: Refreshed) {
         self.make_statistics(done).await;
+        if kind == ReportKind::Table
+            && let Err(error) = self.flag_top_pages().await
+        {
+            warn!(error = &error as &dyn Error, "{FAILED}");
+        }
         let limit = self.follow_ups.view_limit;
         let outgrown = limit.filter(|limit| kind == ReportKind::MaterializedView && done.duration > *limit);
         if let Some(limit) = outgrown
@@ -82,6 +92,24 @@ impl Refresher {
         {
             warn!(error = &error as &dyn Error, "{FAILED}");
         }
+    }
+
+    /// Flags the most viewed rows of days and months that have no flags: those of a database of an older program. Each
+    /// bucket is a transaction of its own.
+    async fn flag_top_pages(&self) -> Result<(), WolfError> {
+        let begun = Instant::now();
+        while begun.elapsed() < FLAGGING_MAX {
+            let transaction = self.lock.begin().await.context("begin to flag the most viewed pages")?;
+            let bucket = match citus::is_installed(&transaction).await.context("look for the extension Citus")? {
+                true => None,
+                false => unflagged_bucket(&transaction, RELATION).await.context("look for rows without flags")?,
+            };
+            let Some(bucket) = bucket else { return Ok(()) };
+            let flagged = self.top_pages.flag(&transaction, RELATION, bucket).await;
+            flagged.context("flag the most viewed pages")?;
+            transaction.commit().await.context("flag the most viewed pages")?;
+        }
+        Ok(())
     }
 
     async fn make_statistics(&self, done: Refreshed) {

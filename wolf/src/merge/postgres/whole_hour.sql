@@ -1,7 +1,7 @@
 -- By how much the counts of the hour $1 (date) and $2 (smallint) differ from the report: of at most $4 (bigint) pages
--- whose names come after $3 (text), in the order of names.
+-- whose names come after $3 (text), in the order of names. {hour}: the column of this hour.
 WITH
--- The pages whose count differs from the report's: by how much, and whether the report has the page in this hour.
+-- The pages whose count differs from the report's: by how much, and whether the report has the page on this day.
 changed AS (
     SELECT
         counted.name,
@@ -9,8 +9,8 @@ changed AS (
         reported.name IS NOT NULL AS known
     FROM page_views AS counted
     LEFT JOIN (
-        SELECT name, views FROM page_views_report
-        WHERE grain = 'hour' AND date = $1 AND hour = $2 AND name > $3
+        SELECT name, {hour} AS views FROM page_views_report
+        WHERE grain = 'day' AND date = $1 AND name > $3
         -- The planner does not know of rows that a join may leave out that an index has them in order. Here it does.
         ORDER BY name OFFSET 0
     ) AS reported ON reported.name = counted.name

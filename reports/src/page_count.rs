@@ -1,0 +1,84 @@
+//! The number of pages that have views, in the least costly way that is exact.
+
+use entity::{Hour, page_views_report::PAGE_DATE};
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{
+    cover::{RowRange, Unit},
+    metrics::{self, Way},
+    queries::{PageFilter, Span, number},
+    rows::{Names, Part, parts, rows},
+    sql::Sql,
+};
+
+/// Returns the number of pages of `filter` that have views in the hours from `start` on, which `ranges` cover. `span` is the
+/// time in which something is counted.
+pub(super) async fn page_count<C: ConnectionTrait>(
+    db: &C,
+    start: Hour,
+    ranges: &[RowRange],
+    span: Span,
+    filter: &PageFilter,
+) -> Result<i64, DbErr> {
+    let parts = parts(ranges);
+    if parts.is_empty() {
+        return Ok(0);
+    }
+    if *filter == PageFilter::All {
+        if let Some(pages) = of_one_bucket(db, &parts).await? {
+            metrics::count_pages(Way::Summary);
+            return Ok(pages);
+        }
+        let ends_now = ranges.last().is_some_and(|last| last.end >= span.end);
+        if ends_now && let Some(pages) = since(db, start.max(span.first)).await? {
+            metrics::count_pages(Way::Summary);
+            return Ok(pages);
+        }
+    }
+    metrics::count_pages(Way::Scan);
+    let mut sql = Sql::new(db.get_database_backend());
+    let rows = rows(&mut sql, &parts, Names::Of(filter));
+    let count = format!("SELECT count(*) FROM (SELECT name FROM ({rows}) AS rows GROUP BY name) AS pages");
+    number(db, sql.statement(&count)).await
+}
+
+/// Returns the number of pages in `parts` if these have one bucket, a whole one whose pages are counted.
+async fn of_one_bucket<C: ConnectionTrait>(db: &C, parts: &[Part]) -> Result<Option<i64>, DbErr> {
+    let mut sql = Sql::new(db.get_database_backend());
+    let site_rows: Vec<_> = parts.iter().map(|part| part.site_rows(&mut sql)).collect();
+    let buckets = format!("SELECT pages FROM ({}) AS site LIMIT 2", site_rows.join(" UNION ALL "));
+    let rows = db.query_all_raw(sql.statement(&buckets)).await?;
+    match rows.as_slice() {
+        [] => Ok(Some(0)),
+        [row] if parts.iter().all(Part::is_whole) => row.try_get_by_index(0),
+        _ => Ok(None),
+    }
+}
+
+/// Returns the number of pages that were viewed in the hour `start` or later: by their last days, if these are counted. If
+/// `start` is not the first hour of its day, the rows of that one day are read.
+async fn since<C: ConnectionTrait>(db: &C, start: Hour) -> Result<Option<i64>, DbErr> {
+    let whole_from = if start == start.day_start() { start } else { start.day_start().plus(24) };
+    let mut sql = Sql::new(db.get_database_backend());
+    let from = sql.bind(whole_from.date());
+    let count = format!(
+        "SELECT CASE WHEN count(last_pages) = count(*) THEN CAST(coalesce(sum(last_pages), 0) AS bigint) END \
+         FROM page_views_report AS site WHERE site.name = '' AND site.grain = 'day' AND site.date >= {from}"
+    );
+    let row = db.query_one_raw(sql.statement(&count)).await?;
+    let Some(later) = row.map_or(Ok(None), |row| row.try_get_by_index::<Option<i64>>(0))? else { return Ok(None) };
+    if whole_from == start {
+        return Ok(Some(later));
+    }
+    let mut sql = Sql::new(db.get_database_backend());
+    let first_day = parts(&[RowRange { unit: Unit::Hour, start, end: whole_from }]);
+    let rows = rows(&mut sql, &first_day, Names::Of(&PageFilter::All));
+    let day = sql.bind(start.date());
+    let page_date = sql.bind(PAGE_DATE);
+    let count = format!(
+        "SELECT count(*) FROM ({rows}) AS viewed \
+         JOIN page_views_report AS page ON page.grain = 'page' AND page.date = {page_date} AND page.name = viewed.name \
+         WHERE page.last_date = {day}"
+    );
+    Ok(Some(later + number(db, sql.statement(&count)).await?))
+}

@@ -1,0 +1,218 @@
+//! Lists of the most viewed pages, by proof where that is possible.
+//!
+//! The Wolf flags the most viewed rows of every day and month, and the site's row of each bucket says from how many views
+//! on (`top_views`). So what the flagged rows of a range's buckets say of a page is the least that it can have, and the most
+//! is that plus `top_views - 1` for each bucket in which it has no flag. The exact views of the candidates with the greatest
+//! upper bounds are looked up; if the last page of the list has more views than any other page can have, the list is proved.
+//! This is a threshold algorithm after Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware" (2001). Where
+//! it proves nothing, the rows of the range are summed.
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{
+    metrics::{self, Way},
+    queries::{PageCursor, PageFilter, PageRow, titles},
+    rows::{Names, Part, rows},
+    sql::Sql,
+};
+
+/// How many more candidates than pages of the list are looked up at first.
+const CANDIDATES_MORE: u64 = 32;
+/// The most candidates that are looked up.
+const CANDIDATES_MAX: u64 = 2_000;
+
+/// A page and its exact views.
+type Listed = (String, i64);
+
+/// Returns the pages by descending views, equal ones by name: at most `limit` of those behind `after`.
+pub(super) async fn pages<C: ConnectionTrait>(
+    db: &C,
+    parts: &[Part],
+    filter: &PageFilter,
+    after: Option<&PageCursor>,
+    limit: u64,
+) -> Result<Vec<PageRow>, DbErr> {
+    if parts.is_empty() || limit == 0 {
+        return Ok(Vec::new());
+    }
+    let (way, listed) = match prove(db, parts, filter, after, limit).await? {
+        Some(listed) => (Way::Proof, listed),
+        None => (Way::Scan, scan(db, parts, filter, after, limit).await?),
+    };
+    metrics::count_list(way);
+    let mut titles = titles(db, listed.iter().map(|(name, _)| name.as_str())).await?;
+    let row = |(name, views): Listed| PageRow { title: titles.remove(&name), name, views };
+    Ok(listed.into_iter().map(row).collect())
+}
+
+/// Returns the list if it can be proved.
+async fn prove<C: ConnectionTrait>(
+    db: &C,
+    parts: &[Part],
+    filter: &PageFilter,
+    after: Option<&PageCursor>,
+    limit: u64,
+) -> Result<Option<Vec<Listed>>, DbErr> {
+    // The rows of single pages are looked up at once.
+    if matches!(filter, PageFilter::Names(_)) {
+        return Ok(None);
+    }
+    for candidates in [limit.saturating_add(CANDIDATES_MORE), CANDIDATES_MAX] {
+        if candidates > CANDIDATES_MAX {
+            return Ok(None);
+        }
+        let Some(found) = Candidates::look_up(db, parts, filter, after, candidates).await? else { return Ok(None) };
+        match found.list(after, limit) {
+            Proof::Proved(listed) => return Ok(Some(listed)),
+            Proof::Impossible => return Ok(None),
+            Proof::MoreCandidates => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The candidates of a list, with their exact views, and what all other pages have at most.
+struct Candidates {
+    pages: Vec<Listed>,
+    /// The most views of a page without a flag.
+    unflagged_max: i64,
+    /// The most views of a page that has a flag and is no candidate.
+    others_max: i64,
+}
+
+enum Proof {
+    Proved(Vec<Listed>),
+    /// With more candidates the list may be proved.
+    MoreCandidates,
+    Impossible,
+}
+
+impl Candidates {
+    /// Looks up the candidates with the greatest upper bounds, at most `number`. Returns `None` if there is a bucket whose rows
+    /// are not flagged.
+    async fn look_up<C: ConnectionTrait>(
+        db: &C,
+        parts: &[Part],
+        filter: &PageFilter,
+        after: Option<&PageCursor>,
+        number: u64,
+    ) -> Result<Option<Self>, DbErr> {
+        let mut sql = Sql::new(db.get_database_backend());
+        let text = candidates_sql(&mut sql, parts, filter, after, number);
+        let rows = db.query_all_raw(sql.statement(&text)).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let Some(unflagged_max) = first.try_get_by_index::<Option<i64>>(0)? else { return Ok(None) };
+        let mut found = Self { pages: Vec::new(), unflagged_max, others_max: 0 };
+        for (row, index) in rows.iter().zip(0..) {
+            let Some(name) = row.try_get_by_index::<Option<String>>(1)? else { continue };
+            if index < number {
+                found.pages.push((name, row.try_get_by_index(3)?));
+            } else {
+                found.others_max = unflagged_max + row.try_get_by_index::<i64>(2)?;
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Returns the list of at most `limit` pages behind `after`, if it is proved.
+    fn list(self, after: Option<&PageCursor>, limit: u64) -> Proof {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut listed: Vec<_> = self.pages.into_iter().filter(|page| is_behind(page, after)).collect();
+        listed.sort_unstable_by(|(name, views), (other, more)| more.cmp(views).then_with(|| name.cmp(other)));
+        listed.truncate(limit);
+        // A page with as many views as the last one might precede it by its name.
+        let last = if listed.len() == limit { listed.last().map_or(1, |(_, views)| *views) } else { 1 };
+        match (last > self.unflagged_max, last > self.others_max) {
+            (true, true) => Proof::Proved(listed),
+            (true, false) => Proof::MoreCandidates,
+            // Exact views are not below the bounds that they were chosen by, so more of them do not raise the last one.
+            (false, _) => Proof::Impossible,
+        }
+    }
+}
+
+/// Returns whether the page has views and comes behind `after`.
+fn is_behind((name, views): &Listed, after: Option<&PageCursor>) -> bool {
+    *views > 0 && after.is_none_or(|after| *views < after.views || (*views == after.views && *name > after.name))
+}
+
+/// Returns the query of the candidates: the most views of a page without a flag, or null; and of each candidate the name, by
+/// how much its upper bound is above that, and its exact views. It has one row more than `number`, and at least one.
+fn candidates_sql(
+    sql: &mut Sql,
+    parts: &[Part],
+    filter: &PageFilter,
+    after: Option<&PageCursor>,
+    number: u64,
+) -> String {
+    let (mut buckets, mut flagged, mut exact) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        let grain = part.grain();
+        let condition = filter.condition(sql, "row").map_or_else(String::new, |condition| format!(" AND {condition}"));
+        let site_rows = || format!("(SELECT * FROM part_{}) AS site", buckets.len());
+        let top = format!("row.grain = '{grain}' AND row.date = site.date AND row.top{condition}");
+        let top = sql.look_up(&site_rows(), "page_views_report AS row", "*", &top);
+        flagged.push(format!("SELECT row.name, {} AS views, site.top_views FROM {top}", part.views("row")));
+        let same = format!("row.grain = '{grain}' AND row.date = site.date AND row.name = candidate.name");
+        let same = sql.look_up(&site_rows(), "page_views_report AS row", "*", &same);
+        exact.push(format!("coalesce((SELECT CAST(sum({}) AS bigint) FROM {same}), 0)", part.views("row")));
+        buckets.push(part.site_rows(sql));
+    }
+    let of_parts: String =
+        buckets.iter().enumerate().map(|(index, rows)| format!("part_{index} AS MATERIALIZED ({rows}), ")).collect();
+    let all_buckets = (0..buckets.len())
+        .map(|index| format!("SELECT top_views FROM part_{index}"))
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
+    // Pages with more flagged views come before the cursor in any case.
+    let behind = after.map_or_else(String::new, |after| format!("HAVING sum(views) <= {}", sql.bind(after.views)));
+    let limit = sql.bind(i64::try_from(number).unwrap_or(i64::MAX).saturating_add(1));
+    format!(
+        "WITH {of_parts}
+        bound AS (
+            SELECT
+                count(*) AS buckets,
+                CASE WHEN count(*) = count(top_views) THEN CAST(coalesce(sum(top_views - 1), 0) AS bigint) END
+                    AS unflagged_max
+            FROM ({all_buckets}) AS bucket
+        ),
+        candidate AS (
+            SELECT
+                name, count(*) AS flags, CAST(sum(views) AS bigint) AS least,
+                CAST(sum(views - top_views + 1) AS bigint) AS more
+            FROM ({}) AS flagged
+            GROUP BY name {behind}
+            ORDER BY more DESC, name LIMIT {limit}
+        )
+        SELECT
+            unflagged_max, name, more,
+            CASE WHEN flags = buckets THEN least ELSE {} END
+        FROM bound LEFT JOIN candidate ON true
+        ORDER BY more DESC, name",
+        flagged.join(" UNION ALL "),
+        exact.join(" + "),
+    )
+}
+
+/// Sums all rows of the parts.
+async fn scan<C: ConnectionTrait>(
+    db: &C,
+    parts: &[Part],
+    filter: &PageFilter,
+    after: Option<&PageCursor>,
+    limit: u64,
+) -> Result<Vec<Listed>, DbErr> {
+    let mut sql = Sql::new(db.get_database_backend());
+    let rows = rows(&mut sql, parts, Names::Of(filter));
+    let behind = after.map_or_else(String::new, |after| {
+        let [views, name] = [sql.bind(after.views), sql.bind(after.name.as_str())];
+        format!("HAVING sum(views) < {views} OR (sum(views) = {views} AND name > {name})")
+    });
+    let limit = sql.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let list = format!(
+        "SELECT name, CAST(sum(views) AS bigint) FROM ({rows}) AS rows GROUP BY name {behind} \
+         ORDER BY 2 DESC, name LIMIT {limit}"
+    );
+    let rows = db.query_all_raw(sql.statement(&list)).await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+}

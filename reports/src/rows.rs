@@ -1,0 +1,203 @@
+//! The rows of the report that a query reads, as SQL.
+
+use std::ops::Range;
+
+use chrono::NaiveDate;
+use entity::{Hour, page_views_report::hour_column};
+use sea_orm::DbBackend;
+
+use super::{
+    cover::{RowRange, Unit},
+    queries::PageFilter,
+    sql::Sql,
+};
+
+/// Rows of days or months, or the views of some hours of one day's rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    unit: Unit,
+    start: NaiveDate,
+    end: NaiveDate,
+    /// The hours of the day, if they are not all.
+    hours: Option<Range<i16>>,
+}
+
+/// Returns the parts that `ranges` consist of.
+pub(super) fn parts(ranges: &[RowRange]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for range in ranges {
+        let RowRange { unit, start, end } = *range;
+        if unit != Unit::Hour {
+            parts.push(Part { unit, start: start.date(), end: end.date(), hours: None });
+            continue;
+        }
+        let mut start = start;
+        while start < end {
+            let next_day = start.day_start().plus(24);
+            let last = if end < next_day { end.of_day() } else { 24 };
+            let (day, next) = (start.date(), next_day.date());
+            parts.push(Part { unit: Unit::Day, start: day, end: next, hours: Some(start.of_day()..last) });
+            start = next_day;
+        }
+    }
+    parts
+}
+
+/// The names whose rows are read.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Names<'a> {
+    /// The site's empty name.
+    Site,
+    /// Names of pages.
+    Of(&'a PageFilter),
+}
+
+impl PageFilter {
+    /// Returns the names with the fewest rows that have the same sums.
+    pub(super) fn cheapest(&self) -> Names<'_> {
+        if *self == Self::All { Names::Site } else { Names::Of(self) }
+    }
+}
+
+impl Part {
+    /// Returns the expression of a row's views, of the row `row`.
+    pub(super) fn views(&self, row: &str) -> String {
+        let Some(hours) = &self.hours else { return format!("{row}.views") };
+        let of_hour = |hour| format!("coalesce({row}.{}, 0)", hour_column(hour));
+        format!("({})", hours.clone().map(of_hour).collect::<Vec<_>>().join(" + "))
+    }
+
+    /// Returns whether it has whole days or months.
+    pub(super) fn is_whole(&self) -> bool {
+        self.hours.is_none()
+    }
+
+    pub(super) fn grain(&self) -> &'static str {
+        if self.unit == Unit::Month { "month" } else { "day" }
+    }
+
+    /// Returns the condition that the row `row` lies in it.
+    pub(super) fn contains(&self, sql: &mut Sql, row: &str) -> String {
+        let (start, end) = (sql.bind(self.start), sql.bind(self.end));
+        format!("{row}.grain = '{}' AND {row}.date >= {start} AND {row}.date < {end}", self.grain())
+    }
+
+    /// Returns the query of the site's rows of it: `grain`, `date`, `top_views`, `pages` and `last_pages`.
+    pub(super) fn site_rows(&self, sql: &mut Sql) -> String {
+        let contains = self.contains(sql, "site");
+        format!(
+            "SELECT grain, date, top_views, pages, last_pages FROM page_views_report AS site \
+             WHERE site.name = '' AND {contains}"
+        )
+    }
+
+    /// Returns the query of the rows of `names` in it: `date`, `name` and `columns`, of the row `row`.
+    fn select(&self, sql: &mut Sql, names: Names<'_>, columns: &str) -> String {
+        let filter = match names {
+            Names::Site => None,
+            Names::Of(filter) => filter.condition(sql, "row"),
+        };
+        let filter = match (names, filter) {
+            (Names::Site, _) => "row.name = ''".to_owned(),
+            // Each day's or month's rows of the names are looked up.
+            (Names::Of(PageFilter::Names(_) | PageFilter::Prefix(_)), Some(filter)) => {
+                let grain = self.grain();
+                let site_rows = format!("({}) AS site", self.site_rows(sql));
+                let condition =
+                    format!("row.grain = '{grain}' AND row.date = site.date AND row.name <> '' AND {filter}");
+                let rows = sql.look_up(&site_rows, "page_views_report AS row", "*", &condition);
+                return format!("SELECT row.date, row.name, {columns} FROM {rows}");
+            }
+            (_, filter) => ["row.name <> ''".to_owned()].into_iter().chain(filter).collect::<Vec<_>>().join(" AND "),
+        };
+        let contains = self.contains(sql, "row");
+        format!("SELECT row.date, row.name, {columns} FROM page_views_report AS row WHERE {contains} AND {filter}")
+    }
+}
+
+impl PageFilter {
+    /// Returns the condition that the page of the row `row` is one of the filter's; `None` if every page is.
+    pub(super) fn condition(&self, sql: &mut Sql, row: &str) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Names(names) => Some(sql.is_one_of(&format!("{row}.name"), names)),
+            Self::Prefix(prefix) => {
+                let start = format!("{row}.name >= {}", sql.bind(prefix.as_str()));
+                let end = after_prefix(prefix).map(|end| format!(" AND {row}.name < {}", sql.bind(end)));
+                Some(start + &end.unwrap_or_default())
+            }
+            Self::Contains(part) => {
+                let position = if sql.backend == DbBackend::Postgres { "strpos" } else { "instr" };
+                Some(format!("{position}({row}.name, {}) > 0", sql.bind(part.as_str())))
+            }
+        }
+    }
+}
+
+/// Returns the query of all rows in `parts`: `date`, `name` and `views`. Rows without views in the parts are left out.
+pub(super) fn rows(sql: &mut Sql, parts: &[Part], names: Names<'_>) -> String {
+    let select = |part: &Part| {
+        let views = part.views("row");
+        let select = part.select(sql, names, &format!("{views} AS views"));
+        // A whole day or month has views, or no row.
+        if part.is_whole() { select } else { format!("{select}{}{views} > 0", join_condition(&select)) }
+    };
+    parts.iter().map(select).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// Returns what joins another condition to `select`, which may end with a join.
+fn join_condition(select: &str) -> &'static str {
+    if select.contains(" JOIN ") { " WHERE " } else { " AND " }
+}
+
+/// Returns the query of the sums of the days from `start` to `end` by hour: `date` and 24 sums.
+pub(super) fn sums_by_hour(sql: &mut Sql, start: Hour, end: Hour, names: Names<'_>) -> String {
+    let part = Part {
+        unit: Unit::Day,
+        start: start.date(),
+        end: end.plus(-1).date().succ_opt().unwrap_or(end.date()),
+        hours: None,
+    };
+    let columns: Vec<_> = (0..24).map(hour_column).collect();
+    let of_row = columns.iter().map(|column| format!("row.{column}")).collect::<Vec<_>>().join(", ");
+    let rows = part.select(sql, names, &of_row);
+    let sums: String = columns.iter().map(|column| format!(", CAST(sum({column}) AS bigint)")).collect();
+    format!("SELECT date{sums} FROM ({rows}) AS rows GROUP BY date")
+}
+
+/// Returns the least name that is greater than every name that begins with `prefix`, if there is one. Names are compared
+/// by their bytes, which orders UTF-8 as its code points.
+fn after_prefix(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        // The code points from D800 to DFFF are surrogates, not characters.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_ends_before_the_next_name() {
+        assert_eq!(after_prefix("/a").as_deref(), Some("/b"));
+        assert_eq!(after_prefix("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(after_prefix("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(after_prefix(""), None);
+    }
+
+    #[test]
+    fn hours_are_split_into_parts_of_days() {
+        let hour = |day, of_day| Hour::new(NaiveDate::from_ymd_opt(2026, 3, day).unwrap(), of_day);
+        let parts = parts(&[RowRange { unit: Unit::Hour, start: hour(3, 22), end: hour(5, 2) }]);
+        let hours: Vec<_> = parts.iter().map(|part| (part.start, part.hours.clone().unwrap())).collect();
+        assert_eq!(hours, [(hour(3, 0).date(), 22..24), (hour(4, 0).date(), 0..24), (hour(5, 0).date(), 0..2)]);
+        assert_eq!(parts[2].views("row"), "(coalesce(row.hour_00, 0) + coalesce(row.hour_01, 0))");
+    }
+}

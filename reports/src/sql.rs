@@ -1,0 +1,48 @@
+//! Statements with bound values, in one text for both databases.
+
+use sea_orm::{DbBackend, Statement, Value};
+use serde_json::json;
+
+/// A statement that is being written.
+#[derive(Debug)]
+pub(super) struct Sql {
+    pub(super) backend: DbBackend,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    pub(super) fn new(backend: DbBackend) -> Self {
+        Self { backend, values: Vec::new() }
+    }
+
+    /// Binds a value. Returns its placeholder.
+    pub(super) fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Binds a list of names. Returns the condition that `column` is one of them.
+    pub(super) fn is_one_of(&mut self, column: &str, names: &[String]) -> String {
+        match self.backend {
+            DbBackend::Postgres => format!("{column} = ANY({})", self.bind(names.to_vec())),
+            _ => format!("{column} IN (SELECT value FROM json_each({}))", self.bind(json!(names).to_string())),
+        }
+    }
+
+    /// Returns a join of `left` with the rows of `right` that fulfil `condition`, which are looked up by an index for each row
+    /// of `left`. `columns` are those of `right` that are selected, as `row`.
+    pub(super) fn look_up(&self, left: &str, right: &str, columns: &str, condition: &str) -> String {
+        match self.backend {
+            // OFFSET keeps the planner from joining in another way.
+            DbBackend::Postgres => {
+                format!("{left} CROSS JOIN LATERAL (SELECT {columns} FROM {right} WHERE {condition} OFFSET 0) AS row")
+            }
+            // SQLite keeps to the order of a cross join.
+            _ => format!("{left} CROSS JOIN {right} ON {condition}"),
+        }
+    }
+
+    pub(super) fn statement(self, text: &str) -> Statement {
+        Statement::from_sql_and_values(self.backend, text, self.values)
+    }
+}
