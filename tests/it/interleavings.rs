@@ -163,8 +163,8 @@ async fn report_equals_the_model_after_any_interleaving(rung: Rung) {
         let steps = steps().new_tree(&mut TestRunner::new_with_rng(Config::default(), rng)).unwrap().current();
         let mut app = TestApp::start(rung).await;
         if !seed.is_multiple_of(2) {
-            // So few that an hour takes several transactions.
-            app.refresher = app.refresher.merging_at_most(COUNTS_MAX);
+            // So few counts that an hour takes several transactions, and so few flags that they change.
+            app.refresher = app.refresher.merging_at_most(COUNTS_MAX).flagging_at_least(2);
         }
         let mut case = Case { app, begun: clock::process_now(), counts: Counts::new(), versions: BTreeMap::new() };
         for (number, step) in steps.iter().enumerate() {

@@ -56,6 +56,7 @@ mod model;
 mod modules;
 mod mutation_fast_path;
 mod name_server;
+mod page_lists;
 mod pooler;
 mod poolers;
 mod process;

@@ -1,0 +1,226 @@
+//! Lists and numbers of pages equal a plain model, whether a list is proved or its rows are summed, a number is told by the
+//! site's rows or counted.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use entity::report_refresh;
+use proptest::{
+    prelude::RngCore,
+    test_runner::{RngAlgorithm, TestRng},
+};
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+use storage::clock;
+use wolf::Maintenance;
+
+use crate::{
+    app::{Rung, TestApp},
+    model::Counts,
+};
+
+const CASES: u8 = 8;
+const QUERIES: usize = 40;
+const PAGES: u32 = 40;
+const DAYS: u32 = 75;
+const REPORT: &str = "query ($start: DateTime!, $end: DateTime!, $pages: PageFilter, $first: Int!, $after: String) {
+    report(filter: { interval: { range: { start: $start, end: $end } }, pages: $pages }) {
+        totals { views pages }
+        pages(first: $first, after: $after) { nodes { page views } pageInfo { hasNextPage endCursor } }
+    } }";
+
+/// How the views are spread over the pages.
+#[derive(Copy, Clone, Debug)]
+enum Spread {
+    Zipf,
+    Uniform,
+    /// As many views for each page.
+    Ties,
+    /// One page has a day of very many.
+    Burst,
+}
+
+struct Case {
+    app: TestApp,
+    rng: TestRng,
+    counts: Counts,
+    /// The first day whose hours are kept.
+    since: Option<NaiveDate>,
+}
+
+impl Case {
+    fn below(&mut self, end: u32) -> u32 {
+        self.rng.next_u32() % end
+    }
+
+    fn page(&mut self, spread: Spread) -> String {
+        const FOLDERS: [&str; 4] = ["/blog/", "/Blog/", "/docs/a-", "/"];
+        let number = match spread {
+            // The logarithm of a Zipf distribution's ranks is about uniform.
+            Spread::Zipf => f64::from(PAGES).powf(f64::from(self.below(1_000)) / 1_000.0) as u32 - 1,
+            _ => self.below(PAGES),
+        };
+        format!("{}{number}", FOLDERS[number as usize % FOLDERS.len()])
+    }
+
+    fn first_hour() -> DateTime<Utc> {
+        "2026-01-10T00:00:00Z".parse().unwrap()
+    }
+
+    /// Records views on any of the days, and refreshes the report.
+    async fn record(&mut self, spread: Spread) {
+        let mut increments = Vec::new();
+        // Views that come after the hours of their day were dropped have an hour again; they are not part of this.
+        let first_hour = if self.since.is_some() { 24 * DAYS / 2 + 24 } else { 0 };
+        for _ in 0..250 {
+            let hours = first_hour + self.below(24 * DAYS - first_hour);
+            let at = Self::first_hour() + TimeDelta::hours(hours.into());
+            let views = match spread {
+                Spread::Zipf | Spread::Uniform => i64::from(1 + self.below(9)),
+                Spread::Ties | Spread::Burst => 1,
+            };
+            increments.push((self.page(spread), at, views));
+        }
+        if matches!(spread, Spread::Burst) {
+            increments.push((self.page(spread), Self::first_hour() + TimeDelta::days(40), 10_000));
+        }
+        let texts: Vec<_> =
+            increments.iter().map(|(page, at, views)| (page.as_str(), at.to_rfc3339(), *views)).collect();
+        self.app.record(texts.iter().map(|(page, at, views)| (*page, at.as_str(), *views))).await;
+        for (page, at, views) in increments {
+            let hour = entity::Hour::containing(at);
+            *self.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
+        }
+        self.app.refresh().await;
+        let found = wolf::verify(&self.app.database).await.unwrap();
+        assert_eq!((found.differences, found.summaries), (vec![], vec![]));
+    }
+
+    /// Draws the bounds of a range: hours, days or months, some beyond what is counted.
+    fn range(&mut self) -> (DateTime<Utc>, DateTime<Utc>) {
+        let start = Self::first_hour() + TimeDelta::hours(i64::from(self.below(24 * (DAYS + 20))) - 240);
+        let end = start + TimeDelta::hours(self.below(24 * [1, 8, 40, 120][self.rng.next_u32() as usize % 4]).into());
+        let midnight = |at: DateTime<Utc>| at.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+        match self.below(4) {
+            0 => (start, end),
+            1 => (midnight(start), end),
+            2 => (midnight(start), midnight(end)),
+            _ => (start, "2027-01-01T00:00:00Z".parse().unwrap()),
+        }
+    }
+
+    fn filter(&mut self) -> Value {
+        match self.below(6) {
+            0 => json!({ "prefix": ["/blog/", "/docs/", "/", "/none"][self.below(4) as usize] }),
+            1 => json!({ "contains": ["log", "1", "Blog", "none"][self.below(4) as usize] }),
+            2 => json!({ "names": ["/blog/0", "/Blog/1", "/none"] }),
+            _ => Value::Null,
+        }
+    }
+
+    /// The pages of a range, most viewed first. Of a day whose hours were dropped, hours are not known.
+    fn expected(&self, filter: &Value, start: DateTime<Utc>, end: DateTime<Utc>) -> Vec<(String, i64)> {
+        let text = |field: &str| filter[field].as_str().map(str::to_owned);
+        let mut views: BTreeMap<&str, i64> = BTreeMap::new();
+        for ((page, date, hour), count) in &self.counts {
+            let day = date.and_time(chrono::NaiveTime::MIN).and_utc();
+            let (from, to) = if self.since.is_some_and(|since| *date < since) {
+                (day, day + TimeDelta::days(1))
+            } else {
+                let hour = day + TimeDelta::hours((*hour).into());
+                (hour, hour + TimeDelta::hours(1))
+            };
+            let named = filter["names"].as_array().is_none_or(|names| names.contains(&json!(page)));
+            let prefixed = text("prefix").is_none_or(|prefix| page.starts_with(&prefix));
+            let contains = text("contains").is_none_or(|part| page.contains(&part));
+            if start <= from && to <= end && named && prefixed && contains {
+                *views.entry(page).or_default() += count;
+            }
+        }
+        let mut pages: Vec<_> = views.into_iter().map(|(page, views)| (page.to_owned(), views)).collect();
+        pages.sort_by_key(|(page, views)| (Reverse(*views), page.clone()));
+        pages
+    }
+
+    /// Asks for random lists, from their beginning to their end.
+    async fn query(&mut self, context: &str) {
+        for number in 0..QUERIES {
+            let ((start, end), filter, first) = (self.range(), self.filter(), 1 + self.below(12));
+            let expected = self.expected(&filter, start, end);
+            let context = format!("{context}, query {number}: {start} to {end}, {filter}, first {first}");
+            let (mut listed, mut after) = (Vec::new(), Value::Null);
+            loop {
+                let variables =
+                    json!({ "start": start, "end": end, "pages": filter, "first": first, "after": after });
+                let answer = &self.app.data(REPORT, variables).await["report"];
+                let totals = (&answer["totals"]["views"], &answer["totals"]["pages"]);
+                let views: i64 = expected.iter().map(|(_, views)| views).sum();
+                assert_eq!(totals, (&json!(views), &json!(expected.len())), "{context}");
+                for node in answer["pages"]["nodes"].as_array().unwrap() {
+                    listed.push((node["page"].as_str().unwrap().to_owned(), node["views"].as_i64().unwrap()));
+                }
+                assert!(listed.len() <= expected.len(), "{context}: {listed:?}, expected {expected:?}");
+                if answer["pages"]["pageInfo"]["hasNextPage"] == false {
+                    break;
+                }
+                after = answer["pages"]["pageInfo"]["endCursor"].clone();
+            }
+            assert_eq!(listed, expected, "{context}");
+        }
+    }
+
+    /// Drops the hours of the older half of the days.
+    async fn drop_hours(&mut self) {
+        let first_kept = Self::first_hour() + TimeDelta::days(i64::from(DAYS) / 2);
+        let keep = u32::try_from((clock::process_now() - first_kept).num_hours()).unwrap();
+        let maintenance = Maintenance::new(&self.app.database, Some(keep));
+        while !self.app.report_rows().await.keys().all(|(grain, _, date, _)| *grain != "hour" || *date >= first_kept.date_naive()) {
+            maintenance.run().await.unwrap();
+        }
+        self.since = report_refresh::newest(&self.app.database.readers).await.unwrap().unwrap().hours_since;
+        let found = wolf::verify(&self.app.database).await.unwrap();
+        assert_eq!((found.differences, found.summaries), (vec![], vec![]));
+    }
+}
+
+async fn lists_and_numbers_of_pages_equal_the_model(rung: Rung) {
+    for seed in 0..CASES {
+        let mut app = TestApp::start(rung).await;
+        let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        // Few flags, so that many proofs fail.
+        let flagged = 2 + rng.next_u32() as usize % 49;
+        app.refresher = app.refresher.flagging_at_least(if seed == 0 { 2 } else { flagged });
+        let spread = [Spread::Zipf, Spread::Uniform, Spread::Ties, Spread::Burst][usize::from(seed % 4)];
+        let mut case = Case { app, rng, counts: Counts::new(), since: None };
+        let context = format!("{rung:?}, seed {seed}, {spread:?}, {flagged} flagged");
+        for _ in 0..3 {
+            case.record(spread).await;
+        }
+        case.query(&context).await;
+        case.drop_hours().await;
+        case.query(&format!("{context}, without hours")).await;
+        // As a database of an older program is.
+        let forget = "UPDATE page_views_report SET top = NULL, top_views = NULL, pages = NULL, last_pages = NULL";
+        if rung != Rung::MaterializedView {
+            case.app.database.background.execute_unprepared(forget).await.unwrap();
+        }
+        case.query(&format!("{context}, without flags")).await;
+        case.record(spread).await;
+        case.query(&format!("{context}, flagged anew")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_numbers_of_pages_equal_the_model_on_sqlite() {
+    lists_and_numbers_of_pages_equal_the_model(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_numbers_of_pages_equal_the_model_with_a_materialized_view() {
+    lists_and_numbers_of_pages_equal_the_model(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_numbers_of_pages_equal_the_model_with_a_table() {
+    lists_and_numbers_of_pages_equal_the_model(Rung::Table).await;
+}
