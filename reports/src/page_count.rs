@@ -5,10 +5,11 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
     cover::{RowRange, Unit},
-    metrics::{self, Way},
-    queries::{PageFilter, Span, number},
-    rows::{Names, Part, parts, rows},
+    page_filter::{Names, PageFilter},
+    queries::{Span, number},
+    rows::{Part, parts, rows},
     sql::Sql,
+    ways::{self, Way},
 };
 
 /// Returns the number of pages of `filter` that have views in the hours from `start` on, which `ranges` cover. `span` is the
@@ -26,16 +27,16 @@ pub(super) async fn page_count<C: ConnectionTrait>(
     }
     if *filter == PageFilter::All {
         if let Some(pages) = of_one_bucket(db, &parts).await? {
-            metrics::count_pages(Way::Summary);
+            ways::count_pages(Way::Summary);
             return Ok(pages);
         }
         let ends_now = ranges.last().is_some_and(|last| last.end >= span.end);
         if ends_now && let Some(pages) = since(db, start.max(span.first)).await? {
-            metrics::count_pages(Way::Summary);
+            ways::count_pages(Way::Summary);
             return Ok(pages);
         }
     }
-    metrics::count_pages(Way::Scan);
+    ways::count_pages(Way::Scan);
     let mut sql = Sql::new(db.get_database_backend());
     let rows = rows(&mut sql, &parts, Names::Of(filter));
     let count = format!("SELECT count(*) FROM (SELECT name FROM ({rows}) AS rows GROUP BY name) AS pages");

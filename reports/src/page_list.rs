@@ -10,10 +10,11 @@
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
-    metrics::{self, Way},
-    queries::{PageCursor, PageFilter, PageRow, titles},
-    rows::{Names, Part, rows},
+    page_filter::{Names, PageFilter},
+    queries::{PageCursor, PageRow, titles},
+    rows::{Part, rows},
     sql::Sql,
+    ways::{self, Way},
 };
 
 /// How many more candidates than pages of the list are looked up at first.
@@ -39,7 +40,7 @@ pub(super) async fn pages<C: ConnectionTrait>(
         Some(listed) => (Way::Proof, listed),
         None => (Way::Scan, scan(db, parts, filter, after, limit).await?),
     };
-    metrics::count_list(way);
+    ways::count_list(way);
     let mut titles = titles(db, listed.iter().map(|(name, _)| name.as_str())).await?;
     let row = |(name, views): Listed| PageRow { title: titles.remove(&name), name, views };
     Ok(listed.into_iter().map(row).collect())

@@ -11,6 +11,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 
 use super::{
     cover::{RowRange, Unit},
+    page_filter::PageFilter,
     rows::{parts, rows, sums_by_hour},
     sql::Sql,
 };
@@ -19,19 +20,6 @@ use super::{
 const RANGES_PER_STATEMENT_MAX: usize = 16;
 /// The most pages whose rows are looked up one by one, where a filter has to find them first.
 const MATCHES_MAX: usize = 1_000;
-
-/// The pages of a report.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PageFilter {
-    /// All pages, the whole site.
-    All,
-    /// The pages with these names.
-    Names(Vec<String>),
-    /// The pages whose names begin with this.
-    Prefix(String),
-    /// The pages whose names contain this.
-    Contains(String),
-}
 
 /// The position of a page in a list: the list goes on behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

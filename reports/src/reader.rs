@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     freshness::{Changes, Freshness, FreshnessFeed},
-    metrics,
+    metrics, ways,
 };
 
 /// The settings of reports.
@@ -47,7 +47,7 @@ impl ReportReader {
     #[must_use]
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
         metrics::describe_cache();
-        metrics::describe_queries();
+        ways::describe();
         Self {
             snapshots: Snapshots::new(&database.readers, &database.clock, entity::page_views_report::RELATION),
             feed,

@@ -11,8 +11,9 @@ use super::{
     error::ReportError,
     interval::{Bucket, Granularity, Interval},
     page_count::page_count,
+    page_filter::PageFilter,
     page_list,
-    queries::{self, PageCursor, PageFilter, PageRow, Span},
+    queries::{self, PageCursor, PageRow, Span},
     rows::parts,
 };
 

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use chrono::NaiveDate;
 use entity::{Hour, page_views_report::hour_column};
-use sea_orm::DbBackend;
 
 use super::{
     cover::{RowRange, Unit},
-    queries::PageFilter,
+    page_filter::{Names, PageFilter},
     sql::Sql,
 };
 
@@ -41,22 +40,6 @@ pub(super) fn parts(ranges: &[RowRange]) -> Vec<Part> {
         }
     }
     parts
-}
-
-/// The names whose rows are read.
-#[derive(Copy, Clone, Debug)]
-pub(super) enum Names<'a> {
-    /// The site's empty name.
-    Site,
-    /// Names of pages.
-    Of(&'a PageFilter),
-}
-
-impl PageFilter {
-    /// Returns the names with the fewest rows that have the same sums.
-    pub(super) fn cheapest(&self) -> Names<'_> {
-        if *self == Self::All { Names::Site } else { Names::Of(self) }
-    }
 }
 
 impl Part {
@@ -115,25 +98,6 @@ impl Part {
     }
 }
 
-impl PageFilter {
-    /// Returns the condition that the page of the row `row` is one of the filter's; `None` if every page is.
-    pub(super) fn condition(&self, sql: &mut Sql, row: &str) -> Option<String> {
-        match self {
-            Self::All => None,
-            Self::Names(names) => Some(sql.is_one_of(&format!("{row}.name"), names)),
-            Self::Prefix(prefix) => {
-                let start = format!("{row}.name >= {}", sql.bind(prefix.as_str()));
-                let end = after_prefix(prefix).map(|end| format!(" AND {row}.name < {}", sql.bind(end)));
-                Some(start + &end.unwrap_or_default())
-            }
-            Self::Contains(part) => {
-                let position = if sql.backend == DbBackend::Postgres { "strpos" } else { "instr" };
-                Some(format!("{position}({row}.name, {}) > 0", sql.bind(part.as_str())))
-            }
-        }
-    }
-}
-
 /// Returns the query of all rows in `parts`: `date`, `name` and `views`. Rows without views in the parts are left out.
 pub(super) fn rows(sql: &mut Sql, parts: &[Part], names: Names<'_>) -> String {
     let select = |part: &Part| {
@@ -165,32 +129,9 @@ pub(super) fn sums_by_hour(sql: &mut Sql, start: Hour, end: Hour, names: Names<'
     format!("SELECT date{sums} FROM ({rows}) AS rows GROUP BY date")
 }
 
-/// Returns the least name that is greater than every name that begins with `prefix`, if there is one. Names are compared
-/// by their bytes, which orders UTF-8 as its code points.
-fn after_prefix(prefix: &str) -> Option<String> {
-    let mut end = prefix.to_owned();
-    while let Some(last) = end.pop() {
-        // The code points from D800 to DFFF are surrogates, not characters.
-        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
-        if let Some(next) = next {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn prefix_ends_before_the_next_name() {
-        assert_eq!(after_prefix("/a").as_deref(), Some("/b"));
-        assert_eq!(after_prefix("a\u{10ffff}").as_deref(), Some("b"));
-        assert_eq!(after_prefix("\u{d7ff}").as_deref(), Some("\u{e000}"));
-        assert_eq!(after_prefix(""), None);
-    }
 
     #[test]
     fn hours_are_split_into_parts_of_days() {

@@ -16,8 +16,9 @@ use super::{
     calendar::Calendar,
     error::ReportError,
     interval::{Bucket, Granularity, Interval},
+    page_filter::PageFilter,
     present::{ClockUse, PresentHour, Provenance},
-    queries::{PageCursor, PageFilter, PageRow},
+    queries::{PageCursor, PageRow},
     report_query::{QueryResult, ReportQuery},
     snapshot::Snapshot,
 };

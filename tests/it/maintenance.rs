@@ -308,7 +308,8 @@ async fn merge_reads_only_stale_hours_by_index() {
     app.refresh().await;
     // Few pages that are far apart in the order of names, and all. Beside the day's rows the report's that change may
     // be read, of day and month and as many of the site, once to find them and once to change them, or two buckets; the
-    // site's rows once more, to read and to write what they tell; and of each bucket the flagged rows.
+    // site's rows once more, to read and to write what they tell; and of each bucket the flagged rows, with versions that
+    // no vacuum has removed.
     let (ends, all) = (["/1", "/99"].map(str::to_owned).to_vec(), (1..=PAGES).map(|page| format!("/{page}")).collect());
     for (analyzed, pages) in [(false, &ends), (false, &all), (true, &ends), (true, &all)] {
         let changed = i64::try_from(pages.len()).unwrap();
@@ -336,10 +337,10 @@ async fn merge_reads_only_stale_hours_by_index() {
         let (scans, rows) = reads(&app.database, "page_views").await;
         assert_eq!(scans - counts.0, 0, "{context}");
         // Some are counted first, to find out whether reading the day or looking rows up costs less.
-        assert_eq!(rows - counts.1, PAGES + PAGES.div_euclid(8), "{context}");
+        assert!((PAGES..=PAGES + PAGES.div_euclid(8)).contains(&(rows - counts.1)), "{context}");
         let (scans, rows) = reads(&app.database, "page_views_report").await;
         assert_eq!(scans - report.0, 0, "{context}");
-        let (least, most) = (PAGES + 2 * changed, PAGES + 2 * (2 * changed + 2) + 3 * 2 + 2 * FLAGGED_MAX);
+        let (least, most) = (PAGES + 2 * changed, PAGES + 2 * (2 * changed + 2) + 3 * 2 + 2 * 2 * FLAGGED_MAX);
         assert!((least..=most).contains(&(rows - report.1)), "{} report rows; {context}", rows - report.1);
     }
 }

@@ -58,7 +58,7 @@ async fn migrations_go_up_down_and_up_again_on_postgres() {
 }
 
 /// The report's rows as they were before days had hours.
-async fn earlier_report_rows(db: &Connections) -> Rows {
+pub(crate) async fn earlier_report_rows(db: &Connections) -> Rows {
     let sql = "SELECT grain, name, date, hour, views FROM page_views_report";
     let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
     let row = |row: &QueryResult| {

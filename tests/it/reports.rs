@@ -194,12 +194,12 @@ on_all_databases! {
     }
 
     async fn query_over_its_timeout_is_cancelled_as_unavailable(app: TestApp) {
-        const HOURS: i64 = 24 * 30;
+        const HOURS: i64 = 24 * 4;
         let first: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
-        let times: Vec<_> = (0..HOURS).map(|hours| (first + TimeDelta::hours(hours)).to_rfc3339()).collect();
-        for page in 0..80 {
-            let name = format!("/page/{page}");
-            app.record(times.iter().map(|at| (name.as_str(), at.as_str(), 1))).await;
+        let pages: Vec<_> = (0..10_000).map(|page| format!("/page/{page}")).collect();
+        for day in 0..4 {
+            let at = (first + TimeDelta::days(day)).to_rfc3339();
+            app.record(pages.iter().map(|page| (page.as_str(), at.as_str(), 1))).await;
         }
         app.refresh().await;
         let mut settings = app.test_database.settings();
@@ -208,7 +208,8 @@ on_all_databases! {
         let reader = ReportReader::new(&short, app.feed.clone(), &ReportSettings { cache_bytes: 1_000_000 });
         let range = Interval::of_range(first, first + TimeDelta::hours(HOURS)).unwrap();
         let utc = Calendar::new(chrono_tz::UTC, None);
-        let contains = Arc::new(PageFilter::Contains("nowhere".to_owned()));
+        // So many pages that all rows are read.
+        let contains = Arc::new(PageFilter::Contains("page".to_owned()));
         let asked = match reader.view().await {
             Ok(answer) => answer.series(range, &contains, Granularity::Hour, utc).await,
             Err(failure) => Err(failure),
@@ -218,7 +219,7 @@ on_all_databases! {
         assert_eq!(DbErrorKind::of(&failure), DbErrorKind::Unavailable);
         // Without the short timeout the query succeeds.
         let series = app.reader.view().await.unwrap().series(range, &contains, Granularity::Hour, utc).await;
-        assert_eq!(series.unwrap().len(), times.len());
+        assert_eq!(series.unwrap().iter().map(|bucket| bucket.views).sum::<i64>(), 40_000);
     }
 
     async fn pages_connection_lists_every_page_once(app: TestApp) {

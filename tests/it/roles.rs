@@ -144,7 +144,7 @@ async fn each_login_has_only_the_privileges_of_its_service() {
         assert_eq!(tried.status.code(), Some(1), "{service} takes the tables away");
     }
     let owners =
-        "SELECT count(*) FROM pg_class WHERE relname IN ('page_views_report', 'page_views_live', 'counted_days')
+        "SELECT count(*) FROM pg_class WHERE relname IN ('page_views_report', 'page_views_live', 'counted_hours')
                   AND pg_get_userbyid(relowner) = 'strict_wolf'";
     let mut connection = fixture.connect("wolf").await;
     assert_eq!(sqlx::query_scalar::<_, i64>(owners).fetch_one(&mut connection).await.unwrap(), 3);

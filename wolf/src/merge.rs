@@ -25,7 +25,6 @@ use storage::Transaction;
 
 use crate::{
     citus,
-    refresh::StaleHour,
     site_rows::{self, Bucket, SiteRow},
     top_pages::TopPages,
 };
@@ -35,6 +34,14 @@ use sqlite::Sqlite;
 
 /// Looking up one row takes about as long as reading so many that lie side by side.
 const ROWS_READ_PER_LOOK_UP: i64 = 8;
+
+/// An hour whose counts have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StaleHour {
+    pub(crate) hour: Hour,
+    /// The pages whose counts may have changed, sorted and without duplicates; `None` if it may be any page's.
+    pub(crate) names: Option<Vec<String>>,
+}
 
 /// The result of one merge.
 #[derive(Debug, Default)]

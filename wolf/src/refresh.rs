@@ -19,7 +19,7 @@ pub(crate) use self::{
     announcement::{Announcer, is_trusted},
     lock::RefreshLock,
     log::{ContentChange, RefreshEnd, RefreshRecord, record_content_change},
-    stale_marks::{StaleHour, delete_all as delete_all_marks},
+    stale_marks::delete_all as delete_all_marks,
 };
 use crate::{
     error::{Context, WolfError},

@@ -55,9 +55,11 @@ INSERT INTO page_views_report (grain, name, date, views) SELECT 'month', name, d
 
 -- A row a page: its title, and the last day on which it was viewed.
 INSERT INTO page_views_report (grain, name, date, views, title, last_date)
-SELECT 'page', days.name, '1970-01-01'::date, 0, pages.title, days.last_date
+SELECT 'page', days.name, '1970-01-01'::date, 0, months.title, days.last_date
 FROM (SELECT name, max(date) AS last_date FROM page_views_report WHERE grain = 'day' AND name <> '' GROUP BY name) AS days
-LEFT JOIN pages ON pages.name = days.name;
+LEFT JOIN (
+    SELECT name, max(title) AS title FROM page_views_report_before WHERE grain = 'month' GROUP BY name
+) AS months ON months.name = days.name;
 
 -- How many pages each bucket has.
 UPDATE page_views_report SET pages = counted.pages

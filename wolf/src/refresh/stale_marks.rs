@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use storage::Transaction;
 
-use crate::bound_list;
+use crate::{bound_list, merge::StaleHour};
 
 /// The most pages' names that the marks of one portion may have in all. With more, whole hours are looked through.
 const NAMES_MAX: i64 = 200_000;
@@ -37,14 +37,6 @@ pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) 
 pub(crate) async fn newest_stale_title<C: ConnectionTrait>(db: &C) -> Result<Option<i64>, DbErr> {
     let newest = stale_title::Entity::find().order_by_desc(stale_title::Column::Id).one(db).await?;
     Ok(newest.map(|mark| mark.id))
-}
-
-/// An hour whose counts have changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StaleHour {
-    pub(crate) hour: Hour,
-    /// The pages whose counts may have changed, sorted and without duplicates; `None` if it may be any page's.
-    pub(crate) names: Option<Vec<String>>,
 }
 
 /// Deletes the marks of `hours` that this statement sees; later increments leave new ones. Returns the hours that had
