@@ -19,10 +19,12 @@ use crate::{
     model::Counts,
 };
 
-const CASES: u8 = 8;
-const QUERIES: usize = 40;
+const CASES: u8 = 4;
+const QUERIES: usize = 30;
 const PAGES: u32 = 40;
 const DAYS: u32 = 75;
+/// The first day whose hours are kept when those before are dropped.
+const FIRST_KEPT_DAY: u32 = 38;
 const REPORT: &str = "query ($start: DateTime!, $end: DateTime!, $pages: PageFilter, $first: Int!, $after: String) {
     report(filter: { interval: { range: { start: $start, end: $end } }, pages: $pages }) {
         interval { start end }
@@ -57,8 +59,11 @@ impl Case {
     fn page(&mut self, spread: Spread) -> String {
         const FOLDERS: [&str; 4] = ["/blog/", "/Blog/", "/docs/a-", "/"];
         let number = match spread {
-            // The logarithm of a Zipf distribution's ranks is about uniform.
-            Spread::Zipf => f64::from(PAGES).powf(f64::from(self.below(1_000)) / 1_000.0) as u32 - 1,
+            // The ranks of a Zipf distribution: each power of two is about as frequent.
+            Spread::Zipf => {
+                let first = 1 << self.below(6);
+                (first + self.below(first)).min(PAGES) - 1
+            }
             _ => self.below(PAGES),
         };
         format!("{}{number}", FOLDERS[number as usize % FOLDERS.len()])
@@ -72,7 +77,7 @@ impl Case {
     async fn record(&mut self, spread: Spread) {
         let mut increments = Vec::new();
         // Views that come after the hours of their day were dropped have an hour again; they are not part of this.
-        let first_hour = if self.since.is_some() { 24 * DAYS / 2 + 24 } else { 0 };
+        let first_hour = if self.since.is_some() { 24 * FIRST_KEPT_DAY } else { 0 };
         for _ in 0..250 {
             let hours = first_hour + self.below(24 * DAYS - first_hour);
             let at = Self::first_hour() + TimeDelta::hours(hours.into());
@@ -176,7 +181,7 @@ impl Case {
 
     /// Drops the hours of the older half of the days.
     async fn drop_hours(&mut self) {
-        let first_kept = Self::first_hour() + TimeDelta::days(i64::from(DAYS) / 2);
+        let first_kept = Self::first_hour() + TimeDelta::days(FIRST_KEPT_DAY.into());
         let keep = u32::try_from((clock::process_now() - first_kept).num_hours()).unwrap();
         let maintenance = Maintenance::new(&self.app.database, Some(keep));
         while !self

@@ -139,6 +139,12 @@ async fn nothing_counts_twice(app: &TestApp) {
 
 /// One new migration after the other is taken back, and made again.
 async fn down_and_up_again(database: &TestDatabase) {
+    // A materialized view that another one replaces is computed anew, with what was recorded since its refresh.
+    let data = async |database: &TestDatabase| {
+        let mut data = data(database).await;
+        data.retain(|relation, _| database.rung != Rung::MaterializedView || *relation != "page_views_report");
+        data
+    };
     let before = data(database).await;
     loop {
         let connection = database.connect().await;
