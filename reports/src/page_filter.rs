@@ -2,7 +2,7 @@
 
 use sea_orm::DbBackend;
 
-use super::sql::Sql;
+use super::{search::PageSearch, sql::Sql};
 
 /// The pages of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum PageFilter {
     Prefix(String),
     /// The pages whose names contain this.
     Contains(String),
+    /// The pages whose names or titles contain a text.
+    Search(PageSearch),
 }
 
 /// The names whose rows are read.
@@ -46,6 +48,7 @@ impl PageFilter {
                 let position = if sql.backend == DbBackend::Postgres { "strpos" } else { "instr" };
                 Some(format!("{position}({row}.name, {}) > 0", sql.bind(part.as_str())))
             }
+            Self::Search(search) => Some(search.finds_page_of(sql, row)),
         }
     }
 }

@@ -140,13 +140,15 @@ pub(super) async fn span<C: ConnectionTrait>(db: &C) -> Result<Option<Span>, DbE
     Ok(Some(Span { first: first_hour.unwrap_or(day(first)?), end: last_hour.unwrap_or(day(last)?.plus(24)) }))
 }
 
-/// Returns a filter of the same pages whose rows can be looked up, if there are few of them.
-pub(super) async fn resolve<C: ConnectionTrait>(db: &C, filter: &PageFilter) -> Result<PageFilter, DbErr> {
-    if !matches!(filter, PageFilter::Contains(_)) {
-        return Ok(filter.clone());
-    }
+/// Returns the names of the filter's pages if there are few of them, so that their rows can be looked up.
+pub(super) async fn matches<C: ConnectionTrait>(db: &C, filter: &PageFilter) -> Result<Option<PageFilter>, DbErr> {
     let mut sql = Sql::new(db.get_database_backend());
-    let (date, condition) = (sql.bind(PAGE_DATE), filter.condition(&mut sql, "page").unwrap_or_default());
+    let date = sql.bind(PAGE_DATE);
+    let condition = match filter {
+        PageFilter::Search(search) => Some(search.finds(&mut sql, "page")),
+        filter => filter.condition(&mut sql, "page"),
+    };
+    let Some(condition) = condition else { return Ok(None) };
     let statement = sql.statement(&format!(
         "SELECT name FROM page_views_report AS page WHERE page.grain = 'page' AND page.date = {date} AND {condition} \
          LIMIT {}",
@@ -154,7 +156,7 @@ pub(super) async fn resolve<C: ConnectionTrait>(db: &C, filter: &PageFilter) -> 
     ));
     let rows = db.query_all_raw(statement).await?;
     if rows.len() > MATCHES_MAX {
-        return Ok(filter.clone());
+        return Ok(None);
     }
-    Ok(PageFilter::Names(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?))
+    Ok(Some(PageFilter::Names(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)))
 }

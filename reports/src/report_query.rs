@@ -21,6 +21,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ReportQuery {
     FirstHour,
+    /// The pages that a filter has to look for.
+    Matches(Arc<PageFilter>),
     Views(Interval, Arc<PageFilter>),
     PageCount(Interval, Arc<PageFilter>),
     Series(Interval, Arc<PageFilter>, Granularity, Calendar),
@@ -31,35 +33,48 @@ pub(super) enum ReportQuery {
 #[derive(Clone, Debug)]
 pub(super) enum QueryResult {
     Hour(Option<Hour>),
+    /// The names of the pages, unless they are many.
+    Matches(Option<Arc<PageFilter>>),
     Number(i64),
     Series(Arc<[Bucket]>),
     Pages(Arc<[PageRow]>),
 }
 
 impl ReportQuery {
+    /// Returns the filter whose pages have to be looked for, if that is not the query itself.
+    pub(super) fn searching(&mut self) -> Option<&mut Arc<PageFilter>> {
+        match self {
+            Self::FirstHour | Self::Matches(_) => None,
+            Self::Views(_, filter)
+            | Self::PageCount(_, filter)
+            | Self::Series(_, filter, ..)
+            | Self::Pages(_, filter, ..) => {
+                matches!(**filter, PageFilter::Contains(_) | PageFilter::Search(_)).then_some(filter)
+            }
+        }
+    }
+
     /// Reads the result from the report.
     pub(super) async fn execute<C: ConnectionTrait>(&self, db: &C) -> Result<QueryResult, ReportError> {
+        if let Self::Matches(filter) = self {
+            return Ok(QueryResult::Matches(queries::matches(db, filter).await?.map(Arc::new)));
+        }
         let Some(span) = queries::span(db).await? else { return self.of_nothing() };
         let rows = |interval: &Interval| cover_of_counted(interval, span);
         Ok(match self {
             Self::FirstHour => QueryResult::Hour(Some(span.first)),
-            Self::Views(interval, filter) => {
-                let filter = queries::resolve(db, filter).await?;
-                QueryResult::Number(queries::views(db, &rows(interval), &filter).await?)
-            }
+            Self::Matches(_) => QueryResult::Matches(None),
+            Self::Views(interval, filter) => QueryResult::Number(queries::views(db, &rows(interval), filter).await?),
             Self::PageCount(interval, filter) => {
-                let (filter, rows) = (queries::resolve(db, filter).await?, rows(interval));
-                QueryResult::Number(page_count(db, interval.start, &rows, span, &filter).await?)
+                QueryResult::Number(page_count(db, interval.start, &rows(interval), span, filter).await?)
             }
             Self::Series(interval, filter, granularity, calendar) => {
                 let buckets = interval.buckets(*granularity, *calendar)?;
-                let filter = queries::resolve(db, filter).await?;
-                QueryResult::Series(fill_series(db, buckets, interval.start, &filter).await?.into())
+                QueryResult::Series(fill_series(db, buckets, interval.start, filter).await?.into())
             }
             Self::Pages(interval, filter, after, limit) => {
-                let filter = queries::resolve(db, filter).await?;
                 let parts = parts(&rows(interval));
-                QueryResult::Pages(page_list::pages(db, &parts, &filter, after.as_ref(), *limit).await?.into())
+                QueryResult::Pages(page_list::pages(db, &parts, filter, after.as_ref(), *limit).await?.into())
             }
         })
     }
@@ -68,6 +83,7 @@ impl ReportQuery {
     fn of_nothing(&self) -> Result<QueryResult, ReportError> {
         Ok(match self {
             Self::FirstHour => QueryResult::Hour(None),
+            Self::Matches(_) => QueryResult::Matches(None),
             Self::Views(..) | Self::PageCount(..) => QueryResult::Number(0),
             Self::Series(interval, _, granularity, calendar) => {
                 QueryResult::Series(interval.buckets(*granularity, *calendar)?.into())
@@ -80,9 +96,10 @@ impl ReportQuery {
     fn bytes(&self) -> usize {
         let variable = match self {
             Self::FirstHour => 0,
-            Self::Views(_, filter) | Self::PageCount(_, filter) | Self::Series(_, filter, ..) => {
-                bytes_of_filter(filter)
-            }
+            Self::Matches(filter)
+            | Self::Views(_, filter)
+            | Self::PageCount(_, filter)
+            | Self::Series(_, filter, ..) => bytes_of_filter(filter),
             Self::Pages(_, filter, after, _) => {
                 bytes_of_filter(filter) + after.as_ref().map_or(0, |after| after.name.capacity())
             }
@@ -127,6 +144,7 @@ impl QueryResult {
     pub(super) fn bytes_with(&self, query: &ReportQuery) -> usize {
         let variable = match self {
             Self::Hour(_) | Self::Number(_) => 0,
+            Self::Matches(filter) => filter.as_deref().map_or(0, bytes_of_filter),
             Self::Series(buckets) => buckets.len() * size_of::<Bucket>(),
             Self::Pages(rows) => rows.iter().map(bytes_of_row).sum(),
         };
@@ -145,5 +163,6 @@ fn bytes_of_filter(filter: &PageFilter) -> usize {
             PageFilter::All => 0,
             PageFilter::Names(names) => names.iter().map(text).sum(),
             PageFilter::Prefix(part) | PageFilter::Contains(part) => text(part),
+            PageFilter::Search(search) => text(search.text()),
         }
 }

@@ -78,6 +78,7 @@ impl Part {
     fn select(&self, sql: &mut Sql, names: Names<'_>, columns: &str) -> String {
         let filter = match names {
             Names::Site => None,
+            Names::Of(PageFilter::Search(search)) => Some(search.has_found(sql, "row")),
             Names::Of(filter) => filter.condition(sql, "row"),
         };
         let filter = match (names, filter) {

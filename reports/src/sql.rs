@@ -8,11 +8,13 @@ use serde_json::json;
 pub(super) struct Sql {
     pub(super) backend: DbBackend,
     values: Vec<Value>,
+    /// The common table of the statement, if it has one.
+    common: Option<String>,
 }
 
 impl Sql {
     pub(super) fn new(backend: DbBackend) -> Self {
-        Self { backend, values: Vec::new() }
+        Self { backend, values: Vec::new(), common: None }
     }
 
     /// Binds a value. Returns its placeholder.
@@ -42,7 +44,16 @@ impl Sql {
         }
     }
 
+    /// Makes `query` the common table `name` of the statement, unless it has one. It is read once.
+    pub(super) fn once(&mut self, name: &str, query: impl FnOnce(&mut Self) -> String) {
+        if self.common.is_none() {
+            let query = query(self);
+            self.common = Some(format!("WITH {name} AS MATERIALIZED ({query}) "));
+        }
+    }
+
     pub(super) fn statement(self, text: &str) -> Statement {
+        let text = self.common.unwrap_or_default() + text;
         Statement::from_sql_and_values(self.backend, text, self.values)
     }
 }

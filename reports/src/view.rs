@@ -7,6 +7,7 @@ use std::sync::{
 
 use chrono::TimeDelta;
 use entity::Hour;
+use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 use storage::{clock::Moment, snapshot::Snapshots};
 use tokio::sync::Mutex;
@@ -193,17 +194,34 @@ impl ReportView {
 
     async fn result(&self, query: ReportQuery) -> Result<QueryResult, ReportError> {
         let cache = match &self.0.source {
-            Source::Snapshot(snapshot) => return query.execute(&snapshot.transaction).await,
+            Source::Snapshot(snapshot) => return self.find_pages(query).await?.execute(&snapshot.transaction).await,
             Source::Cache { cache, .. } => cache,
         };
         let view = self.clone();
-        let compute =
-            |query: ReportQuery| async move { query.execute(&view.acquire_snapshot().await?.transaction).await };
+        let compute = |query: ReportQuery| async move {
+            let query = view.find_pages(query).await?;
+            query.execute(&view.acquire_snapshot().await?.transaction).await
+        };
         let found = cache.get_or_compute(self.0.freshness.content_version, query, compute).await;
         if matches!(found, Err(ReportError::VersionChanged)) {
             self.0.moved.store(true, Ordering::Relaxed);
         }
         found
+    }
+
+    /// Returns the query with the names of the pages that its filter finds, unless they are many. All queries of a version
+    /// look for them once.
+    fn find_pages(&self, mut query: ReportQuery) -> BoxFuture<'_, Result<ReportQuery, ReportError>> {
+        Box::pin(async move {
+            if let Some(filter) = query.searching() {
+                match self.result(ReportQuery::Matches(Arc::clone(filter))).await? {
+                    QueryResult::Matches(Some(names)) => *filter = names,
+                    QueryResult::Matches(None) => {}
+                    other => return Err(mismatch(&other)),
+                }
+            }
+            Ok(query)
+        })
     }
 
     /// Returns a snapshot of this view's version. Errs with [`ReportError::VersionChanged`] once the report has changed.

@@ -72,6 +72,7 @@ mod reports;
 mod response_cache;
 mod responses;
 mod roles;
+mod search;
 mod selections;
 mod services;
 mod slow_statements;

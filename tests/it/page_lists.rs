@@ -5,6 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use entity::report_refresh;
+use increments::Request;
 use proptest::{
     prelude::Rng,
     test_runner::{RngAlgorithm, TestRng},
@@ -17,6 +18,7 @@ use wolf::Maintenance;
 use crate::{
     app::{Rung, TestApp},
     model::Counts,
+    search::titled,
 };
 
 const CASES: u8 = 4;
@@ -41,6 +43,11 @@ enum Spread {
     Ties,
     /// One page has a day of very many.
     Burst,
+}
+
+/// The title of a page: every second one has one.
+fn title(page: &str) -> &'static str {
+    if page.ends_with(['0', '2', '4', '6', '8']) { "ÜBER docs" } else { "" }
 }
 
 struct Case {
@@ -90,9 +97,8 @@ impl Case {
         if matches!(spread, Spread::Burst) {
             increments.push((self.page(spread), Self::first_hour() + TimeDelta::days(40), 10_000));
         }
-        let texts: Vec<_> =
-            increments.iter().map(|(page, at, views)| (page.as_str(), at.to_rfc3339(), *views)).collect();
-        self.app.record(texts.iter().map(|(page, at, views)| (*page, at.as_str(), *views))).await;
+        let views = increments.iter().map(|(page, at, views)| titled(page, *at, *views, title(page))).collect();
+        self.app.recorder.record(Request::new(views, None)).await.unwrap();
         for (page, at, views) in increments {
             let hour = entity::Hour::containing(at);
             *self.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
@@ -119,7 +125,9 @@ impl Case {
     fn filter(&mut self) -> Value {
         let number = self.below(4) as usize;
         let (prefix, part) = (["/blog/", "/docs/", "/", "/none"][number], ["log", "1", "Blog", "none"][number]);
-        match self.below(6) {
+        let (text, ignore_case) = (["LOG/", "über", "DOCS", "B"][number], self.below(2) == 0);
+        match self.below(7) {
+            3 => json!({ "search": { "text": text, "ignoreCase": ignore_case } }),
             0 => json!({ "prefix": prefix }),
             1 => json!({ "contains": part }),
             2 => json!({ "names": ["/blog/0", "/Blog/1", "/none"] }),
@@ -142,7 +150,14 @@ impl Case {
             let named = filter["names"].as_array().is_none_or(|names| names.contains(&json!(page)));
             let prefixed = text("prefix").is_none_or(|prefix| page.starts_with(&prefix));
             let contains = text("contains").is_none_or(|part| page.contains(&part));
-            if start <= from && to <= end && named && prefixed && contains {
+            let found = filter["search"]["text"].as_str().is_none_or(|text| {
+                let has = |of: &str| match filter["search"]["ignoreCase"] == true {
+                    true => of.to_lowercase().contains(&text.to_lowercase()),
+                    false => of.contains(text),
+                };
+                has(page) || has(title(page))
+            });
+            if start <= from && to <= end && named && prefixed && contains && found {
                 *views.entry(page).or_default() += count;
             }
         }

@@ -102,10 +102,17 @@ fn expected(report: &Field, counts: &Counts, start: &Value, end: &Value) -> BTre
     let part = |name: &str| filter.and_then(|filter| filter.get(name));
     let text = |name: &str| part(name).and_then(Literal::as_text);
     let names = part("names").map(Literal::texts);
+    let search = part("search").and_then(|search| Some((search.get("text")?.as_text()?, search.get("ignoreCase"))));
+    let finds = |page: &str| match search {
+        Some((text, Some(Literal::Json(Value::Bool(false))))) => page.contains(text),
+        Some((text, _)) => page.to_lowercase().contains(&text.to_lowercase()),
+        None => true,
+    };
     let chosen = |page: &str| {
         names.as_ref().is_none_or(|names| names.contains(&page))
             && text("prefix").is_none_or(|prefix| page.starts_with(prefix))
             && text("contains").is_none_or(|part| page.contains(part))
+            && finds(page)
     };
     let (start, end) = (time(start), time(end));
     let mut pages = BTreeMap::new();

@@ -71,7 +71,7 @@ fn zone(choices: &mut Unstructured) -> Result<Value> {
 }
 
 fn pages(choices: &mut Unstructured) -> Result<Value> {
-    Ok(match choices.int_in_range(0..=4)? {
+    Ok(match choices.int_in_range(0..=6)? {
         0 => Value::Null,
         1 => {
             let count = choices.int_in_range(0..=3)?;
@@ -80,7 +80,9 @@ fn pages(choices: &mut Unstructured) -> Result<Value> {
         }
         2 => json!({ "prefix": part(choices)? }),
         3 => json!({ "contains": part(choices)? }),
-        _ => json!({ "contains": choices.arbitrary::<&str>()? }),
+        4 => json!({ "contains": choices.arbitrary::<&str>()? }),
+        5 => json!({ "search": { "text": part(choices)?, "ignoreCase": choices.arbitrary::<bool>()? } }),
+        _ => json!({ "search": { "text": choices.arbitrary::<&str>()?, "ignoreCase": false } }),
     })
 }
 

@@ -99,6 +99,10 @@ fn is_chosen(page: &str, pages: &Value) -> bool {
         _ => {
             text("prefix").is_none_or(|prefix| page.starts_with(&prefix))
                 && text("contains").is_none_or(|part| page.contains(&part))
+                && pages["search"]["text"].as_str().is_none_or(|part| match &pages["search"]["ignoreCase"] {
+                    Value::Bool(false) => page.contains(part),
+                    _ => page.to_lowercase().contains(&part.to_lowercase()),
+                })
         }
     }
 }

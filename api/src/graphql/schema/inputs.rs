@@ -112,6 +112,18 @@ pub(crate) enum PageFilter {
     /// Pages whose names have this in them. It looks at all pages of the interval; what takes too long is stopped, with the
     /// error `UNAVAILABLE`.
     Contains(String),
+    /// Pages whose names or titles have a text in them, with the limits of `contains`.
+    Search(PageSearch),
+}
+
+/// A text in the names or titles of pages.
+#[derive(Debug, InputObject)]
+pub(crate) struct PageSearch {
+    /// 1 to 1,024 bytes, no control characters.
+    text: String,
+    /// Whether capital and small letters are the same, in any script. Accents are never ignored.
+    #[graphql(default = true)]
+    ignore_case: bool,
 }
 
 /// A filter whose parts were checked.
@@ -160,6 +172,10 @@ impl PageFilter {
             }
             Self::Contains(part) => {
                 check_text("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
+            }
+            Self::Search(PageSearch { text, ignore_case }) => {
+                check_text("filter.pages.search.text", &text)?;
+                Ok(reports::PageFilter::Search(reports::PageSearch::new(&text, ignore_case)))
             }
         }
     }
