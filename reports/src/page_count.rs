@@ -76,10 +76,9 @@ async fn since<C: ConnectionTrait>(db: &C, start: Hour) -> Result<Option<i64>, D
     let rows = rows(&mut sql, &first_day, Names::Of(&PageFilter::All));
     let day = sql.bind(start.date());
     let page_date = sql.bind(PAGE_DATE);
-    let count = format!(
-        "SELECT count(*) FROM ({rows}) AS viewed \
-         JOIN page_views_report AS page ON page.grain = 'page' AND page.date = {page_date} AND page.name = viewed.name \
-         WHERE page.last_date = {day}"
-    );
+    let count = include_str!("page_count/viewed_since.sql")
+        .replace("{viewed}", &rows)
+        .replace("{page_date}", &page_date)
+        .replace("{day}", &day);
     Ok(Some(later + number(db, sql.statement(&count)).await?))
 }

@@ -104,7 +104,9 @@ impl Refresher {
                 true => None,
                 false => unflagged_bucket(&transaction, RELATION).await.context("look for rows without flags")?,
             };
-            let Some(bucket) = bucket else { return Ok(()) };
+            let Some(bucket) = bucket else {
+                return transaction.rollback().await.context("end the look for rows without flags");
+            };
             let flagged = self.top_pages.flag(&transaction, RELATION, bucket).await;
             flagged.context("flag the most viewed pages")?;
             transaction.commit().await.context("flag the most viewed pages")?;
