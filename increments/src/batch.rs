@@ -6,15 +6,15 @@ use entity::Hour;
 
 use super::increment::{Request, Title};
 
-/// The rows of one transaction, sorted by key and without duplicates. All processes lock rows in this order, so that
-/// they do not deadlock.
+/// The rows of one transaction, sorted by their tables' keys and without duplicates. All processes lock rows in this
+/// order, so that they do not deadlock.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Batch<'a> {
     /// Each page, with the last title among the requests that replace titles.
     pub(super) pages: Vec<(&'a str, Option<&'a Title>)>,
     /// The first title among the requests that do not replace titles, for each page that has no title in `pages`.
     pub(super) first_titles: Vec<(&'a str, &'a Title)>,
-    /// The views to add, by page and hour.
+    /// The views to add: by hour, then by page, as the table's key is.
     pub(super) counts: Vec<(&'a str, Hour, i64)>,
     /// The hours of `counts`.
     pub(super) hours: Vec<Hour>,
@@ -40,12 +40,14 @@ impl<'a> Batch<'a> {
             first_titles.into_iter().filter(|(page, _)| !titles.contains_key(page)).collect();
         first_titles.sort_unstable_by_key(|(page, _)| *page);
         let mut counts: Vec<_> = sums.into_iter().map(|((page, hour), views)| (page, hour, views)).collect();
-        counts.sort_unstable();
-        let mut pages: Vec<_> = counts.iter().map(|(page, ..)| (*page, titles.get(page).copied())).collect();
-        pages.dedup_by_key(|(page, _)| *page);
+        counts.sort_unstable_by_key(|(page, hour, _)| (*hour, *page));
         let mut hours: Vec<_> = counts.iter().map(|(_, hour, _)| *hour).collect();
-        hours.sort_unstable();
         hours.dedup();
+        let mut pages: Vec<_> = counts.iter().map(|(page, ..)| (*page, titles.get(page).copied())).collect();
+        if hours.len() > 1 {
+            pages.sort_unstable_by_key(|(page, _)| *page);
+            pages.dedup_by_key(|(page, _)| *page);
+        }
         Self { pages, first_titles, counts, hours }
     }
 }
@@ -75,7 +77,7 @@ mod tests {
         ];
         let requests = [Request::new(increments.to_vec(), None)];
         let batch = Batch::new(&requests);
-        assert_eq!(batch.counts, [("/a", first.plus(1), 1), ("/b", first, 2), ("/b", first.plus(1), 12)]);
+        assert_eq!(batch.counts, [("/b", first, 2), ("/a", first.plus(1), 1), ("/b", first.plus(1), 12)]);
         assert_eq!(batch.hours, [first, first.plus(1)]);
         let pages: Vec<_> = batch.pages.iter().map(|(page, title)| (*page, title.map(Title::as_str))).collect();
         assert_eq!(pages, [("/a", None), ("/b", Some("new"))]);

@@ -123,7 +123,14 @@ trait Statements: Send {
         &mut self,
         ids: &[(&str, &str)],
     ) -> impl Future<Output = Result<Vec<(String, String, Vec<u8>)>, sqlx::Error>> + Send;
-    /// Writes the pages that are new or have another title. Returns them, and whether each has a title.
+    /// Writes the pages that are new, and changes no other page. Returns how many are new.
+    fn insert_pages(
+        &mut self,
+        pages: &[(&str, Option<&Title>)],
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+    /// Writes the pages that are new or have another title. Returns them, and whether each has a title. Locks the rows
+    /// of all, in the common order.
     fn write_pages(
         &mut self,
         pages: &[(&str, Option<&Title>)],
@@ -269,15 +276,9 @@ async fn write<'a, S: Statements>(
     let (mut pages, mut first_titles) = (batch.pages, batch.first_titles);
     known.retain_unknown(&mut pages, &mut first_titles);
     if !pages.is_empty() {
-        let written = statements.write_pages(&pages, now).await?;
-        // New pages are marked too, which does no harm: their month rows get the title anyway.
-        let mut retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
-        if !first_titles.is_empty() {
-            // `write_pages` has locked these rows already, in the common order.
-            retitled.extend(statements.write_first_titles(&first_titles).await?);
-        }
-        if !retitled.is_empty() {
-            statements.mark_titles(&retitled).await?;
+        let titled = write_pages(statements, &pages, &first_titles, now).await?;
+        if !titled.is_empty() {
+            statements.mark_titles(&titled).await?;
         }
     }
     if !batch.counts.is_empty() {
@@ -290,6 +291,33 @@ async fn write<'a, S: Statements>(
     }
     let views = batch.counts.iter().map(|(_, _, views)| views).sum();
     Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })
+}
+
+/// Writes new pages and changed titles. Returns the names of the pages that have another title than before. New pages
+/// are not among them: the report reads their titles when it adds them.
+async fn write_pages<S: Statements>(
+    statements: &mut S,
+    pages: &[(&str, Option<&Title>)],
+    first_titles: &[(&str, &Title)],
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let first_title =
+        |page: &str| first_titles.binary_search_by_key(&page, |(name, _)| name).ok().map(|index| first_titles[index].1);
+    let new: Vec<_> = pages.iter().map(|(name, title)| (*name, title.or_else(|| first_title(name)))).collect();
+    // All rows are inserted before others are locked, in the same order by all processes, so that they do not deadlock.
+    let inserted = statements.insert_pages(&new, now).await?;
+    let titled = pages.iter().filter(|(name, title)| title.is_some() || first_title(name).is_some());
+    let titled: Vec<_> = titled.copied().collect();
+    if titled.is_empty() || usize::try_from(inserted).is_ok_and(|inserted| inserted == pages.len()) {
+        return Ok(Vec::new());
+    }
+    let written = statements.write_pages(&titled, now).await?;
+    let mut retitled: Vec<_> = written.into_iter().filter_map(|(name, titled)| titled.then_some(name)).collect();
+    if !first_titles.is_empty() {
+        // `write_pages` has locked these rows already, in the common order.
+        retitled.extend(statements.write_first_titles(first_titles).await?);
+    }
+    Ok(retitled)
 }
 
 /// Claims the requests' keys and decides which requests count. Keys are claimed before anything else is written, since

@@ -53,6 +53,14 @@ impl Statements for PgConnection {
         sqlx::query_as_with(AssertSqlSafe(sql), values).persistent(false).fetch_all(&mut *self).await
     }
 
+    async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+        let insert = sqlx::query(include_str!("postgres/insert_pages.sql"))
+            .bind(pages.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            .bind(pages.iter().map(|(_, title)| title.map(Title::as_str)).collect::<Vec<_>>())
+            .bind(now);
+        Ok(insert.execute(self).await?.rows_affected())
+    }
+
     async fn write_pages(
         &mut self,
         pages: &[(&str, Option<&Title>)],

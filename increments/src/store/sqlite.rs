@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::Hour;
 use sea_orm::sea_query::{Expr, Func, Query, SqliteQueryBuilder};
 use sea_query_sqlx::SqlxBinder;
-use serde_json::json;
+use serde::{Serialize, Serializer};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{
@@ -19,17 +19,31 @@ use crate::{
     increment::{Fingerprint, IdempotencyKey, Title},
 };
 
+/// A JSON object of the names and values of an iterator.
+struct JsonObject<I>(I);
+
+impl<I: Iterator<Item = (K, V)> + Clone, K: Serialize, V: Serialize> Serialize for JsonObject<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.clone())
+    }
+}
+
+/// Returns `value` as JSON.
+fn json(value: &impl Serialize) -> Result<String, sqlx::Error> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
 impl Statements for SqliteConnection {
     async fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
-        let row = |(key, fingerprint): &(&IdempotencyKey, Fingerprint)| {
-            json!([key.text, key.client.id(), key.client.former_id(), hex::encode(fingerprint)])
-        };
+        let rows = keys
+            .iter()
+            .map(|(key, fingerprint)| (&key.text, key.client.id(), key.client.former_id(), hex::encode(fingerprint)));
         sqlx::query_as(include_str!("sqlite/claim_keys.sql"))
-            .bind(json!(keys.iter().map(row).collect::<Vec<_>>()).to_string())
+            .bind(json(&rows.collect::<Vec<_>>())?)
             .bind(now)
             .fetch_all(&mut *self)
             .await
@@ -37,10 +51,16 @@ impl Statements for SqliteConnection {
 
     async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
         let columns = ["value->>0", "value->>1"].map(Expr::cust);
-        let list = Func::cust("json_each").arg(json!(ids).to_string());
+        let list = Func::cust("json_each").arg(json(&ids)?);
         let ids = Query::select().exprs(columns).from_function(list, "ids").take();
         let (sql, values) = select_fingerprints(ids).build_sqlx(SqliteQueryBuilder);
         sqlx::query_as_with(AssertSqlSafe(sql), values).fetch_all(&mut *self).await
+    }
+
+    async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+        let rows = JsonObject(pages.iter().map(|(name, title)| (*name, title.map(Title::as_str))));
+        let insert = sqlx::query(include_str!("sqlite/insert_pages.sql")).bind(json(&rows)?).bind(now);
+        Ok(insert.execute(self).await?.rows_affected())
     }
 
     async fn write_pages(
@@ -49,32 +69,31 @@ impl Statements for SqliteConnection {
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, bool)>, sqlx::Error> {
         let rows: Vec<_> = pages.iter().map(|(name, title)| (name, title.map(Title::as_str))).collect();
-        sqlx::query_as(include_str!("sqlite/write_pages.sql"))
-            .bind(json!(rows).to_string())
-            .bind(now)
-            .fetch_all(&mut *self)
-            .await
+        sqlx::query_as(include_str!("sqlite/write_pages.sql")).bind(json(&rows)?).bind(now).fetch_all(&mut *self).await
     }
 
     async fn write_first_titles(&mut self, titles: &[(&str, &Title)]) -> Result<Vec<String>, sqlx::Error> {
         let rows: Vec<_> = titles.iter().map(|(name, title)| (name, title.as_str())).collect();
-        sqlx::query_scalar(include_str!("sqlite/write_first_titles.sql"))
-            .bind(json!(rows).to_string())
-            .fetch_all(&mut *self)
-            .await
+        sqlx::query_scalar(include_str!("sqlite/write_first_titles.sql")).bind(json(&rows)?).fetch_all(&mut *self).await
     }
 
     async fn mark_titles(&mut self, names: &[String]) -> Result<(), sqlx::Error> {
         sqlx::query("INSERT INTO stale_titles (name) SELECT value FROM json_each(?1)")
-            .bind(json!(names).to_string())
+            .bind(json(&names)?)
             .execute(self)
             .await?;
         Ok(())
     }
 
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let rows: Vec<_> = counts.iter().map(|(name, hour, views)| (name, hour.date(), hour.of_day(), views)).collect();
-        sqlx::query(include_str!("sqlite/add_views.sql")).bind(json!(rows).to_string()).bind(now).execute(self).await?;
+        // By hour, so that SQLite parses each name and number once, and each hour's date once.
+        let hours = counts.chunk_by(|one, next| one.1 == next.1).filter_map(|counts| {
+            let hour = counts.first()?.1;
+            let views = JsonObject(counts.iter().map(|(name, _, views)| (*name, *views)));
+            Some((format!("{} {}", hour.date(), hour.of_day()), views))
+        });
+        let rows = json(&JsonObject(hours))?;
+        sqlx::query(include_str!("sqlite/add_views.sql")).bind(rows).bind(now).execute(self).await?;
         Ok(())
     }
 
@@ -85,7 +104,7 @@ impl Statements for SqliteConnection {
             sqlx::query("INSERT INTO stale_hours (date, hour, names) VALUES (?1, ?2, ?3)")
                 .bind(hour.date())
                 .bind(hour.of_day())
-                .bind(json!(names).to_string())
+                .bind(json(&names)?)
                 .execute(&mut *self)
                 .await?;
         }
@@ -95,7 +114,7 @@ impl Statements for SqliteConnection {
     async fn mark_hours(&mut self, hours: &[Hour]) -> Result<(), sqlx::Error> {
         let rows: Vec<_> = hours.iter().map(|hour| (hour.date(), hour.of_day())).collect();
         sqlx::query("INSERT INTO stale_hours (date, hour) SELECT value->>0, value->>1 FROM json_each(?1)")
-            .bind(json!(rows).to_string())
+            .bind(json(&rows)?)
             .execute(self)
             .await?;
         Ok(())
