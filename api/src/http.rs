@@ -17,6 +17,7 @@ mod parameters;
 mod per_client;
 mod response;
 mod response_cache;
+mod routes;
 mod server;
 mod state;
 mod subscriber_limits;
@@ -25,7 +26,7 @@ mod view_settings;
 mod views;
 mod websocket;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -54,8 +55,9 @@ use self::{
     metrics::Metrics,
     pages::{Dashboard, GraphiQl},
     response_cache::ResponseCache,
+    routes::Routes,
     server::Server,
-    state::App,
+    state::{App, AppState},
     subscriber_limits::SubscriberLimits,
 };
 use crate::{
@@ -66,6 +68,9 @@ use crate::{
 
 /// How long open requests and sockets may take to end once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// The path of GraphQL.
+const GRAPHQL: &str = "/graphql";
 
 /// What can be set about HTTP.
 #[derive(Args, Clone, Debug)]
@@ -177,7 +182,7 @@ fn service(
     access: Access,
     settings: &HttpSettings,
     stop: CancellationToken,
-) -> (Router, TaskTracker) {
+) -> (Routes, TaskTracker) {
     let Services { recorder, reports, readiness, metrics_renderer } = services;
     let tasks = TaskTracker::new();
     let subscriber_limits =
@@ -194,11 +199,11 @@ fn service(
     let serves = Served { reports: reports.is_some(), views: recorder.is_some() };
     let time_max = Duration::from_millis(settings.request_timeout_ms);
     let executor = OperationExecutor::new(recorder, reports, settings.response_bounds(), time_max, tasks.clone());
-    let app = executor.map(|executor| App {
+    let state = executor.map(|executor| AppState {
         executor,
         responses,
         access,
-        views: Arc::new(settings.views.clone()),
+        views: settings.views.clone(),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_memory: MemoryBudget::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         subscriber_limits,
@@ -207,7 +212,8 @@ fn service(
         stop,
         tasks: tasks.clone(),
     });
-    (router(app, serves, readiness, metrics), tasks)
+    let app = state.map(App::new);
+    (Routes::new(router(app.clone(), serves, readiness, metrics), app), tasks)
 }
 
 /// Whether there are the pages of reports, and the addresses for views from browsers.
@@ -246,7 +252,7 @@ fn app_router(app: App, serves: Served) -> Router {
     if let Some(cors) = app.access.cors() {
         graphql = graphql.layer(cors);
     }
-    let mut routes = Router::new().merge(pages.layer(CompressionLayer::new())).route("/graphql", graphql);
+    let mut routes = Router::new().merge(pages.layer(CompressionLayer::new())).route(GRAPHQL, graphql);
     if serves.views {
         routes = routes.merge(views::script::routes()).merge(view_routes(&app));
     }

@@ -41,17 +41,17 @@ impl fmt::Display for ClientName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The id that the client's keys are stored with: its name, its token's fingerprint or a constant. No name has
-    /// brackets or a colon, so the three can't be equal.
-    id: Arc<str>,
-    /// The id that the client's older keys may be stored with, from before it had its `id`.
-    former: Arc<str>,
+    /// brackets or a colon, so the three can't be equal. None is [`ANONYMOUS`].
+    id: Option<Arc<str>>,
+    /// The id that the client's older keys may be stored with, from before it had its `id`. None is [`SHARED`].
+    former: Option<Arc<str>>,
 }
 
 impl Client {
     /// Returns the client of all requests without a token.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { id: ANONYMOUS.into(), former: SHARED.into() }
+        Self { id: None, former: None }
     }
 
     /// Returns the client of the token with this `fingerprint`. A token without a `name` is a client of its own. If the
@@ -59,25 +59,25 @@ impl Client {
     #[must_use]
     pub fn of_token(fingerprint: &str, name: Option<&ClientName>) -> Self {
         match name {
-            Some(name) => Self { id: Arc::clone(&name.0), former: fingerprint.into() },
-            None => Self { id: fingerprint.into(), former: SHARED.into() },
+            Some(name) => Self { id: Some(Arc::clone(&name.0)), former: Some(fingerprint.into()) },
+            None => Self { id: Some(fingerprint.into()), former: None },
         }
     }
 
     /// Returns the id that the client's keys are stored with.
     pub(super) fn id(&self) -> &str {
-        &self.id
+        self.id.as_deref().unwrap_or(ANONYMOUS)
     }
 
     /// Returns the other ids that a key of this client may be stored with. Other clients may have used the same key
     /// with these ids, so a request counts as a duplicate only if its increments are the same too.
     pub(super) fn former_ids(&self) -> [&str; 2] {
-        [SHARED, &self.former]
+        [SHARED, self.former_id()]
     }
 
     /// Returns the second of the [former ids](Self::former_ids).
     pub(super) fn former_id(&self) -> &str {
-        &self.former
+        self.former.as_deref().unwrap_or(SHARED)
     }
 }
 

@@ -128,6 +128,12 @@ impl Recorder {
         (Self { queue: sender, room: Arc::new(Semaphore::new(capacity)), capacity, timeout }, committer)
     }
 
+    /// Returns the longest that [`record`](Self::record) waits.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Records the length of the queue as a metric.
     pub fn observe(&self) {
         metrics::observe_queue(self.capacity - self.room.available_permits(), self.capacity);

@@ -5,13 +5,13 @@
 //! the same function and record it with the same handle; a test holds their responses equal.
 
 use std::{
+    fmt::Write,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_graphql::{
-    Name, PathSegment, Pos, Positioned, Response, ServerError, Value,
-    indexmap::IndexMap,
+    Name, PathSegment, Pos, Positioned, Response, ServerError,
     parser::{
         parse_query,
         types::{self, BaseType, DocumentOperations, ExecutableDocument, OperationType, Selection},
@@ -171,17 +171,22 @@ impl FastPathMutation {
         Some(FastPathRequest { recorder, mutation: self, input })
     }
 
-    /// Returns the response to a mutation that was recorded.
-    pub(super) fn recorded(&self, payload: &RecordPageViewsPayload) -> Response {
-        let value = |selected: &Selected| match selected {
-            Selected::Increments => payload.increments.into(),
-            Selected::Views => payload.views.0.into(),
-            Selected::RecordedAt => payload.recorded_at.to_rfc3339().into(),
-            Selected::Duplicate => payload.duplicate.into(),
-            Selected::TypeName => MUTATION_PAYLOAD.into(),
-        };
-        let fields = self.selection.iter().map(|(key, selected)| (key.clone(), value(selected)));
-        Response::new(Value::Object(IndexMap::from_iter([(self.key.clone(), Value::Object(fields.collect()))])))
+    /// Returns the response to a mutation that was recorded, as JSON. Names of GraphQL need no escapes.
+    pub(super) fn recorded(&self, payload: &RecordPageViewsPayload) -> String {
+        let mut text = format!(r#"{{"data":{{"{}":{{"#, self.key);
+        for (index, (key, selected)) in self.selection.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let written = match selected {
+                Selected::Increments => write!(text, r#"{comma}"{key}":{}"#, payload.increments),
+                Selected::Views => write!(text, r#"{comma}"{key}":{}"#, payload.views.0),
+                Selected::RecordedAt => write!(text, r#"{comma}"{key}":"{}""#, payload.recorded_at.to_rfc3339()),
+                Selected::Duplicate => write!(text, r#"{comma}"{key}":{}"#, payload.duplicate),
+                Selected::TypeName => write!(text, r#"{comma}"{key}":"{MUTATION_PAYLOAD}""#),
+            };
+            debug_assert!(written.is_ok(), "writing to a text never fails");
+        }
+        text.push_str("}}}");
+        text
     }
 
     /// Returns the response to a mutation that was not recorded.

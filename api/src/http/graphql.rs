@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     accept::{Accepted, Events, JSON},
-    body,
+    body::{self, BufferedBody},
     error::{HttpError, header_of},
     etag::RequestHash,
     event_stream,
@@ -27,6 +27,7 @@ use crate::{
     access::{Principal, Scope},
     error_code::Code,
     graphql::{AuthorizedOperation, ExecutionEvent, Operation, errors::code_of},
+    memory_budget::Reservation,
 };
 
 /// The content coding of a body that is not compressed.
@@ -101,32 +102,46 @@ pub(super) async fn post(
     };
     let response = async {
         let body = body::read(body, app.body_bytes_max, &app.body_memory).await?;
-        let mut memory = body::reserve_values(&body, &app.body_memory)?;
-        let parameters = Parameters::read(&body)?;
-        if accepted.events != Events::Preferred
-            && let Some(mutation) = parameters.fast_path(&app.executor)
-        {
-            // Requests waiting to be recorded are bounded by their number, so the memory of the body is released here.
-            drop((body, memory));
-            let response = app.executor.record(mutation, principal.recording()?).await;
-            return Ok(respond(StatusCode::OK, accepted.media, &response));
-        }
-        let request = app.responses.request(parameters.parts(), accepted.media);
-        if let Some((_, cached)) = cached(&app, &principal, accepted, request.as_ref()).await {
-            return Ok(cached);
-        }
-        memory.merge(parameters.reserve_document(&app.body_memory)?);
-        let operation = Operation::read(parameters.parse()?);
-        if let Some(of_text) = body.into_reservation() {
-            memory.merge(of_text);
-        }
-        let operation = match operation {
-            Ok(operation) => Ok(operation.with_memory(memory).authorize(&principal)?),
-            Err(unreadable) => Err(unreadable),
+        let memory = body::reserve_values(&body, &app.body_memory)?;
+        let is_stream = accepted.events == Events::Preferred;
+        let mutation = Parameters::read(&body)?.fast_path(&app.executor).filter(|_| !is_stream);
+        let Some(mutation) = mutation else {
+            // Boxed, so that the future of a mutation is small: it is moved more than once.
+            return Box::pin(execute_general(&app, &principal, accepted, body, memory)).await;
         };
-        Ok(execute(&app, &principal, operation, accepted, request).await.0)
+        // Requests waiting to be recorded are bounded by their number, so the memory of the body is released here.
+        drop((body, memory));
+        Ok(match app.executor.record(mutation, principal.recording()?).await {
+            Ok(text) => respond_with(StatusCode::OK, accepted.media, text.into()),
+            Err(response) => respond(StatusCode::OK, accepted.media, &response),
+        })
     };
     response.await.unwrap_or_else(|refusal: HttpError| refusal.respond(accepted.media))
+}
+
+/// Executes the operation of a POST in the general way.
+async fn execute_general(
+    app: &App,
+    principal: &Principal,
+    accepted: Accepted,
+    body: BufferedBody,
+    mut memory: Reservation,
+) -> Result<Response, HttpError> {
+    let parameters = Parameters::read(&body)?;
+    let request = app.responses.request(parameters.parts(), accepted.media);
+    if let Some((_, cached)) = cached(app, principal, accepted, request.as_ref()).await {
+        return Ok(cached);
+    }
+    memory.merge(parameters.reserve_document(&app.body_memory)?);
+    let operation = Operation::read(parameters.parse()?);
+    if let Some(of_text) = body.into_reservation() {
+        memory.merge(of_text);
+    }
+    let operation = match operation {
+        Ok(operation) => Ok(operation.with_memory(memory).authorize(principal)?),
+        Err(unreadable) => Err(unreadable),
+    };
+    Ok(execute(app, principal, operation, accepted, request).await.0)
 }
 
 /// Refuses a body that is compressed or whose content type is not JSON, with 415.

@@ -6,8 +6,7 @@ mod write_timeout;
 use std::{convert::Infallible, error::Error, io::Write, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    extract::ConnectInfo,
+    body::Body,
     http::StatusCode,
     response::{IntoResponse, Response},
     serve::Listener,
@@ -21,13 +20,13 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_service::Service;
 use tracing::debug;
 
 use self::write_timeout::WriteTimeout;
 use super::{
     error::HttpError,
     per_client::{PerClient, PerClientPermit},
+    routes::Routes,
     timeouts::Timeouts,
 };
 use crate::{
@@ -73,9 +72,10 @@ impl Server {
 
     /// Accepts connections until `stop`. While the limit is reached, further ones wait in the kernel's queue. Each
     /// connection is served in a task of `tasks`, which on `stop` ends after the request that is in progress.
-    pub(super) async fn serve(mut self, routes: Router, tasks: &TaskTracker, stop: &CancellationToken) {
+    pub(super) async fn serve(mut self, routes: Routes, tasks: &TaskTracker, stop: &CancellationToken) {
+        // Each connection has a token of its own, because looking at a token locks it.
         while let Some((connection, peer)) = stop.run_until_cancelled(self.accept()).await {
-            tasks.spawn(serve_connection(connection, peer, routes.clone(), self.timeouts.silence, stop.clone()));
+            tasks.spawn(serve_connection(connection, peer, routes.clone(), self.timeouts.silence, stop.child_token()));
         }
     }
 
@@ -110,19 +110,18 @@ fn refuse(stream: TcpStream) {
 async fn serve_connection(
     connection: Connection,
     peer: Peer,
-    routes: Router,
+    routes: Routes,
     silence_max: Duration,
     stop: CancellationToken,
 ) {
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+    let service = service_fn(move |request: Request<Incoming>| {
         let mut routes = routes.clone();
         async move {
             if is_head_too_large(&request) {
                 return Ok(too_large_head());
             }
             let spelling = request.headers().contains_key(header::UPGRADE).then(|| request.extensions().clone());
-            let mut response = routes.call(request).await?;
+            let mut response = routes.answer(request.map(Body::new), peer).await?;
             // The extensions hold the case of the client's header names, which hyper then uses for the response's:
             // Python's gql looks for `Sec-WebSocket-Protocol` in the response as if case mattered.
             response.extensions_mut().extend(spelling.unwrap_or_default());

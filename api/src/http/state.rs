@@ -1,6 +1,6 @@
 //! The state that all request handlers share.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -10,14 +10,17 @@ use super::{
 };
 use crate::{access::Access, graphql::OperationExecutor, memory_budget::MemoryBudget};
 
-/// The state that all request handlers share. Cheap to clone.
+/// A handle of the state. Cheap to clone: a request clones it several times.
 #[derive(Clone)]
-pub(super) struct App {
+pub(super) struct App(Arc<AppState>);
+
+/// The state that all request handlers share.
+pub(super) struct AppState {
     pub(super) executor: OperationExecutor,
     pub(super) responses: ResponseCache,
     pub(super) access: Access,
     /// The settings of views that browsers send.
-    pub(super) views: Arc<ViewSettings>,
+    pub(super) views: ViewSettings,
     /// The most bytes of a request's body.
     pub(super) body_bytes_max: usize,
     /// The memory of the bodies of all requests, and of what is read of them.
@@ -29,6 +32,20 @@ pub(super) struct App {
     pub(super) stop: CancellationToken,
     /// Sockets, and operations that may outlive their request.
     pub(super) tasks: TaskTracker,
+}
+
+impl App {
+    pub(super) fn new(state: AppState) -> Self {
+        Self(Arc::new(state))
+    }
+}
+
+impl Deref for App {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.0
+    }
 }
 
 impl FromRef<App> for Access {
