@@ -26,8 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// The report's refresh: the merge against the database's own, by the number of hourly rows
     Refresh(RefreshSettings),
-    /// Recording over HTTP against the released binary: single increments and batches, on both databases, and what the
-    /// database does alone
+    /// Recording over HTTP against the released binary: single increments, batches and new pages, on both databases;
+    /// beside it a server that answers a constant, and what the database does alone
     Ingest(IngestSettings),
     /// The import of a large access log, on both databases
     Import(ImportSettings),
@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Serves the schema with the stock handlers, for `transport`
     #[command(hide = true)]
     StockServer(ServiceSettings),
+    /// Reads the mutation's bodies and answers a constant, for `ingest`
+    #[command(hide = true)]
+    ConstantServer,
 }
 
 /// How the import is measured.
@@ -144,6 +147,9 @@ pub(crate) struct IngestSettings {
     /// Only loads whose names contain this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
+    /// Another build of the program, measured in turns with this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other: Option<PathBuf>,
     /// Measure single increments with each of these numbers of committers instead
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
     pub(crate) committers: Vec<u32>,

@@ -2,10 +2,17 @@
 
 mod baseline;
 pub(crate) mod bodies;
+pub(crate) mod constant;
+mod upserts;
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
+use hyper::body::Bytes;
 
 use crate::{
     cli::IngestSettings,
@@ -29,16 +36,42 @@ const OVERLOAD: Duration = Duration::from_secs(60);
 /// How much longer batches are sent to see whether memory grows.
 const LONGER: u32 = 10;
 
+/// Who records.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Recording {
+    /// Sessions of PostgreSQL that each commit one increment after the other.
+    Sessions,
+    /// One client of PostgreSQL that writes large groups with plain SQL.
+    Upserts,
+    /// Nobody: a server that reads the requests and answers a constant.
+    Constant,
+    /// The service.
+    Service(Place),
+}
+
+/// What is sent.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Sending {
+    /// Increments of pages that are viewed as pages are, over and over.
+    Popular,
+    /// Increments of new pages, each request once.
+    NewNames,
+}
+
 /// What is sent, and to what.
 #[derive(Copy, Clone, Debug)]
 struct Plan {
-    place: Place,
+    recording: Recording,
+    sending: Sending,
     connections: usize,
     batch: usize,
     pace: Pace,
     duration: Duration,
     runs: u32,
 }
+
+/// The service on PostgreSQL.
+const POSTGRES: Recording = Recording::Service(Place::Postgres);
 
 /// What came out of one run.
 #[derive(Debug)]
@@ -58,6 +91,7 @@ pub(crate) async fn run(settings: &IngestSettings) -> anyhow::Result<()> {
     if !settings.committers.is_empty() {
         return committers(&mut server, settings, &progress).await;
     }
+    let programs: Vec<_> = settings.other.iter().cloned().chain([service::binary()?]).collect();
     let mut single_rate = None;
     for (name, plan) in plans(settings) {
         if !settings.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
@@ -69,11 +103,16 @@ pub(crate) async fn run(settings: &IngestSettings) -> anyhow::Result<()> {
             Pace::AtOnce => plan,
         };
         progress.part(&name);
-        let measured = measure(&mut server, &plan, &settings.serve, &progress).await?;
-        if plan.batch == 1 && plan.connections == PACED_CONNECTIONS && plan.place == Place::Postgres {
-            single_rate = single_rate.or(Some(measured.sent.per_second()));
+        let is_service = matches!(plan.recording, Recording::Service(_));
+        let programs = if is_service { programs.as_slice() } else { &programs[programs.len() - 1..] };
+        let measured = measure(&mut server, &plan, programs, &settings.serve, &progress).await?;
+        if plan.batch == 1 && plan.connections == PACED_CONNECTIONS && plan.recording == POSTGRES {
+            single_rate = single_rate.or(measured.last().map(|measured| measured.sent.per_second()));
         }
-        progress.print(&measured.row(&name));
+        for (program, measured) in programs.iter().zip(measured) {
+            let is_other = settings.other.as_ref() == Some(program);
+            progress.print(&measured.row(&if is_other { format!("{name}, the other build") } else { name.clone() }));
+        }
     }
     Ok(())
 }
@@ -85,7 +124,9 @@ async fn committers(server: &mut Server, settings: &IngestSettings, progress: &P
             let name = format!("{committers} committers, {connections} connections, {batch} each");
             progress.part(&name);
             let serve = format!("--committers {committers} {}", settings.serve);
-            progress.print(&measure(server, &plan, &serve, progress).await?.row(&name));
+            for measured in measure(server, &plan, &[service::binary()?], &serve, progress).await? {
+                progress.print(&measured.row(&name));
+            }
         }
     }
     Ok(())
@@ -95,8 +136,12 @@ fn plans(settings: &IngestSettings) -> Vec<(String, Plan)> {
     let mut plans = Vec::new();
     let mut plan = |name: &str, plan| plans.push((name.to_owned(), plan));
     let [single, thousand, ten_thousand] = [1, 1_000, 10_000].map(|batch| Plan::new(settings, batch));
-    let alone = Plan { place: Place::Alone, connections: BASELINE_SESSIONS, ..single };
+    let alone = Plan { recording: Recording::Sessions, connections: BASELINE_SESSIONS, ..single };
     plan("(a) the database alone, 64 sessions", alone);
+    let constant = Plan { recording: Recording::Constant, connections: PACED_CONNECTIONS, ..single };
+    plan("(a) a constant answer: single, 256 connections", constant);
+    let upserts = Plan { recording: Recording::Upserts, connections: 1, batch: upserts::GROUP, ..single };
+    plan("(a) plain SQL: groups of 50,000, 1 client", upserts);
     for connections in [64, PACED_CONNECTIONS, 1_024] {
         plan(&format!("(b) single, {connections} connections"), Plan { connections, ..single });
     }
@@ -106,14 +151,17 @@ fn plans(settings: &IngestSettings) -> Vec<(String, Plan)> {
     plan("(c) batches of 10,000, 16 connections", ten_thousand);
     let longer = Plan { duration: thousand.duration * LONGER, runs: 1, ..thousand };
     plan("(c) batches of 1,000, ten times as long", longer);
+    let new_names = Plan { sending: Sending::NewNames, ..thousand };
+    plan("(c) batches of 1,000, new names", new_names);
     let overload = Plan { connections: OVERLOAD_CONNECTIONS, duration: OVERLOAD, runs: 1, ..single };
     plan("overload: single, 4,096 connections", overload);
     for (name, of) in [
         ("single, 256 connections", Plan { connections: PACED_CONNECTIONS, ..single }),
         ("batches of 1,000, 16 connections", thousand),
         ("batches of 10,000, 16 connections", ten_thousand),
+        ("batches of 1,000, new names", new_names),
     ] {
-        plan(&format!("(d) SQLite: {name}"), Plan { place: Place::Sqlite, ..of });
+        plan(&format!("(d) SQLite: {name}"), Plan { recording: Recording::Service(Place::Sqlite), ..of });
     }
     plans
 }
@@ -121,7 +169,8 @@ fn plans(settings: &IngestSettings) -> Vec<(String, Plan)> {
 impl Plan {
     fn new(settings: &IngestSettings, batch: usize) -> Self {
         Self {
-            place: Place::Postgres,
+            recording: POSTGRES,
+            sending: Sending::Popular,
             connections: 16,
             batch,
             pace: Pace::AtOnce,
@@ -129,35 +178,79 @@ impl Plan {
             runs: settings.runs,
         }
     }
+
+    fn bodies(&self) -> Arc<[Bytes]> {
+        match self.sending {
+            Sending::Popular => bodies::bodies(self.batch),
+            Sending::NewNames => bodies::new_names(self.batch),
+        }
+    }
 }
 
-/// The run with the median rate.
-async fn measure(server: &mut Server, plan: &Plan, serve: &str, progress: &Progress) -> anyhow::Result<Measured> {
-    let mut runs = Vec::new();
+/// Measures each program in turns. Returns the run with the median rate of each.
+async fn measure(
+    server: &mut Server,
+    plan: &Plan,
+    programs: &[PathBuf],
+    serve: &str,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Measured>> {
+    let bodies = plan.bodies();
+    let mut measured: Vec<_> = programs.iter().map(|_| Vec::new()).collect();
     for run in 1..=plan.runs {
         progress.step(format!("run {run} of {}", plan.runs));
-        runs.push(measure_once(server, plan, serve).await?);
+        for (program, measured) in programs.iter().zip(&mut measured) {
+            measured.push(measure_once(server, plan, program, serve, &bodies).await?);
+        }
     }
-    median_by(runs, |measured| measured.sent.per_second()).ok_or_else(|| anyhow::anyhow!("nothing was measured"))
+    let median = |runs| median_by(runs, |measured: &Measured| measured.sent.per_second());
+    measured.into_iter().map(median).collect::<Option<_>>().context("nothing was measured")
 }
 
-async fn measure_once(server: &mut Server, plan: &Plan, serve: &str) -> anyhow::Result<Measured> {
+async fn measure_once(
+    server: &mut Server,
+    plan: &Plan,
+    program: &Path,
+    serve: &str,
+    bodies: &Arc<[Bytes]>,
+) -> anyhow::Result<Measured> {
     let (name, url) = server.create_database().await?;
     let batch = plan.batch;
-    let measured = if plan.place == Place::Alone {
-        Measured { sent: baseline::run(server, &url, plan).await?, batch, memory_peak_bytes: None }
-    } else {
-        let service = Service::start(server, plan.place, &url, &serve.split_whitespace().collect::<Vec<_>>()).await?;
+    let service = match plan.recording {
+        Recording::Service(place) => {
+            let mut arguments: Vec<_> = serve.split_whitespace().collect();
+            if plan.sending == Sending::NewNames {
+                // Refreshes of millions of new counts would be most of what is measured.
+                arguments.extend(["--services", "increments"]);
+            }
+            Some(Service::start_build(program, server, place, &url, &arguments)?)
+        }
+        Recording::Constant => Some(Service::start_own("constant-server", server, &url)?),
+        Recording::Sessions | Recording::Upserts => None,
+    };
+    let measured = if let Some(service) = service {
         let load = Load { address: service.address(), connections: plan.connections, pace: plan.pace };
-        let sent = load.run(bodies::bodies(batch), WARM_UP, plan.duration, || service.usage()).await?;
+        let usage = || service.usage();
+        let sent = match plan.sending {
+            Sending::Popular => load.run(Arc::clone(bodies), WARM_UP, plan.duration, usage).await?,
+            Sending::NewNames => load.run_once(Arc::clone(bodies), usage).await?,
+        };
         let memory_peak_bytes = Some(service.memory_peak_bytes()?);
-        let recorded = service.recorded().await?;
-        // Without an answer nobody knows; everything else is certain.
-        let requests = u64::try_from(batch)?;
-        let certain = sent.acknowledged * requests..=(sent.acknowledged + sent.unknown) * requests;
-        ensure!(certain.contains(&recorded), "{recorded} increments are recorded, {certain:?} were acknowledged");
+        if plan.recording != Recording::Constant {
+            let recorded = service.recorded().await?;
+            // Without an answer nobody knows; everything else is certain.
+            let requests = u64::try_from(batch)?;
+            let certain = sent.acknowledged * requests..=(sent.acknowledged + sent.unknown) * requests;
+            ensure!(certain.contains(&recorded), "{recorded} increments are recorded, {certain:?} were acknowledged");
+        }
         service.stop()?;
         Measured { sent, batch, memory_peak_bytes }
+    } else {
+        let sent = match plan.recording {
+            Recording::Upserts => upserts::run(server, &url, plan.duration).await?,
+            _ => baseline::run(server, &url, plan).await?,
+        };
+        Measured { sent, batch, memory_peak_bytes: None }
     };
     server.drop_database(&name).await?;
     Ok(measured)

@@ -29,6 +29,8 @@ use crate::{figures, usage::Usage};
 /// Greater latencies are counted as this one, in microseconds.
 const LATENCY_MAX_US: u64 = 600_000_000;
 const LATENCY_DIGITS: u8 = 3;
+/// How long bodies that are sent once may take.
+const ONCE_MAX: Duration = Duration::from_secs(3_600);
 
 /// When requests are sent.
 #[derive(Copy, Clone, Debug)]
@@ -86,6 +88,8 @@ struct Client {
     address: String,
     bodies: Arc<[Bytes]>,
     next: Arc<AtomicUsize>,
+    /// Whether each body is sent once only.
+    once: bool,
     times: Times,
     /// When its first request is due, and how long it is from one to the next.
     due: Option<(Instant, Duration)>,
@@ -110,7 +114,7 @@ impl Load<'_> {
             // Those that keep a pace begin one after the other.
             let due = interval.map(|interval| (begin + interval.mul_f64(f64::from(index) / self.clients()), interval));
             let (address, bodies, next) = (self.address.to_owned(), Arc::clone(&bodies), Arc::clone(&next));
-            clients.spawn(Client { address, bodies, next, times, due, told: Told::default() }.run());
+            clients.spawn(Client { address, bodies, next, once: false, times, due, told: Told::default() }.run());
         }
         sleep_until(times.counted_from).await;
         let before = usage()?;
@@ -118,6 +122,26 @@ impl Load<'_> {
         let usage = usage()?.since(before);
         let told = clients.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         summarise(told, usage, duration)
+    }
+
+    /// Sends each of `bodies` once, and measures until the last one is answered.
+    pub(crate) async fn run_once(
+        self,
+        bodies: Arc<[Bytes]>,
+        usage: impl Fn() -> anyhow::Result<Usage>,
+    ) -> anyhow::Result<Sent> {
+        let next = Arc::default();
+        let begin = Instant::now();
+        let times = Times { counted_from: begin, end: begin + ONCE_MAX };
+        let before = usage()?;
+        let mut clients = JoinSet::new();
+        for _ in 0..self.connections {
+            let (address, bodies, next) = (self.address.to_owned(), Arc::clone(&bodies), Arc::clone(&next));
+            clients.spawn(Client { address, bodies, next, once: true, times, due: None, told: Told::default() }.run());
+        }
+        let told = clients.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let duration = begin.elapsed();
+        summarise(told, usage()?.since(before), duration)
     }
 
     /// How long each client waits from request to request.
@@ -145,10 +169,11 @@ impl Client {
                 }
                 None => Instant::now(),
             };
-            if begin >= self.times.end {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            if begin >= self.times.end || (self.once && next >= self.bodies.len()) {
                 return Ok(self.told);
             }
-            let body = self.bodies[self.next.fetch_add(1, Ordering::Relaxed) % self.bodies.len()].clone();
+            let body = self.bodies[next % self.bodies.len()].clone();
             let (status, answer) = connection.post(body).await?;
             self.note(begin, status, &answer)?;
         }

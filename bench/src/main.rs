@@ -42,6 +42,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Bounds => bounds::run().await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,
         Command::Transport(settings) => stock::run(&settings).await,
+        Command::ConstantServer => ingest::constant::serve().await,
         Command::StockServer(settings) => stock::server::run(&settings).await,
     }
 }

@@ -18,8 +18,6 @@ use crate::{
 /// Where increments go.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A PostgreSQL database, without a service.
-    Alone,
     /// A service on PostgreSQL.
     Postgres,
     /// A service on an SQLite file.
@@ -62,12 +60,23 @@ pub(crate) async fn recorded(url: &str) -> anyhow::Result<u64> {
 impl Service {
     /// Serves on a free port, with all services, as soon as it says where.
     pub(crate) async fn start(server: &Server, place: Place, url: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_build(&binary()?, server, place, url, arguments)
+    }
+
+    /// The same with another build of the program.
+    pub(crate) fn start_build(
+        program: &Path,
+        server: &Server,
+        place: Place,
+        url: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
         let url = match place {
             Place::Sqlite => format!("sqlite://{}", folder.path().join("analytics.db").display()),
-            Place::Alone | Place::Postgres => url.to_owned(),
+            Place::Postgres => url.to_owned(),
         };
-        Self::start_command(serve(&binary()?, arguments), server, url, folder)
+        Self::start_command(serve(program, arguments), server, url, folder)
     }
 
     /// Serves with any build of the program, from the database at `url`.
@@ -77,15 +86,19 @@ impl Service {
         url: &str,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
-        Self::start_command(serve(program, arguments), server, url.to_owned(), folder)
+        Self::start_build(program, server, Place::Postgres, url, arguments)
     }
 
     /// Serves the same schema with the stock handlers, from the database at `url`.
     pub(crate) fn start_stock(server: &Server, url: &str) -> anyhow::Result<Self> {
+        Self::start_own("stock-server", server, url)
+    }
+
+    /// Starts a hidden subcommand of this program that serves.
+    pub(crate) fn start_own(subcommand: &str, server: &Server, url: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("stock-server");
+        command.arg(subcommand);
         Self::start_command(command, server, url.to_owned(), folder)
     }
 
@@ -97,7 +110,7 @@ impl Service {
             .spawn()
             .context("can't start the service")?;
         let mut lines = BufReader::new(child.stdout.take().context("it has no standard output")?).lines();
-        let address = lines.find_map(|line| Some(line.ok()?.split_once("http://")?.1.trim_end_matches('/').to_owned()));
+        let address = lines.find_map(|line| Some(line.ok()?.split_once("http://")?.1.split('/').next()?.to_owned()));
         let address = address.context("the service did not start; see above")?;
         Ok(Self { child, address, url, database_process: server.main_process()?, _folder: folder })
     }

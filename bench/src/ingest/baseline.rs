@@ -49,7 +49,8 @@ pub(super) async fn run(server: &Server, url: &str, plan: &Plan) -> anyhow::Resu
     Ok(Sent { latency, refused: 0, usage, duration: plan.duration, acknowledged, unknown: 0 })
 }
 
-async fn migrate(url: &str) -> anyhow::Result<()> {
+/// Makes the tables.
+pub(super) async fn migrate(url: &str) -> anyhow::Result<()> {
     let database = Database::connect(&service_settings(url, &[])?.database).await?;
     database.migrate(migration::up).await?;
     Ok(database.close().await?)
