@@ -235,6 +235,11 @@ mod tests {
         }
         let pages = KnownPages::new();
         pages.insert(&[("/a", None)], &[]);
+        advance(REMEMBERED_FOR - Duration::from_secs(1)).await;
+        assert!(has(&pages, "/a", None), "the generation after it has just begun, late");
+        advance(Duration::from_secs(1)).await;
+        assert!(!has(&pages, "/a", None), "a generation that begins late ends in time");
+        pages.insert(&[("/a", None)], &[]);
         advance(REMEMBERED_FOR).await;
         assert!(!has(&pages, "/a", None), "a page that nobody asked for is forgotten too");
     }
