@@ -137,8 +137,7 @@ fn is_behind((name, views): &Listed, after: Option<&PageCursor>) -> bool {
     *views > 0 && after.is_none_or(|after| *views < after.views || (*views == after.views && *name > after.name))
 }
 
-/// Returns the query of the candidates: the most views of a page without a flag, or null; and of each candidate the name, by
-/// how much its upper bound is above that, and its exact views. It has one row more than `number`, and at least one.
+/// Returns the query of the candidates, which has one row more than `number`, and at least one.
 fn candidates_sql(
     sql: &mut Sql,
     parts: &[Part],
@@ -168,31 +167,13 @@ fn candidates_sql(
     // Pages with more flagged views come before the cursor in any case.
     let behind = after.map_or_else(String::new, |after| format!("HAVING sum(views) <= {}", sql.bind(after.views)));
     let limit = sql.bind(i64::try_from(number).unwrap_or(i64::MAX).saturating_add(1));
-    format!(
-        "WITH {of_parts}
-        bound AS (
-            SELECT
-                count(*) AS buckets,
-                CASE WHEN count(*) = count(top_views) THEN CAST(coalesce(sum(top_views - 1), 0) AS bigint) END
-                    AS unflagged_max
-            FROM ({all_buckets}) AS bucket
-        ),
-        candidate AS (
-            SELECT
-                name, count(*) AS flags, CAST(sum(views) AS bigint) AS least,
-                CAST(sum(views - top_views + 1) AS bigint) AS more
-            FROM ({}) AS flagged
-            GROUP BY name {behind}
-            ORDER BY more DESC, name LIMIT {limit}
-        )
-        SELECT
-            unflagged_max, name, more,
-            CASE WHEN flags = buckets THEN least ELSE {} END
-        FROM bound LEFT JOIN candidate ON true
-        ORDER BY more DESC, name",
-        flagged.join(" UNION ALL "),
-        exact.join(" + "),
-    )
+    include_str!("page_list/candidates.sql")
+        .replace("{parts}", &of_parts)
+        .replace("{buckets}", &all_buckets)
+        .replace("{flagged}", &flagged.join(" UNION ALL "))
+        .replace("{behind}", &behind)
+        .replace("{limit}", &limit)
+        .replace("{exact}", &exact.join(" + "))
 }
 
 /// Sums all rows of the parts.

@@ -292,7 +292,7 @@ async fn reads(connection: &Database, table: &str) -> (i64, i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn merge_reads_only_stale_hours_by_index() {
     const PAGES: i64 = 200;
-    const FLAGGED_MAX: i64 = 201;
+    const FLAGGED_MAX: i64 = 401;
     let app = TestApp::start(Rung::Table).await;
     let fill = format!(
         "INSERT INTO pages SELECT '/' || page, NULL, now() FROM generate_series(1, {PAGES}) AS page;

@@ -268,7 +268,7 @@ async fn lists_and_numbers_of_pages_are_counted_by_their_way(rung: Rung) {
     let day = |day: u32| format!("2026-03-{day:02}T12:00:00Z");
     let recording = Server::start(&database, &ARGUMENTS);
     for at in [1, 2] {
-        let pages = (0..300).map(|page| json!({ "page": format!("/{page:03}"), "at": day(at) }));
+        let pages = (0..600).map(|page| json!({ "page": format!("/{page:03}"), "at": day(at) }));
         let popular = (0..20).map(|page| json!({ "page": format!("/{page:03}"), "at": day(2), "views": 1_000 - page }));
         let increments: Vec<_> = if at == 1 { pages.collect() } else { pages.chain(popular).collect() };
         recording.data(RECORD, json!({ "input": { "increments": increments } })).await.unwrap();

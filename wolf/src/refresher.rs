@@ -62,7 +62,7 @@ impl Refresher {
         Self { counts_max: counts_max.max(1), ..self }
     }
 
-    /// Sets how many of each day's and month's rows are flagged as the most viewed ones, at least one; 100 by default. There
+    /// Sets how many of each day's and month's rows are flagged as the most viewed ones, at least one; 200 by default. There
     /// may be up to twice as many.
     #[must_use]
     pub fn flagging_at_least(self, rows_min: usize) -> Self {

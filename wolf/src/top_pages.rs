@@ -16,7 +16,7 @@ use storage::Transaction;
 use crate::site_rows::{Bucket, SiteRow};
 
 /// The number of rows that a bucket's flags are cut back to, by default.
-pub(crate) const ROWS_MIN: usize = 100;
+pub(crate) const ROWS_MIN: usize = 200;
 /// The condition of a bucket's rows.
 const BUCKET: &str = "grain = $1 AND date = $2";
 

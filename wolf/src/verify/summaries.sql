@@ -13,6 +13,7 @@ viewed AS (
 last_viewed AS (
     SELECT last_date, count(*) AS pages FROM viewed GROUP BY last_date
 ),
+-- What is wrong.
 wrong (grain, name, date, summary) AS (
     SELECT page.grain, page.name, page.date, 'is not flagged, though it has as many views as the flagged ones'
     FROM page_views_report AS page
