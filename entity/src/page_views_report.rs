@@ -43,6 +43,12 @@ pub const SITE: &str = "";
 /// The `date` of all rows of [`Grain::Page`], so that a page's row is found by its key.
 pub const PAGE_DATE: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
 
+/// The index of the site's rows, by grain and date.
+pub const SITE_INDEX: &str = "page_views_report_of_site";
+
+/// The index of the rows with the flag `top`, by grain and date.
+pub const TOP_INDEX: &str = "page_views_report_top";
+
 /// Returns the name of the column with a day's views in the hour `of_day`, 0 to 23. It is null if the hour has no views, or
 /// was dropped.
 #[must_use]

@@ -1,6 +1,9 @@
 //! The number of pages that have views, in the least costly way that is exact.
 
-use entity::{Hour, page_views_report::PAGE_DATE};
+use entity::{
+    Hour,
+    page_views_report::{PAGE_DATE, SITE_INDEX},
+};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
@@ -61,10 +64,10 @@ async fn of_one_bucket<C: ConnectionTrait>(db: &C, parts: &[Part]) -> Result<Opt
 async fn since<C: ConnectionTrait>(db: &C, start: Hour) -> Result<Option<i64>, DbErr> {
     let whole_from = if start == start.day_start() { start } else { start.day_start().plus(24) };
     let mut sql = Sql::new(db.get_database_backend());
-    let from = sql.bind(whole_from.date());
+    let (from, report) = (sql.bind(whole_from.date()), sql.report_by(SITE_INDEX, "site"));
     let count = format!(
         "SELECT CASE WHEN count(last_pages) = count(*) THEN CAST(coalesce(sum(last_pages), 0) AS bigint) END \
-         FROM page_views_report AS site WHERE site.name = '' AND site.grain = 'day' AND site.date >= {from}"
+         FROM {report} WHERE site.name = '' AND site.grain = 'day' AND site.date >= {from}"
     );
     let row = db.query_one_raw(sql.statement(&count)).await?;
     let Some(later) = row.map_or(Ok(None), |row| row.try_get_by_index::<Option<i64>>(0))? else { return Ok(None) };

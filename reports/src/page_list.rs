@@ -7,6 +7,7 @@
 //! This is a threshold algorithm after Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware" (2001). Where
 //! it proves nothing, the rows of the range are summed.
 
+use entity::page_views_report::TOP_INDEX;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
@@ -151,7 +152,7 @@ fn candidates_sql(
         let condition = filter.condition(sql, "row").map_or_else(String::new, |condition| format!(" AND {condition}"));
         let site_rows = || format!("(SELECT * FROM part_{}) AS site", buckets.len());
         let top = format!("row.grain = '{grain}' AND row.date = site.date AND row.top{condition}");
-        let top = sql.look_up(&site_rows(), "page_views_report AS row", "*", &top);
+        let top = sql.look_up(&site_rows(), &sql.report_by(TOP_INDEX, "row"), "*", &top);
         flagged.push(format!("SELECT row.name, {} AS views, site.top_views FROM {top}", part.views("row")));
         let same = format!("row.grain = '{grain}' AND row.date = site.date AND row.name = candidate.name");
         let same = sql.look_up(&site_rows(), "page_views_report AS row", "*", &same);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::NaiveDate;
 use entity::{
     Grain, Hour,
-    page_views_report::{self as report, PAGE_DATE, hour_column},
+    page_views_report::{self as report, PAGE_DATE, SITE_INDEX, hour_column},
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect, Statement};
 
@@ -125,14 +125,16 @@ pub(super) async fn titles<C: ConnectionTrait>(
 /// Returns the time in which something is counted, if anything is.
 pub(super) async fn span<C: ConnectionTrait>(db: &C) -> Result<Option<Span>, DbErr> {
     let columns = (0..24).map(hour_column).collect::<Vec<_>>().join(", ");
+    let sql = Sql::new(db.get_database_backend());
+    let report = sql.report_by(SITE_INDEX, "site");
     let day = |order| {
         format!(
-            "SELECT * FROM (SELECT date, {columns} FROM page_views_report WHERE name = '' AND grain = 'day' \
+            "SELECT * FROM (SELECT date, {columns} FROM {report} WHERE name = '' AND grain = 'day' \
              ORDER BY date {order} LIMIT 1) AS day"
         )
     };
-    let sql = format!("{} UNION ALL {}", day("ASC"), day("DESC"));
-    let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    let text = format!("{} UNION ALL {}", day("ASC"), day("DESC"));
+    let rows = db.query_all_raw(sql.statement(&text)).await?;
     let [first, last] = rows.as_slice() else { return Ok(None) };
     let day = |row: &QueryResult| Ok::<_, DbErr>(Hour::new(row.try_get_by_index(0)?, 0));
     let first_hour = views_by_hour(first)?.first().map(|(hour, _)| *hour);

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use chrono::NaiveDate;
-use entity::{Hour, page_views_report::hour_column};
+use entity::{
+    Hour,
+    page_views_report::{SITE_INDEX, hour_column},
+};
 
 use super::{
     cover::{RowRange, Unit},
@@ -68,10 +71,8 @@ impl Part {
     /// Returns the query of the site's rows of it: `grain`, `date`, `top_views`, `pages` and `last_pages`.
     pub(super) fn site_rows(&self, sql: &mut Sql) -> String {
         let contains = self.contains(sql, "site");
-        format!(
-            "SELECT grain, date, top_views, pages, last_pages FROM page_views_report AS site \
-             WHERE site.name = '' AND {contains}"
-        )
+        let report = sql.report_by(SITE_INDEX, "site");
+        format!("SELECT grain, date, top_views, pages, last_pages FROM {report} WHERE site.name = '' AND {contains}")
     }
 
     /// Returns the query of the rows of `names` in it: `date`, `name` and `columns`, of the row `row`.
@@ -95,7 +96,11 @@ impl Part {
             (_, filter) => ["row.name <> ''".to_owned()].into_iter().chain(filter).collect::<Vec<_>>().join(" AND "),
         };
         let contains = self.contains(sql, "row");
-        format!("SELECT row.date, row.name, {columns} FROM page_views_report AS row WHERE {contains} AND {filter}")
+        let report = match names {
+            Names::Site => sql.report_by(SITE_INDEX, "row"),
+            Names::Of(_) => "page_views_report AS row".to_owned(),
+        };
+        format!("SELECT row.date, row.name, {columns} FROM {report} WHERE {contains} AND {filter}")
     }
 }
 

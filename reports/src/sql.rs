@@ -1,5 +1,6 @@
 //! Statements with bound values, in one text for both databases.
 
+use entity::page_views_report::RELATION;
 use sea_orm::{DbBackend, Statement, Value};
 use serde_json::json;
 
@@ -29,6 +30,13 @@ impl Sql {
             DbBackend::Postgres => format!("{column} = ANY({})", self.bind(names.to_vec())),
             _ => format!("{column} IN (SELECT value FROM json_each({}))", self.bind(json!(names).to_string())),
         }
+    }
+
+    /// Returns the report as `row`, read by `index`. PostgreSQL knows from its statistics that the index has few rows; SQLite
+    /// would read the key, which begins with the same columns.
+    pub(super) fn report_by(&self, index: &str, row: &str) -> String {
+        let hint = if self.backend == DbBackend::Sqlite { format!(" INDEXED BY {index}") } else { String::new() };
+        format!("{RELATION} AS {row}{hint}")
     }
 
     /// Returns a join of `left` with the rows of `right` that fulfil `condition`, which are looked up by an index for each row

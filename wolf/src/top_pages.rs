@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use entity::page_views_report::RELATION;
-use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use entity::page_views_report::{RELATION, SITE_INDEX, TOP_INDEX};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use storage::Transaction;
 
 use crate::site_rows::{Bucket, SiteRow};
@@ -68,7 +68,7 @@ impl TopPages {
         for (bucket, site_row) in &mut site_rows {
             let Some(top_views) = &mut site_row.top_views else { continue };
             let rows = Rows { relation: RELATION, bucket: *bucket, transaction };
-            let most = rows.most_views("top", self.rows_max() + 1).await?;
+            let most = rows.most_views(Some(TOP_INDEX), "top", self.rows_max() + 1).await?;
             if most.len() > self.rows_max() {
                 *top_views = self.threshold(&most).max(*top_views);
                 rows.unflag(*top_views).await?;
@@ -93,7 +93,7 @@ impl TopPages {
         bucket: Bucket,
     ) -> Result<(), DbErr> {
         let rows = Rows { relation, bucket, transaction };
-        let top_views = self.threshold(&rows.most_views("name <> ''", self.rows_max() + 1).await?);
+        let top_views = self.threshold(&rows.most_views(None, "name <> ''", self.rows_max() + 1).await?);
         rows.unflag(top_views).await?;
         rows.execute("SET top = true WHERE {bucket} AND name <> '' AND views >= $3 AND top IS NULL", top_views).await?;
         rows.execute("SET top_views = $3 WHERE {bucket} AND name = ''", top_views).await
@@ -102,12 +102,20 @@ impl TopPages {
 
 /// Returns the newest bucket of `relation` whose site's row does not know from how many views on rows are flagged.
 pub(crate) async fn unflagged_bucket<C: ConnectionTrait>(db: &C, relation: &str) -> Result<Option<Bucket>, DbErr> {
+    let backend = db.get_database_backend();
     let sql = format!(
-        "SELECT grain, date FROM {relation} WHERE name = '' AND grain IN ('day', 'month') AND top_views IS NULL
-         ORDER BY date DESC LIMIT 1"
+        "SELECT grain, date FROM {relation}{} WHERE name = '' AND grain IN ('day', 'month') AND top_views IS NULL
+         ORDER BY date DESC LIMIT 1",
+        hint(backend, SITE_INDEX)
     );
-    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    let row = db.query_one_raw(Statement::from_string(backend, sql)).await?;
     row.map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).transpose()
+}
+
+/// Returns what has SQLite read by `index`: it would read the key, which begins with the same columns. PostgreSQL knows from
+/// its statistics that the index has few rows.
+fn hint(backend: DbBackend, index: &str) -> String {
+    if backend == DbBackend::Sqlite { format!(" INDEXED BY {index}") } else { String::new() }
 }
 
 /// The rows of a bucket of `relation`.
@@ -119,9 +127,10 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// Returns the most views of the rows that fulfil `condition`, in descending order, at most `limit`.
-    async fn most_views(&self, condition: &str, limit: usize) -> Result<Vec<i64>, DbErr> {
+    async fn most_views(&self, index: Option<&str>, condition: &str, limit: usize) -> Result<Vec<i64>, DbErr> {
+        let index = index.map_or_else(String::new, |index| hint(self.transaction.get_database_backend(), index));
         let sql = format!(
-            "SELECT views FROM {} WHERE {BUCKET} AND {condition} ORDER BY views DESC LIMIT {limit}",
+            "SELECT views FROM {}{index} WHERE {BUCKET} AND {condition} ORDER BY views DESC LIMIT {limit}",
             self.relation
         );
         let rows = self.transaction.query_all_raw(self.statement(sql, None)).await?;
@@ -130,7 +139,9 @@ impl Rows<'_> {
 
     /// Takes the flags of rows with fewer views than `top_views` away.
     async fn unflag(&self, top_views: i64) -> Result<(), DbErr> {
-        self.execute("SET top = NULL WHERE {bucket} AND top AND views < $3", top_views).await
+        let index = hint(self.transaction.get_database_backend(), TOP_INDEX);
+        let change = format!("{index} SET top = NULL WHERE {{bucket}} AND top AND views < $3");
+        self.execute(&change, top_views).await
     }
 
     /// Updates rows by `change`, in which `{bucket}` stands for the condition and `$3` for `top_views`.
