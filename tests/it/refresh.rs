@@ -3,8 +3,9 @@
 use chrono::TimeDelta;
 use entity::report_refresh;
 use futures_util::future::poll_immediate;
+use increments::Request;
 use reports::freshness::{Freshness, RefreshStatus};
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use sqlx::Executor;
 use storage::snapshot::Snapshots;
 use wolf::{LockMode, Outcome, Refresher, ReportKind};
@@ -77,6 +78,28 @@ on_all_databases! {
         assert!(newest.content_version >= merges, "{} transactions", newest.content_version);
     }
 
+    async fn unnamed_pages_are_found_where_marks_name_none_or_too_many(app: TestApp) {
+        const TOO_MANY: i64 = 200_001;
+        app.record([("/a", "2026-03-01T05:00:00Z", 1), ("/b", "2026-03-01T05:00:00Z", 1)]).await;
+        app.refresh().await;
+        let numbers = match app.test_database.rung {
+            Rung::Sqlite => format!(
+                "(WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {TOO_MANY})
+                  SELECT json_group_array('/page-with-a-long-name-so-that-there-are-many-bytes/' || number) FROM numbers)"
+            ),
+            _ => format!("(SELECT array_agg('/' || number) FROM generate_series(1, {TOO_MANY}) AS numbers (number))"),
+        };
+        for names in ["NULL", numbers.as_str()] {
+            let change = format!(
+                "UPDATE page_views SET views = views + 1;
+                 INSERT INTO stale_hours (date, hour, names) VALUES ('2026-03-01', 5, {names})"
+            );
+            app.database.background.execute_unprepared(&change).await.unwrap();
+            app.refresh().await;
+            assert_eq!(app.report_rows().await, model::report(&app.counts().await), "{names:.20}");
+        }
+    }
+
     async fn pages_beyond_one_statement_are_all_merged(app: TestApp) {
         let pages: Vec<_> = (0..5_000).map(|page| format!("/{page}")).collect();
         // Every other page exists when all are recorded.
@@ -134,6 +157,45 @@ on_all_databases! {
         app.refresh().await;
         assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
+}
+
+/// A commit names the pages that it changed, unless they are too many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_name_at_most_ten_thousand_pages() {
+    let app = TestApp::start(Rung::Table).await;
+    let names = async || {
+        let sql = "SELECT coalesce(cardinality(names), -1) FROM stale_hours ORDER BY 1 DESC";
+        let rows =
+            app.database.background.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect::<Vec<i32>>()
+    };
+    app.record([
+        ("/a", "2026-03-01T05:00:00Z", 1),
+        ("/b", "2026-03-01T05:00:00Z", 1),
+        ("/b", "2026-03-01T06:00:00Z", 1),
+    ])
+    .await;
+    assert_eq!(names().await, [2, 1]);
+    app.refresh().await;
+    // Two requests wait while the first one's transaction does, and are committed together.
+    let mut holder = cluster::connect(&app.test_database.url).await;
+    holder.execute("BEGIN; LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    let request = |first: u32| {
+        let increment = |page| crate::app::increment(&format!("/{page}"), at, 1);
+        Request::new((first..first + 6_000).map(increment).collect(), None)
+    };
+    let mut recording: Vec<_> = [0, 10_000, 20_000].map(|first| Box::pin(app.recorder.record(request(first)))).into();
+    for recorded in &mut recording {
+        assert!(poll_immediate(recorded.as_mut()).await.is_none(), "it waits for the lock");
+    }
+    holder.execute("COMMIT").await.unwrap();
+    for recorded in recording {
+        recorded.await.unwrap();
+    }
+    assert!(names().await.contains(&-1), "more than 10,000 counts were changed together: {:?}", names().await);
+    app.refresh().await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
 /// A future that is dropped while it begins a transaction leaves no connection in one.
@@ -302,7 +364,7 @@ async fn newest_refresh_record_is_the_running_merges_while_it_changes_the_report
         .await
         .unwrap();
     app.refresh().await;
-    let words = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT under_way FROM newest_words");
+    let words = Statement::from_string(DbBackend::Sqlite, "SELECT under_way FROM newest_words");
     let words = app.database.readers.query_all_raw(words).await.unwrap();
     let under_way: Vec<i64> = words.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
     assert_eq!(under_way, [1; 28]);
