@@ -31,7 +31,7 @@ const ANALYZE_ROWS_MIN: i64 = 50_000;
 /// The time until the next conversion after one whose report could not be swapped in.
 const CONVERSION_PAUSE: Duration = Duration::from_secs(60);
 /// How long a refresh may be followed by flagging the most viewed rows; the rest is done after the next refreshes.
-const FLAGGING_MAX: Duration = Duration::from_millis(500);
+const FLAGGING_MAX: Duration = Duration::from_secs(5);
 const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
 
 /// The work that is due, until it is done. Clones share it.
