@@ -2,7 +2,8 @@
 
 export type Granularity = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
 export type IntervalInput = { period: Period } | { range: TimeRange };
-export type PageFilter = { names: string[] } | { prefix: string } | { contains: string };
+export type PageFilter = { names: string[] } | { prefix: string } | { contains: string } | { search: PageSearch };
+export type PageSearch = { text: string; ignoreCase?: boolean };
 export type Period = 'TODAY' | 'YESTERDAY' | 'LAST_24_HOURS' | 'LAST_7_DAYS' | 'LAST_30_DAYS' | 'THIS_MONTH' | 'LAST_MONTH' | 'LAST_12_MONTHS' | 'THIS_YEAR' | 'ALL_TIME';
 export type RefreshStatus = 'FRESH' | 'REFRESHING' | 'FAILED' | 'OVERDUE';
 export type ReportFilter = { interval?: IntervalInput | null; pages?: PageFilter | null; timeZone?: string | null };
