@@ -34,7 +34,9 @@ pub(super) async fn page_count<C: ConnectionTrait>(
             return Ok(pages);
         }
         let ends_now = ranges.last().is_some_and(|last| last.end >= span.end);
-        if ends_now && let Some(pages) = since(db, start.max(span.first)).await? {
+        // Before the first counted hour nothing is counted on its day.
+        let start = if start <= span.first { span.first.day_start() } else { start };
+        if ends_now && let Some(pages) = since(db, start).await? {
             ways::count_pages(Way::Summary);
             return Ok(pages);
         }

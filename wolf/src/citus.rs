@@ -13,6 +13,10 @@ use storage::Transaction;
 /// The distributed tables. The others are placed as the first one is.
 const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];
 
+/// The merge on Citus keeps no flags and no numbers of pages, so those of before are not true any more.
+const FORGET_SUMMARIES: &str = "UPDATE page_views_report SET pages = NULL, last_pages = NULL, top_views = NULL
+    WHERE name = '' AND coalesce(pages, last_pages, top_views) IS NOT NULL";
+
 /// Returns whether the database has the extension.
 pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
     const SQL: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
@@ -43,6 +47,7 @@ pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) ->
 pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
     // A generic plan does not know the number of hours, and may scan where it should look up.
     transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
+    transaction.execute_unprepared(FORGET_SUMMARIES).await?;
     let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();
     let of_day: Vec<i16> = hours.iter().map(|hour| hour.of_day()).collect();
     let values: [Value; 2] = [dates.into(), of_day.into()];
