@@ -10,7 +10,7 @@ use sea_orm_migration::{
     },
 };
 
-use crate::{Migrator, roles_sql, texts};
+use crate::{Migrator, roles_sql, status, texts};
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
@@ -55,7 +55,10 @@ impl Change<'_> {
 
     async fn run(self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
         match self {
-            Self::Up => Migrator::up(transaction, None).await,
+            Self::Up => {
+                lock_report(transaction).await?;
+                Migrator::up(transaction, None).await
+            }
             Self::Down => Migrator::down(transaction, Some(1)).await,
             Self::Roles { prefix, verifiers } => make_roles(transaction, prefix, verifiers).await,
         }
@@ -74,6 +77,19 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         transaction.execute_unprepared(&sql).await?;
     }
     Ok(transaction)
+}
+
+/// Locks the report before all other relations, if there are migrations to apply. A reader holds the report when it reads
+/// the log of refreshes, so a change that held the log and then wanted the report would never get it.
+async fn lock_report(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+    const IS_THERE: &str = "SELECT 'it is' WHERE to_regclass('page_views_report') IS NOT NULL";
+    if transaction.get_database_backend() != DbBackend::Postgres
+        || status(transaction).await?.missing().is_empty()
+        || texts(transaction, IS_THERE).await?.is_empty()
+    {
+        return Ok(());
+    }
+    transaction.execute_unprepared(include_str!("lock_report.sql")).await.map(drop)
 }
 
 fn is_lock_timeout(error: &DbErr) -> bool {

@@ -73,7 +73,7 @@ async fn as_of_on_a_standby_follows_the_replay() {
     let as_of: String = sqlx::query_scalar(newest).fetch_one(&mut admin).await.unwrap();
     writer.data(RECORD, json!({})).await.unwrap();
     let mut on_primary = cluster::connect(&database.url).await;
-    let in_report = "SELECT sum(views) = 4 FROM page_views_report WHERE name = '' AND grain = 'hour'";
+    let in_report = "SELECT sum(views) = 4 FROM page_views_report WHERE name = '' AND grain = 'day'";
     eventually("the primary's report to have it", async || ask(&mut on_primary, in_report).await).await;
 
     let mut shown = Vec::new();
@@ -187,7 +187,7 @@ async fn connections_follow_a_failover_behind_one_address() {
 
     // The old server lives, and every connection to it.
     eventually("recording to continue", async || server.data(RECORD, json!({})).await.is_ok()).await;
-    let in_report = "SELECT coalesce(sum(views), 0) = 2 FROM page_views_report WHERE name = '' AND grain = 'hour'";
+    let in_report = "SELECT coalesce(sum(views), 0) = 2 FROM page_views_report WHERE name = '' AND grain = 'day'";
     eventually("refreshes to continue", async || ask(&mut admin, in_report).await).await;
     primary.stop_immediately();
     eventually("reports to continue", async || server.data(REPORT, json!({})).await.is_ok()).await;
