@@ -88,7 +88,7 @@ async fn mutations_are_unavailable_while_the_sqlite_disk_is_full_and_succeed_aft
     let server = Server::start(&database, &EVERY_SECOND);
     let mut numbers = 0..;
     let mut acknowledged = 0;
-    for size in ["10m", "14m", "100m"] {
+    for size in ["16m", "28m", "100m"] {
         acknowledged += record_until_full(&server, &mut numbers).await;
         eventually("the server to say that it can't write", async || ready(&server).await == (503, FULL.to_owned()))
             .await;
