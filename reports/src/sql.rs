@@ -1,6 +1,6 @@
 //! Statements with bound values, in one text for both databases.
 
-use entity::page_views_report::RELATION;
+use entity::page_views_report::{RELATION, indexed_by};
 use sea_orm::{DbBackend, Statement, Value};
 use serde_json::json;
 
@@ -32,11 +32,9 @@ impl Sql {
         }
     }
 
-    /// Returns the report as `row`, read by `index`. PostgreSQL knows from its statistics that the index has few rows; SQLite
-    /// would read the key, which begins with the same columns.
+    /// Returns the report as `row`, read by `index`.
     pub(super) fn report_by(&self, index: &str, row: &str) -> String {
-        let hint = if self.backend == DbBackend::Sqlite { format!(" INDEXED BY {index}") } else { String::new() };
-        format!("{RELATION} AS {row}{hint}")
+        format!("{RELATION} AS {row}{}", indexed_by(self.backend, index))
     }
 
     /// Returns a join of `left` with the rows of `right` that fulfil `condition`, which are looked up by an index for each row

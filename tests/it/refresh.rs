@@ -100,6 +100,22 @@ on_all_databases! {
         }
     }
 
+    async fn all_named_pages_are_looked_up_though_the_first_have_not_changed(app: TestApp) {
+        // So many that few of them are looked up by name.
+        let pages: Vec<_> = (0..40).map(|page| format!("/{page:02}")).collect();
+        app.record(pages.iter().map(|page| (page.as_str(), "2026-03-01T05:00:00Z", 1))).await;
+        app.refresh().await;
+        let names = if app.test_database.rung == Rung::Sqlite { "'[\"/00\", \"/01\", \"/39\"]'" } else { "ARRAY['/00', '/01', '/39']" };
+        let change = format!(
+            "UPDATE page_views SET views = views + 1 WHERE name = '/39';
+             INSERT INTO stale_hours (date, hour, names) VALUES ('2026-03-01', 5, {names})"
+        );
+        app.database.background.execute_unprepared(&change).await.unwrap();
+        app.refresher.clone().merging_at_most(2).refresh(LockMode::Wait, None).await.unwrap();
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+        assert_eq!(app.marks().await, 0);
+    }
+
     async fn pages_beyond_one_statement_are_all_merged(app: TestApp) {
         let pages: Vec<_> = (0..5_000).map(|page| format!("/{page}")).collect();
         // Every other page exists when all are recorded.

@@ -138,12 +138,13 @@ async fn merge_by(
 ) -> Result<Merged, DbErr> {
     let mut merged = Merged::default();
     let mut hour_deltas = Vec::new();
-    let days: BTreeSet<_> = hours.iter().map(|stale| (Grain::Day, stale.hour.date())).collect();
-    let days = site_rows::read(transaction, days).await?;
+    let buckets = hours.iter().map(|stale| stale.hour);
+    let buckets = buckets.flat_map(|hour| [(Grain::Day, hour.date()), (Grain::Month, hour.month_start().date())]);
+    let mut site_rows = site_rows::read(transaction, buckets.collect()).await?;
     let mut left = counts_max;
     for (index, stale) in hours.iter().enumerate() {
         // Nothing is known of a day without a site's row, and it has no rows.
-        let day_rows = days.get(&(Grain::Day, stale.hour.date())).map_or(Some(0), |day| day.pages);
+        let day_rows = site_rows.get(&(Grain::Day, stale.hour.date())).map_or(Some(0), |day| day.pages);
         let names = stale.names.as_deref().filter(|names| look_ups_pay(names.len(), day_rows));
         let hour_delta = statements.hour_delta(stale.hour, names, day_rows, left).await?;
         left = left.saturating_sub(hour_delta.counts());
@@ -154,8 +155,8 @@ async fn merge_by(
         }
     }
     let bucket_deltas = bucket_deltas(hour_deltas);
-    let buckets = bucket_deltas.iter().flat_map(|bucket_delta| bucket_delta.buckets.iter().copied()).collect();
-    let mut site_rows = site_rows::read(transaction, buckets).await?;
+    let changed: BTreeSet<_> = bucket_deltas.iter().flat_map(|bucket_delta| bucket_delta.buckets.clone()).collect();
+    site_rows.retain(|bucket, _| changed.contains(bucket));
     let mut viewed: BTreeMap<String, NaiveDate> = BTreeMap::new();
     for bucket_delta in bucket_deltas {
         let (rows_changed, rows_missing) =

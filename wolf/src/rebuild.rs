@@ -129,7 +129,7 @@ impl Builder {
             (DbBackend::Sqlite, Source::Counts(progress)) => {
                 page_views_report::Entity::delete_many().exec(transaction).await?;
                 let rows = fill(transaction, RELATION, progress).await?;
-                self.top_pages.flag_all(transaction, RELATION).await?;
+                self.summarize(transaction, RELATION).await?;
                 Ok(rows)
             }
             (_, source) => self.build_next(transaction, to, source).await,
@@ -155,10 +155,16 @@ impl Builder {
             if !is_counted {
                 run(&include_str!("rebuild/count_pages.sql").replace("{target}", NEXT)).await?;
             }
-            run(&include_str!("rebuild/count_last_pages.sql").replace("{target}", NEXT)).await?;
-            self.top_pages.flag_all(transaction, NEXT).await?;
+            self.summarize(transaction, NEXT).await?;
         }
         Ok(rows)
+    }
+
+    /// Counts the pages of `target` by their last days, and flags the most viewed ones of each bucket.
+    async fn summarize(self, transaction: &Transaction, target: &'static str) -> Result<(), DbErr> {
+        let last_pages = include_str!("rebuild/count_last_pages.sql").replace("{target}", target);
+        transaction.execute_unprepared(&last_pages).await?;
+        self.top_pages.flag_all(transaction, target).await
     }
 }
 
@@ -178,10 +184,6 @@ async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u
     let epoch = if backend == DbBackend::Postgres { "'1970-01-01'::date" } else { "'1970-01-01'" };
     let pages = include_str!("rebuild/fill_pages.sql").replace("{target}", target).replace("{epoch}", epoch);
     rows += transaction.execute_unprepared(&pages).await?.rows_affected();
-    if backend != DbBackend::Postgres {
-        let last_pages = include_str!("rebuild/count_last_pages.sql").replace("{target}", target);
-        transaction.execute_unprepared(&last_pages).await?;
-    }
     progress(total, total);
     Ok(rows)
 }

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use entity::page_views_report::{RELATION, SITE_INDEX, TOP_INDEX};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use entity::page_views_report::{RELATION, SITE_INDEX, TOP_INDEX, indexed_by};
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 use storage::Transaction;
 
 use crate::site_rows::{Bucket, SiteRow};
@@ -106,16 +106,10 @@ pub(crate) async fn unflagged_bucket<C: ConnectionTrait>(db: &C, relation: &str)
     let sql = format!(
         "SELECT grain, date FROM {relation}{} WHERE name = '' AND grain IN ('day', 'month') AND top_views IS NULL
          ORDER BY date DESC LIMIT 1",
-        hint(backend, SITE_INDEX)
+        indexed_by(backend, SITE_INDEX)
     );
     let row = db.query_one_raw(Statement::from_string(backend, sql)).await?;
     row.map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).transpose()
-}
-
-/// Returns what has SQLite read by `index`: it would read the key, which begins with the same columns. PostgreSQL knows from
-/// its statistics that the index has few rows.
-fn hint(backend: DbBackend, index: &str) -> String {
-    if backend == DbBackend::Sqlite { format!(" INDEXED BY {index}") } else { String::new() }
 }
 
 /// The rows of a bucket of `relation`.
@@ -128,7 +122,7 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// Returns the most views of the rows that fulfil `condition`, in descending order, at most `limit`.
     async fn most_views(&self, index: Option<&str>, condition: &str, limit: usize) -> Result<Vec<i64>, DbErr> {
-        let index = index.map_or_else(String::new, |index| hint(self.transaction.get_database_backend(), index));
+        let index = index.map_or_else(String::new, |index| indexed_by(self.transaction.get_database_backend(), index));
         let sql = format!(
             "SELECT views FROM {}{index} WHERE {BUCKET} AND {condition} ORDER BY views DESC LIMIT {limit}",
             self.relation
@@ -139,7 +133,7 @@ impl Rows<'_> {
 
     /// Takes the flags of rows with fewer views than `top_views` away.
     async fn unflag(&self, top_views: i64) -> Result<(), DbErr> {
-        let index = hint(self.transaction.get_database_backend(), TOP_INDEX);
+        let index = indexed_by(self.transaction.get_database_backend(), TOP_INDEX);
         let change = format!("{index} SET top = NULL WHERE {{bucket}} AND top AND views < $3");
         self.execute(&change, top_views).await
     }

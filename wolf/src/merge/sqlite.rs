@@ -27,15 +27,14 @@ impl MergeStatements for Sqlite<'_> {
         _day_rows: Option<i64>,
         counts_max: usize,
     ) -> Result<HourDelta, DbErr> {
-        let (sql, of) = match names {
-            Some(names) => {
-                let names = &names[..names.len().min(counts_max)];
-                (include_str!("sqlite/named_pages.sql"), Value::from(json!(names).to_string()))
-            }
-            None => (include_str!("sqlite/whole_hour.sql"), i64::try_from(counts_max).unwrap_or(i64::MAX).into()),
+        let sql = match names {
+            Some(_) => include_str!("sqlite/named_pages.sql"),
+            None => include_str!("sqlite/whole_hour.sql"),
         };
         let sql = sql.replace("{hour}", &hour_column(hour.of_day()));
-        let values = [hour.date().into(), hour.of_day().into(), of];
+        let counts_max = i64::try_from(counts_max).unwrap_or(i64::MAX);
+        let names = names.map(|names| Value::from(json!(names).to_string()));
+        let values = [hour.date().into(), hour.of_day().into(), counts_max.into()].into_iter().chain(names);
         let row = self.0.query_one_raw(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)).await?;
         let row = row.ok_or_else(|| DbErr::RecordNotFound("an aggregate".to_owned()))?;
         let rows: String = row.try_get_by_index(0)?;
