@@ -36,14 +36,14 @@ const OVERLOAD: Duration = Duration::from_secs(60);
 /// How much longer batches are sent to see whether memory grows.
 const LONGER: u32 = 10;
 
-/// Who records.
+/// The part that records.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum Recording {
     /// Sessions of PostgreSQL that each commit one increment after the other.
     Sessions,
     /// One client of PostgreSQL that writes large groups with plain SQL.
     Upserts,
-    /// Nobody: a server that reads the requests and answers a constant.
+    /// No part of this service: a server that reads the requests and answers a constant.
     Constant,
     /// The service.
     Service(Place),

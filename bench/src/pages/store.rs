@@ -101,7 +101,7 @@ impl Store {
         })
     }
 
-    /// Returns a copy. Nobody may be connected to the database.
+    /// Returns a copy. There must be no connection to the database.
     pub(super) async fn copy(&self, server: &mut Server, folder: &Path, number: usize) -> anyhow::Result<Self> {
         Ok(match self {
             Self::Postgres { name, .. } => {
@@ -116,7 +116,7 @@ impl Store {
         })
     }
 
-    /// Removes the database. Nobody may be connected to it.
+    /// Removes the database. There must be no connection to it.
     pub(super) async fn remove(self, server: &Server) -> anyhow::Result<()> {
         match self {
             Self::Postgres { name, .. } => server.drop_database(&name).await,
