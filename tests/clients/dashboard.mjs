@@ -4,37 +4,18 @@
 //
 // The scenarios are below. Some print {"next": WHAT} and wait for a line on stdin, while the test does something to the server.
 import { execFileSync } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { findBarriers, launch, until, watch } from './browser.mjs';
-import { fail, failAfter, log, print, readArguments } from './common.mjs';
+import { until } from './browser.mjs';
+import { print } from './common.mjs';
+import {
+  barriers, beAway, context, equal, handOver, lines, open, page, record, run, shows, stateIs, step, url,
+} from './dashboard-page.mjs';
 
 const COMPRESSED_BYTES_MAX = 150 * 1024;
 const WIDTHS = [360, 1600];
 
-const { url, scenario, limit } = readArguments('dashboard.mjs URL --scenario NAME', { scenario: { type: 'string' } });
-let waitingFor = 'Chromium to start';
-let waitingShown = 'nothing';
-failAfter(limit, () => `${waitingFor}; the number was ${waitingShown}`);
-
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const browser = await launch(limit);
-const timezoneId = scenario === 'half-hour-zone' ? 'Asia/Kolkata' : 'Europe/Berlin';
-const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, timezoneId, permissions: ['clipboard-read', 'clipboard-write'] });
-const page = await context.newPage();
-page.setDefaultTimeout(limit * 1000);
-let isAway = false;
-const violations = await watch(page, url.host, () => isAway);
-
-const scenarios = { 'first-view': firstView, use, states, restart, token, weight, cut, isolated, 'half-hour-zone': halfHourZone, 'unknown-zone': unknownZone };
-try {
-  if (!scenarios[scenario]) throw new Error(`no scenario ${scenario}; there are ${Object.keys(scenarios).join(', ')}`);
-  await scenarios[scenario]();
-  if (violations.length > 0) throw new Error(violations.join('; '));
-  await browser.close();
-  process.exit(0);
-} catch (error) {
-  fail(`at ${waitingFor}: ${error.message}`);
-}
+await run('dashboard.mjs', {
+  'first-view': firstView, use, states, restart, token, weight, cut, isolated, 'half-hour-zone': halfHourZone, 'unknown-zone': unknownZone,
+}, (scenario) => ({ timezoneId: scenario === 'half-hour-zone' ? 'Asia/Kolkata' : 'Europe/Berlin' }));
 
 /** An empty database: the page's own command records the first view, which appears without a reload. */
 async function firstView() {
@@ -270,7 +251,7 @@ async function restart() {
   await open('/?period=TODAY&zone=UTC');
   await step('the view before', () => shows('1', 'view'));
   await step('a fresh report', () => stateIs('fresh'));
-  isAway = true;
+  beAway(true);
   await handOver('stop');
   await step('the word that nothing is connected', () => stateIs('unconnected'));
   await until(async () => /as of .+ · (next try in \d+ s|trying)$/.test(await page.locator('#freshness').innerText()));
@@ -279,7 +260,7 @@ async function restart() {
   await handOver('start');
   await page.getByRole('button', { name: 'Try now' }).click({ timeout: 2_000 }).catch(() => {});
   await step('a fresh report again', () => stateIs('fresh'));
-  isAway = false;
+  beAway(false);
   await record([{ page: '/after', views: 2 }]);
   await step('the view after', () => shows('3', 'views'));
 }
@@ -442,60 +423,4 @@ async function weight() {
   await page.waitForLoadState('networkidle');
   await print({ bytes });
   if (bytes > COMPRESSED_BYTES_MAX) throw new Error(`the page weighs ${bytes} bytes, more than ${COMPRESSED_BYTES_MAX}`);
-}
-
-async function open(path) {
-  await step(`the page at ${path}`, async () => {
-    const response = await page.goto(new URL(path, url).href);
-    equal(response.status(), 200);
-    const policy = response.headers()['content-security-policy'];
-    if (!policy?.includes("default-src 'none'") || policy.includes('unsafe')) throw new Error(`not a strict policy: ${policy}`);
-  });
-}
-
-/** Waits until the big number says so, of the view that the address says. */
-async function shows(number, unit) {
-  await until(async () => {
-    if ((await page.locator('#report').getAttribute('aria-busy')) !== 'false') return false;
-    const [said, saidUnit] = [await page.locator('#views').textContent(), await page.locator('#views-unit').textContent()];
-    waitingShown = `${said} ${saidUnit}`;
-    return said === number && (unit === undefined || saidUnit === unit);
-  });
-}
-
-async function stateIs(state) {
-  await page.locator(`#freshness[data-state="${state}"]`).waitFor();
-}
-
-async function barriers(what) {
-  // While the report waits for an answer, and 0.15 s longer, it is drawn pale: its contrast is not to be judged then.
-  await page.waitForFunction(() => getComputedStyle(document.querySelector('#report')).opacity === '1');
-  const found = await findBarriers(page);
-  if (found.length > 0) throw new Error(`barriers (${what}): ${found.join(' | ')}`);
-}
-
-async function record(increments) {
-  const query = 'mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }';
-  const body = JSON.stringify({ query, variables: { increments } });
-  const response = await fetch(new URL('/graphql', url), { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-  const answer = await response.json();
-  if (answer.errors) throw new Error(JSON.stringify(answer.errors));
-}
-
-/** Lets the test do something, and waits until it is done. */
-async function handOver(next) {
-  await print({ next });
-  await lines.next();
-}
-
-async function step(what, run) {
-  waitingFor = what;
-  const result = await run();
-  if (violations.length > 0) throw new Error(violations.join('; '));
-  log(`done: ${what}`);
-  return result;
-}
-
-function equal(found, expected) {
-  if (found !== expected) throw new Error(`found ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`);
 }
