@@ -3,6 +3,7 @@
 mod accept;
 mod auth;
 mod body;
+mod dashboard_settings;
 mod error;
 mod etag;
 mod event_stream;
@@ -44,6 +45,7 @@ use increments::Recorder;
 use reports::Reports;
 
 pub use self::{
+    dashboard_settings::{DashboardSettings, ParseSiteTitleError, SiteTitle},
     health::{NotReady, Readiness},
     listen::{ListenError, listen_address},
     metrics::MetricsRenderer,
@@ -119,6 +121,9 @@ pub struct HttpSettings {
     /// The settings of views that browsers send.
     #[command(flatten)]
     pub views: ViewSettings,
+    /// The settings of the dashboard.
+    #[command(flatten)]
+    pub dashboard: DashboardSettings,
     /// How long those who subscribe are waited for. Not a setting: tests have less time.
     #[arg(skip)]
     pub timeouts: Timeouts,
@@ -204,6 +209,8 @@ fn service(
         responses,
         access,
         views: settings.views.clone(),
+        dashboard: settings.dashboard.clone(),
+        sites: settings.access.site.clone(),
         body_bytes_max: usize::try_from(settings.body_bytes).unwrap_or(usize::MAX),
         body_memory: MemoryBudget::new(usize::try_from(settings.body_bytes_in_all).unwrap_or(usize::MAX)),
         subscriber_limits,
@@ -245,8 +252,10 @@ fn app_router(app: App, serves: Served) -> Router {
         .route("/graphiql/{file}", get(pages::file::<GraphiQl>))
         .route("/schema.graphql", schema_text);
     if serves.reports {
-        pages =
-            pages.route("/", get(pages::page::<Dashboard>)).route("/dashboard/{file}", get(pages::file::<Dashboard>));
+        pages = pages
+            .route("/", get(pages::page::<Dashboard>))
+            .route("/dashboard/settings.json", get(dashboard_settings::get))
+            .route("/dashboard/{file}", get(pages::file::<Dashboard>));
     }
     let mut graphql = get(graphql::get).post(graphql::post);
     if let Some(cors) = app.access.cors() {

@@ -22,6 +22,8 @@ Examples:
   analytics serve --listen 0.0.0.0:8000 --tokens-file tokens
   # browsers may record the views of a site's pages, in which are the lines of `analytics snippet`
   analytics serve --tokens-file tokens --site https://example.org
+  # a title for the dashboard
+  analytics serve --site-title 'Figures of Example'
   # one service of several processes
   analytics serve --services reports --listen 127.0.0.1:8002
   # a refresh every five minutes; hours are kept for 90 days

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use api::{
     access::{Access, AccessSettings},
-    http::{self, HttpSettings, Readiness, Services, Timeouts, ViewSettings},
+    http::{self, DashboardSettings, HttpSettings, Readiness, Services, Timeouts, ViewSettings},
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use entity::{
@@ -139,6 +139,7 @@ impl Default for Settings {
                 response_cache_bytes: 0,
                 access: AccessSettings::default(),
                 views: ViewSettings::default(),
+                dashboard: DashboardSettings::default(),
                 timeouts: Timeouts::default(),
             },
         }

@@ -1,5 +1,7 @@
 //! The dashboard, used in Chromium as a person would; and the programs of docs/clients.md for dashboards of one's own.
 
+mod site_settings;
+
 use std::{path::Path, process::Stdio};
 
 use api::access::{Token, TokenText};

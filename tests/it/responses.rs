@@ -175,6 +175,7 @@ async fn headers_of_every_path_equal_their_snapshot() {
     for path in [
         "/",
         "/dashboard/main.js",
+        "/dashboard/settings.json",
         "/graphiql",
         "/graphiql/graphiql.min.js",
         "/schema.graphql",

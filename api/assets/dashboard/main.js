@@ -9,6 +9,7 @@ import { FreshnessLine } from './freshness.js';
 import { showPages } from './pages.js';
 import { granularityOf, periodNamed } from './periods.js';
 import { FRESHNESS, REPORT } from './query.js';
+import { readSiteSettings } from './site.js';
 import { addressOf, filterOf, readView, zoneOf } from './state.js';
 import { showSummary } from './summary.js';
 
@@ -133,6 +134,7 @@ function restart() {
   endReport();
   endFreshness();
   feed.reconnect();
+  readSiteSettings();
   watchFreshness();
   show(view);
 }
@@ -158,5 +160,6 @@ forget.addEventListener('click', () => {
 tryNow.addEventListener('click', restart);
 followLinks(document.body, go);
 addEventListener('popstate', () => show(readView(location.search)));
+readSiteSettings();
 watchFreshness();
 show(view);

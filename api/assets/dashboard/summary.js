@@ -3,6 +3,7 @@
 import { find, say } from './dom.js';
 import { date, number, share } from './format.js';
 import { periodNamed } from './periods.js';
+import { titleOfDocument } from './site.js';
 import { zoneOf } from './state.js';
 
 /**
@@ -21,7 +22,7 @@ export function showSummary(report, view) {
   say(find('against', HTMLElement), against);
   const note = find('inexact', HTMLElement);
   note.hidden = interval.exact;
-  document.title = `${number(totals.views)} ${totals.views === 1 ? 'view' : 'views'} · Analytics`;
+  titleOfDocument(`${number(totals.views)} ${totals.views === 1 ? 'view' : 'views'}`);
 }
 
 /**

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, str::FromStr};
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
 use url::{Position, Url};
 
 /// The most sites.
@@ -14,7 +15,7 @@ const SITES_MAX: usize = 1_000;
 const PREFIX_BYTES_MAX: usize = 256;
 
 /// A site whose pages may have their views recorded by browsers: an origin, and a prefix for the names of its pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Site {
     /// The origin as browsers write it, such as `https://example.org`.
     origin: String,

@@ -29,6 +29,11 @@ impl HttpError {
         Self { header: Some((name, value)), ..self }
     }
 
+    /// Returns whether the request was refused because there were too many.
+    pub(super) fn is_about_rate(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
     /// Converts the refusal into a GraphQL request error, which has no status.
     pub(super) fn into_error(self) -> ServerError {
         request_error(self.code, self.message)

@@ -6,9 +6,14 @@ use axum::extract::FromRef;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    response_cache::ResponseCache, subscriber_limits::SubscriberLimits, timeouts::Timeouts, view_settings::ViewSettings,
+    dashboard_settings::DashboardSettings, response_cache::ResponseCache, subscriber_limits::SubscriberLimits,
+    timeouts::Timeouts, view_settings::ViewSettings,
 };
-use crate::{access::Access, graphql::OperationExecutor, memory_budget::MemoryBudget};
+use crate::{
+    access::{Access, Site},
+    graphql::OperationExecutor,
+    memory_budget::MemoryBudget,
+};
 
 /// A handle of the state. Cheap to clone: a request clones it several times.
 #[derive(Clone)]
@@ -21,6 +26,9 @@ pub(super) struct AppState {
     pub(super) access: Access,
     /// The settings of views that browsers send.
     pub(super) views: ViewSettings,
+    pub(super) dashboard: DashboardSettings,
+    /// The sites in the order of the setting.
+    pub(super) sites: Vec<Site>,
     /// The most bytes of a request's body.
     pub(super) body_bytes_max: usize,
     /// The memory of the bodies of all requests, and of what is read of them.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::OnceLock, time::Duration};
 
 use api::{
     access::{Access, AccessSettings, Scope},
-    http::{HttpSettings, Readiness, Services, Timeouts, ViewSettings, fuzzing},
+    http::{DashboardSettings, HttpSettings, Readiness, Services, Timeouts, ViewSettings, fuzzing},
 };
 use axum::{
     Router,
@@ -174,6 +174,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         // Without the scope for recording the counts do not change. Without a rate limit no input is refused.
         access: AccessSettings { anonymous: vec![Scope::Reports], rate_limit: 0, ..AccessSettings::default() },
         views: ViewSettings::default(),
+        dashboard: DashboardSettings::default(),
         timeouts: Timeouts::default(),
     };
     let access = Access::new(&settings.access, settings.listen).unwrap();
