@@ -1,9 +1,9 @@
 // What the visitor can choose. Every choice is an address: most of them are links.
 
-import { find, isolated, make, say } from './dom.js';
+import { find, make, say } from './dom.js';
 import { daysIn, span } from './format.js';
 import { PERIODS, granularitiesOf } from './periods.js';
-import { PAGES_FIRST, addressOf, filterFrom, zoneOf } from './state.js';
+import { addressOf, zoneOf } from './state.js';
 import { ownZone } from './time.js';
 
 /** @typedef {import('./state.js').View} View */
@@ -14,8 +14,6 @@ export class Controls {
   #from = find('from', HTMLInputElement);
   #to = find('to', HTMLInputElement);
   #zone = find('zone', HTMLSelectElement);
-  #search = find('search', HTMLInputElement);
-  #chip = find('chip', HTMLElement);
   #granularities = find('granularities', HTMLElement);
   /** @type {(search: string) => void} */
   #go;
@@ -39,10 +37,6 @@ export class Controls {
     });
     find('range', HTMLFormElement).addEventListener('submit', (event) => this.#chooseRange(event));
     this.#zone.addEventListener('change', () => this.#choose({ zone: this.#zone.value || null }));
-    find('filter', HTMLFormElement).addEventListener('submit', (event) => {
-      event.preventDefault();
-      this.#choose({ filter: filterFrom(this.#search.value), first: PAGES_FIRST });
-    });
   }
 
   /** @param {Partial<View>} change */
@@ -68,7 +62,7 @@ export class Controls {
   /** @param {View} view */
   show(view) {
     this.#view = view;
-    const { interval, filter, zone } = view;
+    const { interval, zone } = view;
     const chosen = 'period' in interval ? interval.period : null;
     const links = PERIODS.map(({ period, label }) => {
       const href = addressOf({ ...view, interval: { period }, granularity: null });
@@ -82,18 +76,6 @@ export class Controls {
     if (!('period' in interval)) [this.#from.value, this.#to.value] = [interval.from, interval.to];
     if (zone && ![...this.#zone.options].some(({ value }) => value === zone)) this.#zone.append(make('option', { value: zone }, zone));
     this.#zone.value = zone ?? '';
-    this.#search.value = filter && filter.kind !== 'page' ? filter.text : '';
-    this.#showFilter(view);
-  }
-
-  /** @param {View} view */
-  #showFilter(view) {
-    this.#chip.hidden = !view.filter;
-    if (!view.filter) return;
-    const kinds = { page: 'Page', prefix: 'Pages that begin with', contains: 'Pages with' };
-    const href = addressOf({ ...view, filter: null, first: PAGES_FIRST });
-    const remove = make('a', { href, 'aria-label': 'Show all pages' }, '×');
-    this.#replace(this.#chip, [make('span', {}, `${kinds[view.filter.kind]} `, make('b', {}, isolated(view.filter.text))), remove]);
   }
 
   /**

@@ -43,8 +43,53 @@ export function isolated(name) {
  */
 export function say(element, ...parts) {
   const text = parts.map((part) => (typeof part === 'string' ? part : part.textContent)).join('');
-  if (element.textContent !== text) element.replaceChildren(...parts);
+  if (element.textContent === text) return;
+  const [only, second] = element.childNodes;
+  // The same node, so that it stays selected.
+  if (only instanceof Text && !second && parts.every((part) => typeof part === 'string')) only.data = text;
+  else element.replaceChildren(...parts);
 }
+
+/**
+ * Sets an attribute, if it is another.
+ * @param {Element} element
+ * @param {string} name
+ * @param {string | null} value null removes it
+ */
+export function mark(element, name, value) {
+  if (element.getAttribute(name) === value) return;
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
+}
+
+/**
+ * Changes the document such that the focus and the selected text stay where they are, as far as those elements stay.
+ * @param {() => void} change
+ */
+export function keepPlace(change) {
+  const focused = document.activeElement;
+  const selection = getSelection();
+  const [anchor, focus] = [pointOf(selection?.anchorNode, selection?.anchorOffset), pointOf(selection?.focusNode, selection?.focusOffset)];
+  change();
+  if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  if (!selection || !anchor?.node.isConnected || !focus?.node.isConnected) return;
+  const [from, to] = [offsetOf(anchor), offsetOf(focus)];
+  if (selection.anchorNode === anchor.node && selection.anchorOffset === from && selection.focusNode === focus.node && selection.focusOffset === to) return;
+  selection.setBaseAndExtent(anchor.node, from, focus.node, to);
+}
+
+/**
+ * An end of what is selected.
+ * @param {Node | null | undefined} node
+ * @param {number} offset
+ */
+const pointOf = (node, offset = 0) => (node ? { node, offset, isAtEnd: offset > 0 && offset === lengthOf(node) } : null);
+
+/** @param {{ node: Node, offset: number, isAtEnd: boolean }} point of which the text may be another now */
+const offsetOf = ({ node, offset, isAtEnd }) => (isAtEnd ? lengthOf(node) : Math.min(offset, lengthOf(node)));
+
+/** @param {Node} node */
+const lengthOf = (node) => (node instanceof CharacterData ? node.length : node.childNodes.length);
 
 /**
  * Goes where a link leads without loading the page, unless the visitor wants it in another window.

@@ -56,14 +56,40 @@ export class Nothing {
 
   /** @param {View} view */
   #tellNone(view) {
-    if (view.filter) {
-      const all = make('a', { href: addressOf({ ...view, filter: null }) }, 'Show all pages');
-      const text = ['Nothing was ever counted for “', isolated(view.filter.text), '”.'];
-      this.#tell('No views, at any time', text, [all]);
-    } else {
+    const { filter } = view;
+    if (!filter) {
       this.#tell('Nothing has been counted yet', 'Record the first view, with this command for instance:', []);
       this.#first.hidden = false;
+    } else if (filter.kind === 'search') {
+      this.#tellNever(view, filter.text);
+    } else {
+      // A title, or capital letters where there are small ones.
+      const searched = { ...view, filter: { ...filter, kind: /** @type {const} */ ('search') } };
+      this.#ask(searched, { interval: { period: 'ALL_TIME' }, granularity: 'MONTH' }, ({ totals }) => {
+        if (totals.views === 0) this.#tellNever(view, filter.text);
+        else this.#tellSearched(searched, filter, totals.pages);
+      }, () => this.#tellNever(view, filter.text));
     }
+  }
+
+  /**
+   * @param {View} searched
+   * @param {import('./state.js').Filter} filter
+   * @param {number} pages
+   */
+  #tellSearched(searched, { kind, text }, pages) {
+    const none = { page: 'No page is named', prefix: 'No name begins with', contains: 'No name has, in just these letters,', search: '' }[kind];
+    const has = pages === 1 ? 'has it in its name or title' : 'have it in their names or titles';
+    const there = make('a', { class: 'primary', href: addressOf(searched) }, pages === 1 ? 'Show it' : 'Show them');
+    this.#tell('No views of just this', [`${none} “`, isolated(text), `”. ${counted(pages, 'page')} ${has}.`], [there, allPages(searched)]);
+  }
+
+  /**
+   * @param {View} view
+   * @param {string} text
+   */
+  #tellNever(view, text) {
+    this.#tell('No views, at any time', ['Nothing was ever counted for “', isolated(text), '”.'], [allPages(view)]);
   }
 
   /**
@@ -104,8 +130,9 @@ export class Nothing {
    * @param {View} view
    * @param {{ interval: View['interval'], granularity: import('./schema.js').Granularity }} which
    * @param {(report: Elsewhere['report']) => void} tell
+   * @param {(problem: import('./feed.js').Problem) => void} fail
    */
-  #ask(view, { interval, granularity }, tell) {
+  #ask(view, { interval, granularity }, tell, fail = ({ message }) => this.#tell('No views here', `Where there are some could not be found out: ${message}`, [])) {
     /** @type {import('./schema.js').ElsewhereVariables} */
     const variables = { filter: filterOf({ ...view, interval }), granularity };
     /** @type {import('./feed.js').Sink<Elsewhere>} */
@@ -115,7 +142,7 @@ export class Nothing {
         if (report.totals.views > 0) end();
         tell(report);
       },
-      problem: ({ message }) => this.#tell('No views here', `Where there are some could not be found out: ${message}`, []),
+      problem: fail,
     };
     const end = this.#feed.watch(ELSEWHERE, variables, sink);
     this.#ends.push(end);
@@ -127,6 +154,9 @@ export class Nothing {
     this.#asked = '';
   }
 }
+
+/** @param {View} view */
+const allPages = (view) => make('a', { href: addressOf({ ...view, filter: null }) }, 'Show all pages');
 
 /**
  * The bucket with views that is nearest to an interval.

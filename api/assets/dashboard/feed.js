@@ -106,6 +106,29 @@ export class Feed {
     };
   }
 
+  /**
+   * Asks once. Rejects with a `Problem`.
+   * @template T
+   * @param {string} query
+   * @param {Record<string, unknown>} variables
+   * @returns {Promise<T>}
+   */
+  ask(query, variables) {
+    return new Promise((resolve, reject) => {
+      this.#client.subscribe(
+        { query, variables },
+        {
+          next: ({ data, errors }) => {
+            if (errors?.length) reject(problemOf(errors));
+            else resolve(/** @type {T} */ (data));
+          },
+          error: (failure) => reject(problemOf(failure)),
+          complete: () => reject(problemOf(new Error('the server gave no answer'))),
+        },
+      );
+    });
+  }
+
   /** Waits no longer for the next try to connect. */
   tryNow() {
     this.#tryNow();

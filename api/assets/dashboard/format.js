@@ -16,6 +16,13 @@ export const shortNumber = (value) => compact.format(value);
 /** @param {number} value */
 export const share = (value) => (value > 0 && value < 0.001 ? '< 0.1%' : percent.format(value));
 
+const aligned = new Intl.NumberFormat(LOCALE, { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+/**
+ * A share with one digit behind the point in any case, to stand below others.
+ * @param {number} value
+ */
+export const alignedShare = (value) => (value > 0 && value < 0.001 ? '< 0.1%' : aligned.format(value));
+
 /**
  * @param {number} count
  * @param {string} one

@@ -2,15 +2,16 @@
 
 import { Chart } from './chart.js';
 import { Controls } from './controls.js';
-import { find, followLinks, say } from './dom.js';
+import { find, followLinks, keepPlace, mark, say } from './dom.js';
 import { Nothing } from './elsewhere.js';
 import { Feed, keepToken, readToken } from './feed.js';
 import { FreshnessLine } from './freshness.js';
-import { showPages } from './pages.js';
+import { PageList } from './pages.js';
 import { granularityOf, periodNamed } from './periods.js';
 import { FRESHNESS, REPORT } from './query.js';
+import { Search } from './search.js';
 import { readSiteSettings } from './site.js';
-import { addressOf, filterOf, readView, zoneOf } from './state.js';
+import { LIST_FIRST, ROWS, addressOf, filterOf, readView, zoneOf } from './state.js';
 import { showSummary } from './summary.js';
 
 /** @typedef {import('./state.js').View} View */
@@ -29,8 +30,11 @@ const tryNow = find('try-now', HTMLButtonElement);
 let view = readView(location.search);
 /** How many days the view has; known beforehand, except of all time. */
 let days = NaN;
-/** Whether what is drawn is of this view, and not of the one before. */
-let isDrawn = false;
+/**
+ * The report that is drawn, if it is of this view, and not of the one before.
+ * @type {import('./schema.js').ReportData['report'] | null}
+ */
+let drawn = null;
 let endReport = () => {};
 let endFreshness = () => {};
 
@@ -40,23 +44,39 @@ const feed = new Feed((connection) => {
   tryNow.hidden = connection.kind !== 'waiting' && connection.kind !== 'refused';
 });
 const controls = new Controls(view, go);
+const search = new Search(view, feed, go);
+const list = new PageList(feed, go);
 const chart = new Chart();
 const nothing = new Nothing(feed);
 
-/** @param {string} search */
-function go(search) {
-  if (search === addressOf(view)) return;
-  history.pushState(null, '', search === '?' ? location.pathname : search);
+/**
+ * @param {string} address
+ * @param {boolean} isTyped while one types, no letter is a step of the way back
+ */
+function go(address, isTyped = false) {
+  if (address === addressOf(view)) return;
+  const path = address === '?' ? location.pathname : address;
+  if (isTyped) history.replaceState(null, '', path);
+  else history.pushState(null, '', path);
   show(readView(location.search));
 }
 
 /** @param {View} next */
 function show(next) {
+  const isOfList = addressOf({ ...next, list: LIST_FIRST }) === addressOf({ ...view, list: LIST_FIRST });
   view = next;
   freshness.zone = zoneOf(view);
+  keepPlace(() => controls.show(view));
+  search.show(view);
+  if (isOfList && drawn) {
+    const { interval } = drawn;
+    // Its links lead to this part of the list, too.
+    keepPlace(() => controls.showInterval(view, interval, granularityOf(days, view.granularity)));
+    list.show(drawn, view);
+    return;
+  }
   days = daysOf(view);
-  isDrawn = false;
-  controls.show(view);
+  drawn = null;
   nothing.hide();
   watchReport();
 }
@@ -70,7 +90,7 @@ function daysOf({ interval }) {
 function watchReport() {
   const granularity = granularityOf(days, view.granularity);
   /** @type {import('./schema.js').ReportVariables} */
-  const variables = { filter: filterOf(view), granularity, first: view.first };
+  const variables = { filter: filterOf(view), granularity, first: ROWS };
   find('graphiql', HTMLAnchorElement).href = `/graphiql?${new URLSearchParams({
     query: REPORT,
     variables: JSON.stringify(variables, null, 2),
@@ -98,18 +118,30 @@ function draw(report, granularity) {
     return;
   }
   tellNoProblem();
-  isDrawn = true;
+  freshness.shows(report.freshness.lookedAt);
+  const isSame = drawn !== null && JSON.stringify({ ...drawn, freshness: null }) === JSON.stringify({ ...report, freshness: null });
+  drawn = report;
+  keepPlace(() => {
+    if (!isSame) drawAll(report, granularity);
+    // Other pages of the list may have changed.
+    list.show(report, view);
+  });
+  mark(body, 'aria-busy', 'false');
+}
+
+/**
+ * @param {import('./schema.js').ReportData['report']} report
+ * @param {import('./schema.js').Granularity} granularity
+ */
+function drawAll(report, granularity) {
   const isEmpty = report.totals.views === 0;
   body.dataset.empty = String(isEmpty);
   body.hidden = false;
   controls.showInterval(view, report.interval, granularity);
   showSummary(report, view);
   chart.show(isEmpty ? [] : report.series, granularity);
-  showPages(report, view);
-  freshness.shows(report.freshness.lookedAt);
   if (isEmpty) nothing.show(view, report.interval);
   else nothing.hide();
-  body.setAttribute('aria-busy', 'false');
 }
 
 /** @param {Problem} problem */
@@ -117,7 +149,7 @@ function tellProblem({ message, code, retryable }) {
   const needsToken = NEEDS_TOKEN.includes(code);
   tokenForm.hidden = !needsToken;
   problemBox.hidden = false;
-  if (!isDrawn) body.hidden = true;
+  if (!drawn) body.hidden = true;
   const sentence = needsToken ? 'Reports need a token here' : 'The report can’t be shown';
   say(find('problem-text', HTMLElement), `${sentence}: ${message}${retryable ? '. It is asked for again by itself.' : ''}`);
   body.setAttribute('aria-busy', 'false');
@@ -136,6 +168,7 @@ function restart() {
   feed.reconnect();
   readSiteSettings();
   watchFreshness();
+  drawn = null;
   show(view);
 }
 

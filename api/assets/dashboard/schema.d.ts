@@ -13,6 +13,7 @@ export type ElsewhereData = {
   report: {
     totals: {
       views: number;
+      pages: number;
     };
     series: {
       start: string;
@@ -34,6 +35,59 @@ export type FreshnessData = {
   };
 };
 export type FreshnessVariables = {  };
+
+export type MatchesData = {
+  report: {
+    totals: {
+      pages: number;
+    };
+    pages: {
+      nodes: ({
+        page: string;
+        title: string | null;
+        views: number;
+      })[];
+    };
+  };
+};
+export type MatchesVariables = { filter?: ReportFilter | null; first: number };
+
+export type PagesData = {
+  report: {
+    totals: {
+      views: number;
+      pages: number;
+    };
+    pages: {
+      nodes: ({
+        page: string;
+        title: string | null;
+        views: number;
+        share: number;
+      })[];
+      pageInfo: {
+        endCursor: string | null;
+        hasNextPage: boolean;
+      };
+    };
+  };
+};
+export type PagesVariables = { filter?: ReportFilter | null; first: number; after?: string | null };
+
+export type PlaceData = {
+  report: {
+    totals: {
+      pages: number;
+    };
+    pages: {
+      pageInfo: {
+        endCursor: string | null;
+        hasNextPage: boolean;
+      };
+    };
+  };
+};
+export type PlaceVariables = { filter?: ReportFilter | null; first: number; after?: string | null };
 
 export type ReportData = {
   report: {

@@ -5,20 +5,27 @@ import { addDays, isDay, isZone, ownZone, startOf } from './time.js';
 
 /**
  * @typedef {{ period: import('./schema.js').Period } | { from: string, to: string }} Interval a period, or days in the view's zone, both included
- * @typedef {'page' | 'prefix' | 'contains'} FilterKind
+ * @typedef {'page' | 'prefix' | 'contains' | 'search'} FilterKind a page by its name; a name's beginning; a part of names, in the same case; a part of names or titles, in any case
  * @typedef {{ kind: FilterKind, text: string }} Filter
  * @typedef {object} View
  * @property {Interval} interval
  * @property {Filter | null} filter
  * @property {string | null} zone null is the visitor's own
  * @property {import('./schema.js').Granularity | null} granularity null is what suits the interval
- * @property {number} first how many pages are listed
+ * @property {List} list
+ *
+ * What is listed below the chart.
+ * @typedef {object} List
+ * @property {string} find what its names or titles have in them; '' is all
+ * @property {number} row the first one that is shown, counted from 1
  */
 
-export const PAGES_FIRST = 10;
-const PAGES_MAX = 1_000;
+/** How many rows of the list are shown at once. */
+export const ROWS = 25;
+/** @type {List} */
+export const LIST_FIRST = { find: '', row: 1 };
 /** @type {FilterKind[]} */
-const FILTERS = ['page', 'prefix', 'contains'];
+const FILTERS = ['page', 'prefix', 'contains', 'search'];
 
 /**
  * What an address shows. What it says wrongly is left out.
@@ -29,13 +36,24 @@ export function readView(search) {
   const said = new URLSearchParams(search);
   const kind = FILTERS.find((name) => said.get(name));
   const zone = said.get('zone');
-  const first = Number(said.get('first'));
   return {
     interval: readInterval(said),
     filter: kind ? { kind, text: said.get(kind) ?? '' } : null,
     zone: zone && isZone(zone) ? zone : null,
     granularity: GRANULARITIES.find((name) => name === said.get('by')) ?? null,
-    first: Number.isInteger(first) && first >= PAGES_FIRST && first <= PAGES_MAX ? first : PAGES_FIRST,
+    list: readList(said),
+  };
+}
+
+/**
+ * @param {URLSearchParams} said
+ * @returns {List}
+ */
+function readList(said) {
+  const row = Number(said.get('row'));
+  return {
+    find: said.get('find') ?? LIST_FIRST.find,
+    row: Number.isSafeInteger(row) && row > 0 ? row - ((row - 1) % ROWS) : LIST_FIRST.row,
   };
 }
 
@@ -53,7 +71,7 @@ function readInterval(said) {
  * The address of a view; "?" alone is the first one.
  * @param {View} view
  */
-export function addressOf({ interval, filter, zone, granularity, first }) {
+export function addressOf({ interval, filter, zone, granularity, list }) {
   const said = new URLSearchParams();
   if ('period' in interval) {
     if (interval.period !== PERIOD_FIRST) said.set('period', interval.period);
@@ -63,7 +81,8 @@ export function addressOf({ interval, filter, zone, granularity, first }) {
   }
   if (filter) said.set(filter.kind, filter.text);
   if (granularity) said.set('by', granularity);
-  if (first !== PAGES_FIRST) said.set('first', String(first));
+  if (list.find) said.set('find', list.find);
+  if (list.row !== LIST_FIRST.row) said.set('row', String(list.row));
   if (zone) said.set('zone', zone);
   return `?${said}`;
 }
@@ -83,6 +102,7 @@ export function filterOf({ interval, filter, zone }) {
   if (filter?.kind === 'page') asked.pages = { names: [filter.text] };
   if (filter?.kind === 'prefix') asked.pages = { prefix: filter.text };
   if (filter?.kind === 'contains') asked.pages = { contains: filter.text };
+  if (filter?.kind === 'search') asked.pages = { search: { text: filter.text } };
   return asked;
 }
 
@@ -103,5 +123,5 @@ function rangeOf({ from, to }, zone) {
 export function filterFrom(typed) {
   const text = typed.trim();
   if (!text) return null;
-  return { kind: text.startsWith('/') ? 'prefix' : 'contains', text };
+  return { kind: text.startsWith('/') ? 'prefix' : 'search', text };
 }
