@@ -9,5 +9,6 @@ declare global {
   namespace uPlot {
     type AlignedData = uPlotClass.AlignedData;
     type Axis = uPlotClass.Axis;
+    type Series = uPlotClass.Series;
   }
 }

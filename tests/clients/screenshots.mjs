@@ -56,7 +56,7 @@ try {
 
 async function picture(name, { path, width = 1280, height, colorScheme = 'light', ready }) {
   waitingFor = name;
-  const page = await browser.newPage({ viewport: { width, height }, colorScheme, timezoneId: 'Europe/Berlin', reducedMotion: 'reduce' });
+  const page = await browser.newPage({ viewport: { width, height }, colorScheme, timezoneId: 'Europe/Berlin', locale: 'en-GB', reducedMotion: 'reduce' });
   page.setDefaultTimeout(limit * 1000);
   const violations = await watch(page, url.host);
   await page.goto(new URL(path, url).href);
@@ -68,7 +68,7 @@ async function picture(name, { path, width = 1280, height, colorScheme = 'light'
 
 async function showsFreshViews(page) {
   await page.locator('#report[data-empty="false"][aria-busy="false"]').waitFor();
-  await until(async () => (await page.locator('#freshness').innerText()).includes('next in'));
+  await page.locator('#freshness[data-state="fresh"]').waitFor();
 }
 
 async function showsOverdue(page) {

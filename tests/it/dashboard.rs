@@ -1,11 +1,7 @@
 //! The dashboard, used in Chromium as a person would; and the programs of docs/clients.md for dashboards of one's own.
 
-mod pages;
-mod site_settings;
-
 use std::{path::Path, process::Stdio};
 
-use api::access::{Token, TokenText};
 use chrono::TimeDelta;
 use entity::report_refresh;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait};
@@ -22,6 +18,11 @@ use crate::{
     process::{Server, succeed},
     wait::wait_for,
 };
+
+mod chart;
+mod pages;
+mod site_settings;
+mod token;
 
 /// How long a scenario may take, on a busy machine.
 const LIMIT_SECONDS: &str = "180";
@@ -207,18 +208,6 @@ async fn dashboard_shows_overdue_until_another_wolf_refreshes() {
     assert_eq!(state(&mut script, &["refreshing", "overdue"]).await["state"], "fresh");
     script.send_line("enough").await;
     script.finish("states").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dashboard_asks_for_a_token_and_stores_it_in_the_tab_only() {
-    let app = TestApp::start_with(Rung::Sqlite, |settings| {
-        let token = Token::of_secret("right", "reports".parse().unwrap(), None);
-        settings.http.access.token = vec![TokenText::from(token.to_string())];
-    })
-    .await;
-    app.record([("/a", "2026-03-01T00:00:00Z", 42)]).await;
-    app.refresh().await;
-    scenario("token", &format!("http://{}", app.address)).finish("token").await;
 }
 
 /// Increments with such names are refused, but an older database may have them.

@@ -27,6 +27,8 @@ export class Controls {
   constructor(view, go) {
     [this.#view, this.#go] = [view, go];
     this.#fillZones();
+    this.#periods.addEventListener('scroll', () => this.#hintAtMore());
+    new ResizeObserver(() => this.#hintAtMore()).observe(this.#periods);
     this.#custom.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#custom.open) return;
       this.#custom.open = false;
@@ -72,10 +74,18 @@ export class Controls {
     // On a narrow screen the row is longer than there is room for.
     const current = links.find((link) => link.hasAttribute('aria-current'));
     if (current) this.#periods.scrollLeft = current.offsetLeft - (this.#periods.clientWidth - current.offsetWidth) / 2;
+    this.#hintAtMore();
     this.#custom.classList.toggle('chosen', chosen === null);
     if (!('period' in interval)) [this.#from.value, this.#to.value] = [interval.from, interval.to];
     if (zone && ![...this.#zone.options].some(({ value }) => value === zone)) this.#zone.append(make('option', { value: zone }, zone));
     this.#zone.value = zone ?? '';
+  }
+
+  /** Fades the row of periods where it goes on. */
+  #hintAtMore() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.#periods;
+    this.#periods.classList.toggle('more-before', scrollLeft > 1);
+    this.#periods.classList.toggle('more-after', scrollLeft + clientWidth < scrollWidth - 1);
   }
 
   /**

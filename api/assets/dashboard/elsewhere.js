@@ -1,11 +1,11 @@
 // A view without views: says whether there are any elsewhere, and leads to the nearest.
 
 import { find, isolated, make, say } from './dom.js';
-import { readToken } from './feed.js';
 import { counted, dayRange } from './format.js';
 import { ELSEWHERE } from './query.js';
 import { addressOf, filterOf } from './state.js';
 import { dayPart, lastOfMonth } from './time.js';
+import { readToken } from './token.js';
 
 /** @typedef {import('./state.js').View} View */
 /** @typedef {import('./schema.js').ElsewhereData} Elsewhere */

@@ -1,7 +1,9 @@
 // The one socket: graphql-ws, which comes back after every loss. Nothing is ever asked twice because time has passed.
 
+import { readToken } from './token.js';
+
 /**
- * @typedef {{ kind: 'connecting' } | { kind: 'connected' } | { kind: 'waiting', retryAt: number } | { kind: 'refused', reason: string }} Connection
+ * @typedef {{ kind: 'connecting' } | { kind: 'connected' } | { kind: 'waiting', retryAt: number } | { kind: 'refused', reason: string } | { kind: 'locked' }} Connection
  * @typedef {{ message: string, code: string, retryable: boolean }} Problem
  */
 
@@ -16,10 +18,10 @@ const PING_MS = 10_000;
 const PONG_MAX_MS = 5_000;
 const PAUSE_MS = 1_000;
 const PAUSE_MAX_MS = 15_000;
-/** Where a token for reports is kept: in this tab, until it is closed. */
-const TOKEN = 'token';
 /** Codes with which a server closes a socket that has not shown a valid token. */
 const UNAUTHENTICATED_CLOSES = [4401, 4403];
+/** Codes of problems that another token solves. */
+export const NEEDS_TOKEN = ['UNAUTHENTICATED', 'FORBIDDEN'];
 
 export class Feed {
   #client;
@@ -87,7 +89,8 @@ export class Feed {
           error: (failure) => {
             if (isOver) return;
             const problem = problemOf(failure);
-            if (isClose(failure)) this.#tell({ kind: 'refused', reason: problem.message });
+            if (NEEDS_TOKEN.includes(problem.code)) this.#tell({ kind: 'locked' });
+            else if (isClose(failure)) this.#tell({ kind: 'refused', reason: problem.message });
             sink.problem(problem);
             if (problem.retryable) again = setTimeout(begin, PAUSE_MAX_MS);
           },
@@ -156,14 +159,6 @@ export class Feed {
       };
     });
   }
-}
-
-export const readToken = () => sessionStorage.getItem(TOKEN);
-
-/** @param {string} token nothing forgets it */
-export function keepToken(token) {
-  if (token) sessionStorage.setItem(TOKEN, token);
-  else sessionStorage.removeItem(TOKEN);
 }
 
 /**

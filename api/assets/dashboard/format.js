@@ -1,10 +1,10 @@
-// How numbers and times are written. The page speaks English, so its dates do too.
+// How numbers and times are written: as the browser's languages have it, but always by the calendar that the buckets are cut by.
 
 import { addDays, dayOf, dayPart, momentOf } from './time.js';
 
 /** @typedef {import('./schema.js').ReportData['report']['interval']} Interval */
 
-const LOCALE = 'en-GB';
+const LOCALE = new Intl.Locale(new Intl.NumberFormat([...navigator.languages]).resolvedOptions().locale, { calendar: 'gregory' });
 const whole = new Intl.NumberFormat(LOCALE);
 const compact = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 1 });
@@ -14,7 +14,7 @@ export const number = (value) => whole.format(value);
 /** @param {number} value */
 export const shortNumber = (value) => compact.format(value);
 /** @param {number} value */
-export const share = (value) => (value > 0 && value < 0.001 ? '< 0.1%' : percent.format(value));
+export const share = (value) => (value > 0 && value < 0.001 ? `< ${percent.format(0.001)}` : percent.format(value));
 
 const aligned = new Intl.NumberFormat(LOCALE, { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
 /**
@@ -35,7 +35,7 @@ export const counted = (count, one) => `${number(count)} ${count === 1 ? one : `
  * @param {Intl.DateTimeFormatOptions} options
  */
 export function date(at, zone, options) {
-  return new Intl.DateTimeFormat(LOCALE, { timeZone: zone, hourCycle: 'h23', ...options }).format(at);
+  return new Intl.DateTimeFormat(LOCALE, { timeZone: zone, ...options }).format(at);
 }
 
 /**
@@ -45,19 +45,23 @@ export function date(at, zone, options) {
  * @param {number} now
  */
 export function clock(at, zone, now) {
-  const time = date(at, zone, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const time = date(at, zone, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
   if (dayOf(at, zone) === dayOf(now, zone)) return time;
   return `${date(at, zone, { day: 'numeric', month: 'short', year: 'numeric' })}, ${time}`;
 }
 
-/** @param {number} milliseconds */
-export function duration(milliseconds) {
-  const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
-  if (seconds < 120) return `${seconds} s`;
+/**
+ * How long ago something was, rounded down so that it does not change every second.
+ * @param {number} milliseconds
+ */
+export function ago(milliseconds) {
+  const seconds = Math.floor(milliseconds / 1000);
+  if (seconds < 5) return 'just now';
+  if (seconds < 60) return `${seconds - (seconds % 5)} s ago`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 120) return `${minutes} min`;
+  if (minutes < 120) return `${minutes} min ago`;
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`;
+  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} days ago`;
 }
 
 /**
@@ -101,7 +105,7 @@ export function span(interval, zone) {
   const { from, to, isWhole } = daysIn(interval, zone);
   if (isWhole) return dayRange(from, to);
   /** @type {Intl.DateTimeFormatOptions} */
-  const hours = { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+  const hours = { day: 'numeric', month: 'short', year: 'numeric', hour: 'numeric', minute: '2-digit' };
   const format = new Intl.DateTimeFormat(LOCALE, { timeZone: 'UTC', ...hours });
   return format.formatRange(momentOf(interval.localStart), momentOf(interval.localEnd));
 }
@@ -114,7 +118,7 @@ export function span(interval, zone) {
 export function bucket(localStart, granularity) {
   /** @type {Record<import('./schema.js').Granularity, Intl.DateTimeFormatOptions>} */
   const forms = {
-    HOUR: { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' },
+    HOUR: { weekday: 'short', day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' },
     DAY: { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' },
     WEEK: { day: 'numeric', month: 'short', year: 'numeric' },
     MONTH: { month: 'long', year: 'numeric' },

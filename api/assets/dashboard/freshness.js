@@ -1,16 +1,18 @@
-// How current the page is, said in one line that is true at every moment.
+// How current the page is, in a few calm words; the rest is told to those who point at them, tap them or go there with the keys.
 
-import { clock, duration } from './format.js';
+import { ago, clock } from './format.js';
 import { find, make, say } from './dom.js';
 
 /** @typedef {import('./schema.js').FreshnessData['freshness']} Freshness */
 /** @typedef {import('./feed.js').Connection} Connection */
 /** @typedef {'fresh' | 'refreshing' | 'failed' | 'overdue' | 'connecting' | 'unconnected'} State */
+/** @typedef {{ state: State, name: string, reason?: string, next?: string }} Description what there is to say, but for the time */
 
 export class FreshnessLine {
-  #line = find('freshness', HTMLElement);
+  #line = find('freshness', HTMLButtonElement);
   #state = make('strong');
   #text = make('span');
+  #more = find('freshness-more', HTMLElement);
   #reason = find('freshness-reason', HTMLElement);
   #announcer = find('announcer', HTMLElement);
   /** @type {Connection} */
@@ -30,7 +32,23 @@ export class FreshnessLine {
 
   constructor() {
     this.#line.append(make('span', { class: 'dot', 'aria-hidden': 'true' }), this.#state, this.#text);
+    this.#openMore();
     setInterval(() => this.render(), 1_000);
+  }
+
+  /** With a mouse by pointing, by keyboard with the focus, by touch with a tap. */
+  #openMore() {
+    const show = (/** @type {boolean} */ isShown) => {
+      this.#more.hidden = !isShown;
+    };
+    const around = find('now', HTMLElement);
+    around.addEventListener('pointerenter', ({ pointerType }) => pointerType === 'mouse' && show(true));
+    around.addEventListener('pointerleave', () => show(document.activeElement === this.#line && !this.#more.hidden));
+    this.#line.addEventListener('focus', () => show(true));
+    this.#line.addEventListener('click', () => show(true));
+    this.#line.addEventListener('blur', () => show(false));
+    addEventListener('keydown', ({ key }) => key === 'Escape' && show(false));
+    addEventListener('pointerdown', ({ target }) => target instanceof Node && !around.contains(target) && show(false));
   }
 
   /** @param {Connection} connection */
@@ -55,66 +73,62 @@ export class FreshnessLine {
   }
 
   render() {
-    const { state, name, text, reason } = this.#describe();
+    const now = Date.now() + this.#clockAhead;
+    const { state, name, reason = '', next = '' } = this.#describe(now);
+    const isKnown = !Number.isNaN(this.#lookedAt);
+    const asOf = () => `All that was recorded as of ${clock(this.#lookedAt, this.zone, now)} is shown.`;
     this.#line.dataset.state = state;
     say(this.#state, name);
-    say(this.#text, text);
+    say(this.#text, isKnown ? `updated ${ago(now - this.#lookedAt)}` : '');
+    say(this.#more, [isKnown ? asOf() : 'Nothing is shown yet.', next].filter(Boolean).join(' '));
     say(this.#reason, reason);
     this.#reason.hidden = reason === '';
     this.#announce(state, [name, reason].filter(Boolean).join(': '));
   }
 
-  /** @returns {{ state: State, name: string, text: string, reason: string }} */
-  #describe() {
-    const now = Date.now() + this.#clockAhead;
-    const known = !Number.isNaN(this.#lookedAt);
-    const asOf = known ? `as of ${clock(this.#lookedAt, this.zone, now)}` : 'nothing is shown yet';
+  /**
+   * @param {number} now by the server's clock
+   * @returns {Description}
+   */
+  #describe(now) {
     const connection = this.#connection;
-    if (connection.kind === 'refused') {
-      return { state: 'unconnected', name: 'Not connected', text: asOf, reason: connection.reason };
+    switch (connection.kind) {
+      case 'refused':
+        return { state: 'unconnected', name: 'Not connected', reason: connection.reason };
+      case 'waiting':
+        return { state: 'unconnected', name: 'Not connected', next: `Next try at ${clock(connection.retryAt, this.zone, Date.now())}.` };
+      case 'connecting':
+        if (Number.isNaN(this.#lookedAt)) return { state: 'connecting', name: 'Connecting' };
+        return { state: 'unconnected', name: 'Not connected', next: 'Trying to connect.' };
+      case 'locked':
+        return { state: 'connecting', name: '' };
+      case 'connected':
+        return this.#freshness ? this.#describeStatus(this.#freshness, now) : { state: 'connecting', name: 'Connected' };
     }
-    if (connection.kind === 'waiting') {
-      const wait = duration(connection.retryAt - Date.now());
-      return { state: 'unconnected', name: 'Not connected', text: `${asOf} · next try in ${wait}`, reason: '' };
-    }
-    if (connection.kind === 'connecting') {
-      return known
-        ? { state: 'unconnected', name: 'Not connected', text: `${asOf} · trying`, reason: '' }
-        : { state: 'connecting', name: 'Connecting', text: '', reason: '' };
-    }
-    if (!this.#freshness) return { state: 'connecting', name: 'Connected', text: asOf, reason: '' };
-    return this.#describeStatus(this.#freshness, asOf, now);
   }
 
   /**
    * @param {Freshness} freshness
-   * @param {string} asOf
    * @param {number} now by the server's clock
-   * @returns {{ state: State, name: string, text: string, reason: string }}
+   * @returns {Description}
    */
-  #describeStatus({ status, nextRefreshAt, error }, asOf, now) {
-    const next = nextRefreshAt === null ? NaN : Date.parse(nextRefreshAt);
-    const left = next - now;
-    const isKnown = !Number.isNaN(next);
-    const due = !isKnown ? '' : left > 0 ? ` · next in ${duration(left)}` : ' · next is due';
+  #describeStatus({ status, nextRefreshAt, error }, now) {
+    const due = nextRefreshAt === null ? NaN : Date.parse(nextRefreshAt);
+    const isKnown = !Number.isNaN(due);
+    const next = isKnown ? `Next refresh at ${clock(due, this.zone, now)}.` : '';
     switch (status) {
       case 'FRESH':
-        return { state: 'fresh', name: 'Fresh', text: `${asOf}${due}`, reason: '' };
+        return { state: 'fresh', name: 'Fresh', next };
       case 'REFRESHING':
-        return { state: 'refreshing', name: 'Refreshing', text: asOf, reason: '' };
+        return { state: 'refreshing', name: 'Refreshing', next: 'A refresh is under way.' };
       case 'FAILED':
-        return {
-          state: 'failed',
-          name: 'Refresh failed',
-          text: `${asOf}${due}`,
-          reason: error ? `The last refresh failed: ${error}` : 'The last refresh failed.',
-        };
+        return { state: 'failed', name: 'Refresh failed', reason: error ? `The last refresh failed: ${error}` : 'The last refresh failed.', next };
       case 'OVERDUE': {
         // After a clock went back, what was due is still to come by it.
-        const wasDue = left > 0 ? 'none came in time' : `a refresh was due ${duration(-left)} ago`;
+        const wasDue = due > now ? 'none came in time' : `a refresh was due ${ago(now - due)}`;
         const since = isKnown ? wasDue : 'none has run yet';
         const reason = `Nobody refreshes the report: ${since}. What is recorded meanwhile appears after the next one.`;
-        return { state: 'overdue', name: 'Overdue', text: asOf, reason };
+        return { state: 'overdue', name: 'Overdue', reason };
       }
     }
   }

@@ -4,7 +4,7 @@ import { Chart } from './chart.js';
 import { Controls } from './controls.js';
 import { find, followLinks, keepPlace, mark, say } from './dom.js';
 import { Nothing } from './elsewhere.js';
-import { Feed, keepToken, readToken } from './feed.js';
+import { Feed, NEEDS_TOKEN } from './feed.js';
 import { FreshnessLine } from './freshness.js';
 import { PageList } from './pages.js';
 import { granularityOf, periodNamed } from './periods.js';
@@ -13,18 +13,15 @@ import { Search } from './search.js';
 import { readSiteSettings } from './site.js';
 import { LIST_FIRST, ROWS, addressOf, filterOf, readView, zoneOf } from './state.js';
 import { showSummary } from './summary.js';
+import { TokenCard } from './token.js';
 
 /** @typedef {import('./state.js').View} View */
 /** @typedef {import('./feed.js').Problem} Problem */
 
 const DAY_MS = 86_400_000;
-const NEEDS_TOKEN = ['UNAUTHENTICATED', 'FORBIDDEN'];
 
 const body = find('report', HTMLElement);
 const problemBox = find('problem', HTMLElement);
-const tokenForm = find('token-form', HTMLFormElement);
-const tokenInput = find('token', HTMLInputElement);
-const forget = find('forget-token', HTMLButtonElement);
 const tryNow = find('try-now', HTMLButtonElement);
 
 let view = readView(location.search);
@@ -47,6 +44,7 @@ const controls = new Controls(view, go);
 const search = new Search(view, feed, go);
 const list = new PageList(feed, go);
 const chart = new Chart();
+const tokenCard = new TokenCard(restart);
 const nothing = new Nothing(feed);
 
 /**
@@ -63,16 +61,17 @@ function go(address, isTyped = false) {
 
 /** @param {View} next */
 function show(next) {
-  const isOfList = addressOf({ ...next, list: LIST_FIRST }) === addressOf({ ...view, list: LIST_FIRST });
+  const asks = (/** @type {View} */ of) => addressOf({ ...of, list: LIST_FIRST, height: null });
+  const isSame = asks(next) === asks(view);
   view = next;
   freshness.zone = zoneOf(view);
   keepPlace(() => controls.show(view));
   search.show(view);
-  if (isOfList && drawn) {
-    const { interval } = drawn;
-    // Its links lead to this part of the list, too.
-    keepPlace(() => controls.showInterval(view, interval, granularityOf(days, view.granularity)));
-    list.show(drawn, view);
+  if (isSame && drawn) {
+    const report = drawn;
+    // Only what is made of it is another, and links lead to that, too.
+    keepPlace(() => drawAll(report, granularityOf(days, view.granularity)));
+    list.show(report, view);
     return;
   }
   days = daysOf(view);
@@ -97,7 +96,7 @@ function watchReport() {
     operationName: 'Report',
   })}`;
   // What is shown is of the view before, until the first answer to this one comes.
-  body.setAttribute('aria-busy', 'true');
+  isBusy(true);
   endReport();
   endReport = feed.watch(REPORT, variables, {
     data: (/** @type {import('./schema.js').ReportData} */ { report }) => draw(report, granularity),
@@ -117,6 +116,7 @@ function draw(report, granularity) {
     watchReport();
     return;
   }
+  body.hidden = false;
   tellNoProblem();
   freshness.shows(report.freshness.lookedAt);
   const isSame = drawn !== null && JSON.stringify({ ...drawn, freshness: null }) === JSON.stringify({ ...report, freshness: null });
@@ -126,7 +126,13 @@ function draw(report, granularity) {
     // Other pages of the list may have changed.
     list.show(report, view);
   });
-  mark(body, 'aria-busy', 'false');
+  isBusy(false);
+}
+
+/** @param {boolean} isIt whether the report waits for an answer */
+function isBusy(isIt) {
+  mark(body, 'aria-busy', String(isIt));
+  find('busy', HTMLElement).hidden = !isIt;
 }
 
 /**
@@ -136,10 +142,9 @@ function draw(report, granularity) {
 function drawAll(report, granularity) {
   const isEmpty = report.totals.views === 0;
   body.dataset.empty = String(isEmpty);
-  body.hidden = false;
   controls.showInterval(view, report.interval, granularity);
   showSummary(report, view);
-  chart.show(isEmpty ? [] : report.series, granularity);
+  chart.show(isEmpty ? [] : report.series, granularity, view);
   if (isEmpty) nothing.show(view, report.interval);
   else nothing.hide();
 }
@@ -147,18 +152,16 @@ function drawAll(report, granularity) {
 /** @param {Problem} problem */
 function tellProblem({ message, code, retryable }) {
   const needsToken = NEEDS_TOKEN.includes(code);
-  tokenForm.hidden = !needsToken;
-  problemBox.hidden = false;
-  if (!drawn) body.hidden = true;
-  const sentence = needsToken ? 'Reports need a token here' : 'The report can’t be shown';
-  say(find('problem-text', HTMLElement), `${sentence}: ${message}${retryable ? '. It is asked for again by itself.' : ''}`);
-  body.setAttribute('aria-busy', 'false');
+  if (needsToken) tokenCard.show(code);
+  problemBox.hidden = needsToken;
+  if (needsToken || !drawn) body.hidden = true;
+  say(find('problem-text', HTMLElement), `The report can’t be shown: ${message}${retryable ? '. It is asked for again by itself.' : ''}`);
+  isBusy(false);
 }
 
 function tellNoProblem() {
   problemBox.hidden = true;
-  tokenForm.hidden = true;
-  forget.hidden = readToken() === null;
+  tokenCard.hide();
 }
 
 /** Everything from the beginning, on a new socket. */
@@ -179,17 +182,6 @@ function watchFreshness() {
   });
 }
 
-tokenForm.addEventListener('submit', (event) => {
-  event.preventDefault();
-  keepToken(tokenInput.value.trim());
-  tokenInput.value = '';
-  restart();
-});
-forget.addEventListener('click', () => {
-  keepToken('');
-  forget.hidden = true;
-  restart();
-});
 tryNow.addEventListener('click', restart);
 followLinks(document.body, go);
 addEventListener('popstate', () => show(readView(location.search)));

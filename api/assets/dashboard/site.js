@@ -1,7 +1,7 @@
 // What the server's settings tell the page: its title, and the sites whose pages are counted.
 
 import { find, say } from './dom.js';
-import { readToken } from './feed.js';
+import { readToken } from './token.js';
 
 /**
  * @typedef {{ origin: string, prefix: string }} Site

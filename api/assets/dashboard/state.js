@@ -13,6 +13,7 @@ import { addDays, isDay, isZone, ownZone, startOf } from './time.js';
  * @property {string | null} zone null is the visitor's own
  * @property {import('./schema.js').Granularity | null} granularity null is what suits the interval
  * @property {List} list
+ * @property {'whole' | null} height of the chart; null is cut where a few buckets tower above all others
  *
  * What is listed below the chart.
  * @typedef {object} List
@@ -42,6 +43,7 @@ export function readView(search) {
     zone: zone && isZone(zone) ? zone : null,
     granularity: GRANULARITIES.find((name) => name === said.get('by')) ?? null,
     list: readList(said),
+    height: said.get('height') === 'whole' ? 'whole' : null,
   };
 }
 
@@ -71,7 +73,7 @@ function readInterval(said) {
  * The address of a view; "?" alone is the first one.
  * @param {View} view
  */
-export function addressOf({ interval, filter, zone, granularity, list }) {
+export function addressOf({ interval, filter, zone, granularity, list, height }) {
   const said = new URLSearchParams();
   if ('period' in interval) {
     if (interval.period !== PERIOD_FIRST) said.set('period', interval.period);
@@ -83,6 +85,7 @@ export function addressOf({ interval, filter, zone, granularity, list }) {
   if (granularity) said.set('by', granularity);
   if (list.find) said.set('find', list.find);
   if (list.row !== LIST_FIRST.row) said.set('row', String(list.row));
+  if (height) said.set('height', height);
   if (zone) said.set('zone', zone);
   return `?${said}`;
 }

@@ -60,9 +60,9 @@ query Report {
   const socketUrl = new URL(PATH, window.location.href);
   socketUrl.protocol = socketUrl.protocol === 'https:' ? 'wss:' : 'ws:';
 
-  // Who comes from the dashboard has shown a token there; it is in this tab, and nowhere else. What the headers editor says counts more.
+  // Who comes from the dashboard has shown a token there; it is in this tab or kept on this device. What the headers editor says counts more.
   const withToken = (typed) => {
-    const token = window.sessionStorage.getItem('token');
+    const token = window.sessionStorage.getItem('token') ?? window.localStorage.getItem('token');
     const isTyped = Object.keys(typed).some((name) => name.toLowerCase() === 'authorization');
     return token && !isTyped ? { ...typed, authorization: `Bearer ${token}` } : typed;
   };
