@@ -5,9 +5,10 @@
 // Prints {"query": DATA, "subscription": [DATA, ...]}: one answer of a query, and the first value of a subscription (two with --twice).
 import { launch, watch } from './browser.mjs';
 import { fail, failAfter, print, readArguments } from './common.mjs';
+import { editorText, responseData, writeQuery } from './graphiql-page.mjs';
 
 const QUERY = '{ freshness { status asOf } }';
-const SUBSCRIPTION = 'subscription { freshness { status asOf refreshId } }';
+const SUBSCRIPTION = 'subscription Typed { freshness { status asOf refreshId } }';
 const POLL_MS = 25;
 
 const { url, twice, screenshot, limit } = readArguments('graphiql.mjs URL [--twice] [--screenshot FILE]', {
@@ -26,39 +27,79 @@ const violations = await watch(page, url.host);
 const pageUrl = new URL('/graphiql', url);
 try {
   await step('the page', () => open(pageUrl));
-  await step('the default query', () => until(async () => (await editorText('query')).includes('recordPageViews')));
+  await step('the tour, a query first', async () => {
+    await until(async () => (await editorText(page, 'query')).includes('query Report'));
+    for (const name of ['Report', 'Record', 'Watch']) await page.getByRole('tab', { name }).waitFor();
+  });
   await step('the schema in the documentation', async () => {
     await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
     const explorer = page.locator('.graphiql-doc-explorer');
     for (const type of ['Subscription', 'Freshness', 'DateTime']) await explorer.getByText(type, { exact: true }).first().click();
     await explorer.getByText('A moment, written as RFC 3339 has it').waitFor();
   });
-  await step("the default query's report", async () => {
-    // The menu of operations is the one part of GraphiQL that styles the page in a way the policy must allow by its hash.
+  await step('the report of the tour, with its series and the period before', async () => {
     await page.getByRole('button', { name: /^Execute query/ }).click();
-    await page.getByRole('menuitem', { name: 'Report' }).click();
-    await until(async () => (await responseData())?.report);
+    // The whole of it is longer than the pane.
+    await until(async () => {
+      const text = await editorText(page, 'response');
+      return ['"views"', '"previous"', '"series"', '"localStart"'].every((key) => text.includes(key));
+    });
+  });
+  await step('the other tabs of the tour', async () => {
+    for (const [name, answer] of [['Record', '"recordedAt"'], ['Watch', '"nextRefreshAt"']]) {
+      await page.getByRole('tab', { name }).click();
+      await until(async () => (await editorText(page, 'query')).includes(name));
+      await page.getByRole('button', { name: /^Execute query/ }).click();
+      await until(async () => (await editorText(page, 'response')).includes(answer));
+    }
+    await page.getByRole('button', { name: /^Stop query/ }).click();
+  });
+  await step('what the editor says of a mistake, in strict styles', async () => {
+    await writeQuery(page, '{ nothing } # style="top: 99px" <b style="color: red">');
+    await page.locator('.graphiql-query-editor .squiggly-error').waitFor();
+    await page.keyboard.press('Control+Home');
+    await page.keyboard.press('F8');
+    await page.locator('.marker-widget, .zone-widget, .monaco-hover').getByText(/Cannot query field/).first().waitFor();
+    await page.keyboard.press('Escape');
+  });
+  await step('completion', async () => {
+    await writeQuery(page, '{ freshness { ');
+    await page.keyboard.press('Control+Space');
+    await page.locator('.suggest-widget').getByText('asOf').first().waitFor();
+    await page.keyboard.press('Escape');
+  });
+  await step('each line at a height of its own', async () => {
+    await writeQuery(page, 'query A { freshness { status } }\nquery B { freshness { asOf } }\nquery C { freshness { error } }');
+    await until(async () => {
+      const tops = await page.locator('.graphiql-query-editor .view-line').evaluateAll((lines) => lines.map((line) => line.getBoundingClientRect().top));
+      return tops.length === 3 && new Set(tops).size === 3 && (await editorText(page, 'query')).includes('query C');
+    });
+  });
+  await step('the menu of operations', async () => {
+    // It is the one part of GraphiQL that styles the page in a way that the policy must allow by its hash.
+    await until(async () => page.getByRole('button', { name: /^Execute query/ }).getAttribute('aria-haspopup'));
+    await page.getByRole('button', { name: /^Execute query/ }).click();
+    await page.getByRole('menuitem', { name: 'B' }).click();
+    await until(async () => (await responseData(page))?.freshness.asOf);
   });
 
   const query = await step('the answer of a query that came with ?query=', async () => {
     const link = new URL(pageUrl);
     link.searchParams.set('query', QUERY);
     await open(link);
-    await until(async () => (await editorText('query')) === QUERY);
+    await until(async () => (await editorText(page, 'query')) === QUERY);
     await page.getByRole('button', { name: /^Execute query/ }).click();
-    return until(responseData);
+    return until(() => responseData(page));
   });
 
   const subscription = await step(`${twice ? 'two values' : 'a value'} of a subscription typed into the editor`, async () => {
-    await page.locator('.graphiql-query-editor .CodeMirror').click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.insertText(SUBSCRIPTION);
+    await writeQuery(page, SUBSCRIPTION);
     // GraphiQL parses a moment after the last key; until then it would run the old operation's way.
-    await until(async () => (await operationInEditor()) === 'subscription');
+    await page.getByRole('tab', { name: 'Typed' }).waitFor();
     await page.getByRole('button', { name: /^Execute query/ }).click();
     const values = [];
     await until(async () => {
-      const data = await responseData();
+      const data = await responseData(page);
       // The answer of the query stands there until the first value comes; it has no refreshId.
       if (data?.freshness.refreshId === undefined) return false;
       if (JSON.stringify(data) !== JSON.stringify(values.at(-1))) values.push(data);
@@ -107,24 +148,4 @@ async function until(probe) {
     if (result) return result;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-}
-
-/** The text of GraphiQL's `query` editor or of its response pane; empty before there is one. */
-function editorText(name) {
-  const selector = name === 'query' ? '.graphiql-query-editor .CodeMirror' : '.graphiql-response .CodeMirror';
-  return page.evaluate((found) => document.querySelector(found)?.CodeMirror.getValue() ?? '', selector);
-}
-
-/** The kind of the first operation that GraphiQL has parsed from the query editor. */
-function operationInEditor() {
-  return page.evaluate(() => document.querySelector('.graphiql-query-editor .CodeMirror')?.CodeMirror.operations?.[0]?.operation);
-}
-
-/** `data` of the response pane, undefined while there is none. */
-async function responseData() {
-  const text = await editorText('response');
-  if (!text.trim()) return undefined;
-  const response = JSON.parse(text);
-  if (response.errors) throw new Error(`the server answered ${text}`);
-  return response.data;
 }

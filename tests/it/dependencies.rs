@@ -149,3 +149,32 @@ fn vendored_packages_come_with_their_licences() {
     }
     assert!(folders > 1, "the folders of api/assets");
 }
+
+/// What `api/assets/graphiql/bundle` makes names the licence of each package that is in it, above its text.
+#[test]
+fn bundled_packages_come_with_their_licences() {
+    let all = Allowed::all();
+    let text = fs::read_to_string(root().join("api/assets/graphiql/graphiql.LICENSE.txt")).unwrap();
+    let separator = format!("\n{}\n\n", "=".repeat(80));
+    let packages: Vec<_> = text.split(&separator).collect();
+    assert!(packages.len() > 40, "{}", packages.len());
+    for package in packages {
+        let (head, licence_text) = package.split_once("\n\n").unwrap();
+        let (name, licence) = head.split_once(": ").unwrap_or_else(|| panic!("{head}"));
+        // 0BSD asks for nothing.
+        assert!(licence == "0BSD" || Allowed::needed(&all, name, licence).is_some(), "{name}: {licence}");
+        assert!(licence_text.len() > 300, "{name} has no text of its licence");
+    }
+}
+
+#[test]
+fn bundle_is_made_of_packages_with_checksums() {
+    let lock = fs::read_to_string(root().join("api/assets/graphiql/bundle/package-lock.json")).unwrap();
+    let lock: Value = serde_json::from_str(&lock).unwrap();
+    let packages = lock["packages"].as_object().unwrap();
+    assert!(packages.len() > 50, "{}", packages.len());
+    for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+        assert!(package["integrity"].as_str().is_some_and(|sum| sum.starts_with("sha512-")), "{path}");
+        assert!(package.get("resolved").is_none(), "{path} names a registry: each machine uses its own");
+    }
+}

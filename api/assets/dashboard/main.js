@@ -93,7 +93,6 @@ function watchReport() {
   find('graphiql', HTMLAnchorElement).href = `/graphiql?${new URLSearchParams({
     query: REPORT,
     variables: JSON.stringify(variables, null, 2),
-    operationName: 'Report',
   })}`;
   // What is shown is of the view before, until the first answer to this one comes.
   isBusy(true);

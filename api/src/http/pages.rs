@@ -47,12 +47,15 @@ impl Page for Dashboard {
 pub(super) struct GraphiQl;
 
 impl Page for GraphiQl {
-    /// Allows resources of this server only. The hash is that of the one `style` element that `GraphiQL` creates while it
-    /// runs, which keeps the page from scrolling behind an open menu.
-    const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+    /// Allows resources of this server only, its editor's workers among them. The hash is that of the one `style` element
+    /// that `GraphiQL` creates while it runs, which keeps the page from scrolling behind an open menu. Only the editor, the
+    /// descriptions of the schema and the addresses of the workers may turn text into markup or scripts.
+    const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
          style-src 'self' 'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo='; \
          img-src 'self' data:; font-src data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         trusted-types descriptions workers defaultWorkerFactory tokenizeToString standaloneColorizer editorViewLayer \
+         domLineBreaksComputer diffReview diffEditorWidget editorGhostText stickyScrollViewLayer dompurify";
 }
 
 /// Serves the page itself.
