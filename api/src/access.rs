@@ -140,6 +140,11 @@ pub(crate) enum AuthError {
 }
 
 impl Access {
+    /// Returns the limits of requests without a token that record, if they have others than those with one.
+    pub(crate) fn limits_without_token(&self) -> Option<RecordingLimits> {
+        self.0.limits_without_token
+    }
+
     /// Returns the access rules of a server that listens on `listen`.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ use self::{
 };
 use crate::{
     access::{Access, AccessSettings},
-    graphql::{OperationExecutor, ResponseBounds},
+    graphql::{OperationExecutor, ResponseBounds, ServerLimits},
     memory_budget::MemoryBudget,
 };
 
@@ -203,7 +203,14 @@ fn service(
     });
     let serves = Served { reports: reports.is_some(), views: recorder.is_some() };
     let time_max = Duration::from_millis(settings.request_timeout_ms);
-    let executor = OperationExecutor::new(recorder, reports, settings.response_bounds(), time_max, tasks.clone());
+    let limits = ServerLimits {
+        request_bytes: settings.body_bytes,
+        answer_bytes: settings.response_bytes,
+        socket_operations: settings.socket_operations,
+        without_token: access.limits_without_token(),
+    };
+    let executor =
+        OperationExecutor::new(recorder, reports, settings.response_bounds(), limits, time_max, tasks.clone());
     let state = executor.map(|executor| AppState {
         executor,
         responses,

@@ -13,17 +13,17 @@ use super::{
 };
 
 /// The longest name of a page, in bytes.
-const PAGE_BYTES_MAX: usize = 1_024;
+pub const PAGE_BYTES_MAX: usize = 1_024;
 /// The longest title, in bytes.
-const TITLE_BYTES_MAX: usize = 1_024;
+pub const TITLE_BYTES_MAX: usize = 1_024;
 /// The most views of one increment.
-const VIEWS_MAX: i64 = 1_000_000;
+pub const VIEWS_MAX: i64 = 1_000_000;
 /// The greatest age of a view in a request without a token, so that anonymous clients can't change older counts.
 const ANONYMOUS_AGE_MAX: TimeDelta = TimeDelta::hours(24);
 /// The first year that a view may have happened in.
 const YEAR_MIN: i32 = 2000;
 /// The longest idempotency key of a client, in characters.
-const KEY_CHARACTERS_MAX: usize = 128;
+pub const KEY_CHARACTERS_MAX: usize = 128;
 
 /// An invalid value, described for the client by its field and the limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

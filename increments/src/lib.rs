@@ -37,8 +37,8 @@ mod store;
 
 pub use client::{Client, ClientName, ParseClientNameError};
 pub use increment::{
-    BackDating, IdempotencyKey, Increment, PageName, RecordingLimits, Request, Title, ValidationError, Views, check_at,
-    is_allowed_in_names, is_bidirectional_control,
+    BackDating, IdempotencyKey, Increment, KEY_CHARACTERS_MAX, PAGE_BYTES_MAX, PageName, RecordingLimits, Request,
+    TITLE_BYTES_MAX, Title, VIEWS_MAX, ValidationError, Views, check_at, is_allowed_in_names, is_bidirectional_control,
 };
 pub use metrics::HISTOGRAMS;
 pub use recorder::{Committer, RecordError, Recorded, Recorder, RecorderSettings};

@@ -10,7 +10,9 @@
 //!
 //! Where hours were dropped for their age, only whole days of UTC are left. There dates are those of UTC in every zone.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc, Weekday,
+};
 use chrono_tz::Tz;
 use entity::Hour;
 
@@ -25,13 +27,31 @@ pub struct Calendar {
     zone: Tz,
     /// The first hour that the report has. Before it there are only whole days of UTC. `None` if no hours were dropped.
     hours_since: Option<Hour>,
+    /// The first day of a week.
+    week_start: Weekday,
 }
 
 impl Calendar {
-    /// Returns the calendar of `zone`. Before the day `hours_since` the report has no hours.
+    /// Returns the calendar of `zone`, whose weeks begin on Monday. Before the day `hours_since` the report has no hours.
     #[must_use]
     pub fn new(zone: Tz, hours_since: Option<NaiveDate>) -> Self {
-        Self { zone, hours_since: hours_since.map(|date| Hour::new(date, 0)) }
+        Self { zone, hours_since: hours_since.map(|date| Hour::new(date, 0)), week_start: Weekday::Mon }
+    }
+
+    /// Returns the calendar with weeks that begin on `week_start`.
+    #[must_use]
+    pub fn with_weeks_from(self, week_start: Weekday) -> Self {
+        Self { week_start, ..self }
+    }
+
+    /// Returns the start of the local day after the one that `hour` belongs to.
+    pub(super) fn next_day(self, hour: Hour) -> Hour {
+        self.day_start(add_days(self.date(hour), 1))
+    }
+
+    /// Returns the first day of the week of `day`.
+    pub(super) fn week_of(self, day: NaiveDate) -> NaiveDate {
+        day.week(self.week_start).checked_first_day().unwrap_or(day)
     }
 
     /// Returns the local date and time of `hour`.
@@ -70,7 +90,7 @@ impl Calendar {
             named.plus(-offset.div_euclid(SECONDS_PER_HOUR))
         } else {
             let mut hours = (-OFFSET_HOURS_MAX..OFFSET_HOURS_MAX).map(|hours| named.plus(hours));
-            hours.find(|hour| Self::new(self.zone, None).local(*hour) >= local).unwrap_or(last)
+            hours.find(|hour| Self { hours_since: None, ..self }.local(*hour) >= local).unwrap_or(last)
         };
         self.hours_since.map_or(hour, |since| hour.max(since))
     }
@@ -94,7 +114,7 @@ impl Calendar {
         if !self.is_dropped(hour) {
             return hour;
         }
-        let local = Self::new(self.zone, None).date(hour);
+        let local = Self { hours_since: None, ..self }.date(hour);
         Hour::new(local.max(hour.date()), 0)
     }
 
@@ -126,7 +146,7 @@ impl Calendar {
 }
 
 /// A step back in the calendar.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CalendarOffset {
     /// A number of days back, at the same time of day.
     Days(u64),

@@ -8,7 +8,7 @@ use entity::Hour;
 use super::calendar::{Calendar, add_days, add_months, first_of_month};
 
 /// The most points of a series.
-const POINTS_MAX: usize = 10_000;
+pub const POINTS_MAX: usize = 10_000;
 
 /// The size of a series' buckets, in the caller's time zone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ pub enum Granularity {
     Hour,
     /// Midnight to midnight.
     Day,
-    /// Monday to Monday.
+    /// From the calendar's first day of a week to the next one.
     Week,
     /// A calendar month.
     Month,
@@ -116,7 +116,7 @@ impl Interval {
     /// Returns the start of each bucket, and its end in the calendar, which may be after the interval's end.
     fn cuts(self, granularity: Granularity, calendar: Calendar) -> impl Iterator<Item = (Hour, Hour)> {
         let mut hour = self.start;
-        let mut day = first_day(granularity, calendar.date(self.start));
+        let mut day = first_day(granularity, calendar, calendar.date(self.start));
         let mut next = move || match granularity {
             Granularity::Hour => {
                 hour = hour.plus(1);
@@ -151,14 +151,14 @@ impl Bucket {
 
 /// Returns whether a bucket of `granularity` begins with `hour`.
 fn begins_bucket(granularity: Granularity, calendar: Calendar, hour: Hour) -> bool {
-    granularity == Granularity::Hour || calendar.day_start(first_day(granularity, calendar.date(hour))) == hour
+    granularity == Granularity::Hour || calendar.day_start(first_day(granularity, calendar, calendar.date(hour))) == hour
 }
 
 /// Returns the first day of the bucket that contains `day`.
-fn first_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
+fn first_day(granularity: Granularity, calendar: Calendar, day: NaiveDate) -> NaiveDate {
     match granularity {
         Granularity::Hour | Granularity::Day => day,
-        Granularity::Week => day.week(chrono::Weekday::Mon).checked_first_day().unwrap_or(day),
+        Granularity::Week => calendar.week_of(day),
         Granularity::Month => first_of_month(day),
     }
 }

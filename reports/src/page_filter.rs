@@ -34,6 +34,18 @@ impl PageFilter {
         if *self == Self::All { Names::Site } else { Names::Of(self) }
     }
 
+    /// Returns whether the page `name` with this title is one of the filter's.
+    #[must_use]
+    pub fn admits(&self, name: &str, title: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Names(names) => names.iter().any(|one| one == name),
+            Self::Prefix(prefix) => name.starts_with(prefix),
+            Self::Contains(part) => name.contains(part),
+            Self::Search(search) => [Some(name), title].into_iter().flatten().any(|text| search.is_in(text)),
+        }
+    }
+
     /// Returns the condition that the page of the row `row` is one of the filter's; `None` if every page is.
     pub(super) fn condition(&self, sql: &mut Sql, row: &str) -> Option<String> {
         match self {

@@ -12,6 +12,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{
     page_filter::{Names, PageFilter},
+    period::Compared,
     queries::{PageCursor, PageRow, titles},
     rows::{Part, rows},
     sql::Sql,
@@ -23,28 +24,113 @@ const CANDIDATES_MORE: u64 = 32;
 /// The most candidates that are looked up.
 const CANDIDATES_MAX: u64 = 2_000;
 
+/// The order of a list of pages. Equal pages are ordered by name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PageOrder {
+    /// The most viewed first.
+    Views,
+    /// Those first whose views changed by most, up or down, between the two parts that are compared. Pages that were viewed only
+    /// in the other interval are listed too. Without a comparison no page has changed.
+    Change(Option<Compared>),
+    /// By name.
+    Name,
+}
+
 /// A page and its exact views.
 type Listed = (String, i64);
 
-/// Returns the pages by descending views, equal ones by name: at most `limit` of those behind `after`.
-pub(super) async fn pages<C: ConnectionTrait>(
-    db: &C,
-    parts: &[Part],
-    filter: &PageFilter,
-    after: Option<&PageCursor>,
-    limit: u64,
-) -> Result<Vec<PageRow>, DbErr> {
-    if parts.is_empty() || limit == 0 {
-        return Ok(Vec::new());
+/// What a list is of: at most `limit` of the pages of `filter` that come behind `after`, in `parts`.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct List<'a> {
+    pub(super) parts: &'a [Part],
+    pub(super) filter: &'a PageFilter,
+    pub(super) after: Option<&'a PageCursor>,
+    pub(super) limit: u64,
+}
+
+impl List<'_> {
+    /// Returns the pages in `order`. `compared` are the parts of the interval and of the other one that are compared.
+    pub(super) async fn pages<C: ConnectionTrait>(
+        self,
+        db: &C,
+        order: PageOrder,
+        compared: Option<[Vec<Part>; 2]>,
+    ) -> Result<Vec<PageRow>, DbErr> {
+        let Self { parts, filter, after, limit } = self;
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let ranked = |(name, views): Listed| (name, views, views);
+        let (way, listed) = match order {
+            PageOrder::Change(_) => (Way::Scan, self.by_change(db, compared.unwrap_or_default()).await?),
+            _ if parts.is_empty() => return Ok(Vec::new()),
+            PageOrder::Name => {
+                let listed = self.by_name(db).await?;
+                (Way::Scan, listed.into_iter().map(|(name, views)| (name, views, 0)).collect())
+            }
+            PageOrder::Views => match prove(db, parts, filter, after, limit).await? {
+                Some(listed) => (Way::Proof, listed.into_iter().map(ranked).collect()),
+                None => {
+                    let listed = scan(db, parts, filter, after, limit).await?;
+                    (Way::Scan, listed.into_iter().map(ranked).collect())
+                }
+            },
+        };
+        ways::count_list(way);
+        let listed: Vec<(String, i64, i64)> = listed;
+        let mut titles = titles(db, listed.iter().map(|(name, ..)| name.as_str())).await?;
+        let row = |(name, views, rank)| PageRow { title: titles.remove(&name), name, views, rank };
+        Ok(listed.into_iter().map(row).collect())
     }
-    let (way, listed) = match prove(db, parts, filter, after, limit).await? {
-        Some(listed) => (Way::Proof, listed),
-        None => (Way::Scan, scan(db, parts, filter, after, limit).await?),
-    };
-    ways::count_list(way);
-    let mut titles = titles(db, listed.iter().map(|(name, _)| name.as_str())).await?;
-    let row = |(name, views): Listed| PageRow { title: titles.remove(&name), name, views };
-    Ok(listed.into_iter().map(row).collect())
+
+    async fn by_name<C: ConnectionTrait>(self, db: &C) -> Result<Vec<Listed>, DbErr> {
+        let mut sql = Sql::new(db.get_database_backend());
+        let rows = rows(&mut sql, self.parts, Names::Of(self.filter));
+        let behind = self.after.map_or_else(String::new, |after| format!("WHERE name > {}", sql.bind(after.name.as_str())));
+        let limit = sql.bind(i64::try_from(self.limit).unwrap_or(i64::MAX));
+        let list = format!(
+            "SELECT name, CAST(sum(views) AS bigint) FROM ({rows}) AS rows {behind} GROUP BY name ORDER BY name LIMIT {limit}"
+        );
+        let rows = db.query_all_raw(sql.statement(&list)).await?;
+        rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
+    }
+
+    /// Returns the pages with their views and by how much these changed.
+    async fn by_change<C: ConnectionTrait>(
+        self,
+        db: &C,
+        compared: [Vec<Part>; 2],
+    ) -> Result<Vec<(String, i64, i64)>, DbErr> {
+        let mut sql = Sql::new(db.get_database_backend());
+        let mut sums = Vec::new();
+        let [part, other] = &compared;
+        for (parts, columns) in [
+            (self.parts, "views, 0 AS compared, 0 AS previous"),
+            (part, "0 AS views, views AS compared, 0 AS previous"),
+            (other, "0 AS views, 0 AS compared, views AS previous"),
+        ] {
+            if !parts.is_empty() {
+                let rows = rows(&mut sql, parts, Names::Of(self.filter));
+                sums.push(format!("SELECT name, {columns} FROM ({rows}) AS rows"));
+            }
+        }
+        if sums.is_empty() {
+            return Ok(Vec::new());
+        }
+        let behind = self.after.map_or_else(String::new, |after| {
+            let [rank, name] = [sql.bind(after.rank), sql.bind(after.name.as_str())];
+            format!("WHERE change < {rank} OR (change = {rank} AND name > {name})")
+        });
+        let limit = sql.bind(i64::try_from(self.limit).unwrap_or(i64::MAX));
+        let list = include_str!("page_list/by_change.sql")
+            .replace("{sums}", &sums.join(" UNION ALL "))
+            .replace("{behind}", &behind)
+            .replace("{limit}", &limit);
+        let rows = db.query_all_raw(sql.statement(&list)).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?)))
+            .collect()
+    }
 }
 
 /// Returns the list if it can be proved.
@@ -135,7 +221,7 @@ impl Candidates {
 
 /// Returns whether the page has views and comes behind `after`.
 fn is_behind((name, views): &Listed, after: Option<&PageCursor>) -> bool {
-    *views > 0 && after.is_none_or(|after| *views < after.views || (*views == after.views && *name > after.name))
+    *views > 0 && after.is_none_or(|after| *views < after.rank || (*views == after.rank && *name > after.name))
 }
 
 /// Returns the query of the candidates, which has one row more than `number`, and at least one.
@@ -166,7 +252,7 @@ fn candidates_sql(
         .collect::<Vec<_>>()
         .join(" UNION ALL ");
     // Pages with more flagged views come before the cursor in any case.
-    let behind = after.map_or_else(String::new, |after| format!("HAVING sum(views) <= {}", sql.bind(after.views)));
+    let behind = after.map_or_else(String::new, |after| format!("HAVING sum(views) <= {}", sql.bind(after.rank)));
     let limit = sql.bind(i64::try_from(number).unwrap_or(i64::MAX).saturating_add(1));
     include_str!("page_list/candidates.sql")
         .replace("{parts}", &of_parts)
@@ -188,7 +274,7 @@ async fn scan<C: ConnectionTrait>(
     let mut sql = Sql::new(db.get_database_backend());
     let rows = rows(&mut sql, parts, Names::Of(filter));
     let behind = after.map_or_else(String::new, |after| {
-        let [views, name] = [sql.bind(after.views), sql.bind(after.name.as_str())];
+        let [views, name] = [sql.bind(after.rank), sql.bind(after.name.as_str())];
         format!("HAVING sum(views) < {views} OR (sum(views) = {views} AND name > {name})")
     });
     let limit = sql.bind(i64::try_from(limit).unwrap_or(i64::MAX));

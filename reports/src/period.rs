@@ -5,7 +5,7 @@ use entity::Hour;
 
 use super::{
     calendar::{Calendar, CalendarOffset, add_days, add_months, first_of_month},
-    interval::Interval,
+    interval::{Bucket, Granularity, Interval},
     present::PresentHour,
     range::Range,
 };
@@ -43,6 +43,8 @@ pub enum Comparison {
     PreviousPeriod,
     /// The same dates and times a year before.
     SamePeriodLastYear,
+    /// The same weekdays and times 52 weeks before.
+    SameWeekdaysLastYear,
 }
 
 /// The requested interval. The hours of a period depend on the clock and on the report, those of a range do not.
@@ -64,12 +66,23 @@ pub struct Counted {
 }
 
 /// The hours of an interval that are compared, and the hours of another interval that they are compared with.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Compared {
     /// The beginning of the interval, as far as its hours are over and counted.
     pub part: Interval,
     /// The beginning of the other interval, up to the same date and time of day.
     pub other: Interval,
+    /// The whole other interval.
+    pub whole: Interval,
+    /// How far the other interval is away.
+    step: Step,
+}
+
+/// How far two intervals are apart that are compared.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    Hours(i32),
+    Calendar(CalendarOffset),
 }
 
 impl IntervalChoice {
@@ -139,10 +152,12 @@ impl IntervalChoice {
         interval: Interval,
         until: Hour,
     ) -> Option<Compared> {
-        let before = |hour: Hour| match comparison {
-            Comparison::PreviousPeriod => hour.plus(-interval.end.since(interval.start)),
-            Comparison::SamePeriodLastYear => calendar.first_at(YEAR.before(calendar.local(hour))),
+        let step = match comparison {
+            Comparison::PreviousPeriod => Step::Hours(interval.end.since(interval.start)),
+            Comparison::SamePeriodLastYear => Step::Calendar(YEAR),
+            Comparison::SameWeekdaysLastYear => Step::Calendar(WEEKS_OF_YEAR),
         };
+        let before = |hour: Hour| step.before(hour, calendar);
         let [start, end] = [interval.start, interval.end].map(before);
         if start >= end && !interval.is_empty() {
             return None;
@@ -163,7 +178,8 @@ impl IntervalChoice {
             && (first, last) == (start, uncut)
             && is_alike(interval.start, first)
             && is_alike(until, last);
-        Some(Compared { part, other: Interval::of_hours(first, last, exact) })
+        let whole = Interval::of_hours(first, calendar.kept(end).max(first), exact);
+        Some(Compared { part, other: Interval::of_hours(first, last, exact), whole, step })
     }
 
     /// Returns whether a leap day prevents the comparison of `bounds` with the same dates a year before. It does if it
@@ -178,6 +194,43 @@ impl IntervalChoice {
 }
 
 const YEAR: CalendarOffset = CalendarOffset::Months(12);
+const WEEKS_OF_YEAR: CalendarOffset = CalendarOffset::Days(52 * 7);
+
+impl Step {
+    /// Returns the hour that is compared with `hour`.
+    fn before(self, hour: Hour, calendar: Calendar) -> Hour {
+        match self {
+            Self::Hours(hours) => hour.plus(-hours),
+            Self::Calendar(offset) => calendar.first_at(offset.before(calendar.local(hour))),
+        }
+    }
+}
+
+impl Compared {
+    /// Returns the buckets of the other interval that are compared with `buckets` of the interval, one for each, with 0 views.
+    /// One without a counterpart is empty: the 31st of a month after one of 30 days, or an hour of a day whose hours were
+    /// dropped. Days of the other interval that are no day's counterpart are left out.
+    pub(super) fn buckets(self, buckets: &[Bucket], granularity: Granularity, calendar: Calendar) -> Vec<Bucket> {
+        let before = |hour: Hour| {
+            let hour = calendar.kept(self.step.before(hour, calendar));
+            hour.clamp(self.whole.start, self.whole.end)
+        };
+        let mut reached = self.whole.start;
+        let counterpart = |bucket: &Bucket| {
+            let start = before(bucket.start).max(reached);
+            let mut end = before(bucket.end).max(start);
+            match granularity {
+                Granularity::Hour if calendar.is_dropped(start) && !calendar.is_dropped(bucket.start) => end = start,
+                Granularity::Hour if !calendar.is_dropped(start) => end = end.min(start.plus(1)).max(start),
+                Granularity::Day if matches!(self.step, Step::Calendar(_)) => end = end.min(calendar.next_day(start)),
+                _ => {}
+            }
+            reached = end;
+            Bucket { start, end, local_start: calendar.local(start), views: 0, whole: bucket.whole }
+        };
+        buckets.iter().map(counterpart).collect()
+    }
+}
 
 /// Returns the comparison of `interval` up to `until`, for an interval that consists of the local `days`.
 fn compared_days(
@@ -187,13 +240,18 @@ fn compared_days(
     interval: Interval,
     until: Hour,
 ) -> Option<Compared> {
-    let step = if comparison == Comparison::PreviousPeriod { days.step } else { YEAR };
+    let step = match comparison {
+        Comparison::PreviousPeriod => days.step,
+        Comparison::SamePeriodLastYear => YEAR,
+        Comparison::SameWeekdaysLastYear => WEEKS_OF_YEAR,
+    };
     let [from, to] = [days.from, days.to].map(|day| step.day_before(day));
     let [start, end] = [from, to].map(|day| calendar.day_start(day));
     if start >= end || interval.is_empty() {
         return None;
     }
     let begins_exactly = |day| calendar.begins_exactly(day);
+    let whole = Interval::of_hours(start, end, interval.exact && begins_exactly(from) && begins_exactly(to));
     let (until, end, ends_exactly) = if until == interval.end {
         (until, end, begins_exactly(to))
     } else if until == interval.start {
@@ -211,7 +269,7 @@ fn compared_days(
     };
     let exact = interval.exact && begins_exactly(from) && ends_exactly;
     let part = Interval { end: until, ..interval };
-    Some(Compared { part, other: Interval::of_hours(start, end, exact) })
+    Some(Compared { part, other: Interval::of_hours(start, end, exact), whole, step: Step::Calendar(step) })
 }
 
 /// The local days from `from` to `to`, which is excluded.

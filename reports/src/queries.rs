@@ -11,8 +11,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 
 use super::{
     cover::{RowRange, Unit},
-    page_filter::PageFilter,
-    rows::{parts, rows, sums_by_hour},
+    page_filter::{Names, PageFilter},
+    rows::{hours_of_days, parts, rows},
     sql::Sql,
 };
 
@@ -24,8 +24,8 @@ const MATCHES_MAX: usize = 1_000;
 /// The position of a page in a list: the list goes on behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageCursor {
-    /// Its views.
-    pub views: i64,
+    /// Its [rank](PageRow::rank).
+    pub rank: i64,
     /// Its name.
     pub name: String,
 }
@@ -39,6 +39,9 @@ pub struct PageRow {
     pub title: Option<String>,
     /// Its views.
     pub views: i64,
+    /// What the list is ordered by before the name, from the greatest down: the views, the change without its sign, or 0 in a
+    /// list by name.
+    pub rank: i64,
 }
 
 /// The time in which something is counted: from the first counted hour on, and before `end`.
@@ -66,39 +69,72 @@ pub(super) async fn number<C: ConnectionTrait>(db: &C, statement: Statement) -> 
     row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
 
-/// Returns the sums of the views by hour, day or month: the first hour of each, and its views.
+/// The views of one page, or of all pages of a filter, in an hour, day or month.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BucketSum {
+    /// The page's name; empty for the sum of all pages.
+    pub(super) name: String,
+    pub(super) start: Hour,
+    pub(super) views: i64,
+}
+
+/// Whose views are summed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum SumsOf {
+    AllPages,
+    EachPage,
+}
+
+/// Returns the sums of the views by hour, day or month.
 pub(super) async fn buckets<C: ConnectionTrait>(
     db: &C,
     ranges: &[RowRange],
     filter: &PageFilter,
-) -> Result<Vec<(Hour, i64)>, DbErr> {
+    of: SumsOf,
+) -> Result<Vec<BucketSum>, DbErr> {
+    let (name, names) = match of {
+        SumsOf::AllPages => ("''", filter.cheapest()),
+        SumsOf::EachPage => ("name", Names::Of(filter)),
+    };
+    let by_name = if of == SumsOf::EachPage { ", name" } else { "" };
     let mut buckets = Vec::new();
     let (hours, whole): (Vec<_>, Vec<_>) = ranges.iter().partition(|range| range.unit == Unit::Hour);
-    for RowRange { start, end, .. } in hours {
+    for ranges in hours.chunks(RANGES_PER_STATEMENT_MAX) {
         let mut sql = Sql::new(db.get_database_backend());
-        let sums = sums_by_hour(&mut sql, start, end, filter.cheapest());
+        let rows = hours_of_days(&mut sql, ranges, names);
+        let columns: Vec<_> = (0..24).map(hour_column).collect();
+        let sums: String = columns.iter().map(|column| format!(", CAST(sum({column}) AS bigint)")).collect();
+        let sums = format!("SELECT date{sums}, {name} FROM ({rows}) AS rows GROUP BY date{by_name}");
         for row in db.query_all_raw(sql.statement(&sums)).await? {
-            buckets.extend(views_by_hour(&row)?.into_iter().filter(|(hour, _)| (start..end).contains(hour)));
+            let name: String = row.try_get_by_index(25)?;
+            // A day may have hours of two ranges, and others of none.
+            let is_asked = |hour: &Hour| ranges.iter().any(|range| (range.start..range.end).contains(hour));
+            let hours = views_by_hour(&row, 0)?.into_iter().filter(|(hour, _)| is_asked(hour));
+            buckets.extend(hours.map(|(start, views)| BucketSum { name: name.clone(), start, views }));
         }
     }
     for ranges in whole.chunks(RANGES_PER_STATEMENT_MAX) {
         let mut sql = Sql::new(db.get_database_backend());
-        let rows = rows(&mut sql, &parts(ranges), filter.cheapest());
-        let sums = format!("SELECT date, CAST(sum(views) AS bigint) FROM ({rows}) AS rows GROUP BY date");
+        let ranges: Vec<_> = ranges.iter().map(|range| **range).collect();
+        let rows = rows(&mut sql, &parts(&ranges), names);
+        let sums =
+            format!("SELECT date, CAST(sum(views) AS bigint), {name} FROM ({rows}) AS rows GROUP BY date{by_name}");
         for row in db.query_all_raw(sql.statement(&sums)).await? {
-            buckets.push((Hour::new(row.try_get_by_index(0)?, 0), row.try_get_by_index(1)?));
+            let start = Hour::new(row.try_get_by_index(0)?, 0);
+            buckets.push(BucketSum { name: row.try_get_by_index(2)?, start, views: row.try_get_by_index(1)? });
         }
     }
     Ok(buckets)
 }
 
-/// Returns the hours of a row of a date and its views by hour, without those that have none.
-fn views_by_hour(row: &QueryResult) -> Result<Vec<(Hour, i64)>, DbErr> {
-    let date: NaiveDate = row.try_get_by_index(0)?;
+/// Returns the hours of a row that has a date in the column `date` and its views by hour behind that, without those that have
+/// none.
+pub(super) fn views_by_hour(row: &QueryResult, date: usize) -> Result<Vec<(Hour, i64)>, DbErr> {
+    let day: NaiveDate = row.try_get_by_index(date)?;
     let mut hours = Vec::new();
     for (index, of_day) in (0..24_i16).enumerate() {
-        if let Some(views) = row.try_get_by_index::<Option<i64>>(1 + index)? {
-            hours.push((Hour::new(date, of_day), views));
+        if let Some(views) = row.try_get_by_index::<Option<i64>>(date + 1 + index)? {
+            hours.push((Hour::new(day, of_day), views));
         }
     }
     Ok(hours)
@@ -137,8 +173,8 @@ pub(super) async fn span<C: ConnectionTrait>(db: &C) -> Result<Option<Span>, DbE
     let rows = db.query_all_raw(sql.statement(&text)).await?;
     let [first, last] = rows.as_slice() else { return Ok(None) };
     let day = |row: &QueryResult| Ok::<_, DbErr>(Hour::new(row.try_get_by_index(0)?, 0));
-    let first_hour = views_by_hour(first)?.first().map(|(hour, _)| *hour);
-    let last_hour = views_by_hour(last)?.last().map(|(hour, _)| hour.plus(1));
+    let first_hour = views_by_hour(first, 0)?.first().map(|(hour, _)| *hour);
+    let last_hour = views_by_hour(last, 0)?.last().map(|(hour, _)| hour.plus(1));
     Ok(Some(Span { first: first_hour.unwrap_or(day(first)?), end: last_hour.unwrap_or(day(last)?.plus(24)) }))
 }
 

@@ -1,6 +1,6 @@
 //! The queries that the report answers, and their results: keys and values of the cache.
 
-use std::{iter, mem::size_of, sync::Arc};
+use std::{mem::size_of, sync::Arc};
 
 use entity::Hour;
 use sea_orm::ConnectionTrait;
@@ -11,10 +11,13 @@ use super::{
     error::ReportError,
     interval::{Bucket, Granularity, Interval},
     page_count::page_count,
+    page_figures::{self, Viewed, add, boundaries},
     page_filter::PageFilter,
-    page_list,
-    queries::{self, PageCursor, PageRow, Span},
+    page_list::{self, PageOrder},
+    period::Compared,
+    queries::{self, PageCursor, PageRow, Span, SumsOf},
     rows::parts,
+    sections::{self, SectionRow},
 };
 
 /// A query whose result depends on it and on the content of the report alone.
@@ -26,7 +29,17 @@ pub(super) enum ReportQuery {
     Views(Interval, Arc<PageFilter>),
     PageCount(Interval, Arc<PageFilter>),
     Series(Interval, Arc<PageFilter>, Granularity, Calendar),
-    Pages(Interval, Arc<PageFilter>, Option<PageCursor>, u64),
+    /// The series of the other interval beside that of the interval.
+    PreviousSeries(Interval, Compared, Arc<PageFilter>, Granularity, Calendar),
+    Pages(Interval, Arc<PageFilter>, PageOrder, Option<PageCursor>, u64),
+    /// The views of each of some pages.
+    ViewsOf(Interval, Arc<[String]>),
+    SeriesOf(Interval, Arc<[String]>, Granularity, Calendar),
+    Viewed(Arc<[String]>),
+    /// The sections below a prefix.
+    Sections(Interval, Arc<PageFilter>, Arc<str>, Option<PageCursor>, u64),
+    /// The views of each of some sections below a prefix.
+    ViewsOfSections(Interval, Arc<PageFilter>, Arc<str>, Arc<[String]>),
 }
 
 /// The result of a query: each kind of query has one kind of result. Cheap to clone.
@@ -38,17 +51,24 @@ pub(super) enum QueryResult {
     Number(i64),
     Series(Arc<[Bucket]>),
     Pages(Arc<[PageRow]>),
+    Numbers(Arc<[i64]>),
+    SeriesOf(Arc<[Vec<Bucket>]>),
+    Viewed(Arc<[Option<Viewed>]>),
+    Sections(Arc<[SectionRow]>),
 }
 
 impl ReportQuery {
     /// Returns the filter whose pages have to be looked for, if that is not the query itself.
     pub(super) fn searching(&mut self) -> Option<&mut Arc<PageFilter>> {
         match self {
-            Self::FirstHour | Self::Matches(_) => None,
+            Self::FirstHour | Self::Matches(_) | Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => None,
             Self::Views(_, filter)
             | Self::PageCount(_, filter)
             | Self::Series(_, filter, ..)
-            | Self::Pages(_, filter, ..) => {
+            | Self::PreviousSeries(_, _, filter, ..)
+            | Self::Pages(_, filter, ..)
+            | Self::Sections(_, filter, ..)
+            | Self::ViewsOfSections(_, filter, ..) => {
                 matches!(**filter, PageFilter::Contains(_) | PageFilter::Search(_)).then_some(filter)
             }
         }
@@ -70,11 +90,38 @@ impl ReportQuery {
             }
             Self::Series(interval, filter, granularity, calendar) => {
                 let buckets = interval.buckets(*granularity, *calendar)?;
-                QueryResult::Series(fill_series(db, buckets, interval.start, filter).await?.into())
+                QueryResult::Series(fill_series(db, buckets, filter).await?.into())
             }
-            Self::Pages(interval, filter, after, limit) => {
+            Self::PreviousSeries(interval, compared, filter, granularity, calendar) => {
+                let buckets = interval.buckets(*granularity, *calendar)?;
+                let buckets = compared.buckets(&buckets, *granularity, *calendar);
+                QueryResult::Series(fill_series(db, buckets, filter).await?.into())
+            }
+            Self::Pages(interval, filter, order, after, limit) => {
                 let parts = parts(&rows(interval));
-                QueryResult::Pages(page_list::pages(db, &parts, filter, after.as_ref(), *limit).await?.into())
+                let compared = match order {
+                    PageOrder::Change(Some(Compared { part, other, .. })) => Some([part, other].map(|of| self::parts(&rows(of)))),
+                    _ => None,
+                };
+                let list = page_list::List { parts: &parts, filter, after: after.as_ref(), limit: *limit };
+                QueryResult::Pages(list.pages(db, *order, compared).await?.into())
+            }
+            Self::ViewsOf(interval, names) => {
+                QueryResult::Numbers(page_figures::views(db, &rows(interval), names).await?.into())
+            }
+            Self::SeriesOf(interval, names, granularity, calendar) => {
+                let buckets = interval.buckets(*granularity, *calendar)?;
+                QueryResult::SeriesOf(page_figures::series(db, &buckets, names).await?.into())
+            }
+            Self::Viewed(names) => QueryResult::Viewed(page_figures::viewed(db, names).await?.into()),
+            Self::Sections(interval, filter, prefix, after, limit) => {
+                let parts = parts(&rows(interval));
+                let sections = sections::sections(db, &parts, filter, prefix, after.as_ref(), *limit);
+                QueryResult::Sections(sections.await?.into())
+            }
+            Self::ViewsOfSections(interval, filter, prefix, names) => {
+                let parts = parts(&rows(interval));
+                QueryResult::Numbers(sections::views(db, &parts, filter, prefix, names).await?.into())
             }
         })
     }
@@ -88,7 +135,18 @@ impl ReportQuery {
             Self::Series(interval, _, granularity, calendar) => {
                 QueryResult::Series(interval.buckets(*granularity, *calendar)?.into())
             }
+            Self::PreviousSeries(interval, compared, _, granularity, calendar) => {
+                let buckets = interval.buckets(*granularity, *calendar)?;
+                QueryResult::Series(compared.buckets(&buckets, *granularity, *calendar).into())
+            }
             Self::Pages(..) => QueryResult::Pages([].into()),
+            Self::ViewsOf(_, names) | Self::ViewsOfSections(.., names) => QueryResult::Numbers(vec![0; names.len()].into()),
+            Self::SeriesOf(interval, names, granularity, calendar) => {
+                let buckets = interval.buckets(*granularity, *calendar)?;
+                QueryResult::SeriesOf(vec![buckets; names.len()].into())
+            }
+            Self::Viewed(names) => QueryResult::Viewed(vec![None; names.len()].into()),
+            Self::Sections(..) => QueryResult::Sections([].into()),
         })
     }
 
@@ -99,9 +157,15 @@ impl ReportQuery {
             Self::Matches(filter)
             | Self::Views(_, filter)
             | Self::PageCount(_, filter)
-            | Self::Series(_, filter, ..) => bytes_of_filter(filter),
-            Self::Pages(_, filter, after, _) => {
-                bytes_of_filter(filter) + after.as_ref().map_or(0, |after| after.name.capacity())
+            | Self::Series(_, filter, ..)
+            | Self::PreviousSeries(_, _, filter, ..) => bytes_of_filter(filter),
+            Self::Pages(_, filter, _, after, _) => bytes_of_filter(filter) + bytes_of_cursor(after.as_ref()),
+            Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names) => bytes_of_texts(names),
+            Self::Sections(_, filter, prefix, after, _) => {
+                bytes_of_filter(filter) + prefix.len() + bytes_of_cursor(after.as_ref())
+            }
+            Self::ViewsOfSections(_, filter, prefix, names) => {
+                bytes_of_filter(filter) + prefix.len() + bytes_of_texts(names)
             }
         };
         size_of::<Self>() + variable
@@ -121,20 +185,15 @@ fn cover_of_counted(interval: &Interval, span: Span) -> Vec<RowRange> {
     }
 }
 
-/// Adds the views of the report's rows to `buckets`, which follow each other from `start` on.
+/// Adds the views of the report's rows to `buckets`.
 async fn fill_series<C: ConnectionTrait>(
     db: &C,
     mut buckets: Vec<Bucket>,
-    start: Hour,
     filter: &PageFilter,
 ) -> Result<Vec<Bucket>, ReportError> {
-    let boundaries: Vec<Hour> = iter::once(start).chain(buckets.iter().map(|bucket| bucket.end)).collect();
-    for (start, views) in queries::buckets(db, &cover_each(&boundaries), filter).await? {
-        // The last bucket that begins at or before the row; every row lies in one.
-        let index = buckets.partition_point(|bucket| bucket.start <= start).saturating_sub(1);
-        if let Some(bucket) = buckets.get_mut(index) {
-            bucket.views += views;
-        }
+    let ranges = cover_each(&boundaries(&buckets));
+    for sum in queries::buckets(db, &ranges, filter, SumsOf::AllPages).await? {
+        add(&mut buckets, &sum);
     }
     Ok(buckets)
 }
@@ -147,6 +206,10 @@ impl QueryResult {
             Self::Matches(filter) => filter.as_deref().map_or(0, bytes_of_filter),
             Self::Series(buckets) => buckets.len() * size_of::<Bucket>(),
             Self::Pages(rows) => rows.iter().map(bytes_of_row).sum(),
+            Self::Numbers(numbers) => size_of_val::<[i64]>(numbers),
+            Self::SeriesOf(all) => all.iter().map(|buckets| size_of::<Vec<Bucket>>() + buckets.len() * size_of::<Bucket>()).sum(),
+            Self::Viewed(all) => all.iter().map(Viewed::bytes).sum(),
+            Self::Sections(rows) => rows.iter().map(SectionRow::bytes).sum(),
         };
         size_of::<Self>() + variable + query.bytes()
     }
@@ -156,12 +219,20 @@ fn bytes_of_row(row: &PageRow) -> usize {
     size_of::<PageRow>() + row.name.capacity() + row.title.as_ref().map_or(0, String::capacity)
 }
 
+fn bytes_of_cursor(cursor: Option<&PageCursor>) -> usize {
+    cursor.map_or(0, |cursor| cursor.name.capacity())
+}
+
+fn bytes_of_texts(texts: &[String]) -> usize {
+    texts.iter().map(|text| size_of::<String>() + text.capacity()).sum()
+}
+
 fn bytes_of_filter(filter: &PageFilter) -> usize {
     let text = |text: &String| size_of::<String>() + text.capacity();
     size_of::<PageFilter>()
         + match filter {
             PageFilter::All => 0,
-            PageFilter::Names(names) => names.iter().map(text).sum(),
+            PageFilter::Names(names) => bytes_of_texts(names),
             PageFilter::Prefix(part) | PageFilter::Contains(part) => text(part),
             PageFilter::Search(search) => text(search.text()),
         }

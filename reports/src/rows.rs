@@ -3,10 +3,7 @@
 use std::ops::Range;
 
 use chrono::NaiveDate;
-use entity::{
-    Hour,
-    page_views_report::{SITE_INDEX, hour_column},
-};
+use entity::page_views_report::{SITE_INDEX, hour_column};
 
 use super::{
     cover::{RowRange, Unit},
@@ -120,23 +117,27 @@ fn join_condition(select: &str) -> &'static str {
     if select.contains(" JOIN ") { " WHERE " } else { " AND " }
 }
 
-/// Returns the query of the sums of the days from `start` to `end` by hour: `date` and 24 sums.
-pub(super) fn sums_by_hour(sql: &mut Sql, start: Hour, end: Hour, names: Names<'_>) -> String {
-    let part = Part {
-        unit: Unit::Day,
-        start: start.date(),
-        end: end.plus(-1).date().succ_opt().unwrap_or(end.date()),
-        hours: None,
-    };
-    let columns: Vec<_> = (0..24).map(hour_column).collect();
-    let of_row = columns.iter().map(|column| format!("row.{column}")).collect::<Vec<_>>().join(", ");
-    let rows = part.select(sql, names, &of_row);
-    let sums: String = columns.iter().map(|column| format!(", CAST(sum({column}) AS bigint)")).collect();
-    format!("SELECT date{sums} FROM ({rows}) AS rows GROUP BY date")
+/// Returns the query of the rows of the days that `ranges` of hours lie in, each once: `date`, `name` and the views of its 24
+/// hours.
+pub(super) fn hours_of_days(sql: &mut Sql, ranges: &[&RowRange], names: Names<'_>) -> String {
+    let mut days: Vec<Range<NaiveDate>> = Vec::new();
+    for range in ranges {
+        let (start, last) = (range.start.date(), range.end.plus(-1).date());
+        let end = last.succ_opt().unwrap_or(last);
+        match days.last_mut() {
+            Some(before) if before.end >= start => before.end = before.end.max(end),
+            _ => days.push(start..end),
+        }
+    }
+    let hours = (0..24).map(|hour| format!("row.{}", hour_column(hour))).collect::<Vec<_>>().join(", ");
+    let select = |Range { start, end }| Part { unit: Unit::Day, start, end, hours: None }.select(sql, names, &hours);
+    days.into_iter().map(select).collect::<Vec<_>>().join(" UNION ALL ")
 }
 
 #[cfg(test)]
 mod tests {
+    use entity::Hour;
+
     use super::*;
 
     #[test]

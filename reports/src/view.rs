@@ -17,10 +17,14 @@ use super::{
     calendar::Calendar,
     error::ReportError,
     interval::{Bucket, Granularity, Interval},
+    page_figures::Viewed,
     page_filter::PageFilter,
+    page_list::PageOrder,
+    period::Compared,
     present::{ClockUse, PresentHour, Provenance},
     queries::{PageCursor, PageRow},
     report_query::{QueryResult, ReportQuery},
+    sections::SectionRow,
     snapshot::Snapshot,
 };
 use crate::freshness::{Freshness, FreshnessFeed, RefreshStatus};
@@ -175,7 +179,26 @@ impl ReportView {
         }
     }
 
-    /// Returns the pages with the most views: at most `limit` of those behind `after`.
+    /// Returns the views of the other interval by bucket, one for each bucket of `interval`.
+    ///
+    /// # Errors
+    /// Those of [`series`](Self::series).
+    pub async fn previous_series(
+        &self,
+        interval: Interval,
+        compared: Compared,
+        filter: &Arc<PageFilter>,
+        granularity: Granularity,
+        calendar: Calendar,
+    ) -> Result<Arc<[Bucket]>, ReportError> {
+        let query = ReportQuery::PreviousSeries(interval, compared, Arc::clone(filter), granularity, calendar);
+        match self.result(query).await? {
+            QueryResult::Series(series) => Ok(series),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns pages in `order`: at most `limit` of those behind `after`.
     ///
     /// # Errors
     /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
@@ -183,11 +206,89 @@ impl ReportView {
         &self,
         interval: Interval,
         filter: &Arc<PageFilter>,
+        order: PageOrder,
         after: Option<PageCursor>,
         limit: u64,
     ) -> Result<Arc<[PageRow]>, ReportError> {
-        match self.result(ReportQuery::Pages(interval, Arc::clone(filter), after, limit)).await? {
+        match self.result(ReportQuery::Pages(interval, Arc::clone(filter), order, after, limit)).await? {
             QueryResult::Pages(pages) => Ok(pages),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the views of each of the pages `names`, in their order.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn views_of(&self, interval: Interval, names: &Arc<[String]>) -> Result<Arc<[i64]>, ReportError> {
+        self.numbers(ReportQuery::ViewsOf(interval, Arc::clone(names))).await
+    }
+
+    /// Returns the series of each of the pages `names`, in their order.
+    ///
+    /// # Errors
+    /// Those of [`series`](Self::series).
+    pub async fn series_of(
+        &self,
+        interval: Interval,
+        names: &Arc<[String]>,
+        granularity: Granularity,
+        calendar: Calendar,
+    ) -> Result<Arc<[Vec<Bucket>]>, ReportError> {
+        match self.result(ReportQuery::SeriesOf(interval, Arc::clone(names), granularity, calendar)).await? {
+            QueryResult::SeriesOf(series) => Ok(series),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns when each of the pages `names` was viewed first and last, in their order; `None` where nothing is counted.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn viewed(&self, names: &Arc<[String]>) -> Result<Arc<[Option<Viewed>]>, ReportError> {
+        match self.result(ReportQuery::Viewed(Arc::clone(names))).await? {
+            QueryResult::Viewed(viewed) => Ok(viewed),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the sections below `prefix`, most viewed first: at most `limit` of those behind `after`.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn sections(
+        &self,
+        interval: Interval,
+        filter: &Arc<PageFilter>,
+        prefix: &Arc<str>,
+        after: Option<PageCursor>,
+        limit: u64,
+    ) -> Result<Arc<[SectionRow]>, ReportError> {
+        let query = ReportQuery::Sections(interval, Arc::clone(filter), Arc::clone(prefix), after, limit);
+        match self.result(query).await? {
+            QueryResult::Sections(sections) => Ok(sections),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the views of each of the sections `names` below `prefix`, in their order.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn views_of_sections(
+        &self,
+        interval: Interval,
+        filter: &Arc<PageFilter>,
+        prefix: &Arc<str>,
+        names: &Arc<[String]>,
+    ) -> Result<Arc<[i64]>, ReportError> {
+        let (filter, prefix, names) = (Arc::clone(filter), Arc::clone(prefix), Arc::clone(names));
+        self.numbers(ReportQuery::ViewsOfSections(interval, filter, prefix, names)).await
+    }
+
+    async fn numbers(&self, query: ReportQuery) -> Result<Arc<[i64]>, ReportError> {
+        match self.result(query).await? {
+            QueryResult::Numbers(numbers) => Ok(numbers),
             other => Err(mismatch(&other)),
         }
     }

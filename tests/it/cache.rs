@@ -5,7 +5,8 @@ use std::sync::Arc;
 use api::{access::Access, http};
 use chrono_tz::UTC;
 use reports::{
-    CacheFigures, Calendar, Granularity, IntervalChoice, PageFilter, Period, ReportError, ReportReader, ReportSettings,
+    CacheFigures, Calendar, Granularity, IntervalChoice, PageFilter, PageOrder, Period, ReportError, ReportReader,
+    ReportSettings,
     freshness::FreshnessFeed,
 };
 use sea_orm::ConnectionTrait;
@@ -167,12 +168,12 @@ on_all_databases! {
         app.record([("/b", "2026-03-01T00:00:00Z", 4)]).await;
         app.refresh().await;
         // An uncached view reads in a transaction of its own, which sees the old report.
-        let rows = own.pages(interval, &all, None, 10).await.unwrap();
+        let rows = own.pages(interval, &all, PageOrder::Views, None, 10).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.views).sum::<i64>(), 3);
         drop((rows, own));
         // A cached view keeps its results, and does not mix them with newer ones.
         assert_eq!(shared.views(interval, &all).await.unwrap(), 3);
-        assert!(matches!(shared.pages(interval, &all, None, 10).await, Err(ReportError::VersionChanged)));
+        assert!(matches!(shared.pages(interval, &all, PageOrder::Views, None, 10).await, Err(ReportError::VersionChanged)));
     }
 
     async fn query_restarts_when_its_report_version_is_gone(app: TestApp) {

@@ -66,6 +66,7 @@ mod random_queries;
 mod recording;
 mod refresh;
 mod refused_databases;
+mod report_fields;
 mod report_subscriptions;
 mod report_swap;
 mod reports;

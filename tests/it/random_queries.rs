@@ -147,13 +147,29 @@ fn check_report(report: &Field, value: &Value, counts: &Counts, context: &str) {
                     list.aliases("page")
                         .map(move |page| each(&found[&list.alias]).into_iter().map(move |node| &node[page]))
                 });
-                for pages in listed {
+                let order = child.argument("orderBy").and_then(Literal::as_enum).unwrap_or("VIEWS");
+                for pages in listed.filter(|_| order != "CHANGE") {
                     let names: Vec<_> = pages.filter_map(Value::as_str).collect();
                     // Without a cursor, which the generator can't know, the list begins at the top.
-                    let expected: Vec<_> = sorted.iter().take(names.len()).map(|(page, _)| page.as_str()).collect();
+                    let mut expected: Vec<_> = sorted.iter().map(|(page, _)| page.as_str()).collect();
+                    if order == "NAME" {
+                        expected.sort_unstable();
+                    }
+                    expected.truncate(names.len());
                     assert_eq!(names, expected, "{context}");
                 }
+                for total in child.aliases("totalCount") {
+                    assert_eq!(found[total], sorted.len(), "{context}");
+                }
             }
+            "page" if !found.is_null() => {
+                let name = child.argument("name").and_then(Literal::as_text).unwrap();
+                let of_page = sorted.iter().find(|(page, _)| page == name).map_or(0, |(_, views)| *views);
+                for views in child.aliases("views") {
+                    assert_eq!(found[views], of_page, "{context}");
+                }
+            }
+            "sections" => check_sections(child, found, &sorted, context),
             "totals" => {
                 for views in child.aliases("views") {
                     assert_eq!(found[views], sum, "{context}");
@@ -161,6 +177,22 @@ fn check_report(report: &Field, value: &Value, counts: &Counts, context: &str) {
                 check_previous(report, child, found, counts, context);
             }
             _ => {}
+        }
+    }
+}
+
+/// Checks that the listed sections have the views of the pages that their names begin.
+fn check_sections(sections: &Field, found: &Value, pages: &[(String, i64)], context: &str) {
+    for list in sections.children.iter().filter(|list| list.name == "nodes") {
+        let [name, views, is_page] = ["name", "views", "isPage"].map(|part| list.aliases(part).next());
+        let (Some(name), Some(views), Some(is_page)) = (name, views, is_page) else { continue };
+        for section in each(&found[&list.alias]) {
+            let section_name = section[name].as_str().unwrap();
+            let is_in = |page: &str| {
+                if section[is_page] == true { page == section_name } else { page.starts_with(section_name) }
+            };
+            let sum: i64 = pages.iter().filter(|(page, _)| is_in(page)).map(|(_, views)| views).sum();
+            assert_eq!(section[views], sum, "{section_name}; {context}");
         }
     }
 }

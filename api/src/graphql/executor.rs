@@ -16,7 +16,7 @@ use super::{
     mutation_fast_path::{FastPathCache, FastPathRequest},
     operation::{AuthorizedOperation, Operation},
     response_budget::{NoText, ResponseBounds, ResponseBudget, ResponseText},
-    schema::{AnalyticsSchema, ViewCell, record},
+    schema::{AnalyticsSchema, ServerLimits, ViewCell, record},
     selection::FieldOrder,
     shared_subscriptions::SharedSubscriptions,
 };
@@ -50,10 +50,11 @@ impl OperationExecutor {
         recorder: Option<Recorder>,
         reports: Option<Reports>,
         bounds: ResponseBounds,
+        limits: ServerLimits,
         time_max: Duration,
         tasks: TaskTracker,
     ) -> Option<Self> {
-        let schema = AnalyticsSchema::new(recorder.clone(), reports)?;
+        let schema = AnalyticsSchema::new(recorder.clone(), reports, limits)?;
         Code::describe_all();
         Some(Self {
             schema,

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Operation {
     pub(super) request: Request,
     pub(super) kind: OperationType,
-    /// Whether it selects nothing but the schema itself and the program's version.
+    /// Whether it selects nothing but the schema itself, the program's version and the server's limits.
     is_introspection: bool,
     /// The order of the fields in its responses.
     pub(super) order: FieldOrder,

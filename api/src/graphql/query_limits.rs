@@ -7,7 +7,7 @@ use async_graphql::{
     parser::types::{Directive, ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
-use super::schema::VERSION_FIELD;
+use super::schema::{LIMITS_FIELD, VERSION_FIELD};
 
 /// The most bytes of a query's text.
 pub(crate) const QUERY_BYTES_MAX: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 32;
 /// The most fields, fragments, arguments, directives and variables after fragments are expanded.
 const PARTS_MAX: usize = 2_000;
 /// The most fields that have an alias or are repeated: each is resolved anew.
-const ALIASES_MAX: usize = 100;
+pub(super) const ALIASES_MAX: usize = 100;
 
 /// The limit that a query exceeds.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,12 +116,15 @@ pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryL
     Ok(())
 }
 
-/// Returns whether the operation selects nothing but the schema itself and the program's version. The document must
+/// Returns whether the operation selects nothing but the schema itself, the program's version and the server's limits. The document must
 /// have passed [`check_document`]: its fragments have no cycles.
 pub(super) fn is_introspection(document: &ExecutableDocument, operation: &OperationDefinition) -> bool {
     fn is_only(document: &ExecutableDocument, set: &SelectionSet) -> bool {
         set.items.iter().all(|selection| match &selection.node {
-            Selection::Field(field) => field.node.name.node.starts_with("__") || field.node.name.node == VERSION_FIELD,
+            Selection::Field(field) => {
+                let name = field.node.name.node.as_str();
+                name.starts_with("__") || [VERSION_FIELD, LIMITS_FIELD].contains(&name)
+            }
             Selection::FragmentSpread(spread) => {
                 let fragment = document.fragments.get(&spread.node.fragment_name.node);
                 fragment.is_some_and(|fragment| is_only(document, &fragment.node.selection_set.node))

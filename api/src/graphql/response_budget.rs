@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The most fields that all points and pages of an answer may have: 10,000 points with all their fields, and some more.
-const LIST_FIELDS_MAX: usize = 100_000;
+pub(super) const LIST_FIELDS_MAX: usize = 100_000;
 /// The memory of a list item's field while an answer is made, in bytes, roughly: its resolver and its value (measured:
 /// 400 to 700).
 const FIELD_BYTES: usize = 512;
@@ -150,6 +150,14 @@ impl ResponseBudget {
         Ok(())
     }
 
+    /// Errs if the answer would have too many fields with `more` of them.
+    pub(super) fn check_fields(&self, more: usize) -> async_graphql::Result<()> {
+        if self.spent().fields.saturating_add(more) > LIST_FIELDS_MAX {
+            return Err(too_many_fields());
+        }
+        Ok(())
+    }
+
     /// Errs if the answer is too large already, so that nothing more is queried for it.
     pub(super) fn check(&self) -> async_graphql::Result<()> {
         self.spend(0, 0)
@@ -161,11 +169,7 @@ impl ResponseBudget {
         spent.fields = spent.fields.saturating_add(fields);
         spent.bytes = spent.bytes.saturating_add(bytes);
         if spent.fields > LIST_FIELDS_MAX {
-            let message = format!(
-                "the points and pages of an answer may have {LIST_FIELDS_MAX} fields in all; ask for fewer fields, fewer \
-                 pages, a coarser granularity or a shorter interval"
-            );
-            return Err(error(Code::AnswerTooLarge, message));
+            return Err(too_many_fields());
         }
         if spent.bytes > bytes_max {
             return Err(error(Code::AnswerTooLarge, NoText::TooLong(bytes_max).to_string()));
@@ -204,6 +208,14 @@ impl ResponseBudget {
     }
 }
 
+fn too_many_fields() -> Error {
+    let message = format!(
+        "the points and pages of an answer may have {LIST_FIELDS_MAX} fields in all; ask for fewer fields, fewer pages, a \
+         coarser granularity or a shorter interval"
+    );
+    error(Code::AnswerTooLarge, message)
+}
+
 impl ItemCost {
     /// Returns the cost of each item of the list field in `context`.
     pub(super) fn of_item(context: &Context<'_>) -> Self {
@@ -221,13 +233,13 @@ impl ItemCost {
     }
 
     fn add(&mut self, field: &async_graphql::SelectionField<'_>, times: usize) {
-        // `pageInfo` stands once beside the items, so it is not part of their cost.
-        for field in field.selection_set().filter(|field| field.name() != "pageInfo") {
+        // `pageInfo` and `totalCount` stand once beside the items, so they are not part of their cost.
+        for field in field.selection_set().filter(|field| !matches!(field.name(), "pageInfo" | "totalCount")) {
             let key = field.alias().unwrap_or_else(|| field.name());
             self.fields += times;
             self.bytes += times * (key.len() + "\"\":0,".len());
             match field.name() {
-                "page" => self.pages += times,
+                "page" | "name" => self.pages += times,
                 "title" => self.titles += times,
                 "cursor" => self.cursors += times,
                 _ => {}

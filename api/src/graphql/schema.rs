@@ -2,10 +2,13 @@
 
 mod freshness;
 mod inputs;
+mod limits;
 mod mutation;
+mod page_list;
 mod query;
 mod report;
 mod scalars;
+mod sections;
 mod subscription;
 mod values;
 mod view_cell;
@@ -24,12 +27,14 @@ use futures_util::{
 
 use increments::Recorder;
 
-use super::{errors, response_budget};
+use super::{errors, query_limits, response_budget};
 use mutation::Mutation;
 pub(super) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
 };
-pub(super) use query::VERSION_FIELD;
+pub(crate) use limits::ServerLimits;
+use limits::Limits;
+pub(super) use query::{LIMITS_FIELD, VERSION_FIELD};
 use query::{Query, QueryWithoutReports};
 use reports::Reports;
 use subscription::Subscription;
@@ -69,19 +74,20 @@ enum ServedSchema {
 
 impl AnalyticsSchema {
     /// Builds the schema for the handles that its resolvers use; `None` if there are none.
-    pub(super) fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
+    pub(super) fn new(recorder: Option<Recorder>, reports: Option<Reports>, limits: ServerLimits) -> Option<Self> {
+        let limits = Limits::new(limits);
         let schema = match (recorder, reports) {
             (Some(recorder), Some(Reports { reader, feed })) => {
                 let schema = described(limited(Schema::build(Query, Mutation, Subscription)));
-                ServedSchema::Whole(schema.data(recorder).data(reader).data(feed).finish())
+                ServedSchema::Whole(schema.data(recorder).data(reader).data(feed).data(limits).finish())
             }
             (Some(recorder), None) => {
                 let schema = described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription)));
-                ServedSchema::Increments(schema.data(recorder).finish())
+                ServedSchema::Increments(schema.data(recorder).data(limits).finish())
             }
             (None, Some(Reports { reader, feed })) => {
                 let schema = described(limited(Schema::build(Query, EmptyMutation, Subscription)));
-                ServedSchema::Reports(schema.data(reader).data(feed).finish())
+                ServedSchema::Reports(schema.data(reader).data(feed).data(limits).finish())
             }
             (None, None) => return None,
         };

@@ -10,7 +10,7 @@ use reports::Reports;
 
 use super::{
     response_budget::ResponseBounds,
-    schema::{AnalyticsSchema, ViewCell},
+    schema::{AnalyticsSchema, ServerLimits, ViewCell},
 };
 use crate::access::RecordingTerms;
 
@@ -32,7 +32,7 @@ impl StockExecutor {
     pub fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
         let terms = RecordingTerms::unlimited();
         let bounds = ResponseBounds::new(RESPONSE_BYTES, RESPONSE_BYTES);
-        Some(Self { schema: AnalyticsSchema::new(recorder, reports)?, bounds, terms })
+        Some(Self { schema: AnalyticsSchema::new(recorder, reports, ServerLimits::default())?, bounds, terms })
     }
 
     /// Attaches the data that the resolvers need.

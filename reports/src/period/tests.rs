@@ -316,7 +316,7 @@ proptest! {
         for part in 0..=40 {
             let until = interval.start.plus((hours(interval) * part).div_euclid(40));
             let compared = compared(IntervalChoice::Period(period), comparison, zone, now, until.start());
-            let Some(Compared { part, other }) = compared else { return Ok(()) };
+            let Some(Compared { part, other, .. }) = compared else { return Ok(()) };
             prop_assert_eq!((part.start, part.end), (interval.start, until));
             prop_assert!(other.start <= other.end);
             prop_assert!(other.end <= interval.start || last_year);
@@ -341,7 +341,7 @@ proptest! {
     ) {
         let comparison = if last_year { Comparison::SamePeriodLastYear } else { Comparison::PreviousPeriod };
         let looked_at = now - chrono::TimeDelta::seconds(since_look);
-        let Some(Compared { part, other }) = compared(IntervalChoice::Period(period), comparison, zone, now, looked_at)
+        let Some(Compared { part, other, .. }) = compared(IntervalChoice::Period(period), comparison, zone, now, looked_at)
         else { return Ok(()) };
         prop_assert!(hours(part) == 0 || part.end.start() <= looked_at, "an hour that is not over is compared");
         let calendar = Calendar::new(zone, None);
@@ -387,4 +387,71 @@ proptest! {
         let all = |now| of_period(Period::AllTime, zone, now, Some(Hour::containing(DateTime::UNIX_EPOCH)));
         prop_assert_eq!(all(now), all(step));
     }
+
+    /// Each bucket has one beside it, in the same order and within the other interval, and none is longer than a day or hour.
+    #[test]
+    fn buckets_have_counterparts_within_the_other_interval(
+        zone in any_zone(),
+        now in any_moment(),
+        period in any_period(),
+        comparison in prop::sample::select(vec![
+            Comparison::PreviousPeriod, Comparison::SamePeriodLastYear, Comparison::SameWeekdaysLastYear,
+        ]),
+        granularity in prop::sample::select(vec![
+            Granularity::Hour, Granularity::Day, Granularity::Week, Granularity::Month,
+        ]),
+    ) {
+        let choice = IntervalChoice::Period(period);
+        let Some(compared) = compared(choice, comparison, zone, now, now) else { return Ok(()) };
+        let calendar = Calendar::new(zone, None);
+        let buckets = of_period(period, zone, now, None).buckets(granularity, calendar).unwrap();
+        let others = compared.buckets(&buckets, granularity, calendar);
+        prop_assert_eq!(others.len(), buckets.len());
+        let mut reached = compared.whole.start;
+        for other in &others {
+            prop_assert!(reached <= other.start && other.start <= other.end && other.end <= compared.whole.end);
+            reached = other.end;
+            if granularity == Granularity::Hour {
+                prop_assert!(other.end.since(other.start) <= 1);
+            }
+            if granularity == Granularity::Day {
+                prop_assert!(other.end <= calendar.next_day(other.start).max(other.start.plus(25)));
+            }
+        }
+        prop_assert_eq!(others.first().map(|other| other.start), Some(compared.whole.start));
+        // The part that is compared is never longer than the whole.
+        prop_assert!(compared.other.end <= compared.whole.end && compared.other.start == compared.whole.start);
+    }
+}
+
+#[test]
+fn days_of_a_longer_or_shorter_month_have_their_own_counterparts_or_none() {
+    let of_month = |now: &str| {
+        let choice = IntervalChoice::Period(Period::ThisMonth);
+        let compared = compared(choice, Comparison::PreviousPeriod, UTC, at(now), at(now)).unwrap();
+        let calendar = Calendar::new(UTC, None);
+        let buckets = of_period(Period::ThisMonth, UTC, at(now), None).buckets(Granularity::Day, calendar).unwrap();
+        let others = compared.buckets(&buckets, Granularity::Day, calendar);
+        let text = |bucket: &Bucket| format!("{} {}", bucket.start.start().format("%m-%d"), bucket.end.since(bucket.start));
+        others.iter().map(text).collect::<Vec<_>>()
+    };
+    let march = of_month("2026-03-10T00:00:00Z");
+    assert_eq!(march[26..], ["02-27 24", "02-28 24", "03-01 0", "03-01 0", "03-01 0"]);
+    let february = of_month("2026-02-10T00:00:00Z");
+    assert_eq!((february.len(), february[27].as_str()), (28, "01-28 24"));
+}
+
+#[test]
+fn weeks_begin_on_the_calendars_day() {
+    let interval = of_period(Period::ThisMonth, UTC, at("2026-03-10T00:00:00Z"), None);
+    let starts = |calendar: Calendar| {
+        let buckets = interval.buckets(Granularity::Week, calendar).unwrap();
+        buckets.iter().map(|bucket| (bucket.start.start().format("%d").to_string(), bucket.whole)).collect::<Vec<_>>()
+    };
+    let monday = Calendar::new(UTC, None);
+    // 1 March 2026 is a Sunday.
+    let text = |pairs: &[(&str, bool)]| pairs.iter().map(|(day, whole)| ((*day).to_owned(), *whole)).collect::<Vec<_>>();
+    assert_eq!(starts(monday), text(&[("01", false), ("02", true), ("09", true), ("16", true), ("23", true), ("30", false)]));
+    let sunday = monday.with_weeks_from(chrono::Weekday::Sun);
+    assert_eq!(starts(sunday), text(&[("01", true), ("08", true), ("15", true), ("22", true), ("29", false)]));
 }

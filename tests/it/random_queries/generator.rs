@@ -50,6 +50,11 @@ impl Literal {
         Some(text)
     }
 
+    pub(crate) fn as_enum(&self) -> Option<&str> {
+        let Self::Enum(name) = self else { return None };
+        Some(name)
+    }
+
     pub(crate) fn texts(&self) -> Vec<&str> {
         let Self::List(entries) = self else { return self.as_text().into_iter().collect() };
         entries.iter().filter_map(Self::as_text).collect()

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_graphql::{Enum, InputObject, OneofObject};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Utc, Weekday};
 use chrono_tz::Tz;
 
-use super::errors::error;
+use super::{errors::error, page_list::LISTED_DEFAULT};
 use crate::error_code::Code;
 use reports::{self, IntervalChoice, Range};
 
 /// The most page names in a filter.
-const NAMES_MAX: usize = 1_000;
+pub(super) const NAMES_MAX: usize = 1_000;
 /// The most bytes of a text in a filter.
-const TEXT_BYTES_MAX: usize = 1_024;
+pub(super) const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Which views a report is about.
 #[derive(Debug, Default, InputObject)]
@@ -25,6 +25,19 @@ pub(crate) struct ReportFilter {
     /// An IANA name.
     #[graphql(default_with = "Some(\"UTC\".to_owned())")]
     time_zone: Option<String>,
+    /// The day on which the weeks of series begin.
+    #[graphql(default_with = "Some(WeekStart::Monday)")]
+    week_start: Option<WeekStart>,
+}
+
+/// The first day of a week.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Enum)]
+pub(crate) enum WeekStart {
+    /// As ISO 8601 has it.
+    #[default]
+    Monday,
+    /// As in the calendars of North America, Japan and others.
+    Sunday,
 }
 
 /// One or the other.
@@ -86,9 +99,11 @@ pub(crate) enum Comparison {
     PreviousPeriod,
     /// The same dates and times of day a year before. 29 February has none in most years.
     SamePeriodLastYear,
+    /// The same weekdays and times of day 52 weeks before.
+    SameWeekdaysLastYear,
 }
 
-/// The size of a series' buckets, cut in the filter's time zone. Weeks begin on Monday.
+/// The size of a series' buckets, cut in the filter's time zone.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "reports::Granularity")]
 pub(crate) enum Granularity {
@@ -96,7 +111,7 @@ pub(crate) enum Granularity {
     Hour,
     /// Midnight to midnight.
     Day,
-    /// Monday to Monday.
+    /// From the filter's `weekStart` to the next one.
     Week,
     /// A calendar month.
     Month,
@@ -132,6 +147,7 @@ pub(super) struct ParsedFilter {
     pub(super) interval: IntervalChoice,
     pub(super) pages: Arc<reports::PageFilter>,
     pub(super) zone: Tz,
+    pub(super) week_start: Weekday,
 }
 
 impl ReportFilter {
@@ -150,7 +166,11 @@ impl ReportFilter {
             ),
         };
         let pages = self.pages.map_or(Ok(reports::PageFilter::All), PageFilter::parse)?;
-        Ok(ParsedFilter { interval, pages: Arc::new(pages), zone })
+        let week_start = match self.week_start.unwrap_or_default() {
+            WeekStart::Monday => Weekday::Mon,
+            WeekStart::Sunday => Weekday::Sun,
+        };
+        Ok(ParsedFilter { interval, pages: Arc::new(pages), zone, week_start })
     }
 }
 
@@ -179,6 +199,25 @@ impl PageFilter {
             }
         }
     }
+}
+
+/// Returns the complexity of a list whose items have each this complexity.
+pub(super) fn list_complexity(first: Option<i32>, of_item: usize) -> usize {
+    usize::try_from(first.unwrap_or(LISTED_DEFAULT)).unwrap_or_default().saturating_mul(of_item)
+}
+
+/// The order of a list of pages. Equal pages are ordered by name.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Enum)]
+pub(crate) enum PageOrder {
+    /// The most viewed first.
+    #[default]
+    Views,
+    /// The greatest difference between `comparableViews` and `previous` first, whether they rose or fell. Pages that were viewed
+    /// only in the other period are listed too, with 0 views. It reads all pages of both periods; what takes too long is
+    /// stopped, with the error `UNAVAILABLE`. Not in subscriptions.
+    Change,
+    /// By name, in the order of Unicode's code points.
+    Name,
 }
 
 pub(super) fn check_text(field: &str, text: &str) -> async_graphql::Result<()> {

@@ -2,10 +2,12 @@
 
 use async_graphql::{Context, Object};
 
-use super::{freshness::Freshness, inputs::ReportFilter, report::Report, view_cell};
+use super::{freshness::Freshness, inputs::ReportFilter, limits::Limits, report::Report, view_cell};
 
 /// The name of the field that returns the program's version.
 pub(crate) const VERSION_FIELD: &str = "version";
+/// The name of the field that returns what the server allows.
+pub(crate) const LIMITS_FIELD: &str = "limits";
 
 /// The root type of queries.
 #[derive(Copy, Clone, Debug)]
@@ -25,12 +27,17 @@ impl Query {
         #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
     ) -> async_graphql::Result<Report> {
         let filter = filter.unwrap_or_default().parse()?;
-        Report::new(view_cell::report_view(context).await?.clone(), filter).await
+        Report::new(view_cell::report_view(context).await?.clone(), filter, false).await
     }
 
     /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
         Ok(Freshness::OfView(view_cell::report_view(context).await?.clone()))
+    }
+
+    /// What this server allows.
+    async fn limits<'a>(&self, context: &Context<'a>) -> async_graphql::Result<&'a Limits> {
+        context.data()
     }
 
     /// The version of the program that answers.
@@ -42,6 +49,11 @@ impl Query {
 /// What can be asked.
 #[Object(name = "Query")]
 impl QueryWithoutReports {
+    /// What this server allows.
+    async fn limits<'a>(&self, context: &Context<'a>) -> async_graphql::Result<&'a Limits> {
+        context.data()
+    }
+
     /// The version of the program that answers.
     async fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")

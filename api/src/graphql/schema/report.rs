@@ -1,37 +1,43 @@
-//! The type `Report` and the types of its fields.
+//! The type `Report` and the types of its sums and series.
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::{
-    ComplexObject, Context, Object, SimpleObject,
-    connection::{CursorType, OpaqueCursor, PageInfo},
-};
+use async_graphql::{Context, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use entity::Hour;
-use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{
-    errors::{self, error},
+    errors,
     freshness::Freshness,
-    inputs::{self, Comparison, Granularity, ParsedFilter},
+    inputs::{self, Comparison, Granularity, PageOrder, ParsedFilter},
+    page_list::{PageConnection, PageList, PageViews},
     response_budget::{ItemCost, ROOM_WAIT_MAX, ResponseBudget},
     scalars::{LocalDateTime, SafeInt},
+    sections::{SectionConnection, SectionList},
 };
-use crate::error_code::Code;
-use reports::{self, Calendar, Compared, Counted, IntervalChoice, PageCursor, PageFilter, ReportView};
+use reports::{self, Bucket, Calendar, Compared, Counted, IntervalChoice, PageFilter, ReportView};
 
-/// The number of pages listed when the query does not say.
-const PAGES_DEFAULT: i32 = 10;
-/// The most pages in one list.
-const PAGES_MAX: i32 = 1_000;
+/// The bytes of a report's id.
+const ID_BYTES: usize = 16;
 
 /// The page views that a filter chooses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
-    view: ReportView,
-    interval: reports::Interval,
-    filter: ParsedFilter,
-    calendar: Calendar,
+    pub(super) view: ReportView,
+    pub(super) interval: reports::Interval,
+    pub(super) filter: ParsedFilter,
+    pub(super) calendar: Calendar,
+    /// Whether it is an event of a subscription.
+    pub(super) is_event: bool,
+}
+
+/// The other period, with which a report is compared.
+#[derive(Debug)]
+pub(crate) struct PreviousReport {
+    /// The report that is compared.
+    report: Report,
+    compared: Compared,
 }
 
 /// From start, up to and without end.
@@ -78,66 +84,26 @@ pub(crate) struct Totals {
     pages: Arc<PageFilter>,
 }
 
-/// One page in a report.
-#[derive(Clone, Debug, SimpleObject)]
-pub(crate) struct PageViews {
-    /// The page's name.
-    page: String,
-    /// The title recorded last.
-    title: Option<String>,
-    /// Its views.
-    views: SafeInt,
-    /// Of the totals, 0 to 1.
-    share: f64,
-}
-
-/// Pages, most viewed first.
-#[derive(SimpleObject)]
-#[graphql(complex)]
-pub(crate) struct PageConnection {
-    /// The pages with their cursors.
-    edges: Vec<PageEdge>,
-    /// Whether there are more.
-    page_info: PageInfo,
-}
-
-/// One page and where it stands.
-#[derive(Debug, SimpleObject)]
-pub(crate) struct PageEdge {
-    /// To go on behind it, give it as `after`.
-    cursor: String,
-    /// The page.
-    node: PageViews,
-}
-
-/// The position of a page in the list, and the refresh that it was read from.
-#[derive(Debug, Deserialize, Serialize)]
-struct Cursor {
-    refresh: i64,
-    views: i64,
-    page: String,
-}
-
 impl Report {
-    /// Returns the report of the page views that `filter` chooses, read from `view`.
-    pub(super) async fn new(view: ReportView, filter: ParsedFilter) -> async_graphql::Result<Self> {
+    /// Returns the report of the page views that `filter` chooses, read from `view`, for a query or an event of a subscription.
+    pub(super) async fn new(view: ReportView, filter: ParsedFilter, is_event: bool) -> async_graphql::Result<Self> {
         let first = match filter.interval {
             IntervalChoice::Period(reports::Period::AllTime) => read(view.first_hour().await)?,
             _ => None,
         };
-        let calendar = Calendar::new(filter.zone, view.freshness().hours_since);
+        let calendar = Calendar::new(filter.zone, view.freshness().hours_since).with_weeks_from(filter.week_start);
         let interval = filter.interval.interval(calendar, || view.present_hour(), first);
-        Ok(Self { view, interval, filter, calendar })
+        Ok(Self { view, interval, filter, calendar, is_event })
     }
 
     /// Returns how long the report may wait for memory: not at all while it holds a database connection.
-    fn room_wait(&self) -> Duration {
+    pub(super) fn room_wait(&self) -> Duration {
         if self.view.holds_connection() { Duration::ZERO } else { ROOM_WAIT_MAX }
     }
 
     /// Returns the period that the report is compared with, if there is one and it does not begin before the first
     /// counted hour.
-    async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
+    pub(super) async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
         let (first, looked_at) = (self.view.first_hour(), self.view.freshness().looked_at);
         let counted = read(first.await)?.zip(looked_at);
         Ok(counted.and_then(|(from, looked_at)| {
@@ -145,11 +111,42 @@ impl Report {
             self.filter.interval.compared(comparison.into(), self.calendar, || self.view.present_hour(), counted)
         }))
     }
+
+    /// Charges `budget` for a series of the selected fields. Errs when it has too many points.
+    pub(super) async fn charge_series(
+        &self,
+        context: &Context<'_>,
+        granularity: Granularity,
+    ) -> async_graphql::Result<()> {
+        let budget = context.data::<ResponseBudget>()?;
+        budget.check()?;
+        let points = self.points(granularity)?;
+        budget.charge(points, ItemCost::of_item(context), 0, 0, self.room_wait()).await
+    }
+
+    /// Returns the number of points of a series.
+    pub(super) fn points(&self, granularity: Granularity) -> async_graphql::Result<usize> {
+        let points = self.interval.points(granularity.into(), self.calendar);
+        points.map_err(|wrong| errors::of_report(&wrong.into()))
+    }
+
+    /// Returns the points of `buckets`.
+    pub(super) fn series_points(&self, buckets: &[Bucket]) -> Vec<SeriesPoint> {
+        let looked_at = self.view.freshness().looked_at;
+        buckets.iter().map(|bucket| SeriesPoint::new(bucket, looked_at)).collect()
+    }
 }
 
 /// The page views that a filter chooses, all of one moment, the freshness included.
 #[Object]
 impl Report {
+    /// The same for the same filter, whenever it is asked: to be merged in a client's store.
+    async fn id(&self) -> ID {
+        // The filter's text has all that tells two filters apart.
+        let hash = Sha256::digest(format!("{:?}", self.filter));
+        ID(hex::encode(hash.get(..ID_BYTES).unwrap_or(&hash)))
+    }
+
     /// What the filter's interval came to.
     async fn interval(&self) -> Interval {
         Interval::new(self.interval, self.calendar)
@@ -179,6 +176,21 @@ impl Report {
         Ok(Totals { view, interval: self.interval, calendar: self.calendar, compared, pages })
     }
 
+    /// The other period; null where `totals` has none to compare with.
+    async fn previous(
+        &self,
+        #[graphql(desc = "The other period.", default_with = "Comparison::PreviousPeriod")] compare_to: Comparison,
+    ) -> async_graphql::Result<Option<PreviousReport>> {
+        let compared = self.compared(compare_to).await?;
+        Ok(compared.map(|compared| PreviousReport { report: self.clone(), compared }))
+    }
+
+    /// The report of the same interval and moment, of all pages.
+    async fn site(&self) -> Self {
+        let filter = ParsedFilter { pages: Arc::new(PageFilter::All), ..self.filter.clone() };
+        Self { filter, ..self.clone() }
+    }
+
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000. The points and pages of an answer
     /// have at most 100,000 fields in all.
     async fn series(
@@ -186,27 +198,120 @@ impl Report {
         context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
     ) -> async_graphql::Result<Vec<SeriesPoint>> {
-        let budget = context.data::<ResponseBudget>()?;
-        budget.check()?;
-        let points = self.interval.points(granularity.into(), self.calendar);
-        let points = points.map_err(|wrong| errors::of_report(&wrong.into()))?;
-        budget.charge(points, ItemCost::of_item(context), 0, 0, self.room_wait()).await?;
+        self.charge_series(context, granularity).await?;
         let series = self.view.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
-        let series = read(series.await)?;
-        let looked_at = self.view.freshness().looked_at;
-        let point = |bucket: &reports::Bucket| SeriesPoint {
-            start: bucket.start.start(),
-            end: bucket.end.start(),
-            local_start: LocalDateTime(bucket.local_start),
-            views: SafeInt(bucket.views),
-            complete: bucket.is_complete(looked_at),
-            whole: bucket.whole,
-        };
-        Ok(series.iter().map(point).collect())
+        Ok(self.series_points(&*read(series.await)?))
     }
 
-    /// Most viewed first, and among equals by name.
-    #[graphql(complexity = "usize::try_from(first.unwrap_or(PAGES_DEFAULT)).unwrap_or_default() * child_complexity")]
+    /// The bucket with the most views, the first of several; null without any views.
+    async fn peak(
+        &self,
+        #[graphql(desc = "The size of the buckets; at most 10,000 of them.", default_with = "Granularity::Day")]
+        granularity: Granularity,
+    ) -> async_graphql::Result<Option<SeriesPoint>> {
+        self.points(granularity)?;
+        let series = self.view.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
+        let series = read(series.await)?;
+        let peak = series.iter().rev().max_by_key(|bucket| bucket.views).filter(|bucket| bucket.views > 0);
+        let looked_at = self.view.freshness().looked_at;
+        Ok(peak.map(|bucket| SeriesPoint::new(bucket, looked_at)))
+    }
+
+    /// Pages, most viewed first unless another order is asked for.
+    #[graphql(complexity = "inputs::list_complexity(first, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn pages(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many pages: 0 to 1,000, 10 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor of the page to go on behind, of a list in the same order; from the first when left \
+                          out.")]
+        after: Option<String>,
+        #[graphql(desc = "The order.", default_with = "PageOrder::Views")] order_by: PageOrder,
+        #[graphql(
+            desc = "What `comparableViews`, `previous` and `change` of the pages are compared with.",
+            default_with = "Comparison::PreviousPeriod"
+        )]
+        compare_to: Comparison,
+    ) -> async_graphql::Result<PageConnection> {
+        let list = PageList::new(self.clone(), self.interval, Some(compare_to));
+        list.connection(context, first, after, order_by).await
+    }
+
+    /// One page; null if nothing of it was ever counted, or the filter leaves it out. Without views in the interval it has 0.
+    async fn page(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The page's name.")] name: String,
+        #[graphql(
+            desc = "What `comparableViews`, `previous` and `change` are compared with.",
+            default_with = "Comparison::PreviousPeriod"
+        )]
+        compare_to: Comparison,
+    ) -> async_graphql::Result<Option<PageViews>> {
+        inputs::check_text("page.name", &name)?;
+        PageList::new(self.clone(), self.interval, Some(compare_to)).page(context, name).await
+    }
+
+    /// The pages whose names begin with `prefix`, summed up by what follows it up to the next slash, as files are in folders;
+    /// most viewed first. It reads all these pages; what takes too long is stopped, with the error `UNAVAILABLE`.
+    #[graphql(complexity = "inputs::list_complexity(first, child_complexity)")]
+    async fn sections(
+        &self,
+        context: &Context<'_>,
+        #[graphql(
+            desc = "What the names begin with. A slash at the very beginning of a name belongs to its first part, so that of \
+                    `/blog/a` without a prefix the section is `/blog/`.",
+            default
+        )]
+        prefix: String,
+        #[graphql(desc = "How many sections: 0 to 1,000, 10 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor of the section to go on behind; from the first when left out.")] after: Option<
+            String,
+        >,
+        #[graphql(
+            desc = "What `comparableViews`, `previous` and `change` of the sections are compared with.",
+            default_with = "Comparison::PreviousPeriod"
+        )]
+        compare_to: Comparison,
+    ) -> async_graphql::Result<SectionConnection> {
+        if !prefix.is_empty() {
+            inputs::check_text("sections.prefix", &prefix)?;
+        }
+        SectionList::new(self.clone(), prefix.into(), compare_to).connection(context, first, after).await
+    }
+}
+
+/// The other period, with which a report is compared, of the same moment.
+#[Object]
+impl PreviousReport {
+    /// The whole period, also if the report's own is not over yet.
+    async fn interval(&self) -> Interval {
+        Interval::new(self.compared.whole, self.report.calendar)
+    }
+
+    /// The sum of its views. `totals` compares with those of as much of it as has elapsed of the report's own period.
+    async fn views(&self) -> async_graphql::Result<SafeInt> {
+        read(self.report.view.views(self.compared.whole, &self.report.filter.pages).await).map(SafeInt)
+    }
+
+    /// The views by bucket, one point for each of the report's own series of that granularity: of the same bucket, moved to the
+    /// other period. One that is missing there, such as the 31st of a month after one of 30 days, is empty: its `start` is its
+    /// `end`.
+    async fn series(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
+    ) -> async_graphql::Result<Vec<SeriesPoint>> {
+        let Self { report, compared } = self;
+        report.charge_series(context, granularity).await?;
+        let (filter, granularity, calendar) = (&report.filter.pages, granularity.into(), report.calendar);
+        let series = report.view.previous_series(report.interval, *compared, filter, granularity, calendar);
+        Ok(report.series_points(&*read(series.await)?))
+    }
+
+    /// The pages of the whole period, most viewed first. They are compared with nothing.
+    #[graphql(complexity = "inputs::list_complexity(first, child_complexity)")]
     async fn pages(
         &self,
         context: &Context<'_>,
@@ -215,36 +320,8 @@ impl Report {
             String,
         >,
     ) -> async_graphql::Result<PageConnection> {
-        let budget = context.data::<ResponseBudget>()?;
-        budget.check()?;
-        let first = first.unwrap_or(PAGES_DEFAULT);
-        if !(0..=PAGES_MAX).contains(&first) {
-            return Err(error(Code::BadUserInput, format!("pages.first must be 0 to {PAGES_MAX}, not {first}")));
-        }
-        let after = after.map(|cursor| Cursor::decode(&cursor)).transpose()?;
-        let limit = usize::try_from(first).unwrap_or_default();
-        let has_previous_page = after.is_some();
-        // One row more than is shown tells whether there is a next page.
-        let more = u64::try_from(limit).unwrap_or_default() + 1;
-        let pages = &self.filter.pages;
-        let (total, rows) =
-            tokio::join!(self.view.views(self.interval, pages), self.view.pages(self.interval, pages, after, more));
-        let (total, rows) = (read(total)?, read(rows)?);
-        let has_next_page = rows.len() > limit;
-        let refresh = self.view.freshness().refresh_id;
-        let (cost, rows) = (ItemCost::of_item(context), &rows[..rows.len().min(limit)]);
-        let texts = rows.iter().map(|row| cost.texts(&row.name, row.title.as_deref())).sum();
-        let held = rows.iter().map(PageEdge::bytes).sum();
-        budget.charge(rows.len(), cost, texts, held, self.room_wait()).await?;
-        let edges: Vec<_> = rows.iter().map(|row| PageEdge::new(row, total, refresh)).collect();
-        let cursor = |edge: Option<&PageEdge>| edge.map(|edge| edge.cursor.clone());
-        let page_info = PageInfo {
-            has_previous_page,
-            has_next_page,
-            start_cursor: cursor(edges.first()),
-            end_cursor: cursor(edges.last()),
-        };
-        Ok(PageConnection { edges, page_info })
+        let list = PageList::new(self.report.clone(), self.compared.whole, None);
+        list.connection(context, first, after, PageOrder::Views).await
     }
 }
 
@@ -284,12 +361,7 @@ impl Totals {
     /// hour is over.
     async fn change(&self) -> async_graphql::Result<Option<f64>> {
         let (views, previous) = tokio::join!(self.comparable(), self.previous_views());
-        let (Some(views), Some(previous)) = (views?, previous?.filter(|previous| *previous != 0)) else {
-            return Ok(None);
-        };
-        #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits than a double has")]
-        let change = (views - previous) as f64 / previous as f64;
-        Ok(Some(change))
+        Ok(views?.zip(previous?).and_then(|(views, previous)| change(views, previous)))
     }
 }
 
@@ -313,40 +385,31 @@ impl Interval {
     }
 }
 
-#[ComplexObject]
-impl PageConnection {
-    /// The pages without their cursors.
-    async fn nodes(&self) -> Vec<PageViews> {
-        self.edges.iter().map(|edge| edge.node.clone()).collect()
-    }
-}
-
-impl PageEdge {
-    /// Returns roughly how many bytes of memory the edge of `row` takes.
-    fn bytes(row: &reports::PageRow) -> usize {
-        size_of::<Self>() + 3 * row.name.len() + row.title.as_ref().map_or(0, String::len)
-    }
-
-    fn new(row: &reports::PageRow, total: i64, refresh: i64) -> Self {
-        let cursor = OpaqueCursor(Cursor { refresh, views: row.views, page: row.name.clone() }).encode_cursor();
-        #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]
-        let share = if total == 0 { 0.0 } else { row.views as f64 / total as f64 };
+impl SeriesPoint {
+    fn new(bucket: &Bucket, looked_at: Option<DateTime<Utc>>) -> Self {
         Self {
-            cursor,
-            node: PageViews { page: row.name.clone(), title: row.title.clone(), views: SafeInt(row.views), share },
+            start: bucket.start.start(),
+            end: bucket.end.start(),
+            local_start: LocalDateTime(bucket.local_start),
+            views: SafeInt(bucket.views),
+            complete: bucket.is_complete(looked_at),
+            whole: bucket.whole,
         }
     }
 }
 
-impl Cursor {
-    fn decode(cursor: &str) -> async_graphql::Result<PageCursor> {
-        let OpaqueCursor(Self { views, page, .. }) = OpaqueCursor::decode_cursor(cursor)
-            .map_err(|_unreadable| error(Code::BadUserInput, "pages.after is not a cursor of this list"))?;
-        inputs::check_text("pages.after", &page)?;
-        Ok(PageCursor { views, name: page })
-    }
+/// Returns (comparable - previous) / previous; `None` when that is no number.
+pub(super) fn change(comparable: i64, previous: i64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits than a double has")]
+    (previous != 0).then(|| (comparable - previous) as f64 / previous as f64)
 }
 
-fn read<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
+/// Returns the share of `views` in `total`, 0 to 1.
+pub(super) fn share(views: i64, total: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]
+    if total == 0 { 0.0 } else { views as f64 / total as f64 }
+}
+
+pub(super) fn read<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
     result.map_err(|failure| errors::of_report(&failure))
 }

@@ -33,7 +33,7 @@ impl Subscription {
         let views = context.data::<ReportReader>()?.follow();
         Ok(views.then(move |view| {
             let filter = filter.clone();
-            async move { Report::new(view.map_err(|failure| errors::of_report(&failure))?, filter).await }
+            async move { Report::new(view.map_err(|failure| errors::of_report(&failure))?, filter, true).await }
         }))
     }
 }

@@ -1,0 +1,195 @@
+//! Sections: pages summed up by the beginnings of their names.
+
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, Object, SimpleObject, connection::PageInfo};
+
+use super::{
+    errors::error,
+    inputs::Comparison,
+    page_list::{ComparedViews, Cursor, Read, listed},
+    report::{self, Report, read},
+    response_budget::{ItemCost, ResponseBudget},
+    scalars::SafeInt,
+};
+use crate::error_code::Code;
+use reports::SectionRow;
+
+/// Sections of one list, and what was read of all of them.
+#[derive(Debug)]
+pub(super) struct SectionList {
+    report: Report,
+    prefix: Arc<str>,
+    compare_to: Comparison,
+    rows: Vec<SectionRow>,
+    names: Arc<[String]>,
+    total: Read<i64>,
+    compared: Read<Option<ComparedViews>>,
+}
+
+/// The sum of the pages whose names begin alike, or one page.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    list: Arc<SectionList>,
+    index: usize,
+}
+
+/// Sections, most viewed first, and among equals by name.
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub(crate) struct SectionConnection {
+    /// The sections with their cursors.
+    edges: Vec<SectionEdge>,
+    /// Whether there are more.
+    page_info: PageInfo,
+}
+
+/// One section and where it stands.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct SectionEdge {
+    /// To go on behind it, give it as `after`.
+    cursor: String,
+    /// The section.
+    node: Section,
+}
+
+impl SectionList {
+    /// Returns an empty list.
+    pub(super) fn new(report: Report, prefix: Arc<str>, compare_to: Comparison) -> Self {
+        let (rows, names, total, compared) = (Vec::new(), Arc::default(), Read::new(), Read::new());
+        Self { report, prefix, compare_to, rows, names, total, compared }
+    }
+
+    /// Reads the list's sections.
+    pub(super) async fn connection(
+        self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<SectionConnection> {
+        let budget = context.data::<ResponseBudget>()?;
+        budget.check()?;
+        let limit = listed("sections", first)?;
+        let after = after.map(|cursor| Cursor::decode("sections.after", &cursor)).transpose()?;
+        let has_previous_page = after.is_some();
+        let Report { view, interval, filter, .. } = &self.report;
+        // One row more than is shown tells whether there are more.
+        let more = u64::try_from(limit).unwrap_or_default() + 1;
+        let rows = read(view.sections(*interval, &filter.pages, &self.prefix, after, more).await)?;
+        let has_next_page = rows.len() > limit;
+        let refresh = view.freshness().refresh_id;
+        let (cost, rows) = (ItemCost::of_item(context), &rows[..rows.len().min(limit)]);
+        let texts = rows.iter().map(|row| cost.texts(&row.name, row.title.as_deref())).sum();
+        let held = rows.iter().map(bytes).sum();
+        budget.charge(rows.len(), cost, texts, held, self.report.room_wait()).await?;
+        let names = rows.iter().map(|row| row.name.clone()).collect();
+        let list = Arc::new(Self { rows: rows.to_vec(), names, ..self });
+        let edge = |(index, row): (usize, &SectionRow)| SectionEdge {
+            cursor: Cursor { refresh, rank: row.views, page: row.name.clone() }.encode(),
+            node: Section { list: Arc::clone(&list), index },
+        };
+        let edges: Vec<_> = list.rows.iter().enumerate().map(edge).collect();
+        let cursor = |edge: Option<&SectionEdge>| edge.map(|edge| edge.cursor.clone());
+        let page_info = PageInfo {
+            has_previous_page,
+            has_next_page,
+            start_cursor: cursor(edges.first()),
+            end_cursor: cursor(edges.last()),
+        };
+        Ok(SectionConnection { edges, page_info })
+    }
+
+    async fn total(&self) -> async_graphql::Result<i64> {
+        let total = async || read(self.report.view.views(self.report.interval, &self.report.filter.pages).await);
+        self.total.get_or_init(total).await.clone()
+    }
+
+    async fn compared(&self) -> async_graphql::Result<Option<ComparedViews>> {
+        let compare = async || {
+            let Some(compared) = self.report.compared(self.compare_to).await? else { return Ok(None) };
+            let Report { view, interval, filter, .. } = &self.report;
+            let comparable = async {
+                if compared.part == *interval {
+                    return Ok(self.rows.iter().map(|row| row.views).collect());
+                }
+                view.views_of_sections(compared.part, &filter.pages, &self.prefix, &self.names).await
+            };
+            let previous = view.views_of_sections(compared.other, &filter.pages, &self.prefix, &self.names);
+            let (comparable, previous) = tokio::join!(comparable, previous);
+            Ok(Some(ComparedViews { comparable: read(comparable)?, previous: read(previous)? }))
+        };
+        self.compared.get_or_init(compare).await.clone()
+    }
+}
+
+/// The sum of the pages whose names begin alike, or one page.
+#[Object]
+impl Section {
+    /// What all its names begin with, which ends with a slash; or the page's name.
+    async fn name(&self) -> async_graphql::Result<&str> {
+        Ok(&self.row()?.name)
+    }
+
+    /// Whether it is one page, with nothing below it.
+    async fn is_page(&self) -> async_graphql::Result<bool> {
+        Ok(self.row()?.is_page)
+    }
+
+    /// The page's title recorded last, if it is a page.
+    async fn title(&self) -> async_graphql::Result<Option<&str>> {
+        Ok(self.row()?.title.as_deref())
+    }
+
+    /// The sum of the views.
+    async fn views(&self) -> async_graphql::Result<SafeInt> {
+        Ok(SafeInt(self.row()?.views))
+    }
+
+    /// Of the totals, 0 to 1.
+    async fn share(&self) -> async_graphql::Result<f64> {
+        Ok(report::share(self.row()?.views, self.list.total().await?))
+    }
+
+    /// How many pages have views.
+    async fn pages(&self) -> async_graphql::Result<i32> {
+        Ok(i32::try_from(self.row()?.pages).unwrap_or(i32::MAX))
+    }
+
+    /// The views of the same whole hours that `previous` has, as in `Totals`. Null together with `previous`.
+    async fn comparable_views(&self) -> async_graphql::Result<Option<SafeInt>> {
+        Ok(self.compared().await?.map(|(comparable, _)| SafeInt(comparable)))
+    }
+
+    /// The views of the period that the list's `compareTo` names; null where `Totals` has none.
+    async fn previous(&self) -> async_graphql::Result<Option<SafeInt>> {
+        Ok(self.compared().await?.map(|(_, previous)| SafeInt(previous)))
+    }
+
+    /// (comparableViews - previous) / previous; null without a previous, and when that is 0.
+    async fn change(&self) -> async_graphql::Result<Option<f64>> {
+        Ok(self.compared().await?.and_then(|(comparable, previous)| report::change(comparable, previous)))
+    }
+}
+
+impl Section {
+    fn row(&self) -> async_graphql::Result<&SectionRow> {
+        self.list.rows.get(self.index).ok_or_else(|| error(Code::Internal, "the list has no such section"))
+    }
+
+    async fn compared(&self) -> async_graphql::Result<Option<(i64, i64)>> {
+        Ok(self.list.compared().await?.and_then(|compared| compared.of(self.index)))
+    }
+}
+
+#[ComplexObject]
+impl SectionConnection {
+    /// The sections without their cursors.
+    async fn nodes(&self) -> Vec<Section> {
+        self.edges.iter().map(|edge| edge.node.clone()).collect()
+    }
+}
+
+/// Returns roughly how many bytes of memory a section's row and edge take.
+fn bytes(row: &SectionRow) -> usize {
+    size_of::<SectionEdge>() + size_of::<SectionRow>() + 4 * row.name.len() + row.title.as_ref().map_or(0, String::len)
+}
