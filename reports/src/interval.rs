@@ -151,7 +151,8 @@ impl Bucket {
 
 /// Returns whether a bucket of `granularity` begins with `hour`.
 fn begins_bucket(granularity: Granularity, calendar: Calendar, hour: Hour) -> bool {
-    granularity == Granularity::Hour || calendar.day_start(first_day(granularity, calendar, calendar.date(hour))) == hour
+    granularity == Granularity::Hour
+        || calendar.day_start(first_day(granularity, calendar, calendar.date(hour))) == hour
 }
 
 /// Returns the first day of the bucket that contains `day`.

@@ -51,8 +51,10 @@ pub(super) async fn views<C: ConnectionTrait>(
     let rows = rows(&mut sql, &parts(ranges), Names::Of(&filter));
     let sums = format!("SELECT name, CAST(sum(views) AS bigint) FROM ({rows}) AS rows GROUP BY name");
     let found = db.query_all_raw(sql.statement(&sums)).await?;
-    let mut views: HashMap<String, i64> =
-        found.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect::<Result<_, DbErr>>()?;
+    let mut views: HashMap<String, i64> = found
+        .iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+        .collect::<Result<_, DbErr>>()?;
     Ok(names.iter().map(|name| views.remove(name).unwrap_or(0)).collect())
 }
 
@@ -113,7 +115,10 @@ pub(super) async fn viewed<C: ConnectionTrait>(db: &C, names: &[String]) -> Resu
     let mut viewed: HashMap<String, Viewed> = HashMap::new();
     for row in &rows {
         let [first, last] = [hours_at(row, 1)?, hours_at(row, 26)?];
-        viewed.insert(row.try_get_by_index(0)?, Viewed { first: first.0, last: last.1, title: row.try_get_by_index(51)? });
+        viewed.insert(
+            row.try_get_by_index(0)?,
+            Viewed { first: first.0, last: last.1, title: row.try_get_by_index(51)? },
+        );
     }
     Ok(names.iter().map(|name| viewed.remove(name)).collect())
 }

@@ -86,7 +86,8 @@ impl List<'_> {
     async fn by_name<C: ConnectionTrait>(self, db: &C) -> Result<Vec<Listed>, DbErr> {
         let mut sql = Sql::new(db.get_database_backend());
         let rows = rows(&mut sql, self.parts, Names::Of(self.filter));
-        let behind = self.after.map_or_else(String::new, |after| format!("WHERE name > {}", sql.bind(after.name.as_str())));
+        let behind =
+            self.after.map_or_else(String::new, |after| format!("WHERE name > {}", sql.bind(after.name.as_str())));
         let limit = sql.bind(i64::try_from(self.limit).unwrap_or(i64::MAX));
         let list = format!(
             "SELECT name, CAST(sum(views) AS bigint) FROM ({rows}) AS rows {behind} GROUP BY name ORDER BY name LIMIT {limit}"

@@ -100,7 +100,9 @@ impl ReportQuery {
             Self::Pages(interval, filter, order, after, limit) => {
                 let parts = parts(&rows(interval));
                 let compared = match order {
-                    PageOrder::Change(Some(Compared { part, other, .. })) => Some([part, other].map(|of| self::parts(&rows(of)))),
+                    PageOrder::Change(Some(Compared { part, other, .. })) => {
+                        Some([part, other].map(|of| self::parts(&rows(of))))
+                    }
                     _ => None,
                 };
                 let list = page_list::List { parts: &parts, filter, after: after.as_ref(), limit: *limit };
@@ -140,7 +142,9 @@ impl ReportQuery {
                 QueryResult::Series(compared.buckets(&buckets, *granularity, *calendar).into())
             }
             Self::Pages(..) => QueryResult::Pages([].into()),
-            Self::ViewsOf(_, names) | Self::ViewsOfSections(.., names) => QueryResult::Numbers(vec![0; names.len()].into()),
+            Self::ViewsOf(_, names) | Self::ViewsOfSections(.., names) => {
+                QueryResult::Numbers(vec![0; names.len()].into())
+            }
             Self::SeriesOf(interval, names, granularity, calendar) => {
                 let buckets = interval.buckets(*granularity, *calendar)?;
                 QueryResult::SeriesOf(vec![buckets; names.len()].into())
@@ -207,7 +211,9 @@ impl QueryResult {
             Self::Series(buckets) => buckets.len() * size_of::<Bucket>(),
             Self::Pages(rows) => rows.iter().map(bytes_of_row).sum(),
             Self::Numbers(numbers) => size_of_val::<[i64]>(numbers),
-            Self::SeriesOf(all) => all.iter().map(|buckets| size_of::<Vec<Bucket>>() + buckets.len() * size_of::<Bucket>()).sum(),
+            Self::SeriesOf(all) => {
+                all.iter().map(|buckets| size_of::<Vec<Bucket>>() + buckets.len() * size_of::<Bucket>()).sum()
+            }
             Self::Viewed(all) => all.iter().map(Viewed::bytes).sum(),
             Self::Sections(rows) => rows.iter().map(SectionRow::bytes).sum(),
         };

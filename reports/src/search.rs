@@ -32,7 +32,11 @@ impl PageSearch {
 
     /// Returns whether `text` contains what is searched for.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        if self.ignore_case { text.chars().map(fold).collect::<String>().contains(&self.text) } else { text.contains(&self.text) }
+        if self.ignore_case {
+            text.chars().map(fold).collect::<String>().contains(&self.text)
+        } else {
+            text.contains(&self.text)
+        }
     }
 
     pub(super) fn text(&self) -> &String {

@@ -89,8 +89,10 @@ pub(super) async fn views<C: ConnectionTrait>(
         "SELECT section, CAST(sum(views) AS bigint) FROM ({pages}) AS pages WHERE {condition} GROUP BY section"
     );
     let rows = db.query_all_raw(sql.statement(&sums)).await?;
-    let mut views: HashMap<String, i64> =
-        rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect::<Result<_, DbErr>>()?;
+    let mut views: HashMap<String, i64> = rows
+        .iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
+        .collect::<Result<_, DbErr>>()?;
     Ok(names.iter().map(|name| views.remove(name).unwrap_or(0)).collect())
 }
 

@@ -186,6 +186,7 @@ async fn graphql_client_of_rust_completes_the_scenario() {
         pages: Some(live::PageFilter::Names(vec!["/rust".to_owned()])),
         interval: Some(live::IntervalInput::Period(live::Period::ALL_TIME)),
         time_zone: None,
+        week_start: None,
     };
     let mut socket = WebSocket::connect(&server.address).await;
     let payload = Live::build_query(live::Variables { filter: Some(filter) });
@@ -205,6 +206,7 @@ async fn graphql_client_of_rust_completes_the_scenario() {
             end: "2026-11-21T00:00:00Z".parse().unwrap(),
         })),
         time_zone: Some("Europe/Berlin".to_owned()),
+        week_start: None,
     };
     let report = ask::<Report>(&server, report::Variables { filter: Some(filter) }).await.data.unwrap().report;
     assert_eq!((report.totals.views, report.totals.pages), (3, 1));

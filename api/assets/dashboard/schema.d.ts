@@ -6,8 +6,9 @@ export type PageFilter = { names: string[] } | { prefix: string } | { contains: 
 export type PageSearch = { text: string; ignoreCase?: boolean };
 export type Period = 'TODAY' | 'YESTERDAY' | 'LAST_24_HOURS' | 'LAST_7_DAYS' | 'LAST_30_DAYS' | 'THIS_MONTH' | 'LAST_MONTH' | 'LAST_12_MONTHS' | 'THIS_YEAR' | 'ALL_TIME';
 export type RefreshStatus = 'FRESH' | 'REFRESHING' | 'FAILED' | 'OVERDUE';
-export type ReportFilter = { interval?: IntervalInput | null; pages?: PageFilter | null; timeZone?: string | null };
+export type ReportFilter = { interval?: IntervalInput | null; pages?: PageFilter | null; timeZone?: string | null; weekStart?: WeekStart | null };
 export type TimeRange = { start: string; end: string };
+export type WeekStart = 'MONDAY' | 'SUNDAY';
 
 export type ElsewhereData = {
   report: {

@@ -4,11 +4,9 @@ mod freshness;
 mod inputs;
 mod limits;
 mod mutation;
-mod page_list;
 mod query;
 mod report;
 mod scalars;
-mod sections;
 mod subscription;
 mod values;
 mod view_cell;
@@ -28,12 +26,12 @@ use futures_util::{
 use increments::Recorder;
 
 use super::{errors, query_limits, response_budget};
+use limits::Limits;
+pub(crate) use limits::ServerLimits;
 use mutation::Mutation;
 pub(super) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
 };
-pub(crate) use limits::ServerLimits;
-use limits::Limits;
 pub(super) use query::{LIMITS_FIELD, VERSION_FIELD};
 use query::{Query, QueryWithoutReports};
 use reports::Reports;

@@ -251,7 +251,7 @@ fn whole_days_are_compared_where_hours_were_dropped() {
     let now = at("2026-07-20T12:30:00Z");
     let compared = |choice: IntervalChoice, zone, since: &str| {
         let calendar = Calendar::new(zone, Some(since.parse().unwrap()));
-        let Compared { part, other } =
+        let Compared { part, other, .. } =
             choice.compared(Comparison::PreviousPeriod, calendar, || now.into(), counted_until(now)).unwrap();
         assert_eq!(hours(part), hours(other), "{choice:?} {since}");
         (part.end.start(), other.start.start(), other.end.start())
@@ -432,7 +432,8 @@ fn days_of_a_longer_or_shorter_month_have_their_own_counterparts_or_none() {
         let calendar = Calendar::new(UTC, None);
         let buckets = of_period(Period::ThisMonth, UTC, at(now), None).buckets(Granularity::Day, calendar).unwrap();
         let others = compared.buckets(&buckets, Granularity::Day, calendar);
-        let text = |bucket: &Bucket| format!("{} {}", bucket.start.start().format("%m-%d"), bucket.end.since(bucket.start));
+        let text =
+            |bucket: &Bucket| format!("{} {}", bucket.start.start().format("%m-%d"), bucket.end.since(bucket.start));
         others.iter().map(text).collect::<Vec<_>>()
     };
     let march = of_month("2026-03-10T00:00:00Z");
@@ -450,8 +451,12 @@ fn weeks_begin_on_the_calendars_day() {
     };
     let monday = Calendar::new(UTC, None);
     // 1 March 2026 is a Sunday.
-    let text = |pairs: &[(&str, bool)]| pairs.iter().map(|(day, whole)| ((*day).to_owned(), *whole)).collect::<Vec<_>>();
-    assert_eq!(starts(monday), text(&[("01", false), ("02", true), ("09", true), ("16", true), ("23", true), ("30", false)]));
+    let text =
+        |pairs: &[(&str, bool)]| pairs.iter().map(|(day, whole)| ((*day).to_owned(), *whole)).collect::<Vec<_>>();
+    assert_eq!(
+        starts(monday),
+        text(&[("01", false), ("02", true), ("09", true), ("16", true), ("23", true), ("30", false)])
+    );
     let sunday = monday.with_weeks_from(chrono::Weekday::Sun);
     assert_eq!(starts(sunday), text(&[("01", true), ("08", true), ("15", true), ("22", true), ("29", false)]));
 }

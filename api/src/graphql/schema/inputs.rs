@@ -6,12 +6,16 @@ use async_graphql::{Enum, InputObject, OneofObject};
 use chrono::{DateTime, Utc, Weekday};
 use chrono_tz::Tz;
 
-use super::{errors::error, page_list::LISTED_DEFAULT};
+use super::errors::error;
 use crate::error_code::Code;
 use reports::{self, IntervalChoice, Range};
 
 /// The most page names in a filter.
 pub(super) const NAMES_MAX: usize = 1_000;
+/// The number of pages, or sections, listed when the query does not say.
+const LISTED_DEFAULT: i32 = 10;
+/// The most pages, or sections, in one list.
+pub(super) const LISTED_MAX: i32 = 1_000;
 /// The most bytes of a text in a filter.
 pub(super) const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -199,6 +203,14 @@ impl PageFilter {
             }
         }
     }
+}
+
+/// Returns how many items of the list `field` are asked for. Errs when they are too many.
+pub(super) fn listed(field: &str, first: Option<i32>) -> async_graphql::Result<usize> {
+    let first = first.unwrap_or(LISTED_DEFAULT);
+    let is_allowed = (0..=LISTED_MAX).contains(&first);
+    let listed = usize::try_from(first).ok().filter(|_| is_allowed);
+    listed.ok_or_else(|| error(Code::BadUserInput, format!("{field}.first must be 0 to {LISTED_MAX}, not {first}")))
 }
 
 /// Returns the complexity of a list whose items have each this complexity.

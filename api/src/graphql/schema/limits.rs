@@ -1,13 +1,14 @@
 //! What this server allows.
 
 use async_graphql::SimpleObject;
-use increments::{INCREMENTS_PER_REQUEST_MAX, KEY_CHARACTERS_MAX, PAGE_BYTES_MAX, RecordingLimits, TITLE_BYTES_MAX, VIEWS_MAX};
+use increments::{
+    INCREMENTS_PER_REQUEST_MAX, KEY_CHARACTERS_MAX, PAGE_BYTES_MAX, RecordingLimits, TITLE_BYTES_MAX, VIEWS_MAX,
+};
 use reports::POINTS_MAX;
 
 use super::{
     COMPLEXITY_MAX, DEPTH_MAX,
-    inputs::{NAMES_MAX, TEXT_BYTES_MAX},
-    page_list::LISTED_MAX,
+    inputs::{LISTED_MAX, NAMES_MAX, TEXT_BYTES_MAX},
     query_limits::{ALIASES_MAX, QUERY_BYTES_MAX},
     response_budget::LIST_FIELDS_MAX,
     scalars::SafeInt,

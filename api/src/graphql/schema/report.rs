@@ -1,5 +1,8 @@
 //! The type `Report` and the types of its sums and series.
 
+mod page_list;
+mod sections;
+
 use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Context, ID, Object, SimpleObject};
@@ -11,11 +14,12 @@ use super::{
     errors,
     freshness::Freshness,
     inputs::{self, Comparison, Granularity, PageOrder, ParsedFilter},
-    page_list::{PageConnection, PageList, PageViews},
     response_budget::{ItemCost, ROOM_WAIT_MAX, ResponseBudget},
     scalars::{LocalDateTime, SafeInt},
-    sections::{SectionConnection, SectionList},
 };
+use page_list::{PageConnection, PageList, PageViews};
+use sections::{SectionConnection, SectionList};
+
 use reports::{self, Bucket, Calendar, Compared, Counted, IntervalChoice, PageFilter, ReportView};
 
 /// The bytes of a report's id.
@@ -24,12 +28,12 @@ const ID_BYTES: usize = 16;
 /// The page views that a filter chooses.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
-    pub(super) view: ReportView,
-    pub(super) interval: reports::Interval,
-    pub(super) filter: ParsedFilter,
-    pub(super) calendar: Calendar,
+    view: ReportView,
+    interval: reports::Interval,
+    filter: ParsedFilter,
+    calendar: Calendar,
     /// Whether it is an event of a subscription.
-    pub(super) is_event: bool,
+    is_event: bool,
 }
 
 /// The other period, with which a report is compared.
@@ -97,13 +101,13 @@ impl Report {
     }
 
     /// Returns how long the report may wait for memory: not at all while it holds a database connection.
-    pub(super) fn room_wait(&self) -> Duration {
+    fn room_wait(&self) -> Duration {
         if self.view.holds_connection() { Duration::ZERO } else { ROOM_WAIT_MAX }
     }
 
     /// Returns the period that the report is compared with, if there is one and it does not begin before the first
     /// counted hour.
-    pub(super) async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
+    async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
         let (first, looked_at) = (self.view.first_hour(), self.view.freshness().looked_at);
         let counted = read(first.await)?.zip(looked_at);
         Ok(counted.and_then(|(from, looked_at)| {
@@ -113,11 +117,7 @@ impl Report {
     }
 
     /// Charges `budget` for a series of the selected fields. Errs when it has too many points.
-    pub(super) async fn charge_series(
-        &self,
-        context: &Context<'_>,
-        granularity: Granularity,
-    ) -> async_graphql::Result<()> {
+    async fn charge_series(&self, context: &Context<'_>, granularity: Granularity) -> async_graphql::Result<()> {
         let budget = context.data::<ResponseBudget>()?;
         budget.check()?;
         let points = self.points(granularity)?;
@@ -125,13 +125,13 @@ impl Report {
     }
 
     /// Returns the number of points of a series.
-    pub(super) fn points(&self, granularity: Granularity) -> async_graphql::Result<usize> {
+    fn points(&self, granularity: Granularity) -> async_graphql::Result<usize> {
         let points = self.interval.points(granularity.into(), self.calendar);
         points.map_err(|wrong| errors::of_report(&wrong.into()))
     }
 
     /// Returns the points of `buckets`.
-    pub(super) fn series_points(&self, buckets: &[Bucket]) -> Vec<SeriesPoint> {
+    fn series_points(&self, buckets: &[Bucket]) -> Vec<SeriesPoint> {
         let looked_at = self.view.freshness().looked_at;
         buckets.iter().map(|bucket| SeriesPoint::new(bucket, looked_at)).collect()
     }
@@ -200,7 +200,7 @@ impl Report {
     ) -> async_graphql::Result<Vec<SeriesPoint>> {
         self.charge_series(context, granularity).await?;
         let series = self.view.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
-        Ok(self.series_points(&*read(series.await)?))
+        Ok(self.series_points(&read(series.await)?))
     }
 
     /// The bucket with the most views, the first of several; null without any views.
@@ -219,13 +219,14 @@ impl Report {
 
     /// Pages, most viewed first unless another order is asked for.
     #[graphql(complexity = "inputs::list_complexity(first, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn pages(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many pages: 0 to 1,000, 10 when left out.")] first: Option<i32>,
-        #[graphql(desc = "The cursor of the page to go on behind, of a list in the same order; from the first when left \
-                          out.")]
+        #[graphql(
+            desc = "The cursor of the page to go on behind, of a list in the same order; from the first when left \
+                          out."
+        )]
         after: Option<String>,
         #[graphql(desc = "The order.", default_with = "PageOrder::Views")] order_by: PageOrder,
         #[graphql(
@@ -307,7 +308,7 @@ impl PreviousReport {
         report.charge_series(context, granularity).await?;
         let (filter, granularity, calendar) = (&report.filter.pages, granularity.into(), report.calendar);
         let series = report.view.previous_series(report.interval, *compared, filter, granularity, calendar);
-        Ok(report.series_points(&*read(series.await)?))
+        Ok(report.series_points(&read(series.await)?))
     }
 
     /// The pages of the whole period, most viewed first. They are compared with nothing.
@@ -399,17 +400,17 @@ impl SeriesPoint {
 }
 
 /// Returns (comparable - previous) / previous; `None` when that is no number.
-pub(super) fn change(comparable: i64, previous: i64) -> Option<f64> {
+fn change(comparable: i64, previous: i64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more digits than a double has")]
     (previous != 0).then(|| (comparable - previous) as f64 / previous as f64)
 }
 
 /// Returns the share of `views` in `total`, 0 to 1.
-pub(super) fn share(views: i64, total: i64) -> f64 {
+fn share(views: i64, total: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a double has")]
     if total == 0 { 0.0 } else { views as f64 / total as f64 }
 }
 
-pub(super) fn read<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
+fn read<T>(result: Result<T, reports::ReportError>) -> async_graphql::Result<T> {
     result.map_err(|failure| errors::of_report(&failure))
 }

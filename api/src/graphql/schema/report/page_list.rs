@@ -12,19 +12,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use super::{
-    errors::error,
-    inputs::{self, Comparison, Granularity, PageOrder},
-    report::{self, Report, SeriesPoint, read},
-    response_budget::{ItemCost, ResponseBudget},
-    scalars::SafeInt,
+    super::{
+        errors::error,
+        inputs::{self, Comparison, Granularity, PageOrder, listed},
+        response_budget::{ItemCost, ResponseBudget},
+        scalars::SafeInt,
+    },
+    Report, SeriesPoint, change, read, share,
 };
 use crate::error_code::Code;
 use reports::{Bucket, PageCursor, PageRow, Viewed};
-
-/// The number of pages, or sections, listed when the query does not say.
-pub(super) const LISTED_DEFAULT: i32 = 10;
-/// The most pages, or sections, in one list.
-pub(super) const LISTED_MAX: i32 = 1_000;
 
 /// Pages of one list, and what was read of all of them.
 #[derive(Debug)]
@@ -263,7 +260,7 @@ impl PageViews {
 
     /// Of the totals, 0 to 1.
     async fn share(&self) -> async_graphql::Result<f64> {
-        Ok(report::share(self.row()?.views, self.list.total().await?))
+        Ok(share(self.row()?.views, self.list.total().await?))
     }
 
     /// The views of the same whole hours that `previous` has, as in `Totals`. Null together with `previous`.
@@ -278,7 +275,7 @@ impl PageViews {
 
     /// (comparableViews - previous) / previous; null without a previous, and when that is 0.
     async fn change(&self) -> async_graphql::Result<Option<f64>> {
-        Ok(self.compared().await?.and_then(|(comparable, previous)| report::change(comparable, previous)))
+        Ok(self.compared().await?.and_then(|(comparable, previous)| change(comparable, previous)))
     }
 
     /// Its views by bucket, as in `Report`. Those of all pages of a list are read at once.
@@ -352,14 +349,6 @@ impl Cursor {
         inputs::check_text(field, &page)?;
         Ok(PageCursor { rank, name: page })
     }
-}
-
-/// Returns how many items of the list `field` are asked for. Errs when they are too many.
-pub(super) fn listed(field: &str, first: Option<i32>) -> async_graphql::Result<usize> {
-    let first = first.unwrap_or(LISTED_DEFAULT);
-    let is_allowed = (0..=LISTED_MAX).contains(&first);
-    let listed = usize::try_from(first).ok().filter(|_| is_allowed);
-    listed.ok_or_else(|| error(Code::BadUserInput, format!("{field}.first must be 0 to {LISTED_MAX}, not {first}")))
 }
 
 /// Returns roughly how many bytes of memory a page's row and edge take.

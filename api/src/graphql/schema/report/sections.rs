@@ -5,12 +5,15 @@ use std::sync::Arc;
 use async_graphql::{ComplexObject, Context, Object, SimpleObject, connection::PageInfo};
 
 use super::{
-    errors::error,
-    inputs::Comparison,
-    page_list::{ComparedViews, Cursor, Read, listed},
-    report::{self, Report, read},
-    response_budget::{ItemCost, ResponseBudget},
-    scalars::SafeInt,
+    super::{
+        errors::error,
+        inputs::{Comparison, listed},
+        response_budget::{ItemCost, ResponseBudget},
+        scalars::SafeInt,
+    },
+    Report, change,
+    page_list::{ComparedViews, Cursor, Read},
+    read, share,
 };
 use crate::error_code::Code;
 use reports::SectionRow;
@@ -147,7 +150,7 @@ impl Section {
 
     /// Of the totals, 0 to 1.
     async fn share(&self) -> async_graphql::Result<f64> {
-        Ok(report::share(self.row()?.views, self.list.total().await?))
+        Ok(share(self.row()?.views, self.list.total().await?))
     }
 
     /// How many pages have views.
@@ -167,7 +170,7 @@ impl Section {
 
     /// (comparableViews - previous) / previous; null without a previous, and when that is 0.
     async fn change(&self) -> async_graphql::Result<Option<f64>> {
-        Ok(self.compared().await?.and_then(|(comparable, previous)| report::change(comparable, previous)))
+        Ok(self.compared().await?.and_then(|(comparable, previous)| change(comparable, previous)))
     }
 }
 
