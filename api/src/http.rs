@@ -13,6 +13,7 @@ mod graphql;
 mod health;
 mod listen;
 mod metrics;
+mod page_settings;
 mod pages;
 mod parameters;
 mod per_client;
@@ -261,7 +262,7 @@ fn app_router(app: App, serves: Served) -> Router {
     if serves.reports {
         pages = pages
             .route("/", get(pages::page::<Dashboard>))
-            .route("/dashboard/settings.json", get(dashboard_settings::get))
+            .route("/dashboard/settings.json", get(page_settings::get))
             .route("/dashboard/{file}", get(pages::file::<Dashboard>));
     }
     let mut graphql = get(graphql::get).post(graphql::post);

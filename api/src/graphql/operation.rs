@@ -10,6 +10,7 @@ use async_graphql::{
 use super::{
     errors::{count_error, request_error, set_code},
     query_limits,
+    schema::PUBLIC_FIELDS,
     selection::{self, FieldOrder},
 };
 use crate::{
@@ -52,7 +53,7 @@ impl Operation {
         let operation = chosen(document, name.as_deref())?;
         selection::set_default_values(operation, &mut variables);
         let kind = operation.ty;
-        let is_introspection = query_limits::is_introspection(document, operation);
+        let is_introspection = query_limits::is_introspection(document, operation, &PUBLIC_FIELDS);
         let order = FieldOrder::of(document, operation, &variables);
         if kind == OperationType::Subscription
             && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)

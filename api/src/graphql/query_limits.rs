@@ -7,8 +7,6 @@ use async_graphql::{
     parser::types::{Directive, ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
-use super::schema::{LIMITS_FIELD, VERSION_FIELD};
-
 /// The most bytes of a query's text.
 pub(crate) const QUERY_BYTES_MAX: usize = 64 * 1024;
 /// The deepest nesting of brackets of any kind. The parser and every walk over its result recurse once per bracket: a
@@ -116,23 +114,27 @@ pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryL
     Ok(())
 }
 
-/// Returns whether the operation selects nothing but the schema itself, the program's version and the server's limits. The document must
+/// Returns whether the operation selects nothing but the schema itself and the `root_fields`. The document must
 /// have passed [`check_document`]: its fragments have no cycles.
-pub(super) fn is_introspection(document: &ExecutableDocument, operation: &OperationDefinition) -> bool {
-    fn is_only(document: &ExecutableDocument, set: &SelectionSet) -> bool {
+pub(super) fn is_introspection(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    root_fields: &[&str],
+) -> bool {
+    fn is_only(document: &ExecutableDocument, set: &SelectionSet, root_fields: &[&str]) -> bool {
         set.items.iter().all(|selection| match &selection.node {
             Selection::Field(field) => {
                 let name = field.node.name.node.as_str();
-                name.starts_with("__") || [VERSION_FIELD, LIMITS_FIELD].contains(&name)
+                name.starts_with("__") || root_fields.contains(&name)
             }
             Selection::FragmentSpread(spread) => {
                 let fragment = document.fragments.get(&spread.node.fragment_name.node);
-                fragment.is_some_and(|fragment| is_only(document, &fragment.node.selection_set.node))
+                fragment.is_some_and(|fragment| is_only(document, &fragment.node.selection_set.node, root_fields))
             }
-            Selection::InlineFragment(fragment) => is_only(document, &fragment.node.selection_set.node),
+            Selection::InlineFragment(fragment) => is_only(document, &fragment.node.selection_set.node, root_fields),
         })
     }
-    is_only(document, &operation.selection_set.node)
+    is_only(document, &operation.selection_set.node, root_fields)
 }
 
 /// A count of a document's parts. It ends at the first limit exceeded, so it takes at most `PARTS_MAX` steps.

@@ -32,7 +32,7 @@ use mutation::Mutation;
 pub(super) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
 };
-pub(super) use query::{LIMITS_FIELD, VERSION_FIELD};
+pub(super) use query::PUBLIC_FIELDS;
 use query::{Query, QueryWithoutReports};
 use reports::Reports;
 use subscription::Subscription;

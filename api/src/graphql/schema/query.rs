@@ -4,10 +4,8 @@ use async_graphql::{Context, Object};
 
 use super::{freshness::Freshness, inputs::ReportFilter, limits::Limits, report::Report, view_cell};
 
-/// The name of the field that returns the program's version.
-pub(crate) const VERSION_FIELD: &str = "version";
-/// The name of the field that returns what the server allows.
-pub(crate) const LIMITS_FIELD: &str = "limits";
+/// The fields that tell nothing of what is counted, so that any scope is enough for them.
+pub(crate) const PUBLIC_FIELDS: [&str; 2] = ["version", "limits"];
 
 /// The root type of queries.
 #[derive(Copy, Clone, Debug)]
