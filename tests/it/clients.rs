@@ -18,7 +18,12 @@ const WRONG_TIME: &str = "input.increments[0].at must be an RFC 3339 time with a
 
 /// A server that refreshes every second.
 async fn server() -> (TestDatabase, Server) {
-    let database = TestDatabase::create(Rung::Sqlite).await;
+    server_on(Rung::Sqlite).await
+}
+
+async fn server_on(rung: Rung) -> (TestDatabase, Server) {
+    let database = TestDatabase::create(rung).await;
+    database.migrate().await.close().await.unwrap();
     let server = Server::start(&database, &["--refresh-cron", "* * * * * *"]);
     (database, server)
 }
@@ -92,6 +97,20 @@ async fn relay_compiler_accepts_the_schema_of_the_server() {
     }
     let refused = lines[3]["refused"].as_str().unwrap();
     assert!(refused.contains("`Freshness` has no field `nothing`"), "{refused}");
+}
+
+/// On both databases: what a subscription brings is shown by a query of the same filter, which does not ask again, and
+/// what another query of it has asked for is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caches_of_apollo_and_relay_merge_reports_by_their_id() {
+    for rung in [Rung::Sqlite, Rung::MaterializedView] {
+        let (_database, server) = server_on(rung).await;
+        let apollo = run(&server, "apollo-cache.mjs", &[]).await;
+        assert_eq!(apollo, [json!({ "shown": [1, 3], "requests": 2, "reports": 2, "series": 7 })], "{rung:?}");
+        let (_database, server) = server_on(rung).await;
+        let relay = run(&server, "relay-store.mjs", &[]).await;
+        assert_eq!(relay, [json!({ "before": 1, "after": 3, "series": 7, "queries": 0 })], "{rung:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
