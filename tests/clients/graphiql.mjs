@@ -29,7 +29,7 @@ try {
   await step('the page', () => open(pageUrl));
   await step('the tour, a query first', async () => {
     await until(async () => (await editorText(page, 'query')).includes('query Report'));
-    for (const name of ['Report', 'Record', 'Watch']) await page.getByRole('tab', { name }).waitFor();
+    for (const name of ['Report', 'Pages', 'Record', 'Watch']) await page.getByRole('tab', { name }).waitFor();
   });
   await step('the schema in the documentation', async () => {
     await page.getByRole('button', { name: 'Show Documentation Explorer' }).click();
@@ -42,11 +42,11 @@ try {
     // The whole of it is longer than the pane.
     await until(async () => {
       const text = await editorText(page, 'response');
-      return ['"views"', '"previous"', '"series"', '"localStart"'].every((key) => text.includes(key));
+      return ['"comparableViews"', '"previous"', '"series"', '"localStart"'].every((key) => text.includes(key));
     });
   });
   await step('the other tabs of the tour', async () => {
-    for (const [name, answer] of [['Record', '"recordedAt"'], ['Watch', '"nextRefreshAt"']]) {
+    for (const [name, answer] of [['Pages', '"sections"'], ['Record', '"recordedAt"'], ['Watch', '"nextRefreshAt"']]) {
       await page.getByRole('tab', { name }).click();
       await until(async () => (await editorText(page, 'query')).includes(name));
       await page.getByRole('button', { name: /^Execute query/ }).click();

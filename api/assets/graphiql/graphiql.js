@@ -7,13 +7,14 @@ const PATH = '/graphql';
 /** The first tabs: a short tour. */
 const TOUR = [
   `# 1. Read the report: the last seven days by day,
-#    compared with the seven before, and the five most
+#    beside the seven days before, and the five most
 #    viewed pages. Press Ctrl-Enter, or the button on
 #    the right. Ctrl-Space completes.
 query Report {
   report(filter: {interval: {period: LAST_7_DAYS}}) {
     totals(compareTo: PREVIOUS_PERIOD) {
       views
+      comparableViews
       previous
       change
     }
@@ -22,12 +23,20 @@ query Report {
       views
       complete
     }
+    previous(compareTo: PREVIOUS_PERIOD) {
+      series(granularity: DAY) {
+        localStart
+        views
+      }
+    }
     pages(first: 5) {
+      totalCount
       nodes {
         page
         title
         views
-        share
+        previous
+        change
       }
     }
     freshness {
@@ -37,7 +46,32 @@ query Report {
   }
 }
 `,
-  `# 2. Record a page view. The answer comes when the
+  `# 2. Look closer: the pages that changed most, each
+#    with its line, and the sections of the site.
+query Pages {
+  report(filter: {interval: {period: LAST_7_DAYS}}) {
+    pages(first: 5, orderBy: CHANGE, compareTo: PREVIOUS_PERIOD) {
+      nodes {
+        page
+        views
+        change
+        series(granularity: DAY) {
+          views
+        }
+      }
+    }
+    sections(first: 5) {
+      nodes {
+        name
+        pages
+        views
+        share
+      }
+    }
+  }
+}
+`,
+  `# 3. Record a page view. The answer comes when the
 #    view is committed.
 mutation Record {
   recordPageViews(input: {increments: [{page: "/hello"}]}) {
@@ -46,7 +80,7 @@ mutation Record {
   }
 }
 `,
-  `# 3. Watch the report become current. Your view is in
+  `# 4. Watch the report become current. Your view is in
 #    it once asOf is at or after its recordedAt.
 subscription Watch {
   freshness {
