@@ -142,6 +142,7 @@ fn plans(settings: &IngestSettings) -> Vec<(String, Plan)> {
     plan("(a) a constant answer: single, 256 connections", constant);
     let upserts = Plan { recording: Recording::Upserts, connections: 1, batch: upserts::GROUP, ..single };
     plan("(a) plain SQL: groups of 50,000, 1 client", upserts);
+    plan("(a) plain SQL: groups of 8,000, 1 client", Plan { batch: upserts::GROUP_OF_BATCHES, ..upserts });
     for connections in [64, PACED_CONNECTIONS, 1_024] {
         plan(&format!("(b) single, {connections} connections"), Plan { connections, ..single });
     }
@@ -247,7 +248,7 @@ async fn measure_once(
         Measured { sent, batch, memory_peak_bytes }
     } else {
         let sent = match plan.recording {
-            Recording::Upserts => upserts::run(server, &url, plan.duration).await?,
+            Recording::Upserts => upserts::run(server, &url, plan.duration, plan.batch).await?,
             _ => baseline::run(server, &url, plan).await?,
         };
         Measured { sent, batch, memory_peak_bytes: None }
