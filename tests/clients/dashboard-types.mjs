@@ -68,7 +68,9 @@ function operationTypes(text) {
   const fieldsText = (set, indent) => {
     const lines = set.selections.map((field) => {
       const inner = field.selectionSet && fieldsText(field.selectionSet, `${indent}  `);
-      return `${indent}  ${(field.alias ?? field.name).value}: ${typeText(types.get(field), inner)};\n`;
+      // With @include or @skip, it may be missing.
+      const name = `${(field.alias ?? field.name).value}${field.directives.length > 0 ? '?' : ''}`;
+      return `${indent}  ${name}: ${typeText(types.get(field), inner)};\n`;
     });
     return `{\n${lines.join('')}${indent}}`;
   };

@@ -29,12 +29,13 @@ export const ELSEWHERE = `subscription Elsewhere($filter: ReportFilter, $granula
   }
 }`;
 
-/** The pages that a text finds, while it is typed. */
-export const MATCHES = `query Matches($filter: ReportFilter, $first: Int!) {
+/** The pages that a text finds, while it is typed; and whether any name begins with it, if it looks like a beginning. */
+export const MATCHES = `query Matches($filter: ReportFilter, $first: Int!, $beginning: ReportFilter, $mayBegin: Boolean!) {
   report(filter: $filter) {
     totals { pages }
     pages(first: $first) { nodes { page title views } }
   }
+  beginning: report(filter: $beginning) @include(if: $mayBegin) { totals { pages } }
 }`;
 
 /** A part of the list of pages that the subscription does not bring. */

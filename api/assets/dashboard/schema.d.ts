@@ -50,8 +50,13 @@ export type MatchesData = {
       })[];
     };
   };
+  beginning?: {
+    totals: {
+      pages: number;
+    };
+  };
 };
-export type MatchesVariables = { filter?: ReportFilter | null; first: number };
+export type MatchesVariables = { filter?: ReportFilter | null; first: number; beginning?: ReportFilter | null; mayBegin: boolean };
 
 export type PagesData = {
   report: {

@@ -9,8 +9,8 @@ import { Rows } from './rows.js';
 import { LIST_FIRST, addressOf, filterFrom, filterOf } from './state.js';
 
 /** @typedef {import('./state.js').View} View */
-/** @typedef {import('./schema.js').MatchesData['report']} Matches */
-/** @typedef {Matches['pages']['nodes'][number]} Match */
+/** @typedef {import('./schema.js').MatchesData} Matches */
+/** @typedef {Matches['report']['pages']['nodes'][number]} Match */
 /** @typedef {{ page: Match } | { filter: import('./state.js').Filter }} Choice what an option of the list chooses */
 
 const MATCHES_LISTED = 8;
@@ -28,8 +28,8 @@ export class Search {
   /** @type {Choice[]} */
   #choices = [];
   #active = -1;
-  /** The text that the choices are of. */
-  #answered = '';
+  /** The text that was asked for last, if it looks like a name's beginning, and is in names, but begins none. */
+  #noBeginning = '';
   /** @type {number | undefined} */
   #pause;
   #latest = new Latest();
@@ -91,14 +91,19 @@ export class Search {
   #ask(text) {
     const { interval, zone } = this.#view;
     /** @type {import('./schema.js').MatchesVariables} */
-    const variables = { filter: filterOf({ interval, zone, filter: { kind: 'search', text } }), first: MATCHES_LISTED };
+    const variables = {
+      filter: filterOf({ interval, zone, filter: { kind: 'search', text } }),
+      first: MATCHES_LISTED,
+      beginning: filterOf({ interval, zone, filter: { kind: 'prefix', text } }),
+      mayBegin: filterFrom(text)?.kind === 'prefix',
+    };
     this.#latest.run(async (isNewest) => {
       /** @type {() => void} */
       let tell;
       try {
         /** @type {import('./schema.js').MatchesData} */
-        const { report } = await this.#feed.ask(MATCHES, variables);
-        tell = () => this.#list(text, report);
+        const matches = await this.#feed.ask(MATCHES, variables);
+        tell = () => this.#list(text, matches);
       } catch (failure) {
         tell = () => this.#say([`Not found out: ${/** @type {import('./feed.js').Problem} */ (failure).message}`]);
       }
@@ -110,9 +115,9 @@ export class Search {
    * @param {string} text
    * @param {Matches} matches
    */
-  #list(text, { totals, pages }) {
+  #list(text, { report: { totals, pages }, beginning }) {
     const active = this.#choices[this.#active];
-    this.#answered = text;
+    this.#noBeginning = beginning?.totals.pages === 0 && totals.pages > 0 ? text : '';
     this.#choices = pages.nodes.map((page) => ({ page }));
     const filter = this.#filterOf(text);
     if (filter && totals.pages > 0) this.#choices.push({ filter });
@@ -124,16 +129,12 @@ export class Search {
   }
 
   /**
-   * What Enter does: a text that looks like a name's beginning is one, unless no name is known to begin so.
+   * What Enter does: a text that looks like a name's beginning is one, unless it is known that no name begins so.
    * @param {string} text
+   * @returns {import('./state.js').Filter | null}
    */
   #filterOf(text) {
-    const filter = filterFrom(text);
-    if (filter?.kind !== 'prefix' || this.#answered !== filter.text) return filter;
-    const found = this.#choices.flatMap((choice) => ('page' in choice ? [choice.page.page] : []));
-    const isWhole = found.length < MATCHES_LISTED;
-    const isSearched = isWhole && found.length > 0 && !found.some((page) => page.startsWith(filter.text));
-    return isSearched ? { ...filter, kind: /** @type {const} */ ('search') } : filter;
+    return text && text === this.#noBeginning ? { kind: 'search', text } : filterFrom(text);
   }
 
   /**
