@@ -20,6 +20,8 @@ use crate::{
 };
 
 mod chart;
+mod lists;
+mod own_page;
 mod pages;
 mod site_settings;
 mod token;
@@ -29,6 +31,18 @@ const LIMIT_SECONDS: &str = "180";
 
 fn scenario(name: &str, url: &str) -> Script {
     Script::start("dashboard.mjs", &[url, "--scenario", name, "--limit", LIMIT_SECONDS])
+}
+
+/// Runs a scenario of a file, and refreshes the report whenever it says so.
+async fn refreshed(app: &TestApp, file: &str, scenario: &str) {
+    let url = format!("http://{}", app.address);
+    let mut script = Script::start(file, &[&url, "--scenario", scenario, "--limit", LIMIT_SECONDS]);
+    while let Some(next) = script.next().await {
+        assert_eq!(next, json!({ "next": "refresh" }));
+        app.refresh().await;
+        script.send_line("refreshed").await;
+    }
+    script.finish(scenario).await;
 }
 
 /// Records `views` of `page`, now.

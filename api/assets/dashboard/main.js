@@ -6,12 +6,14 @@ import { find, followLinks, keepPlace, mark, say } from './dom.js';
 import { Nothing } from './elsewhere.js';
 import { Feed, NEEDS_TOKEN } from './feed.js';
 import { FreshnessLine } from './freshness.js';
+import { listVariables } from './list-part.js';
+import { OwnPage, ownPageVariables } from './own-page.js';
 import { PageList } from './pages.js';
 import { granularityOf, periodNamed } from './periods.js';
 import { FRESHNESS, REPORT } from './query.js';
 import { Search } from './search.js';
 import { readSiteSettings } from './site.js';
-import { LIST_FIRST, ROWS, addressOf, filterOf, readView, zoneOf } from './state.js';
+import { LIST_FIRST, addressOf, filterOf, readView, zoneOf } from './state.js';
 import { showSummary } from './summary.js';
 import { TokenCard } from './token.js';
 
@@ -32,6 +34,8 @@ let days = NaN;
  * @type {import('./schema.js').ReportData['report'] | null}
  */
 let drawn = null;
+/** The variables of the report's subscription, as a text. */
+let watched = '';
 let endReport = () => {};
 let endFreshness = () => {};
 
@@ -43,20 +47,29 @@ const feed = new Feed((connection) => {
 const controls = new Controls(view, go);
 const search = new Search(view, feed, go);
 const list = new PageList(feed, go);
+const ownPage = new OwnPage();
 const chart = new Chart();
 const tokenCard = new TokenCard(restart);
 const nothing = new Nothing(feed);
 
 /**
  * @param {string} address
- * @param {boolean} isTyped while one types, no letter is a step of the way back
+ * @param {boolean} isTyped while one types on, no letter is a step of the way back
  */
 function go(address, isTyped = false) {
   if (address === addressOf(view)) return;
   const path = address === '?' ? location.pathname : address;
   if (isTyped) history.replaceState(null, '', path);
   else history.pushState(null, '', path);
+  const { filter } = view;
   show(readView(location.search));
+  if (view.filter?.kind === 'page' && view.filter.text !== filter?.text) beginPage();
+}
+
+/** A page of its own is read from its beginning, and not from where the link to it was. */
+function beginPage() {
+  scrollTo(0, 0);
+  if (document.activeElement === document.body || body.contains(document.activeElement)) body.focus({ preventScroll: true });
 }
 
 /** @param {View} next */
@@ -67,16 +80,21 @@ function show(next) {
   freshness.zone = zoneOf(view);
   keepPlace(() => controls.show(view));
   search.show(view);
+  keepPlace(() => list.choose(view));
   if (isSame && drawn) {
     const report = drawn;
+    const granularity = granularityOf(days, view.granularity);
     // Only what is made of it is another, and links lead to that, too.
-    keepPlace(() => drawAll(report, granularityOf(days, view.granularity)));
-    list.show(report, view);
+    keepPlace(() => drawAll(report, granularity));
+    if (JSON.stringify(variablesOf(granularity)) === watched) keepPlace(() => list.show(report));
+    else watchReport();
     return;
   }
   days = daysOf(view);
   drawn = null;
   nothing.hide();
+  // What is shown is of the view before, until the first answer to this one comes.
+  isBusy(true);
   watchReport();
 }
 
@@ -86,16 +104,20 @@ function daysOf({ interval }) {
   return (Date.parse(interval.to) - Date.parse(interval.from)) / DAY_MS + 1;
 }
 
+/**
+ * @param {import('./schema.js').Granularity} granularity
+ * @returns {import('./schema.js').ReportVariables}
+ */
+const variablesOf = (granularity) => ({ filter: filterOf(view), granularity, ...listVariables(view), ...ownPageVariables(view) });
+
 function watchReport() {
   const granularity = granularityOf(days, view.granularity);
-  /** @type {import('./schema.js').ReportVariables} */
-  const variables = { filter: filterOf(view), granularity, first: ROWS };
+  const variables = variablesOf(granularity);
+  watched = JSON.stringify(variables);
   find('graphiql', HTMLAnchorElement).href = `/graphiql?${new URLSearchParams({
     query: REPORT,
     variables: JSON.stringify(variables, null, 2),
   })}`;
-  // What is shown is of the view before, until the first answer to this one comes.
-  isBusy(true);
   endReport();
   endReport = feed.watch(REPORT, variables, {
     data: (/** @type {import('./schema.js').ReportData} */ { report }) => draw(report, granularity),
@@ -118,12 +140,11 @@ function draw(report, granularity) {
   body.hidden = false;
   tellNoProblem();
   freshness.shows(report.freshness.lookedAt);
-  const isSame = drawn !== null && JSON.stringify({ ...drawn, freshness: null }) === JSON.stringify({ ...report, freshness: null });
+  const isSame = drawn !== null && contentOf(drawn) === contentOf(report);
   drawn = report;
   keepPlace(() => {
     if (!isSame) drawAll(report, granularity);
-    // Other pages of the list may have changed.
-    list.show(report, view);
+    list.show(report);
   });
   isBusy(false);
 }
@@ -135,6 +156,13 @@ function isBusy(isIt) {
 }
 
 /**
+ * All that `drawAll` shows.
+ * @param {import('./schema.js').ReportData['report']} report
+ */
+const contentOf = ({ freshness: _freshness, pages: _pages, sections: _sections, ...content }) => JSON.stringify(content);
+
+/**
+ * All but the list, which draws what has changed.
  * @param {import('./schema.js').ReportData['report']} report
  * @param {import('./schema.js').Granularity} granularity
  */
@@ -144,6 +172,7 @@ function drawAll(report, granularity) {
   controls.showInterval(view, report.interval, granularity);
   showSummary(report, view);
   chart.show(isEmpty ? [] : report.series, granularity, view);
+  ownPage.show(report, view, granularity);
   if (isEmpty) nothing.show(view, report.interval);
   else nothing.hide();
 }

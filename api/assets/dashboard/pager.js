@@ -2,24 +2,36 @@
 
 import { find, mark, say } from './dom.js';
 import { number } from './format.js';
+import { lastRow } from './list-part.js';
 import { ROWS, addressOf } from './state.js';
 
 export class Pager {
   #box = find('pager', HTMLElement);
   #rows = find('pager-rows', HTMLElement);
-  #links = ['first', 'previous', 'next', 'last'].map((name) => find(`pager-${name}`, HTMLAnchorElement));
+  #first = find('pager-first', HTMLAnchorElement);
+  #previous = find('pager-previous', HTMLAnchorElement);
+  #next = find('pager-next', HTMLAnchorElement);
+  #last = find('pager-last', HTMLAnchorElement);
 
-  /** @param {{ view: import('./state.js').View, row: number, rows: number, count: number }} shown the first row, how many are shown, and how many there are */
-  show({ view, row, rows, count }) {
-    mark(this.#box, 'hidden', count > ROWS ? null : '');
-    say(this.#rows, `${number(row)}–${number(row + rows - 1)} of ${number(count)}`);
-    const last = count - ((count - 1) % ROWS);
-    const targets = [1, row - ROWS, row + ROWS, last];
-    const isThere = [row > 1, row > 1, row < last, row < last];
-    this.#links.forEach((link, index) => {
-      mark(link, 'href', addressOf({ ...view, list: { ...view.list, row: isThere[index] ? (targets[index] ?? row) : row } }));
+  /**
+   * @param {import('./state.js').View} view
+   * @param {import('./list-part.js').Part} part what is shown
+   */
+  show(view, { row, entries, count, hasNext }) {
+    mark(this.#box, 'hidden', row > 1 || hasNext ? null : '');
+    const rows = `${number(row)}–${number(row + entries.length - 1)}`;
+    say(this.#rows, count === null ? rows : `${rows} of ${number(count)}`);
+    /** @type {[HTMLAnchorElement, number, boolean][]} */
+    const links = [
+      [this.#first, 1, row > 1],
+      [this.#previous, row - ROWS, row > 1],
+      [this.#next, row + ROWS, hasNext],
+      [this.#last, lastRow(count ?? 1), hasNext && count !== null],
+    ];
+    for (const [link, target, isThere] of links) {
+      mark(link, 'href', addressOf({ ...view, list: { ...view.list, row: isThere ? target : row } }));
       // It keeps the focus, and leads nowhere else.
-      mark(link, 'aria-disabled', isThere[index] ? null : 'true');
-    });
+      mark(link, 'aria-disabled', isThere ? null : 'true');
+    }
   }
 }

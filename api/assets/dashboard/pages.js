@@ -1,33 +1,34 @@
-// The list of the most viewed pages, a part at a time, with a search of its own. A name leads to the page's own view.
+// The list below the chart: pages or sections, a part at a time, in an order that is chosen, with a search of its own.
+// A page's name leads to the page's own view, a section's into the section.
 
-import { find, isolated, make, mark, say } from './dom.js';
-import { alignedShare, counted, number } from './format.js';
+import { find, isolated, keepPlace, mark, say } from './dom.js';
+import { counted, number } from './format.js';
+import { Folders } from './folders.js';
 import { Latest } from './latest.js';
+import { ListReader, findOf, folderOf, isBrought, partOf, shared } from './list-part.js';
+import { itemsOf, listRows } from './list-rows.js';
 import { Pager } from './pager.js';
-import { PAGES, PLACE } from './query.js';
-import { Rows } from './rows.js';
-import { LIST_FIRST, ROWS, addressOf, filterOf } from './state.js';
+import { LIST_FIRST, ORDERS, addressOf, listAnew } from './state.js';
 
 /** @typedef {import('./state.js').View} View */
-/** @typedef {import('./schema.js').ReportData['report']} Report */
-/** @typedef {Report['pages']['nodes'][number]} Page */
-/** @typedef {{ pages: Page[], row: number, count: number }} Part some pages, where they begin in the list, and how many that has */
-/** @typedef {Page & { href: string, part: number }} Item a page, where its name leads, and its share of the greatest share */
+/** @typedef {import('./list-part.js').Report} Report */
+/** @typedef {import('./list-part.js').Part} Part */
 
-/** The most pages that are asked for at once. */
-const PAGES_MAX = 1_000;
 /** Nothing is looked for while letters follow each other faster. */
 const PAUSE_MS = 200;
+const TITLES = { VIEWS: 'Most viewed', CHANGE: 'Changed most', NAME: 'By name' };
 
 export class PageList {
   #card = find('list', HTMLElement);
+  #title = find('pages-title', HTMLElement);
+  #table = find('list-table', HTMLTableElement);
   #count = find('page-count', HTMLElement);
   #note = find('list-note', HTMLElement);
   #form = find('find', HTMLFormElement);
   #input = find('find-text', HTMLInputElement);
+  #rows = listRows(find('page-rows', HTMLTableSectionElement));
   #pager = new Pager();
-  /** @type {Rows<Item, ReturnType<typeof makeRow>>} */
-  #rows = new Rows(find('page-rows', HTMLTableSectionElement), { key: ({ page }) => page, create: makeRow, update: showRow });
+  #folders = new Folders();
   #latest = new Latest();
   #feed;
   /** @type {View | undefined} */
@@ -35,7 +36,7 @@ export class PageList {
 
   /**
    * @param {import('./feed.js').Feed} feed
-   * @param {(search: string, isTyped?: boolean) => void} go
+   * @param {(address: string, isTyped?: boolean) => void} go
    */
   constructor(feed, go) {
     this.#feed = feed;
@@ -44,7 +45,7 @@ export class PageList {
     const findTyped = () => {
       clearTimeout(pause);
       const text = this.#input.value.trim();
-      if (this.#view && text !== this.#view.list.find) go(addressOf({ ...this.#view, list: { ...this.#view.list, ...LIST_FIRST, find: text } }), true);
+      if (this.#view && text !== this.#view.list.find) go(addressOf({ ...this.#view, list: { ...listAnew(this.#view), find: text } }), this.#view.list.find !== '');
     };
     this.#input.addEventListener('input', () => {
       clearTimeout(pause);
@@ -57,93 +58,74 @@ export class PageList {
   }
 
   /**
-   * Shows what the view lists: after each refresh, and when the view has changed.
-   * @param {Report} report of the view, but for its list
+   * The view has changed: shows its choices, and that its list is awaited.
    * @param {View} view
    */
-  show(report, view) {
-    const { filter, list } = view;
-    const isSame = this.#view && addressOf(this.#view) === addressOf(view);
+  choose(view) {
     this.#view = view;
+    const { filter, list } = view;
+    const isOfPages = list.tab === 'pages';
     mark(this.#card, 'hidden', filter?.kind === 'page' ? '' : null);
+    mark(this.#card, 'aria-busy', 'true');
+    say(this.#title, isOfPages ? TITLES[list.order] : TITLES.VIEWS);
     // The API has one filter at a time.
-    mark(this.#form, 'hidden', filter === null ? null : '');
+    mark(this.#form, 'hidden', isOfPages && filter === null ? null : '');
     if (document.activeElement !== this.#input) this.#input.value = list.find;
-    if (list.row === LIST_FIRST.row && !this.#isFinding) {
+    for (const tab of /** @type {const} */ (['pages', 'sections'])) {
+      const link = find(`list-${tab}`, HTMLAnchorElement);
+      mark(link, 'href', addressOf({ ...view, list: { ...LIST_FIRST, order: list.order, tab } }));
+      mark(link, 'aria-current', tab === list.tab ? 'true' : null);
+    }
+    this.#folders.show(view, folderOf(view));
+    for (const order of ORDERS) {
+      const link = find(`order-${order.toLowerCase()}`, HTMLAnchorElement);
+      const isIts = order === (isOfPages ? list.order : LIST_FIRST.order);
+      mark(link, 'href', isOfPages ? addressOf({ ...view, list: { ...list, order, row: 1 } }) : null);
+      mark(/** @type {Element} */ (link.closest('th')), 'aria-sort', isIts ? (order === 'NAME' ? 'ascending' : 'descending') : null);
+    }
+    say(find('order-name', HTMLElement), isOfPages ? 'Page' : 'Section');
+  }
+
+  /**
+   * Shows the list: after each refresh, and when the view has changed.
+   * @param {Report} report of the view
+   */
+  show(report) {
+    const view = this.#view;
+    if (!view) return;
+    mark(this.#table, 'data-compared', String(report.totals.previous !== null));
+    if (isBrought(view)) {
       this.#latest.forget();
-      this.#draw({ pages: report.pages.nodes, row: 1, count: report.totals.pages }, report);
+      this.#draw(partOf(report, 1, true), report);
       return;
     }
-    if (!isSame) mark(this.#card, 'aria-busy', 'true');
     this.#latest.run(async (isNewest) => {
       try {
-        const part = await this.#read(report, view, isNewest);
-        if (part && isNewest()) this.#draw(part, report);
+        const part = await new ListReader(this.#feed, view).shown(isNewest);
+        if (part && isNewest()) keepPlace(() => this.#draw(part, report));
       } catch (failure) {
         if (isNewest()) this.#tell(`The list can’t be shown: ${/** @type {import('./feed.js').Problem} */ (failure).message}`);
       }
     });
   }
 
-  get #isFinding() {
-    return this.#view !== undefined && this.#view.filter === null && this.#view.list.find !== '';
-  }
-
-  /**
-   * A part of the list; of a list that ends before it, the last one.
-   * @param {Report} report
-   * @param {View} view
-   * @param {() => boolean} isNewest
-   * @returns {Promise<Part | undefined>} nothing if it is of no use any more
-   */
-  async #read(report, view, isNewest) {
-    const isFinding = this.#isFinding;
-    const filter = filterOf(isFinding ? { ...view, filter: { kind: 'search', text: view.list.find } } : view);
-    let { row } = view.list;
-    /** @type {string | null} */
-    let after = null;
-    for (let before = 0; before < row - 1;) {
-      const first = Math.min(PAGES_MAX, row - 1 - before);
-      /** @type {import('./schema.js').PlaceVariables} */
-      const variables = { filter, first, after };
-      /** @type {import('./schema.js').PlaceData} */
-      const { report: { totals, pages } } = await this.#feed.ask(PLACE, variables);
-      if (!isNewest()) return undefined;
-      if (row > totals.pages) {
-        // Begins again, for the last part.
-        [row, before, after] = [Math.max(1, totals.pages - ((totals.pages - 1) % ROWS)), 0, null];
-      } else {
-        [before, after] = [before + first, pages.pageInfo.endCursor];
-      }
-    }
-    /** @type {import('./schema.js').PagesVariables} */
-    const variables = { filter, first: ROWS, after };
-    /** @type {import('./schema.js').PagesData} */
-    const { report: { totals, pages } } = await this.#feed.ask(PAGES, variables);
-    // What is found has its share of all that is shown.
-    const sum = report.totals.views;
-    const nodes = isFinding ? pages.nodes.map((page) => ({ ...page, share: sum > 0 ? page.views / sum : 0 })) : pages.nodes;
-    return { pages: nodes, row, count: totals.pages };
-  }
-
   /**
    * @param {Part} part
    * @param {Report} report
    */
-  #draw({ pages, row, count }, report) {
+  #draw(part, report) {
     const view = this.#view;
     if (!view) return;
-    const most = Math.max(report.pages.nodes[0]?.share ?? 0, ...pages.map(({ share }) => share));
-    this.#rows.show(
-      pages.map((page) => ({
-        ...page,
-        href: addressOf({ ...view, filter: { kind: 'page', text: page.page }, list: { ...view.list, ...LIST_FIRST } }),
-        part: most > 0 ? page.share / most : 0,
-      })),
-    );
-    say(this.#count, this.#isFinding ? `${number(count)} of ${counted(report.totals.pages, 'page')}` : counted(count, 'page'));
-    this.#pager.show({ view, row, rows: pages.length, count });
-    this.#tell(...(count === 0 ? ['No page viewed in this period has “', isolated(view.list.find), '” in its name or title.'] : []));
+    const { entries, count } = part;
+    const text = findOf(view);
+    const least = report.pages?.nodes[0]?.share ?? report.sections?.nodes[0]?.share ?? 0;
+    this.#rows.show(itemsOf(shared(entries, view, report), view.list.order === 'NAME' ? 0 : least, ({ name, pages }) => addressOf(pages === null ? pageOf(view, name) : sectionOf(view, name))));
+    const pages = counted(report.totals.pages, 'page');
+    say(this.#count, text && count !== null ? `${number(count)} of ${pages}` : pages);
+    this.#pager.show(view, part);
+    if (entries.length > 0) this.#tell();
+    else if (text) this.#tell('No page viewed in this period has “', isolated(text), '” in its name or title.');
+    else this.#tell('No page of this section was viewed in this period.');
   }
 
   /** @param {(Node | string)[]} parts */
@@ -154,30 +136,18 @@ export class PageList {
   }
 }
 
-function makeRow() {
-  const title = make('b');
-  const path = make('small');
-  const link = make('a', { class: 'page' }, title, ' ', path);
-  const bar = make('span', { class: 'bar' });
-  const views = make('td', { class: 'number' });
-  const share = make('td', { class: 'share' });
-  const element = make('tr', {}, make('th', { scope: 'row' }, link, bar), views, share);
-  return { element, title, path, link, bar, views, share };
-}
+/**
+ * A page's own view.
+ * @param {View} view
+ * @param {string} name
+ * @returns {View}
+ */
+export const pageOf = (view, name) => ({ ...view, filter: { kind: 'page', text: name }, list: listAnew(view) });
 
 /**
- * @param {ReturnType<typeof makeRow>} row
- * @param {Item} item
+ * A view of what is in a section.
+ * @param {View} view
+ * @param {string} name
+ * @returns {View}
  */
-function showRow({ title, path, link, bar, views, share }, item) {
-  say(title, isolated(item.title ?? item.page));
-  title.classList.toggle('path', !item.title);
-  say(path, isolated(item.title ? item.page : ''));
-  mark(path, 'hidden', item.title ? null : '');
-  mark(link, 'href', item.href);
-  mark(link, 'title', item.title ? `${item.title}\n${item.page}` : item.page);
-  const part = String(item.part);
-  if (bar.style.getPropertyValue('--part') !== part) bar.style.setProperty('--part', part);
-  say(views, number(item.views));
-  say(share, alignedShare(item.share));
-}
+export const sectionOf = (view, name) => ({ ...view, list: { ...listAnew(view), tab: 'sections', folder: name } });

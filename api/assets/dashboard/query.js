@@ -2,16 +2,33 @@
 // and parts of lists behind the first. Their types are generated from this text and schema.graphql.
 
 /** All that a view shows, of one moment, and again after every refresh. */
-export const REPORT = `subscription Report($filter: ReportFilter, $granularity: Granularity!, $first: Int!) {
+export const REPORT = `subscription Report(
+  $filter: ReportFilter, $granularity: Granularity!, $compareTo: Comparison!, $first: Int!
+  $orderBy: PageOrder!, $asSections: Boolean!, $folder: String!, $isPage: Boolean!, $page: String!, $beside: String!
+) {
   report(filter: $filter) {
     interval { start end localStart localEnd exact }
     countedSince
     freshness { lookedAt }
-    totals(compareTo: PREVIOUS_PERIOD) { views pages comparableViews previous previousInterval { start end } change }
+    totals(compareTo: $compareTo) { views pages comparableViews previous previousInterval { start end } change }
     series(granularity: $granularity) { start localStart views complete whole }
-    pages(first: $first) {
-      nodes { page title views share }
-      pageInfo { hasNextPage }
+    pages(first: $first, orderBy: $orderBy, compareTo: $compareTo) @skip(if: $asSections) {
+      totalCount
+      nodes { page title views share comparableViews previous change }
+      pageInfo { endCursor hasNextPage }
+    }
+    sections(prefix: $folder, first: $first, compareTo: $compareTo) @include(if: $asSections) {
+      nodes { name isPage title pages views share comparableViews previous change }
+      pageInfo { endCursor hasNextPage }
+    }
+    page(name: $page) @include(if: $isPage) { title firstViewed lastViewed }
+    peak @include(if: $isPage) { localStart views }
+    site @include(if: $isPage) {
+      totals { views }
+      series(granularity: $granularity) { views }
+      sections(prefix: $beside, first: 8, compareTo: $compareTo) {
+        nodes { name isPage title pages views share comparableViews previous change }
+      }
     }
   }
 }`;
@@ -38,21 +55,36 @@ export const MATCHES = `query Matches($filter: ReportFilter, $first: Int!, $begi
   beginning: report(filter: $beginning) @include(if: $mayBegin) { totals { pages } }
 }`;
 
-/** A part of the list of pages that the subscription does not bring. */
-export const PAGES = `query Pages($filter: ReportFilter, $first: Int!, $after: String) {
+/** A part of a list that the subscription does not bring. */
+export const PART = `query Part(
+  $filter: ReportFilter, $compareTo: Comparison!, $first: Int!, $after: String
+  $orderBy: PageOrder!, $asSections: Boolean!, $folder: String!
+) {
   report(filter: $filter) {
-    totals { views pages }
-    pages(first: $first, after: $after) {
-      nodes { page title views share }
+    pages(first: $first, after: $after, orderBy: $orderBy, compareTo: $compareTo) @skip(if: $asSections) {
+      totalCount
+      nodes { page title views share comparableViews previous change }
+      pageInfo { endCursor hasNextPage }
+    }
+    sections(prefix: $folder, first: $first, after: $after, compareTo: $compareTo) @include(if: $asSections) {
+      nodes { name isPage title pages views share comparableViews previous change }
       pageInfo { endCursor hasNextPage }
     }
   }
 }`;
 
-/** How many pages the list has, and behind which one it goes on after so many. */
-export const PLACE = `query Place($filter: ReportFilter, $first: Int!, $after: String) {
+/** Behind which one a list goes on after so many. */
+export const PLACE = `query Place(
+  $filter: ReportFilter, $compareTo: Comparison!, $first: Int!, $after: String
+  $orderBy: PageOrder!, $asSections: Boolean!, $folder: String!
+) {
   report(filter: $filter) {
-    totals { pages }
-    pages(first: $first, after: $after) { pageInfo { endCursor hasNextPage } }
+    pages(first: $first, after: $after, orderBy: $orderBy, compareTo: $compareTo) @skip(if: $asSections) {
+      totalCount
+      pageInfo { endCursor hasNextPage }
+    }
+    sections(prefix: $folder, first: $first, after: $after, compareTo: $compareTo) @include(if: $asSections) {
+      pageInfo { endCursor hasNextPage }
+    }
   }
 }`;

@@ -1,8 +1,10 @@
 // Generated from schema.graphql and query.js: node tests/clients/dashboard-types.mjs --write
 
+export type Comparison = 'PREVIOUS_PERIOD' | 'SAME_PERIOD_LAST_YEAR' | 'SAME_WEEKDAYS_LAST_YEAR';
 export type Granularity = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
 export type IntervalInput = { period: Period } | { range: TimeRange };
 export type PageFilter = { names: string[] } | { prefix: string } | { contains: string } | { search: PageSearch };
+export type PageOrder = 'VIEWS' | 'CHANGE' | 'NAME';
 export type PageSearch = { text: string; ignoreCase?: boolean };
 export type Period = 'TODAY' | 'YESTERDAY' | 'LAST_24_HOURS' | 'LAST_7_DAYS' | 'LAST_30_DAYS' | 'THIS_MONTH' | 'LAST_MONTH' | 'LAST_12_MONTHS' | 'THIS_YEAR' | 'ALL_TIME';
 export type RefreshStatus = 'FRESH' | 'REFRESHING' | 'FAILED' | 'OVERDUE';
@@ -58,18 +60,35 @@ export type MatchesData = {
 };
 export type MatchesVariables = { filter?: ReportFilter | null; first: number; beginning?: ReportFilter | null; mayBegin: boolean };
 
-export type PagesData = {
+export type PartData = {
   report: {
-    totals: {
-      views: number;
-      pages: number;
-    };
-    pages: {
+    pages?: {
+      totalCount: number;
       nodes: ({
         page: string;
         title: string | null;
         views: number;
         share: number;
+        comparableViews: number | null;
+        previous: number | null;
+        change: number | null;
+      })[];
+      pageInfo: {
+        endCursor: string | null;
+        hasNextPage: boolean;
+      };
+    };
+    sections?: {
+      nodes: ({
+        name: string;
+        isPage: boolean;
+        title: string | null;
+        pages: number;
+        views: number;
+        share: number;
+        comparableViews: number | null;
+        previous: number | null;
+        change: number | null;
       })[];
       pageInfo: {
         endCursor: string | null;
@@ -78,14 +97,18 @@ export type PagesData = {
     };
   };
 };
-export type PagesVariables = { filter?: ReportFilter | null; first: number; after?: string | null };
+export type PartVariables = { filter?: ReportFilter | null; compareTo: Comparison; first: number; after?: string | null; orderBy: PageOrder; asSections: boolean; folder: string };
 
 export type PlaceData = {
   report: {
-    totals: {
-      pages: number;
+    pages?: {
+      totalCount: number;
+      pageInfo: {
+        endCursor: string | null;
+        hasNextPage: boolean;
+      };
     };
-    pages: {
+    sections?: {
       pageInfo: {
         endCursor: string | null;
         hasNextPage: boolean;
@@ -93,7 +116,7 @@ export type PlaceData = {
     };
   };
 };
-export type PlaceVariables = { filter?: ReportFilter | null; first: number; after?: string | null };
+export type PlaceVariables = { filter?: ReportFilter | null; compareTo: Comparison; first: number; after?: string | null; orderBy: PageOrder; asSections: boolean; folder: string };
 
 export type ReportData = {
   report: {
@@ -126,17 +149,69 @@ export type ReportData = {
       complete: boolean;
       whole: boolean;
     }[];
-    pages: {
+    pages?: {
+      totalCount: number;
       nodes: ({
         page: string;
         title: string | null;
         views: number;
         share: number;
+        comparableViews: number | null;
+        previous: number | null;
+        change: number | null;
       })[];
       pageInfo: {
+        endCursor: string | null;
         hasNextPage: boolean;
+      };
+    };
+    sections?: {
+      nodes: ({
+        name: string;
+        isPage: boolean;
+        title: string | null;
+        pages: number;
+        views: number;
+        share: number;
+        comparableViews: number | null;
+        previous: number | null;
+        change: number | null;
+      })[];
+      pageInfo: {
+        endCursor: string | null;
+        hasNextPage: boolean;
+      };
+    };
+    page?: {
+      title: string | null;
+      firstViewed: string | null;
+      lastViewed: string | null;
+    } | null;
+    peak?: {
+      localStart: string;
+      views: number;
+    } | null;
+    site?: {
+      totals: {
+        views: number;
+      };
+      series: {
+        views: number;
+      }[];
+      sections: {
+        nodes: ({
+          name: string;
+          isPage: boolean;
+          title: string | null;
+          pages: number;
+          views: number;
+          share: number;
+          comparableViews: number | null;
+          previous: number | null;
+          change: number | null;
+        })[];
       };
     };
   };
 };
-export type ReportVariables = { filter?: ReportFilter | null; granularity: Granularity; first: number };
+export type ReportVariables = { filter?: ReportFilter | null; granularity: Granularity; compareTo: Comparison; first: number; orderBy: PageOrder; asSections: boolean; folder: string; isPage: boolean; page: string; beside: string };

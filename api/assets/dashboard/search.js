@@ -6,7 +6,7 @@ import { counted, number } from './format.js';
 import { Latest } from './latest.js';
 import { MATCHES } from './query.js';
 import { Rows } from './rows.js';
-import { LIST_FIRST, addressOf, filterFrom, filterOf } from './state.js';
+import { addressOf, filterFrom, filterOf, listAnew } from './state.js';
 
 /** @typedef {import('./state.js').View} View */
 /** @typedef {import('./schema.js').MatchesData} Matches */
@@ -75,7 +75,7 @@ export class Search {
     if (!filter) return;
     const [before, behind] = WORDS[filter.kind];
     const text = make('span', { title: filter.text }, `${before} `, make('b', {}, isolated(filter.text)), behind);
-    const href = addressOf({ ...view, filter: null, list: { ...view.list, ...LIST_FIRST } });
+    const href = addressOf({ ...view, filter: null, list: listAnew(view) });
     this.#chip.replaceChildren(text, make('a', { href, 'aria-label': 'Show all pages' }, '×'));
   }
 
@@ -204,7 +204,7 @@ export class Search {
   /** @param {import('./state.js').Filter | null} filter */
   #filterTo(filter) {
     this.#close();
-    this.#go(addressOf({ ...this.#view, filter, list: { ...this.#view.list, ...LIST_FIRST } }));
+    this.#go(addressOf({ ...this.#view, filter, list: listAnew(this.#view) }));
   }
 }
 

@@ -17,14 +17,19 @@ import { addDays, isDay, isZone, ownZone, startOf } from './time.js';
  *
  * What is listed below the chart.
  * @typedef {object} List
- * @property {string} find what its names or titles have in them; '' is all
+ * @property {'pages' | 'sections'} tab
+ * @property {import('./schema.js').PageOrder} order of pages
+ * @property {string} folder what the names of all sections begin with; '' is all of them
+ * @property {string} find what the names or titles of pages have in them; '' is all
  * @property {number} row the first one that is shown, counted from 1
  */
 
 /** How many rows of the list are shown at once. */
 export const ROWS = 25;
 /** @type {List} */
-export const LIST_FIRST = { find: '', row: 1 };
+export const LIST_FIRST = { tab: 'pages', order: 'VIEWS', folder: '', find: '', row: 1 };
+/** @type {import('./schema.js').PageOrder[]} */
+export const ORDERS = ['VIEWS', 'CHANGE', 'NAME'];
 /** @type {FilterKind[]} */
 const FILTERS = ['page', 'prefix', 'contains', 'search'];
 
@@ -54,6 +59,9 @@ export function readView(search) {
 function readList(said) {
   const row = Number(said.get('row'));
   return {
+    tab: said.get('list') === 'sections' ? 'sections' : LIST_FIRST.tab,
+    order: ORDERS.find((name) => name === said.get('order')) ?? LIST_FIRST.order,
+    folder: said.get('folder') ?? LIST_FIRST.folder,
     find: said.get('find') ?? LIST_FIRST.find,
     row: Number.isSafeInteger(row) && row > 0 ? row - ((row - 1) % ROWS) : LIST_FIRST.row,
   };
@@ -83,12 +91,25 @@ export function addressOf({ interval, filter, zone, granularity, list, height })
   }
   if (filter) said.set(filter.kind, filter.text);
   if (granularity) said.set('by', granularity);
+  if (list.tab !== LIST_FIRST.tab) said.set('list', list.tab);
+  if (list.order !== LIST_FIRST.order) said.set('order', list.order);
+  if (list.folder) said.set('folder', list.folder);
   if (list.find) said.set('find', list.find);
   if (list.row !== LIST_FIRST.row) said.set('row', String(list.row));
   if (height) said.set('height', height);
   if (zone) said.set('zone', zone);
   return `?${said}`;
 }
+
+/**
+ * Another view's list, of the same kind and order, from its beginning.
+ * @param {View} view
+ * @returns {List}
+ */
+export const listAnew = ({ list: { tab, order } }) => ({ ...LIST_FIRST, tab, order });
+
+/** @returns {import('./schema.js').Comparison} what a view is compared with */
+export const compareToOf = () => 'PREVIOUS_PERIOD';
 
 /** @param {View} view */
 export const zoneOf = (view) => view.zone ?? ownZone;
