@@ -1,16 +1,19 @@
-// A page of its own on the dashboard in Chromium as a person would use them.
+// A page of its own on the dashboard, and figures taken along, in Chromium as a person would use them.
 //
 //   node dashboard-own-page.mjs URL --scenario NAME [--limit SECONDS]
 //
 // The scenarios are below. They print {"next": "refresh"} and wait for a line on stdin: until then the report has been refreshed.
 // The server's sites are https://www.example.org, and https://blog.example.org with the prefix /blog.
+import { readFileSync } from 'node:fs';
 import { until } from './browser.mjs';
 import { barriers, equal, handOver, open, page, record, run, shows, step } from './dashboard-page.mjs';
 
 const DAY_MS = 86_400_000;
 const WIDTHS = [360, 768, 1280, 1600];
+/** More than are asked for at once. */
+const MANY = 1_203;
 
-await run('dashboard-own-page.mjs', { own });
+await run('dashboard-own-page.mjs', { own, 'take-along': takeAlong });
 
 async function refreshWith(...increments) {
   await record(increments);
@@ -126,5 +129,79 @@ async function own() {
     equal(await leads(names[0]), null);
     equal(await leads(names[2]), null);
     equal(await leads(names[1]), 'https://www.example.org//evil.example/x');
+  });
+}
+
+/** The file that a button gives, as rows of cells; checked to be CSV in UTF-8 with a mark. */
+async function fileOf(button) {
+  const downloading = page.waitForEvent('download');
+  await page.getByRole('button', { name: button }).click();
+  const download = await downloading;
+  const bytes = readFileSync(await download.path());
+  equal(bytes.subarray(0, 3).toString('hex'), 'efbbbf');
+  return { name: download.suggestedFilename(), rows: parse(bytes.subarray(3).toString('utf8')) };
+}
+
+/** RFC 4180, and nothing else. */
+function parse(text) {
+  const rows = [[]];
+  const cell = /("(?:[^"]|"")*"|[^",\r\n]*)(,|\r\n)/y;
+  while (cell.lastIndex < text.length) {
+    const found = cell.exec(text);
+    if (!found) throw new Error('the file is no CSV');
+    rows.at(-1).push(found[1].startsWith('"') ? found[1].slice(1, -1).replaceAll('""', '"') : found[1]);
+    if (found[2] !== ',' && cell.lastIndex < text.length) rows.push([]);
+  }
+  return rows;
+}
+
+/** What is shown, as files for spreadsheets. */
+async function takeAlong() {
+  const hostile = ['=1+1', '+1', '-1', '@SUM(1)', '＝1'];
+  const title = '=HYPERLINK("https://evil.example"), “Größe”';
+  const pages = Array.from({ length: MANY - hostile.length - 1 }, (_, index) => ({ page: `/many/${index % 2 ? 'odd' : 'even'}/${String(index).padStart(4, '0')}`, views: 3_000 - index, at: noon(1) }));
+  await refreshWith(...pages, ...hostile.map((name, index) => ({ page: name, views: 100 - index, at: noon(1) })), { page: '/titled', title, views: 5_000, at: noon(1) }, { page: '/titled', views: 4_000, at: noon(9) }, { page: '/first', views: 1, at: noon(40) });
+  await open('/?period=LAST_7_DAYS&zone=UTC');
+  await page.locator('#pager-rows', { hasText: '1–25 of 1,203' }).waitFor();
+  const span = `${noon(6).slice(0, 10)}-to-${noon(0).slice(0, 10)}`;
+  await step('all pages of the list', async () => {
+    await page.getByRole('link', { name: 'Next pages' }).click();
+    await page.locator('#pager-rows', { hasText: '26–50 of 1,203' }).waitFor();
+    const { name, rows } = await fileOf('The whole list as CSV');
+    equal(name, `pages-${span}.csv`);
+    equal(rows[0].join('|'), 'page|title|views|share|comparable views|previous views|change');
+    equal(rows.length, MANY + 1);
+    equal(new Set(rows.map(([first]) => first)).size, MANY + 1);
+    const [first, titleCell, views, share, comparable, previous, change] = rows[1];
+    equal([first, titleCell, views, comparable, previous, change].join('|'), `/titled|'${title}|5000|5000|4000|0.25`);
+    equal(Number(share) > 0 && Number(share) < 0.1, true);
+    equal(rows.slice(-hostile.length).map(([last]) => last).join('|'), hostile.map((text) => `'${text}`).join('|'));
+    equal(rows.at(-1)[1], '');
+  });
+  await step('what the list finds, in its order', async () => {
+    await open('/?period=LAST_7_DAYS&zone=UTC&order=NAME&find=ODD/000');
+    await page.locator('#page-count', { hasText: '5 of 1,203' }).waitFor();
+    const { rows } = await fileOf('The whole list as CSV');
+    equal(rows.slice(1).map(([name]) => name).join(), '/many/odd/0001,/many/odd/0003,/many/odd/0005,/many/odd/0007,/many/odd/0009');
+    await barriers('files');
+  });
+  await step('the sections', async () => {
+    await open('/?period=LAST_7_DAYS&zone=UTC&list=sections&folder=/many/');
+    await page.locator('#page-rows').getByRole('link', { name: '/many/odd/' }).waitFor();
+    const { name, rows } = await fileOf('The whole list as CSV');
+    equal(name, `sections-${span}.csv`);
+    equal(rows[0].slice(0, 4).join('|'), 'section|title|pages|views');
+    equal(rows.slice(1).map(([section, , count]) => `${section} ${count}`).join(), '/many/even/ 599,/many/odd/ 598');
+  });
+  await step('the views over time', async () => {
+    await open('/?period=LAST_7_DAYS&zone=UTC&page=/titled&by=DAY');
+    await shows('5,000', 'views');
+    const { name, rows } = await fileOf('Views over time as CSV');
+    equal(name, `views-by-day-${span}.csv`);
+    equal(rows[0].slice(0, 5).join('|'), 'start|local start|views|complete|whole');
+    equal(rows.length, 8);
+    equal(rows.slice(1).map(([, day, views]) => `${day.slice(0, 10)} ${views}`).join(), [6, 5, 4, 3, 2, 1, 0].map((days) => `${noon(days).slice(0, 10)} ${days === 1 ? 5_000 : 0}`).join());
+    equal(rows[1][3], 'true');
+    equal(rows[7][3], 'false');
   });
 }

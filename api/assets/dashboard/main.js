@@ -15,6 +15,7 @@ import { Search } from './search.js';
 import { readSiteSettings } from './site.js';
 import { LIST_FIRST, addressOf, filterOf, readView, zoneOf } from './state.js';
 import { showSummary } from './summary.js';
+import { TakeAlong } from './take-along.js';
 import { TokenCard } from './token.js';
 
 /** @typedef {import('./state.js').View} View */
@@ -48,6 +49,7 @@ const controls = new Controls(view, go);
 const search = new Search(view, feed, go);
 const list = new PageList(feed, go);
 const ownPage = new OwnPage();
+const takeAlong = new TakeAlong(feed);
 const chart = new Chart();
 const tokenCard = new TokenCard(restart);
 const nothing = new Nothing(feed);
@@ -173,6 +175,7 @@ function drawAll(report, granularity) {
   showSummary(report, view);
   chart.show(isEmpty ? [] : report.series, granularity, view);
   ownPage.show(report, view, granularity);
+  takeAlong.show(report, view, granularity);
   if (isEmpty) nothing.show(view, report.interval);
   else nothing.hide();
 }

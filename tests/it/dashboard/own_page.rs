@@ -1,7 +1,10 @@
-//! A page of its own on the dashboard.
+//! A page of its own on the dashboard, and figures taken along.
 
 use super::refreshed;
-use crate::app::{Rung, TestApp};
+use crate::{
+    app::{Rung, TestApp},
+    on_all_databases,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_of_its_own_tells_its_share_its_days_and_its_neighbours() {
@@ -12,5 +15,11 @@ async fn page_of_its_own_tells_its_share_its_days_and_its_neighbours() {
         })
         .await;
         refreshed(&app, "dashboard-own-page.mjs", "own").await;
+    }
+}
+
+on_all_databases! {
+    async fn figures_are_taken_along_as_csv_without_formulas(app: TestApp) {
+        refreshed(&app, "dashboard-own-page.mjs", "take-along").await;
     }
 }
