@@ -339,7 +339,7 @@ async function names() {
           return Math.round(range.getBoundingClientRect().right);
         }));
         equal(new Set(edges).size, 1);
-        const gap = await page.locator('.pages thead').evaluate((head) => {
+        const gap = await page.locator('#list-table thead').evaluate((head) => {
           const [, views, share] = [...head.querySelectorAll('th')].map((cell) => {
             const range = document.createRange();
             range.selectNodeContents(cell);
