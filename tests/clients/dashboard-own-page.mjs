@@ -56,7 +56,7 @@ async function own() {
   await step('its share over time', async () => {
     const picture = page.getByRole('img', { name: /^At most 50\.0%, / });
     equal(await picture.count(), 1);
-    await page.locator('#own-page').getByText('As a table').click();
+    await page.getByText('Share in figures').click();
     const row = (days) => page.locator('#own-share-rows tr', { hasText: dayOf(days, { weekday: 'short' }) }).innerText();
     equal((await row(4)).split(/\t/).slice(1).join('|'), '10|50|20.0%');
     equal((await row(3)).split(/\t/).slice(1).join('|'), '30|60|50.0%');
