@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Pages(PageSettings),
     /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
     Bounds,
+    /// The dashboard in Chromium: each interaction until it is drawn, with 13 months of 1,047 pages, on both databases
+    Dashboard(DashboardSettings),
     /// Subscribers of freshness and of a report: their memory, and when the last one is told
     Subscribers(SubscriberSettings),
     /// This service beside the stock handlers of async-graphql-axum, on the same schema and database
@@ -122,6 +124,14 @@ pub(crate) struct PageSettings {
     /// Another build of the program, measured in turns with this one on databases of its own
     #[arg(long, value_name = "FILE")]
     pub(crate) other: Option<PathBuf>,
+}
+
+/// How the dashboard is measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DashboardSettings {
+    /// How often each interaction is measured; the medians count
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) runs: u32,
 }
 
 /// How subscribers are measured.

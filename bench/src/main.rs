@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cli;
+mod dashboard;
 mod dataset;
 mod figures;
 mod import;
@@ -40,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Report(settings) => report::run(&settings).await,
         Command::Pages(settings) => pages::run(&settings).await,
         Command::Bounds => bounds::run().await,
+        Command::Dashboard(settings) => dashboard::run(&settings).await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,
         Command::Transport(settings) => stock::run(&settings).await,
         Command::ConstantServer => ingest::constant::serve().await,

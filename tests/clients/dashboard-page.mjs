@@ -12,6 +12,8 @@ let violations = [];
 
 /** The server's address. */
 export let url;
+/** Where pictures are to go. @type {string} */
+export let folder;
 /** @type {import('playwright-core').BrowserContext} */
 export let context;
 /** @type {import('playwright-core').Page} */
@@ -26,9 +28,10 @@ export const lines = createInterface({ input: process.stdin })[Symbol.asyncItera
  * @param {(scenario: string) => import('playwright-core').BrowserContextOptions} options for the browser
  */
 export async function run(file, scenarios, options = () => ({})) {
-  const read = readArguments(`${file} URL --scenario NAME`, { scenario: { type: 'string' } });
+  const read = readArguments(`${file} URL --scenario NAME [--folder DIR]`, { scenario: { type: 'string' }, folder: { type: 'string' } });
   const { scenario, limit } = read;
   url = read.url;
+  folder = read.folder;
   failAfter(limit, () => `${waitingFor}; the number was ${waitingShown}`);
   const browser = await launch(limit);
   context = await browser.newContext({

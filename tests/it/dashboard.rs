@@ -24,6 +24,7 @@ mod lists;
 mod own_page;
 mod pages;
 mod site_settings;
+mod states;
 mod token;
 
 /// How long a scenario may take, on a busy machine.
