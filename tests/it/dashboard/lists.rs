@@ -1,7 +1,7 @@
 //! The orders of the dashboard's list, and its sections.
 
 use super::refreshed;
-use crate::{app::TestApp, on_all_databases};
+use crate::on_all_databases;
 
 on_all_databases! {
     async fn pages_are_ordered_by_views_change_and_name_and_tell_how_they_changed(app: TestApp) {

@@ -1,7 +1,7 @@
 //! The dashboard's list of pages, and the search for pages.
 
 use super::refreshed;
-use crate::{app::TestApp, on_all_databases};
+use crate::on_all_databases;
 
 on_all_databases! {
     async fn focus_and_selection_stay_and_nothing_is_drawn_without_a_change(app: TestApp) {
