@@ -145,7 +145,7 @@ async function spike() {
     });
   }
   await step('nothing is cut where nothing towers', async () => {
-    await open(range(2, 0));
+    await open(`${range(2, 0)}&compare=NONE`);
     await shows('150');
     equal(await page.locator('#chart-broken').isVisible(), false);
   });
@@ -218,14 +218,14 @@ async function table() {
       await step(`the table of ${days} days at ${width}`, async () => {
         await page.getByText('As a table').click();
         const gaps = await page.locator('#series-scroll thead tr').evaluate((row) => {
-          const texts = [...row.cells].map((cell) => {
+          const texts = [...row.cells].filter((cell) => cell.checkVisibility()).map((cell) => {
             const range = document.createRange();
             range.selectNodeContents(cell);
             return range.getBoundingClientRect();
           });
           return texts.slice(1).map(({ left }, index) => left - texts[index].right);
         });
-        if (Math.min(...gaps) < 16) throw new Error(`the heads have gaps of ${gaps.join(' and ')} pixels`);
+        if (Math.min(...gaps) < 9.5) throw new Error(`the heads have gaps of ${gaps.join(' and ')} pixels`);
         const hidden = await page.locator('#series-rows tr').last().evaluate((row) => row.getBoundingClientRect().bottom - document.querySelector('#series-scroll').getBoundingClientRect().bottom);
         if (hidden > 1) throw new Error(`${hidden} pixels of today's row are cut`);
         equal(await page.locator('#series-rows tr').last().locator('td').last().innerText(), 'still counting');

@@ -3,14 +3,19 @@
 // a week is not a week with few views.
 
 import { labels } from './axis.js';
+import { labelOf, whenBefore } from './compare.js';
 import { find, make, say } from './dom.js';
-import { bucket, number, shortNumber } from './format.js';
+import { bucket, counted, daysIn, number, shortNumber, span } from './format.js';
 import { cutAt, wholeHeight } from './height.js';
 import { breakOff, coloursOf, hatched } from './paint.js';
 import { SeriesTable } from './series-table.js';
-import { addressOf } from './state.js';
+import { addressOf, zoneOf } from './state.js';
+import { addDays, dayPart } from './time.js';
 
-/** @typedef {import('./schema.js').ReportData['report']['series'][number]} Point */
+/** @typedef {import('./schema.js').ReportData['report']} Report */
+/** @typedef {Report['series'][number]} Point */
+/** @typedef {{ start: string, end: string, localStart: string, views: number }} OtherPoint of the period that is compared with */
+/** @typedef {import('./steps.js').Days} Days */
 /** @typedef {import('./schema.js').Granularity} Granularity */
 /** @typedef {import('./state.js').View} View */
 
@@ -27,6 +32,10 @@ const TOP_PX = 12;
 const TOP_BROKEN_PX = 26;
 /** What is not over yet is marked so broadly at least. */
 const SHADE_PX_MIN = 6;
+/** Up to so many points of the other period are dots on its line. */
+const DOTS_MAX = 36;
+/** A mouse that moves less while its button is down has clicked. */
+const DRAG_PX_MIN = 5;
 
 export class Chart {
   #box = find('chart', HTMLElement);
@@ -37,13 +46,25 @@ export class Chart {
   #plot = null;
   /** @type {Point[]} */
   #points = [];
+  /** @type {OtherPoint[]} of the period that is compared with, one for each point; or none at all */
+  #others = [];
   /** @type {Granularity} */
   #granularity = 'DAY';
+  /** The last day of the interval. */
+  #lastDay = '';
+  #before = '';
   /** Where the chart is cut; null where it is not. */
   #cut = /** @type {number | null} */ (null);
   #chosen = -1;
+  /** Where a choice of several began; -1 is a choice of one. */
+  #anchor = -1;
+  /** What was tapped last: the first tap tells of it, the second zooms. */
+  #tapped = -1;
+  #zoom;
 
-  constructor() {
+  /** @param {(range: Days) => void} zoom shows some of the days alone */
+  constructor(zoom) {
+    this.#zoom = zoom;
     new ResizeObserver(() => this.#fit()).observe(this.#box);
     for (const media of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
       matchMedia(media).addEventListener('change', () => this.#draw());
@@ -54,28 +75,51 @@ export class Chart {
   }
 
   /**
-   * @param {Point[]} points
+   * @param {Report} report
    * @param {Granularity} granularity
    * @param {View} view
    */
-  show(points, granularity, view) {
-    const shape = () => JSON.stringify([this.#points.length, this.#granularity, this.#cut === null]);
+  show({ series, previous, interval, totals }, granularity, view) {
+    const shape = () => JSON.stringify([this.#points.length, this.#granularity, this.#cut === null, this.#others.length]);
     const before = shape();
-    [this.#points, this.#granularity] = [points, granularity];
-    const cut = cutAt(points.map(({ views }) => views));
+    this.#points = totals.views === 0 ? [] : series;
+    this.#others = (totals.views > 0 && previous?.series) || [];
+    this.#granularity = granularity;
+    this.#lastDay = daysIn(interval, zoneOf(view)).to;
+    this.#before = whenBefore(view);
+    const cut = cutAt(this.#heights());
     this.#cut = view.height === 'whole' ? null : cut;
-    if (this.#plot && shape() === before) this.#plot.setData(this.#data());
-    else this.#draw();
+    if (this.#plot && shape() === before) {
+      this.#plot.setData(this.#data());
+      this.#point(this.#plot);
+    } else {
+      this.#draw();
+      this.#choose(-1);
+    }
+    this.#tapped = -1;
     this.#describe();
     this.#tellHeight(cut, view);
+    const other = find('chart-other', HTMLElement);
+    other.hidden = this.#others.length === 0;
+    if (previous) say(find('chart-other-text', HTMLElement), `${labelOf(view)}: ${span(previous.interval, zoneOf(view))}`);
   }
 
   get #isLine() {
     return this.#points.length >= LINE_POINTS_MIN;
   }
 
+  #heights() {
+    return [...this.#points, ...this.#others].map(({ views }) => views);
+  }
+
   /** @returns {uPlot.AlignedData} */
   #data() {
+    const others = this.#others.map(({ start, end, views }) => (start === end ? null : Math.min(views, this.#cut ?? Infinity)));
+    return [...this.#own(), others, others];
+  }
+
+  /** @returns {[number[], ...(number | null)[][]]} */
+  #own() {
     const points = this.#points;
     const top = this.#cut ?? Infinity;
     const pick = (/** @type {(point: Point, index: number) => boolean} */ are) =>
@@ -122,10 +166,10 @@ export class Chart {
         ...this.#size(),
         padding: [this.#cut === null ? TOP_PX : TOP_BROKEN_PX, 16, 0, 0],
         legend: { show: false },
-        cursor: { y: false, points: { show: this.#isLine, size: 8, fill: () => colour.accent }, drag: { x: false, y: false, setScale: false } },
+        cursor: { y: false, points: { show: this.#isLine, size: 8, fill: () => colour.accent }, drag: { x: true, y: false, setScale: false, dist: DRAG_PX_MIN } },
         scales: {
           x: { time: false, range: () => [-0.5, this.#points.length - 0.5] },
-          y: { range: () => [0, this.#cut ?? wholeHeight(this.#points.map(({ views }) => views))] },
+          y: { range: () => [0, this.#cut ?? wholeHeight(this.#heights())] },
         },
         axes: [
           {
@@ -143,17 +187,60 @@ export class Chart {
             values: (_, values) => values.map(shortNumber),
           },
         ],
-        series: [{}, ...(this.#isLine ? lines(colour) : bars(colour))],
+        series: [{}, ...(this.#isLine ? lines(colour) : bars(colour)), ...otherLine(colour, this.#others.length <= DOTS_MAX)],
         hooks: {
           drawClear: [(plot) => this.#shade(plot, hatched(colour.line))],
-          draw: [(plot) => breakOff(plot, this.#above(this.#cut), this.#barWidth(plot), colour)],
+          draw: [(plot) => breakOff(plot, this.#broken(), this.#barWidth(plot), colour)],
           setCursor: [(plot) => this.#point(plot)],
+          setSelect: [(plot) => this.#zoomInto(plot.posToIdx(plot.select.left), plot.posToIdx(plot.select.left + plot.select.width))],
         },
       },
       this.#data(),
       this.#box,
     );
     this.#plot.root.setAttribute('aria-hidden', 'true');
+    this.#listen(this.#plot.over);
+  }
+
+  /** @param {HTMLElement} over the plot */
+  #listen(over) {
+    let isTouch = false;
+    over.classList.toggle('zooms', this.#daysOf(0, 0) !== null || this.#points.length > 1);
+    over.addEventListener('pointerdown', ({ pointerType }) => (isTouch = pointerType === 'touch'));
+    over.addEventListener('click', ({ offsetX }) => {
+      const index = this.#plot?.posToIdx(offsetX) ?? -1;
+      if (!isTouch || this.#tapped === index) this.#zoomInto(index, index);
+      else this.#choose(index);
+      this.#tapped = index;
+    });
+  }
+
+  /**
+   * The days of some buckets; null if they are all that is shown already.
+   * @param {number} one
+   * @param {number} other
+   * @returns {Days | null}
+   */
+  #daysOf(one, other) {
+    const [first, last] = [Math.min(one, other), Math.max(one, other)];
+    const [start, end] = [this.#points[first], this.#points[last]];
+    if (!start || !end) return null;
+    const next = this.#points[last + 1];
+    const isSmall = ['HOUR', 'DAY'].includes(this.#granularity);
+    const to = isSmall ? dayPart(end.localStart) : next ? addDays(dayPart(next.localStart), -1) : this.#lastDay;
+    const from = dayPart(start.localStart);
+    const isAll = from === dayPart(this.#points[0]?.localStart ?? '') && to === this.#lastDay;
+    return isAll && (isSmall || one !== other) ? null : { from, to };
+  }
+
+  /**
+   * @param {number} one
+   * @param {number} other
+   */
+  #zoomInto(one, other) {
+    const days = this.#daysOf(one, other);
+    this.#plot?.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    if (days) this.#zoom(days);
   }
 
   /** @param {uPlot} plot */
@@ -162,16 +249,20 @@ export class Chart {
   }
 
   /**
-   * What is higher than that, the highest first; of a line only its peaks.
+   * What is higher than that, the highest first: bars, and of lines their peaks.
    * @param {number | null} cut
    */
   #above(cut) {
-    if (cut === null) return [];
-    const value = (/** @type {number} */ index) => this.#points[index]?.views ?? 0;
-    return this.#points
-      .flatMap(({ views }, index) => (views > cut ? [{ index, value: views }] : []))
-      .filter(({ index, value: views }) => !this.#isLine || (views >= value(index - 1) && views > value(index + 1)))
-      .sort((a, b) => b.value - a.value);
+    if (cut === null) return { own: [], others: [] };
+    const own = this.#points.map(({ views }) => views);
+    const others = this.#others.map(({ views }) => views);
+    return { own: higher(own, cut, this.#isLine), others: higher(others, cut, true) };
+  }
+
+  /** What is drawn broken; one mark for what is at the same place. */
+  #broken() {
+    const { own, others } = this.#above(this.#cut);
+    return [...own, ...others.filter(({ index }) => !own.some((one) => one.index === index))];
   }
 
   /**
@@ -192,13 +283,22 @@ export class Chart {
     ctx.restore();
   }
 
-  /** @param {Point} point */
-  #sentence(point) {
+  /** @param {number} index */
+  #sentence(index) {
+    const point = /** @type {Point} */ (this.#points[index]);
     const views = `${number(point.views)} ${point.views === 1 ? 'view' : 'views'}`;
     const remarks = [];
     if (!point.complete) remarks.push(Date.parse(point.start) > Date.now() ? 'not yet' : 'still counting');
     if (!point.whole) remarks.push(`only a part of the ${this.#unit()}`);
-    return { when: bucket(point.localStart, this.#granularity), views, remarks, rest: remarks.map((remark) => `, ${remark}`).join('') };
+    const other = this.#others[index];
+    const isThere = other !== undefined && other.start !== other.end;
+    return {
+      when: bucket(point.localStart, this.#granularity),
+      views,
+      remarks,
+      rest: remarks.map((remark) => `, ${remark}`).join(''),
+      other: isThere ? { views: number(other.views), when: bucket(other.localStart, this.#granularity) } : null,
+    };
   }
 
   #unit() {
@@ -215,16 +315,22 @@ export class Chart {
     const cut = ends.filter(Boolean).join(' and ');
     const part = cut ? `, ${cut} only a part of the ${unit}` : '';
     const what = this.#isLine ? 'points' : 'bars';
-    this.#box.setAttribute('aria-label', `Views by ${unit}, ${points.length} ${what}${peak}${part}. Arrow keys read them out.`);
+    this.#box.setAttribute('aria-label', `Views by ${unit}, ${points.length} ${what}${peak}${part}. Arrow keys read them out, Enter shows one alone.`);
     const notes = [find('chart-note', HTMLElement), find('chart-cut', HTMLElement)];
     for (const note of notes) note.classList.toggle('line', this.#isLine);
     notes[0]?.toggleAttribute('hidden', points.every(({ complete }) => complete));
     notes[1]?.toggleAttribute('hidden', points.every(({ complete, whole }) => whole || !complete));
     say(find('chart-cut-unit', HTMLElement), unit);
-    this.#table.show(points.map((point) => {
-      const { when, remarks } = this.#sentence(point);
-      return [when, number(point.views), remarks.join(', ')];
-    }));
+    const compares = this.#others.length > 0;
+    this.#table.show(
+      points.map(({ views }, index) => {
+        const { when, remarks, other } = this.#sentence(index);
+        /** @type {[string, string] | ''} */
+        const then = other ? [other.views, other.when] : '';
+        return [when, number(views), ...(compares ? [then] : []), remarks.join(', ')];
+      }),
+      compares ? this.#before : null,
+    );
   }
 
   /**
@@ -232,12 +338,13 @@ export class Chart {
    * @param {View} view
    */
   #tellHeight(cut, view) {
-    const count = this.#above(cut).length;
-    find('chart-broken', HTMLElement).hidden = count === 0;
+    const { own, others } = this.#above(cut);
+    find('chart-broken', HTMLElement).hidden = own.length + others.length === 0;
     const isWhole = view.height === 'whole';
-    const what = this.#isLine ? ['peak is', 'peaks are'] : ['bar is', 'bars are'];
-    const which = count === 1 ? `One ${what[0]}` : `${count} ${what[1]}`;
-    say(find('chart-broken-text', HTMLElement), `${which} far above all others${isWhole ? '.' : ' and drawn broken.'}`);
+    const names = [counted(own.length, this.#isLine ? 'peak' : 'bar'), `${counted(others.length, 'peak')} of the other period`];
+    const which = names.filter((_, index) => [own, others][index]?.length).join(' and ');
+    const rest = own.length + others.length === 1 ? 'is far above all others' : 'are far above all others';
+    say(find('chart-broken-text', HTMLElement), `${which} ${rest}${isWhole ? '.' : ' and drawn broken.'}`);
     const link = find('chart-height', HTMLAnchorElement);
     link.href = addressOf({ ...view, height: isWhole ? null : 'whole' });
     say(link, isWhole ? 'Cut the height' : 'Show the whole height');
@@ -250,8 +357,8 @@ export class Chart {
     const left = plot.cursor.left ?? -1;
     this.#tip.hidden = !point || left < 0;
     if (!point || index === null || index === undefined || left < 0) return;
-    const { when, views, rest } = this.#sentence(point);
-    this.#tip.replaceChildren(make('b', {}, views), `${when}${rest}`);
+    const { when, views, rest, other } = this.#sentence(index);
+    this.#tip.replaceChildren(make('b', {}, views), `${when}${rest}`, ...(other ? [make('span', {}, `${other.views} on ${other.when}`)] : []));
     const centre = plot.valToPos(index, 'x') + plot.over.offsetLeft;
     const half = this.#tip.offsetWidth / 2;
     const x = Math.min(Math.max(centre, half), this.#box.clientWidth - half);
@@ -266,21 +373,60 @@ export class Chart {
     const last = this.#points.length - 1;
     /** @type {Record<string, number>} */
     const goals = { ArrowLeft: this.#chosen < 0 ? last : this.#chosen - 1, ArrowRight: this.#chosen + 1, Home: 0, End: last, Escape: -1 };
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === 'Enter' && this.#chosen >= 0) {
+      this.#zoomInto(this.#anchor < 0 ? this.#chosen : this.#anchor, this.#chosen);
+      return;
+    }
     const goal = goals[event.key];
-    if (goal === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (goal === undefined) return;
     event.preventDefault();
-    this.#choose(event.key === 'Escape' ? -1 : Math.min(Math.max(goal, 0), last));
+    const from = event.shiftKey && this.#chosen >= 0 ? (this.#anchor < 0 ? this.#chosen : this.#anchor) : -1;
+    this.#choose(event.key === 'Escape' ? -1 : Math.min(Math.max(goal, 0), last), from);
   }
 
-  /** @param {number} index -1 is none */
-  #choose(index) {
-    this.#chosen = index;
-    const point = this.#points[index];
-    if (!this.#plot) return;
-    this.#plot.setCursor(point ? { left: this.#plot.valToPos(index, 'x'), top: 0 } : { left: -10, top: -10 });
-    const sentence = point && this.#sentence(point);
-    say(this.#said, sentence ? `${sentence.when}: ${sentence.views}${sentence.rest}` : '');
+  /**
+   * @param {number} index -1 is none
+   * @param {number} anchor of a choice of several; -1 is a choice of one
+   */
+  #choose(index, anchor = -1) {
+    [this.#chosen, this.#anchor] = [index, anchor];
+    const plot = this.#plot;
+    if (!plot) return;
+    const at = (/** @type {number} */ place) => plot.valToPos(place, 'x');
+    plot.setCursor(this.#points[index] ? { left: at(index), top: 0 } : { left: -10, top: -10 });
+    const [first, last] = [Math.min(index, anchor), Math.max(index, anchor)];
+    const left = anchor < 0 ? 0 : at(first - 0.5);
+    plot.setSelect({ left, top: 0, width: anchor < 0 ? 0 : at(last + 0.5) - left, height: plot.over.clientHeight }, false);
+    say(this.#said, index < 0 ? '' : anchor < 0 ? this.#told(index) : this.#toldOfSeveral(first, last));
   }
+
+  /** @param {number} index */
+  #told(index) {
+    const { when, views, rest, other } = this.#sentence(index);
+    return `${when}: ${views}${rest}${other ? `; ${other.views} on ${other.when}` : ''}`;
+  }
+
+  /**
+   * @param {number} first
+   * @param {number} last
+   */
+  #toldOfSeveral(first, last) {
+    const views = this.#points.slice(first, last + 1).reduce((sum, point) => sum + point.views, 0);
+    return `${this.#sentence(first).when} to ${this.#sentence(last).when}: ${counted(views, 'view')}`;
+  }
+}
+
+/**
+ * @param {number[]} values
+ * @param {number} cut
+ * @param {boolean} isLine of which only the peaks count
+ */
+function higher(values, cut, isLine) {
+  const at = (/** @type {number} */ index) => values[index] ?? 0;
+  return values
+    .flatMap((value, index) => (value > cut && (!isLine || (value >= at(index - 1) && value > at(index + 1))) ? [{ index, value }] : []))
+    .sort((a, b) => b.value - a.value);
 }
 
 /**
@@ -309,6 +455,19 @@ function lines({ accent, tint }) {
     { ...line, fill: tint },
     { ...line, dash: [4, 3] },
     { ...line, dash: [1.5, 3] },
+  ];
+}
+
+/**
+ * The period that is compared with: a thin line with a rim, so that it is seen before bars and beside them.
+ * @param {import('./paint.js').Colours} colour
+ * @param {boolean} hasDots
+ * @returns {uPlot.Series[]}
+ */
+function otherLine({ card, quiet }, hasDots) {
+  return [
+    { stroke: card, width: 4, points: { show: hasDots, size: 8, width: 0, fill: card } },
+    { stroke: quiet, width: 1.5, points: { show: hasDots, size: 5, width: 0, fill: quiet } },
   ];
 }
 

@@ -4,7 +4,7 @@ import { addDays, dayOf, dayPart, momentOf } from './time.js';
 
 /** @typedef {import('./schema.js').ReportData['report']['interval']} Interval */
 
-const LOCALE = new Intl.Locale(new Intl.NumberFormat([...navigator.languages]).resolvedOptions().locale, { calendar: 'gregory' });
+export const LOCALE = new Intl.Locale(new Intl.NumberFormat([...navigator.languages]).resolvedOptions().locale, { calendar: 'gregory' });
 const whole = new Intl.NumberFormat(LOCALE);
 const compact = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
 const percent = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 1 });
@@ -21,7 +21,7 @@ const aligned = new Intl.NumberFormat(LOCALE, { style: 'percent', minimumFractio
  * A share with one digit behind the point in any case, to stand below others.
  * @param {number} value
  */
-export const alignedShare = (value) => (value > 0 && value < 0.001 ? '< 0.1%' : aligned.format(value));
+export const alignedShare = (value) => (value > 0 && value < 0.001 ? `< ${aligned.format(0.001)}` : aligned.format(value));
 
 /**
  * @param {number} count
@@ -37,6 +37,21 @@ export const counted = (count, one) => `${number(count)} ${count === 1 ? one : `
 export function date(at, zone, options) {
   return new Intl.DateTimeFormat(LOCALE, { timeZone: zone, ...options }).format(at);
 }
+
+/**
+ * @param {string} day
+ * @param {Intl.DateTimeFormatOptions} options
+ */
+const dateOfDay = (day, options) => date(Date.parse(day), 'UTC', options);
+/** @param {string} day */
+export const dayName = (day) => dateOfDay(day, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
+/** @param {string} day */
+export const monthName = (day) => dateOfDay(day, { month: 'long', year: 'numeric' });
+/**
+ * @param {string} day
+ * @param {'long' | 'short'} length
+ */
+export const weekdayName = (day, length) => dateOfDay(day, { weekday: length });
 
 /**
  * A time of day; with its date, unless that is today.

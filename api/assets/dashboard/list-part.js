@@ -40,7 +40,7 @@ export const isBrought = (view) => view.list.row === LIST_FIRST.row && findOf(vi
 export function listVariables(view) {
   const { tab, order } = view.list;
   return {
-    compareTo: compareToOf(),
+    compareTo: compareToOf(view),
     first: ROWS,
     // No subscription has the order of changes.
     orderBy: /** @type {import('./schema.js').PageOrder} */ (order === 'NAME' && tab === 'pages' ? 'NAME' : 'VIEWS'),

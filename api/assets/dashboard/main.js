@@ -6,6 +6,7 @@ import { find, followLinks, keepPlace, mark, say } from './dom.js';
 import { Nothing } from './elsewhere.js';
 import { Feed, NEEDS_TOKEN } from './feed.js';
 import { FreshnessLine } from './freshness.js';
+import { Keys } from './keys.js';
 import { listVariables } from './list-part.js';
 import { OwnPage, ownPageVariables } from './own-page.js';
 import { PageList } from './pages.js';
@@ -50,7 +51,8 @@ const search = new Search(view, feed, go);
 const list = new PageList(feed, go);
 const ownPage = new OwnPage();
 const takeAlong = new TakeAlong(feed);
-const chart = new Chart();
+const chart = new Chart((days) => controls.chooseDays(days));
+new Keys(controls.keys());
 const tokenCard = new TokenCard(restart);
 const nothing = new Nothing(feed);
 
@@ -110,7 +112,7 @@ function daysOf({ interval }) {
  * @param {import('./schema.js').Granularity} granularity
  * @returns {import('./schema.js').ReportVariables}
  */
-const variablesOf = (granularity) => ({ filter: filterOf(view), granularity, ...listVariables(view), ...ownPageVariables(view) });
+const variablesOf = (granularity) => ({ filter: filterOf(view), granularity, ...listVariables(view), ...ownPageVariables(view), compares: view.compare !== 'NONE' });
 
 function watchReport() {
   const granularity = granularityOf(days, view.granularity);
@@ -171,9 +173,9 @@ const contentOf = ({ freshness: _freshness, pages: _pages, sections: _sections, 
 function drawAll(report, granularity) {
   const isEmpty = report.totals.views === 0;
   body.dataset.empty = String(isEmpty);
-  controls.showInterval(view, report.interval, granularity);
+  controls.showInterval(view, report, granularity);
   showSummary(report, view);
-  chart.show(isEmpty ? [] : report.series, granularity, view);
+  chart.show(report, granularity, view);
   ownPage.show(report, view, granularity);
   takeAlong.show(report, view, granularity);
   if (isEmpty) nothing.show(view, report.interval);

@@ -74,7 +74,7 @@ export class OwnPage {
     say(find('own-folder', HTMLElement), ...(folder ? ['In ', isolated(folder)] : ['On the site']));
     const folderLink = find('own-folder-link', HTMLAnchorElement);
     mark(folderLink, 'href', addressOf(sectionOf({ ...view, filter: null }, folder)));
-    mark(find('own-beside', HTMLTableElement), 'data-compared', String(totals.previous !== null));
+    mark(find('own-beside', HTMLTableElement), 'data-compared', String(Boolean(report.previous)));
     this.#beside.show(
       itemsOf(site.sections.nodes.map(sectionEntry), 0, (entry) => {
         if (entry.pages !== null) return addressOf(sectionOf({ ...view, filter: null }, entry.name));

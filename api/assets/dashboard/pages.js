@@ -93,7 +93,7 @@ export class PageList {
   show(report) {
     const view = this.#view;
     if (!view) return;
-    mark(this.#table, 'data-compared', String(report.totals.previous !== null));
+    mark(this.#table, 'data-compared', String(Boolean(report.previous)));
     if (isBrought(view)) {
       this.#latest.forget();
       this.#draw(partOf(report, 1, true), report);

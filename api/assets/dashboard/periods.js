@@ -7,20 +7,20 @@
 export const PERIOD_FIRST = 'LAST_7_DAYS';
 
 /**
- * From short to long; `before` is what each is compared with, `days` how many it has at most.
- * @type {{ period: Period, label: string, before: string, days: number }[]}
+ * From short to long; `key` chooses each, `before` is what it is compared with, `days` how many it has at most.
+ * @type {{ period: Period, key: string, label: string, before: string, days: number }[]}
  */
 export const PERIODS = [
-  { period: 'TODAY', label: 'Today', before: 'yesterday', days: 1 },
-  { period: 'YESTERDAY', label: 'Yesterday', before: 'the day before that', days: 1 },
-  { period: 'LAST_24_HOURS', label: '24 hours', before: 'in the 24 hours before', days: 1 },
-  { period: 'LAST_7_DAYS', label: '7 days', before: 'in the 7 days before', days: 7 },
-  { period: 'LAST_30_DAYS', label: '30 days', before: 'in the 30 days before', days: 30 },
-  { period: 'THIS_MONTH', label: 'This month', before: 'last month', days: 31 },
-  { period: 'LAST_MONTH', label: 'Last month', before: 'the month before that', days: 31 },
-  { period: 'LAST_12_MONTHS', label: '12 months', before: 'in the 12 months before', days: 366 },
-  { period: 'THIS_YEAR', label: 'This year', before: 'last year', days: 366 },
-  { period: 'ALL_TIME', label: 'All time', before: '', days: Infinity },
+  { period: 'TODAY', key: 'd', label: 'Today', before: 'yesterday', days: 1 },
+  { period: 'YESTERDAY', key: 'e', label: 'Yesterday', before: 'the day before that', days: 1 },
+  { period: 'LAST_24_HOURS', key: 'h', label: '24 hours', before: 'in the 24 hours before', days: 1 },
+  { period: 'LAST_7_DAYS', key: 'w', label: '7 days', before: 'in the 7 days before', days: 7 },
+  { period: 'LAST_30_DAYS', key: 't', label: '30 days', before: 'in the 30 days before', days: 30 },
+  { period: 'THIS_MONTH', key: 'm', label: 'This month', before: 'last month', days: 31 },
+  { period: 'LAST_MONTH', key: 'p', label: 'Last month', before: 'the month before that', days: 31 },
+  { period: 'LAST_12_MONTHS', key: 'l', label: '12 months', before: 'in the 12 months before', days: 366 },
+  { period: 'THIS_YEAR', key: 'y', label: 'This year', before: 'last year', days: 366 },
+  { period: 'ALL_TIME', key: 'a', label: 'All time', before: '', days: Infinity },
 ];
 
 /** @param {string} text */

@@ -3,7 +3,7 @@
 
 /** All that a view shows, of one moment, and again after every refresh. */
 export const REPORT = `subscription Report(
-  $filter: ReportFilter, $granularity: Granularity!, $compareTo: Comparison!, $first: Int!
+  $filter: ReportFilter, $granularity: Granularity!, $compareTo: Comparison!, $compares: Boolean!, $first: Int!
   $orderBy: PageOrder!, $asSections: Boolean!, $folder: String!, $isPage: Boolean!, $page: String!, $beside: String!
 ) {
   report(filter: $filter) {
@@ -12,6 +12,10 @@ export const REPORT = `subscription Report(
     freshness { lookedAt }
     totals(compareTo: $compareTo) { views pages comparableViews previous previousInterval { start end } change }
     series(granularity: $granularity) { start localStart views complete whole }
+    previous(compareTo: $compareTo) @include(if: $compares) {
+      interval { start end localStart localEnd exact }
+      series(granularity: $granularity) { start end localStart views }
+    }
     pages(first: $first, orderBy: $orderBy, compareTo: $compareTo) @skip(if: $asSections) {
       totalCount
       nodes { page title views share comparableViews previous change }

@@ -149,6 +149,21 @@ export type ReportData = {
       complete: boolean;
       whole: boolean;
     }[];
+    previous?: {
+      interval: {
+        start: string;
+        end: string;
+        localStart: string;
+        localEnd: string;
+        exact: boolean;
+      };
+      series: {
+        start: string;
+        end: string;
+        localStart: string;
+        views: number;
+      }[];
+    } | null;
     pages?: {
       totalCount: number;
       nodes: ({
@@ -214,4 +229,4 @@ export type ReportData = {
     };
   };
 };
-export type ReportVariables = { filter?: ReportFilter | null; granularity: Granularity; compareTo: Comparison; first: number; orderBy: PageOrder; asSections: boolean; folder: string; isPage: boolean; page: string; beside: string };
+export type ReportVariables = { filter?: ReportFilter | null; granularity: Granularity; compareTo: Comparison; compares: boolean; first: number; orderBy: PageOrder; asSections: boolean; folder: string; isPage: boolean; page: string; beside: string };

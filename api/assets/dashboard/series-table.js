@@ -16,13 +16,23 @@ export class SeriesTable {
     });
   }
 
-  /** @param {string[][]} rows when, how many, and what is to be said of it */
-  show(rows) {
+  /**
+   * @param {(string | [number: string, when: string])[][]} rows when, how many, how many then if that is compared, and what is to be said of it
+   * @param {string | null} before what is compared with; null is nothing
+   */
+  show(rows, before) {
+    const other = find('series-other', HTMLTableCellElement);
+    other.hidden = before === null;
+    say(other, before === null ? '' : `Views ${before}`);
+    if (this.#rows.rows[0]?.cells.length !== rows[0]?.length) this.#rows.replaceChildren();
     this.#scroll.classList.toggle('long', rows.length > ROWS_SHOWN_MAX);
     while (this.#rows.rows.length > rows.length) this.#rows.deleteRow(-1);
     rows.forEach((cells, index) => {
       const row = this.#rows.rows[index] ?? this.#rows.appendChild(make('tr', {}, make('th', { scope: 'row' }), ...cells.slice(1).map(() => make('td'))));
-      cells.forEach((text, column) => row.cells[column] && say(row.cells[column], text));
+      cells.forEach((content, column) => {
+        const cell = row.cells[column];
+        if (cell) say(cell, ...(typeof content === 'string' ? [content] : [`${content[0]} `, make('small', {}, content[1])]));
+      });
     });
   }
 }

@@ -2,6 +2,7 @@
 
 import { GRANULARITIES, PERIOD_FIRST, periodNamed } from './periods.js';
 import { addDays, isDay, isZone, ownZone, startOf } from './time.js';
+import { weekStart } from './week.js';
 
 /**
  * @typedef {{ period: import('./schema.js').Period } | { from: string, to: string }} Interval a period, or days in the view's zone, both included
@@ -13,6 +14,7 @@ import { addDays, isDay, isZone, ownZone, startOf } from './time.js';
  * @property {string | null} zone null is the visitor's own
  * @property {import('./schema.js').Granularity | null} granularity null is what suits the interval
  * @property {List} list
+ * @property {import('./schema.js').Comparison | 'NONE'} compare what it is compared with
  * @property {'whole' | null} height of the chart; null is cut where a few buckets tower above all others
  *
  * What is listed below the chart.
@@ -30,6 +32,10 @@ export const ROWS = 25;
 export const LIST_FIRST = { tab: 'pages', order: 'VIEWS', folder: '', find: '', row: 1 };
 /** @type {import('./schema.js').PageOrder[]} */
 export const ORDERS = ['VIEWS', 'CHANGE', 'NAME'];
+/** What is compared with unless something else is chosen. */
+export const COMPARES_FIRST = 'PREVIOUS_PERIOD';
+/** @type {View['compare'][]} */
+export const COMPARES = [COMPARES_FIRST, 'SAME_PERIOD_LAST_YEAR', 'SAME_WEEKDAYS_LAST_YEAR', 'NONE'];
 /** @type {FilterKind[]} */
 const FILTERS = ['page', 'prefix', 'contains', 'search'];
 
@@ -48,6 +54,7 @@ export function readView(search) {
     zone: zone && isZone(zone) ? zone : null,
     granularity: GRANULARITIES.find((name) => name === said.get('by')) ?? null,
     list: readList(said),
+    compare: COMPARES.find((name) => name === said.get('compare')) ?? COMPARES_FIRST,
     height: said.get('height') === 'whole' ? 'whole' : null,
   };
 }
@@ -81,7 +88,7 @@ function readInterval(said) {
  * The address of a view; "?" alone is the first one.
  * @param {View} view
  */
-export function addressOf({ interval, filter, zone, granularity, list, height }) {
+export function addressOf({ interval, filter, zone, granularity, list, compare, height }) {
   const said = new URLSearchParams();
   if ('period' in interval) {
     if (interval.period !== PERIOD_FIRST) said.set('period', interval.period);
@@ -96,6 +103,7 @@ export function addressOf({ interval, filter, zone, granularity, list, height })
   if (list.folder) said.set('folder', list.folder);
   if (list.find) said.set('find', list.find);
   if (list.row !== LIST_FIRST.row) said.set('row', String(list.row));
+  if (compare !== COMPARES_FIRST) said.set('compare', compare);
   if (height) said.set('height', height);
   if (zone) said.set('zone', zone);
   return `?${said}`;
@@ -108,8 +116,12 @@ export function addressOf({ interval, filter, zone, granularity, list, height })
  */
 export const listAnew = ({ list: { tab, order } }) => ({ ...LIST_FIRST, tab, order });
 
-/** @returns {import('./schema.js').Comparison} what a view is compared with */
-export const compareToOf = () => 'PREVIOUS_PERIOD';
+/**
+ * What the server is asked to compare with; what is compared with nothing leaves that out.
+ * @param {View} view
+ * @returns {import('./schema.js').Comparison}
+ */
+export const compareToOf = ({ compare }) => (compare === 'NONE' ? COMPARES_FIRST : compare);
 
 /** @param {View} view */
 export const zoneOf = (view) => view.zone ?? ownZone;
@@ -122,7 +134,7 @@ export const zoneOf = (view) => view.zone ?? ownZone;
 export function filterOf({ interval, filter, zone }) {
   const timeZone = zone ?? ownZone;
   /** @type {import('./schema.js').ReportFilter} */
-  const asked = { interval: 'period' in interval ? interval : { range: rangeOf(interval, timeZone) }, timeZone };
+  const asked = { interval: 'period' in interval ? interval : { range: rangeOf(interval, timeZone) }, timeZone, weekStart };
   if (filter?.kind === 'page') asked.pages = { names: [filter.text] };
   if (filter?.kind === 'prefix') asked.pages = { prefix: filter.text };
   if (filter?.kind === 'contains') asked.pages = { contains: filter.text };

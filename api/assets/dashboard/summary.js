@@ -1,8 +1,8 @@
 // The big number, and how it changed.
 
+import { whenBefore } from './compare.js';
 import { find, say } from './dom.js';
 import { date, number, share } from './format.js';
-import { periodNamed } from './periods.js';
 import { titleOfDocument } from './site.js';
 import { zoneOf } from './state.js';
 
@@ -31,6 +31,7 @@ export function showSummary(report, view) {
  */
 function changeOf({ totals, series, countedSince }, view) {
   const { comparableViews, previous, previousInterval, change } = totals;
+  if (view.compare === 'NONE') return { words: '', direction: 'none', against: '' };
   if (comparableViews === null || previous === null || previousInterval === null) {
     return { words: '', direction: 'none', against: sinceWhen(countedSince, view) };
   }
@@ -38,7 +39,7 @@ function changeOf({ totals, series, countedSince }, view) {
   if (!isOver && previousInterval.start === previousInterval.end) {
     return { words: '', direction: 'none', against: 'Compared as soon as an hour is over' };
   }
-  const before = 'period' in view.interval ? periodNamed(view.interval.period)?.before : 'in as much time before';
+  const before = whenBefore(view);
   // Of what is not over yet, whole hours are compared with as many of the other.
   const against = isOver
     ? `against ${number(previous)} ${before}`

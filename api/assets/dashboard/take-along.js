@@ -39,11 +39,13 @@ export class TakeAlong {
   #giveSeries() {
     if (!this.#shown) return;
     const { report, view, granularity } = this.#shown;
-    const { series, site } = report;
-    const head = ['start', 'local start', 'views', 'complete', 'whole', ...(site ? ['views of the site', 'share'] : [])];
+    const { series, site, previous } = report;
+    const head = ['start', 'local start', 'views', 'complete', 'whole', ...(site ? ['views of the site', 'share'] : []), ...(previous ? ['other local start', 'other views'] : [])];
     const rows = series.map(({ start, localStart, views, complete, whole }, index) => {
       const all = site?.series[index]?.views ?? 0;
-      return [start, localStart, views, String(complete), String(whole), ...(site ? [all, all > 0 ? views / all : null] : [])];
+      const other = previous?.series[index];
+      const compared = previous ? [other?.localStart ?? null, other?.views ?? null] : [];
+      return [start, localStart, views, String(complete), String(whole), ...(site ? [all, all > 0 ? views / all : null] : []), ...compared];
     });
     download(nameOf(`views-by-${granularity.toLowerCase()}`, report, view), csvOf(head, rows));
   }

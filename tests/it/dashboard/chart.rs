@@ -46,4 +46,12 @@ scenarios! {
     report_stays_readable_while_the_next_one_loads: "dashboard-chart.mjs", "busy";
     paper_is_light_and_has_the_bars: "dashboard-chart.mjs", "paper";
     forced_colors_keep_the_bars: "dashboard-chart.mjs", "forced-colors";
+    other_period_is_drawn_told_and_in_the_address: "dashboard-time.mjs", "compare";
+    earlier_and_later_are_as_long_and_end_where_counting_does: "dashboard-time.mjs", "steps";
+    buckets_are_shown_alone_by_mouse_and_keys: "dashboard-time.mjs", "zoom";
+    first_tap_tells_of_a_bucket_and_the_second_shows_it_alone: "dashboard-time.mjs", "touch";
+    keys_are_listed_and_can_be_turned_off: "dashboard-time.mjs", "keys";
+    days_are_chosen_on_a_calendar_of_what_was_counted: "dashboard-time.mjs", "calendar";
+    weeks_begin_as_in_the_language_of_the_browser: "dashboard-time.mjs", "weeks";
+    dates_and_numbers_are_in_the_language_of_the_browser: "dashboard-time.mjs", "german";
 }
