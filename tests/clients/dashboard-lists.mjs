@@ -27,7 +27,7 @@ function parameter(name) {
 /** Each row of the list, its cells apart by a bar. */
 async function listed() {
   const rows = await page.locator('#page-rows tr').evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText.replace(/\s+/g, ' ').trim())));
-  return rows.map(([name, views, , change]) => `${name} | ${views} | ${change}`);
+  return rows.map(([name, views, , change]) => `${name} | ${views} | ${change}`.trim());
 }
 
 async function lists(what, ...expected) {
@@ -78,13 +78,14 @@ async function orders() {
   equal(await heads.locator('th[aria-sort="ascending"]').innerText(), 'Page');
   await step('a new page by name, by itself', () => refreshWith({ page: '/nearly', views: 1, at: ago(2) }));
   await lists('by name after a refresh', fallen, '/nearly | 1 | ▲ risen by 1 new', fresh, risenMore, same);
-  await page.goBack();
-  await heads.getByRole('link', { name: 'Views' }).click();
-  await until(async () => parameter('order') === null);
   await step('no changes where there is nothing to compare with', async () => {
-    await page.getByRole('link', { name: 'All time' }).click();
+    await open('/?period=ALL_TIME&zone=UTC&order=CHANGE');
     await shows('1,332');
+    await lists('the most viewed first', '/risen | 750 |', '/fallen | 400 |', '/gone | 90 |', 'Newcomer /new | 70 |', '/same | 20 |', '/nearly | 1 |', '/old | 1 |');
     equal(await page.locator('#list-table .change').first().isVisible(), false);
+    equal(await page.locator('#pages-title').innerText(), 'Most viewed');
+    await heads.getByRole('link', { name: 'Views' }).click();
+    await until(async () => parameter('order') === null);
   });
   await step('the row of what is gone leads to its page', async () => {
     await open('/?period=LAST_7_DAYS&zone=UTC&order=CHANGE');

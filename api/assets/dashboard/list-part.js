@@ -34,6 +34,16 @@ export const findOf = ({ filter, list }) => (filter === null && list.tab === 'pa
 export const isBrought = (view) => view.list.row === LIST_FIRST.row && findOf(view) === '' && (view.list.tab === 'sections' || view.list.order !== 'CHANGE');
 
 /**
+ * The view with the order that its list really has: where nothing is compared, nothing has changed.
+ * @param {View} view
+ * @param {Report} report
+ * @returns {View}
+ */
+export function inOrder(view, { previous }) {
+  return view.list.order === 'CHANGE' && !previous ? { ...view, list: { ...view.list, order: LIST_FIRST.order } } : view;
+}
+
+/**
  * What the report's subscription is asked for a view's list.
  * @param {View} view
  */

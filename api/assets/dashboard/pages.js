@@ -5,7 +5,7 @@ import { find, isolated, keepPlace, mark, say } from './dom.js';
 import { counted, number } from './format.js';
 import { Folders } from './folders.js';
 import { Latest } from './latest.js';
-import { ListReader, findOf, folderOf, isBrought, partOf, shared } from './list-part.js';
+import { ListReader, findOf, folderOf, inOrder, isBrought, partOf, shared } from './list-part.js';
 import { itemsOf, listRows } from './list-rows.js';
 import { Pager } from './pager.js';
 import { LIST_FIRST, ORDERS, addressOf, listAnew } from './state.js';
@@ -67,7 +67,6 @@ export class PageList {
     const isOfPages = list.tab === 'pages';
     mark(this.#card, 'hidden', filter?.kind === 'page' ? '' : null);
     mark(this.#card, 'aria-busy', 'true');
-    say(this.#title, isOfPages ? TITLES[list.order] : TITLES.VIEWS);
     // The API has one filter at a time.
     mark(this.#form, 'hidden', isOfPages && filter === null ? null : '');
     if (document.activeElement !== this.#input) this.#input.value = list.find;
@@ -77,13 +76,23 @@ export class PageList {
       mark(link, 'aria-current', tab === list.tab ? 'true' : null);
     }
     this.#folders.show(view, folderOf(view));
+    this.#showOrder(list.order);
+    say(find('order-name', HTMLElement), isOfPages ? 'Page' : 'Section');
+  }
+
+  /** @param {import('./schema.js').PageOrder} wished */
+  #showOrder(wished) {
+    const view = this.#view;
+    if (!view) return;
+    const { list } = view;
+    const isOfPages = list.tab === 'pages';
+    const shown = isOfPages ? wished : LIST_FIRST.order;
+    say(this.#title, TITLES[shown]);
     for (const order of ORDERS) {
       const link = find(`order-${order.toLowerCase()}`, HTMLAnchorElement);
-      const isIts = order === (isOfPages ? list.order : LIST_FIRST.order);
       mark(link, 'href', isOfPages ? addressOf({ ...view, list: { ...list, order, row: 1 } }) : null);
-      mark(/** @type {Element} */ (link.closest('th')), 'aria-sort', isIts ? (order === 'NAME' ? 'ascending' : 'descending') : null);
+      mark(/** @type {Element} */ (link.closest('th')), 'aria-sort', order === shown ? (order === 'NAME' ? 'ascending' : 'descending') : null);
     }
-    say(find('order-name', HTMLElement), isOfPages ? 'Page' : 'Section');
   }
 
   /**
@@ -91,9 +100,10 @@ export class PageList {
    * @param {Report} report of the view
    */
   show(report) {
-    const view = this.#view;
-    if (!view) return;
+    if (!this.#view) return;
     mark(this.#table, 'data-compared', String(Boolean(report.previous)));
+    const view = inOrder(this.#view, report);
+    this.#showOrder(view.list.order);
     if (isBrought(view)) {
       this.#latest.forget();
       this.#draw(partOf(report, 1, true), report);

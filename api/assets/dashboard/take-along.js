@@ -3,7 +3,7 @@
 import { csvOf, download } from './csv.js';
 import { find, mark, say } from './dom.js';
 import { daysIn, number } from './format.js';
-import { ASKED_MAX, ListReader, shared } from './list-part.js';
+import { ASKED_MAX, ListReader, inOrder, shared } from './list-part.js';
 import { zoneOf } from './state.js';
 
 /** @typedef {import('./state.js').View} View */
@@ -55,7 +55,7 @@ export class TakeAlong {
     const { report, view } = this.#shown;
     mark(this.#list, 'aria-disabled', 'true');
     try {
-      const { entries: read, isWhole } = await this.#readAll(view);
+      const { entries: read, isWhole } = await this.#readAll(inOrder(view, report));
       const entries = shared(read, view, report);
       const [text, kind] = view.list.tab === 'sections' ? [sectionsText(entries), 'sections'] : [pagesText(entries), 'pages'];
       download(nameOf(kind, report, view), text);
