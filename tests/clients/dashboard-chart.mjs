@@ -228,6 +228,8 @@ async function table() {
         if (Math.min(...gaps) < 9.5) throw new Error(`the heads have gaps of ${gaps.join(' and ')} pixels`);
         const hidden = await page.locator('#series-rows tr').last().evaluate((row) => row.getBoundingClientRect().bottom - document.querySelector('#series-scroll').getBoundingClientRect().bottom);
         if (hidden > 1) throw new Error(`${hidden} pixels of today's row are cut`);
+        // All of a month is shown at once.
+        if (days <= 31) equal(await page.locator('#series-scroll').evaluate((box) => box.scrollHeight - box.clientHeight), 0);
         equal(await page.locator('#series-rows tr').last().locator('td').last().innerText(), 'still counting');
         equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
       });
@@ -252,6 +254,10 @@ async function strip() {
       }));
       equal(goesOn, isFaded);
       if (width === 360) equal(goesOn, true);
+      // Nothing else stands alone in a line where two have room.
+      for (const [one, other] of width > 640 ? [['#filter', '.zone'], ['#granularities', '#series-csv']] : []) {
+        equal(Math.abs((await middle(page.locator(one))) - (await middle(page.locator(other)))) <= 4, true);
+      }
       equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
     });
   }
@@ -304,7 +310,7 @@ async function paper() {
       const { heights } = await drawn(7);
       if (Math.min(...heights.slice(0, -1)) < 0.5) throw new Error(`no bars: ${heights.join()}`);
       equal(await page.locator('.bar').first().evaluate((bar) => getComputedStyle(bar).printColorAdjust), 'exact');
-      for (const hidden of ['.controls form', '#periods', '#zone', 'footer', '#chart-tip']) equal(await page.locator(hidden).first().isVisible(), false);
+      for (const hidden of ['#freshness', 'button', '#compare', '.controls form', '#periods', '#zone', 'footer', '#chart-tip']) equal(await page.locator(hidden).first().isVisible(), false);
       await page.getByText(/as of /).waitFor();
       equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
     });
