@@ -23,7 +23,7 @@ async function year() {
   await open(all);
   await step('the report of them', () => until(async () => (await page.locator('#views').textContent()) === expected));
   await pictures('days-7', '/', drawn);
-  await pictures('months-13', all, drawn);
+  await pictures('months-13', `${all}&by=DAY`, drawn);
   await pictures('compared', '/?period=LAST_30_DAYS&compare=SAME_WEEKDAYS_LAST_YEAR', drawn);
   await pictures('page', `/?period=LAST_30_DAYS&page=${encodeURIComponent('/pricing')}`, drawn);
   await pictures('sections', '/?period=LAST_30_DAYS&list=sections', drawn);
@@ -47,11 +47,11 @@ async function token() {
 async function pictures(name, address, isThere) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-    await open(address);
-    await step(`${name}, ${colorScheme}`, isThere);
     for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: HEIGHT });
+      await open(address);
       await step(`${name} at ${width} px, ${colorScheme}`, async () => {
-        await page.setViewportSize({ width, height: HEIGHT });
+        await isThere();
         await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wide > 0) throw new Error(`the page is ${wide} px wider than the window`);
