@@ -39,7 +39,7 @@ try {
   await picture('dashboard-empty', { path: '/', height: 560, ready: (page) => page.getByRole('button', { name: 'Copy' }).waitFor() });
   const views = await recordTwoMonths();
   log(`recorded ${views} views`);
-  await picture('dashboard', { path: '/?period=LAST_30_DAYS', height: 940, ready: showsFreshViews });
+  await picture('dashboard', { path: '/?period=LAST_30_DAYS', height: 1240, ready: showsFreshViews });
   await print({ next: 'import' });
   await lines.next();
   await picture('dashboard-narrow', {
