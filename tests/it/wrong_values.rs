@@ -151,9 +151,13 @@ fn filters() -> Vec<(Value, String)> {
         ),
         case(
             json!({ "zone": "UTC" }),
-            "filter.zone is not a field of ReportFilter, which has interval, pages, timeZone",
+            "filter.zone is not a field of ReportFilter, which has interval, pages, timeZone, weekStart",
         ),
-        case(json!("TODAY"), "filter must be an object with the fields interval, pages, timeZone, not \"TODAY\""),
+        case(json!({ "weekStart": "SATURDAY" }), "filter.weekStart must be one of MONDAY, SUNDAY, not \"SATURDAY\""),
+        case(
+            json!("TODAY"),
+            "filter must be an object with the fields interval, pages, timeZone, weekStart, not \"TODAY\"",
+        ),
     ]
 }
 
@@ -214,7 +218,20 @@ async fn wrong_argument_is_an_error_with_its_name() {
         (
             "{ report { totals(compareTo: {}) { views } } }",
             json!({}),
-            "totals.compareTo must be one of PREVIOUS_PERIOD, SAME_PERIOD_LAST_YEAR, not an object".to_owned(),
+            "totals.compareTo must be one of PREVIOUS_PERIOD, SAME_PERIOD_LAST_YEAR, SAME_WEEKDAYS_LAST_YEAR, not an \
+             object"
+                .to_owned(),
+        ),
+        (
+            "{ report { pages(orderBy: VIEW) { totalCount } } }",
+            json!({}),
+            "pages.orderBy must be one of VIEWS, CHANGE, NAME, not VIEW".to_owned(),
+        ),
+        ("{ report { page { views } } }", json!({}), "page.name must be given".to_owned()),
+        (
+            "{ report { sections(prefix: 1) { nodes { name } } } }",
+            json!({}),
+            "sections.prefix must be a string, not 1".to_owned(),
         ),
         (
             "{ report @include(if: \"yes\") { __typename } }",
