@@ -63,7 +63,7 @@ pub(super) struct ItemCost {
     pub(super) fields: usize,
     /// The least number of bytes that the item takes without its texts: response keys and punctuation.
     pub(super) bytes: usize,
-    /// How often a page's name is selected.
+    /// How often the name of a page or section is selected.
     pub(super) pages: usize,
     /// How often a page's title is selected.
     pub(super) titles: usize,

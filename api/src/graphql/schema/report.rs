@@ -1,5 +1,6 @@
 //! The type `Report` and the types of its sums and series.
 
+mod list;
 mod page_list;
 mod sections;
 

@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    ComplexObject, Context, Object, SimpleObject,
-    connection::{CursorType, OpaqueCursor, PageInfo},
-};
+use async_graphql::{ComplexObject, Context, Object, SimpleObject, connection::PageInfo};
 use chrono::{DateTime, Utc};
 use entity::Hour;
-use serde::{Deserialize, Serialize};
-use tokio::sync::OnceCell;
 
 use super::{
     super::{
         errors::error,
-        inputs::{self, Comparison, Granularity, PageOrder, listed},
-        response_budget::{ItemCost, ResponseBudget},
+        inputs::{Comparison, Granularity, PageOrder},
+        response_budget::ResponseBudget,
         scalars::SafeInt,
     },
-    Report, SeriesPoint, change, read, share,
+    Report, SeriesPoint, change,
+    list::{AskedPart, ComparedViews, Read, ShownPart, charge},
+    read, share,
 };
 use crate::error_code::Code;
-use reports::{Bucket, PageCursor, PageRow, Viewed};
+use reports::{Bucket, PageRow, Viewed};
 
 /// Pages of one list, and what was read of all of them.
 #[derive(Debug)]
@@ -39,16 +36,6 @@ pub(super) struct PageList {
     days: Read<Arc<[Vec<Bucket>]>>,
     weeks: Read<Arc<[Vec<Bucket>]>>,
     months: Read<Arc<[Vec<Bucket>]>>,
-}
-
-/// What is read once for a list, at its first use: the value, or why it could not be read.
-pub(super) type Read<T> = OnceCell<async_graphql::Result<T>>;
-
-/// The views of each item of a list in the two parts that are compared.
-#[derive(Clone, Debug)]
-pub(super) struct ComparedViews {
-    pub(super) comparable: Arc<[i64]>,
-    pub(super) previous: Arc<[i64]>,
 }
 
 /// One page in a report.
@@ -77,16 +64,6 @@ pub(crate) struct PageEdge {
     cursor: String,
     /// The page.
     node: PageViews,
-}
-
-/// The position of a page or section in a list, and the refresh that it was read from.
-#[derive(Debug, Deserialize, Serialize)]
-pub(super) struct Cursor {
-    pub(super) refresh: i64,
-    /// What the list is ordered by before the name.
-    #[serde(rename = "views")]
-    pub(super) rank: i64,
-    pub(super) page: String,
 }
 
 impl PageList {
@@ -121,35 +98,14 @@ impl PageList {
         after: Option<String>,
         order: PageOrder,
     ) -> async_graphql::Result<PageConnection> {
-        let budget = context.data::<ResponseBudget>()?;
-        budget.check()?;
-        let limit = listed("pages", first)?;
-        let after = after.map(|cursor| Cursor::decode("pages.after", &cursor)).transpose()?;
-        let has_previous_page = after.is_some();
+        let asked = AskedPart::new(context, "pages", first, after)?;
         let order = self.order(order).await?;
-        // One row more than is shown tells whether there is a next page.
-        let more = u64::try_from(limit).unwrap_or_default() + 1;
-        let rows = self.report.view.pages(self.interval, &self.report.filter.pages, order, after, more).await;
-        let rows = read(rows)?;
-        let has_next_page = rows.len() > limit;
-        let refresh = self.report.view.freshness().refresh_id;
-        let (cost, rows) = (ItemCost::of_item(context), &rows[..rows.len().min(limit)]);
-        let texts = rows.iter().map(|row| cost.texts(&row.name, row.title.as_deref())).sum();
-        let held = rows.iter().map(bytes).sum();
-        budget.charge(rows.len(), cost, texts, held, self.report.room_wait()).await?;
-        let list = self.of(rows.to_vec());
-        let edge = |(index, row): (usize, &PageRow)| PageEdge {
-            cursor: Cursor { refresh, rank: row.rank, page: row.name.clone() }.encode(),
-            node: PageViews { list: Arc::clone(&list), index },
-        };
-        let edges: Vec<_> = list.rows.iter().enumerate().map(edge).collect();
-        let cursor = |edge: Option<&PageEdge>| edge.map(|edge| edge.cursor.clone());
-        let page_info = PageInfo {
-            has_previous_page,
-            has_next_page,
-            start_cursor: cursor(edges.first()),
-            end_cursor: cursor(edges.last()),
-        };
+        let Report { view, filter, .. } = &self.report;
+        let rows = read(view.pages(self.interval, &filter.pages, order, asked.after(), asked.rows()).await)?;
+        let ShownPart { rows, cursors, page_info } = asked.show(context, &self.report, &rows).await?;
+        let list = self.of(rows);
+        let edge = |(index, cursor)| PageEdge { cursor, node: PageViews { list: Arc::clone(&list), index } };
+        let edges = cursors.into_iter().enumerate().map(edge).collect();
         Ok(PageConnection { edges, page_info, list })
     }
 
@@ -173,8 +129,7 @@ impl PageList {
 
     /// Reads the page `name`, if the filter has it and anything of it is counted.
     pub(super) async fn page(self, context: &Context<'_>, name: String) -> async_graphql::Result<Option<PageViews>> {
-        let budget = context.data::<ResponseBudget>()?;
-        budget.check()?;
+        context.data::<ResponseBudget>()?.check()?;
         let names: Arc<[String]> = [name].into();
         let view = &self.report.view;
         let (viewed, views) = tokio::join!(view.viewed(&names), view.views_of(self.interval, &names));
@@ -185,10 +140,9 @@ impl PageList {
             return Ok(None);
         }
         let row = PageRow { name: name.clone(), title: title.clone(), views: *views, rank: *views };
-        let cost = ItemCost::of_item(context);
-        let texts = cost.texts(name, title.as_deref());
-        budget.charge(1, cost, texts, bytes(&row), self.report.room_wait()).await?;
-        Ok(Some(PageViews { list: self.of(vec![row]), index: 0 }))
+        let rows = vec![row];
+        charge(context, &self.report, &rows).await?;
+        Ok(Some(PageViews { list: self.of(rows), index: 0 }))
     }
 
     async fn total(&self) -> async_graphql::Result<i64> {
@@ -201,14 +155,9 @@ impl PageList {
             let Some(compare_to) = self.compare_to else { return Ok(None) };
             let Some(compared) = self.report.compared(compare_to).await? else { return Ok(None) };
             let view = &self.report.view;
-            let comparable = async {
-                if compared.part == self.interval {
-                    return Ok(self.rows.iter().map(|row| row.views).collect());
-                }
-                view.views_of(compared.part, &self.names).await
-            };
-            let (comparable, previous) = tokio::join!(comparable, view.views_of(compared.other, &self.names));
-            Ok(Some(ComparedViews { comparable: read(comparable)?, previous: read(previous)? }))
+            let (is_whole, comparable) = (compared.part == self.interval, view.views_of(compared.part, &self.names));
+            let previous = view.views_of(compared.other, &self.names);
+            ComparedViews::read(&self.rows, is_whole, comparable, previous).await
         };
         self.compared.get_or_init(compare).await.clone()
     }
@@ -315,13 +264,6 @@ impl PageViews {
     }
 }
 
-impl ComparedViews {
-    /// Returns the two numbers of the item at `index`.
-    pub(super) fn of(&self, index: usize) -> Option<(i64, i64)> {
-        self.comparable.get(index).copied().zip(self.previous.get(index).copied())
-    }
-}
-
 #[ComplexObject]
 impl PageConnection {
     /// The pages without their cursors.
@@ -335,23 +277,4 @@ impl PageConnection {
         let pages = read(report.view.page_count(*interval, &report.filter.pages).await)?;
         Ok(i32::try_from(pages).unwrap_or(i32::MAX))
     }
-}
-
-impl Cursor {
-    pub(super) fn encode(self) -> String {
-        OpaqueCursor(self).encode_cursor()
-    }
-
-    /// Errs when `cursor`, the argument `field`, is none.
-    pub(super) fn decode(field: &str, cursor: &str) -> async_graphql::Result<PageCursor> {
-        let OpaqueCursor(Self { rank, page, .. }) = OpaqueCursor::decode_cursor(cursor)
-            .map_err(|_unreadable| error(Code::BadUserInput, format!("{field} is not a cursor of this list")))?;
-        inputs::check_text(field, &page)?;
-        Ok(PageCursor { rank, name: page })
-    }
-}
-
-/// Returns roughly how many bytes of memory a page's row and edge take.
-fn bytes(row: &PageRow) -> usize {
-    size_of::<PageEdge>() + size_of::<PageRow>() + 4 * row.name.len() + row.title.as_ref().map_or(0, String::len)
 }

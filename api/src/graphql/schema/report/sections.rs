@@ -5,14 +5,9 @@ use std::sync::Arc;
 use async_graphql::{ComplexObject, Context, Object, SimpleObject, connection::PageInfo};
 
 use super::{
-    super::{
-        errors::error,
-        inputs::{Comparison, listed},
-        response_budget::{ItemCost, ResponseBudget},
-        scalars::SafeInt,
-    },
+    super::{errors::error, inputs::Comparison, scalars::SafeInt},
     Report, change,
-    page_list::{ComparedViews, Cursor, Read},
+    list::{AskedPart, ComparedViews, Read, ShownPart},
     read, share,
 };
 use crate::error_code::Code;
@@ -70,36 +65,14 @@ impl SectionList {
         first: Option<i32>,
         after: Option<String>,
     ) -> async_graphql::Result<SectionConnection> {
-        let budget = context.data::<ResponseBudget>()?;
-        budget.check()?;
-        let limit = listed("sections", first)?;
-        let after = after.map(|cursor| Cursor::decode("sections.after", &cursor)).transpose()?;
-        let has_previous_page = after.is_some();
+        let asked = AskedPart::new(context, "sections", first, after)?;
         let Report { view, interval, filter, .. } = &self.report;
-        // One row more than is shown tells whether there are more.
-        let more = u64::try_from(limit).unwrap_or_default() + 1;
-        let rows = read(view.sections(*interval, &filter.pages, &self.prefix, after, more).await)?;
-        let has_next_page = rows.len() > limit;
-        let refresh = view.freshness().refresh_id;
-        let (cost, rows) = (ItemCost::of_item(context), &rows[..rows.len().min(limit)]);
-        let texts = rows.iter().map(|row| cost.texts(&row.name, row.title.as_deref())).sum();
-        let held = rows.iter().map(bytes).sum();
-        budget.charge(rows.len(), cost, texts, held, self.report.room_wait()).await?;
+        let rows = view.sections(*interval, &filter.pages, &self.prefix, asked.after(), asked.rows()).await;
+        let ShownPart { rows, cursors, page_info } = asked.show(context, &self.report, &read(rows)?).await?;
         let names = rows.iter().map(|row| row.name.clone()).collect();
-        let list = Arc::new(Self { rows: rows.to_vec(), names, ..self });
-        let edge = |(index, row): (usize, &SectionRow)| SectionEdge {
-            cursor: Cursor { refresh, rank: row.views, page: row.name.clone() }.encode(),
-            node: Section { list: Arc::clone(&list), index },
-        };
-        let edges: Vec<_> = list.rows.iter().enumerate().map(edge).collect();
-        let cursor = |edge: Option<&SectionEdge>| edge.map(|edge| edge.cursor.clone());
-        let page_info = PageInfo {
-            has_previous_page,
-            has_next_page,
-            start_cursor: cursor(edges.first()),
-            end_cursor: cursor(edges.last()),
-        };
-        Ok(SectionConnection { edges, page_info })
+        let list = Arc::new(Self { rows, names, ..self });
+        let edge = |(index, cursor)| SectionEdge { cursor, node: Section { list: Arc::clone(&list), index } };
+        Ok(SectionConnection { edges: cursors.into_iter().enumerate().map(edge).collect(), page_info })
     }
 
     async fn total(&self) -> async_graphql::Result<i64> {
@@ -111,15 +84,9 @@ impl SectionList {
         let compare = async || {
             let Some(compared) = self.report.compared(self.compare_to).await? else { return Ok(None) };
             let Report { view, interval, filter, .. } = &self.report;
-            let comparable = async {
-                if compared.part == *interval {
-                    return Ok(self.rows.iter().map(|row| row.views).collect());
-                }
-                view.views_of_sections(compared.part, &filter.pages, &self.prefix, &self.names).await
-            };
-            let previous = view.views_of_sections(compared.other, &filter.pages, &self.prefix, &self.names);
-            let (comparable, previous) = tokio::join!(comparable, previous);
-            Ok(Some(ComparedViews { comparable: read(comparable)?, previous: read(previous)? }))
+            let views_of = |interval| view.views_of_sections(interval, &filter.pages, &self.prefix, &self.names);
+            let (is_whole, comparable) = (compared.part == *interval, views_of(compared.part));
+            ComparedViews::read(&self.rows, is_whole, comparable, views_of(compared.other)).await
         };
         self.compared.get_or_init(compare).await.clone()
     }
@@ -190,9 +157,4 @@ impl SectionConnection {
     async fn nodes(&self) -> Vec<Section> {
         self.edges.iter().map(|edge| edge.node.clone()).collect()
     }
-}
-
-/// Returns roughly how many bytes of memory a section's row and edge take.
-fn bytes(row: &SectionRow) -> usize {
-    size_of::<SectionEdge>() + size_of::<SectionRow>() + 4 * row.name.len() + row.title.as_ref().map_or(0, String::len)
 }
