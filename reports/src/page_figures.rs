@@ -13,7 +13,7 @@ use super::{
     cover::{RowRange, cover_each},
     interval::Bucket,
     page_filter::{Names, PageFilter},
-    queries::{BucketSum, SumsOf, buckets, views_by_hour},
+    queries::{BucketSum, SumsOf, buckets, numbers_of, views_by_hour},
     rows::{parts, rows},
     sql::Sql,
 };
@@ -50,12 +50,7 @@ pub(super) async fn views<C: ConnectionTrait>(
     let mut sql = Sql::new(db.get_database_backend());
     let rows = rows(&mut sql, &parts(ranges), Names::Of(&filter));
     let sums = format!("SELECT name, CAST(sum(views) AS bigint) FROM ({rows}) AS rows GROUP BY name");
-    let found = db.query_all_raw(sql.statement(&sums)).await?;
-    let mut views: HashMap<String, i64> = found
-        .iter()
-        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
-        .collect::<Result<_, DbErr>>()?;
-    Ok(names.iter().map(|name| views.remove(name).unwrap_or(0)).collect())
+    numbers_of(db, sql.statement(&sums), names).await
 }
 
 /// Returns `empty`, the buckets of a series, with the views of each of `names`, in their order.
@@ -65,13 +60,14 @@ pub(super) async fn series<C: ConnectionTrait>(
     names: &[String],
 ) -> Result<Vec<Vec<Bucket>>, DbErr> {
     let filter = PageFilter::Names(names.to_vec());
-    let mut of_names: HashMap<&str, Vec<Bucket>> = names.iter().map(|name| (name.as_str(), empty.to_vec())).collect();
+    let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    let mut all = vec![empty.to_vec(); names.len()];
     for sum in buckets(db, &cover_each(&boundaries(empty)), &filter, SumsOf::EachPage).await? {
-        if let Some(series) = of_names.get_mut(sum.name.as_str()) {
+        if let Some(series) = places.get(sum.name.as_str()).and_then(|place| all.get_mut(*place)) {
             add(series, &sum);
         }
     }
-    Ok(names.iter().map(|name| of_names.get(name.as_str()).cloned().unwrap_or_default()).collect())
+    Ok(all)
 }
 
 /// Returns the moments at which one of `buckets` begins or ends, in the order of time.

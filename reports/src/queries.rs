@@ -85,6 +85,20 @@ pub(super) enum SumsOf {
     EachPage,
 }
 
+/// Returns the number of each of `names`, in their order, that `statement` selects with the name; 0 for one that it does not
+/// select.
+pub(super) async fn numbers_of<C: ConnectionTrait>(
+    db: &C,
+    statement: Statement,
+    names: &[String],
+) -> Result<Vec<i64>, DbErr> {
+    let mut numbers: HashMap<String, i64> = HashMap::new();
+    for row in db.query_all_raw(statement).await? {
+        numbers.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+    }
+    Ok(names.iter().map(|name| numbers.remove(name).unwrap_or(0)).collect())
+}
+
 /// Returns the sums of the views by hour, day or month.
 pub(super) async fn buckets<C: ConnectionTrait>(
     db: &C,

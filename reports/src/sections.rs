@@ -1,12 +1,10 @@
 //! Sections: the pages whose names begin alike, up to the next slash, as files are in folders.
 
-use std::collections::HashMap;
-
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
 use super::{
     page_filter::{Names, PageFilter},
-    queries::{PageCursor, titles},
+    queries::{PageCursor, numbers_of, titles},
     rows::{Part, rows},
     sql::Sql,
 };
@@ -88,12 +86,7 @@ pub(super) async fn views<C: ConnectionTrait>(
     let sums = format!(
         "SELECT section, CAST(sum(views) AS bigint) FROM ({pages}) AS pages WHERE {condition} GROUP BY section"
     );
-    let rows = db.query_all_raw(sql.statement(&sums)).await?;
-    let mut views: HashMap<String, i64> = rows
-        .iter()
-        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)))
-        .collect::<Result<_, DbErr>>()?;
-    Ok(names.iter().map(|name| views.remove(name).unwrap_or(0)).collect())
+    numbers_of(db, sql.statement(&sums), names).await
 }
 
 /// Returns whether the section `name` below `prefix` is a page. Both a page and a section may end with a slash, but the
