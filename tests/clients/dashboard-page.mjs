@@ -4,6 +4,7 @@
 import { createInterface } from 'node:readline';
 import { findBarriers, launch, until, watch } from './browser.mjs';
 import { fail, failAfter, log, print, readArguments } from './common.mjs';
+import { recordAll } from './made-views.mjs';
 
 let waitingFor = 'Chromium to start';
 let waitingShown = 'nothing';
@@ -91,13 +92,7 @@ export async function barriers(what) {
   if (found.length > 0) throw new Error(`barriers (${what}): ${found.join(' | ')}`);
 }
 
-export async function record(increments) {
-  const query = 'mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }';
-  const body = JSON.stringify({ query, variables: { increments } });
-  const response = await fetch(new URL('/graphql', url), { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-  const answer = await response.json();
-  if (answer.errors) throw new Error(JSON.stringify(answer.errors));
-}
+export const record = (increments) => recordAll(url, increments);
 
 /** Lets the test do something, and waits until it is done. */
 export async function handOver(next) {

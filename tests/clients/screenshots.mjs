@@ -10,10 +10,10 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { launch, until, watch } from './browser.mjs';
 import { fail, failAfter, log, print, readArguments } from './common.mjs';
+import { randomNumbers, recordAll } from './made-views.mjs';
 
 const HOUR_MS = 3_600_000;
 const HOURS = 62 * 24;
-const INCREMENTS_MAX = 5_000;
 const PAGES = [
   ['/', 'Home', 30],
   ['/blog/freshness-is-a-proof', 'Freshness is a proof, not a guess', 22],
@@ -78,11 +78,7 @@ async function showsOverdue(page) {
 
 /** More by day than by night, fewer on weekends, and slowly growing. */
 async function recordTwoMonths() {
-  let state = 7;
-  const random = () => {
-    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
-    return state / 2 ** 31;
-  };
+  const random = randomNumbers();
   const thisHour = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
   const increments = [];
   for (let ago = 0; ago < HOURS; ago += 1) {
@@ -94,14 +90,5 @@ async function recordTwoMonths() {
       if (views > 0) increments.push({ page, title, views, at: at.toISOString() });
     }
   }
-  const query = 'mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }';
-  let recorded = 0;
-  while (increments.length > 0) {
-    const body = JSON.stringify({ query, variables: { increments: increments.splice(0, INCREMENTS_MAX) } });
-    const response = await fetch(new URL('/graphql', url), { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-    const { data, errors } = await response.json();
-    if (errors) throw new Error(JSON.stringify(errors));
-    recorded += data.recordPageViews.views;
-  }
-  return recorded;
+  return recordAll(url, increments);
 }

@@ -1,8 +1,8 @@
 // Views of 13 months on 1,047 pages, as a site of some size has them: the same for each run but for the dates.
+import { randomNumbers, recordAll } from './made-views.mjs';
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
-const INCREMENTS_MAX = 10_000;
 /** 13 months and today. */
 export const DAYS = 396;
 export const PAGES = 1_047;
@@ -35,11 +35,7 @@ function pageOf(rank) {
  * @param {URL} url of a server that lets everybody record
  */
 export async function recordYear(url) {
-  let state = 7;
-  const random = () => {
-    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
-    return state / 2 ** 31;
-  };
+  const random = randomNumbers();
   const thisHour = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
   const weights = Array.from({ length: PAGES }, (_, rank) => 1 / (rank + 1.5) ** 0.9);
   const all = weights.reduce((sum, weight) => sum + weight, 0);
@@ -59,14 +55,5 @@ export async function recordYear(url) {
       if (views > 0) increments.push({ page, title, views, at: at.toISOString() });
     }
   }
-  const query = 'mutation ($increments: [PageViewIncrement!]!) { recordPageViews(input: {increments: $increments}) { views } }';
-  let recorded = 0;
-  while (increments.length > 0) {
-    const body = JSON.stringify({ query, variables: { increments: increments.splice(0, INCREMENTS_MAX) } });
-    const response = await fetch(new URL('/graphql', url), { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-    const { data, errors } = await response.json();
-    if (errors) throw new Error(JSON.stringify(errors));
-    recorded += data.recordPageViews.views;
-  }
-  return recorded;
+  return recordAll(url, increments);
 }
