@@ -1,4 +1,4 @@
-//! How the dashboard's page is told what is set about it: `/dashboard/settings.json`.
+//! Serves the dashboard's settings to its page, as `/dashboard/settings.json`.
 
 use axum::{
     extract::State,
@@ -22,8 +22,8 @@ struct PageSettings<'a> {
     sites: &'a [Site],
 }
 
-/// Serves the settings to the page. The sites are shown only to those who may read reports: which sites share a server
-/// is not for everybody. A wrong token is no error here; the report says that.
+/// Serves the title to everybody, and the sites only to those who may read reports: not everybody may know which sites
+/// share a server. A wrong token is no error here, since the request for the report fails with it.
 pub(super) async fn get(
     State(app): State<App>,
     principal: Result<Principal, HttpError>,

@@ -4,7 +4,7 @@ use async_graphql::{Context, Object};
 
 use super::{freshness::Freshness, inputs::ReportFilter, limits::Limits, report::Report, view_cell};
 
-/// The fields that tell nothing of what is counted, so that any scope is enough for them.
+/// The root fields that show nothing of what is counted: a token with any scope may ask for them.
 pub(crate) const PUBLIC_FIELDS: [&str; 2] = ["version", "limits"];
 
 /// The root type of queries.

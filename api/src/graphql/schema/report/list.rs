@@ -21,7 +21,7 @@ use super::{
 };
 use crate::error_code::Code;
 
-/// The value that is read once for all items of a list, when the first of them is asked for it, or the error of that.
+/// A value that is read once for all items of a list, when the first item needs it; or the error of reading it.
 pub(super) type Read<T> = OnceCell<async_graphql::Result<T>>;
 
 /// An item of a list, as it was read.

@@ -1,4 +1,4 @@
-//! Lists of pages, and what is told of each page. What is asked of each page of a list is read for all of them by one statement.
+//! Lists of pages, and the fields of a page. A field is read for all pages of a list by one statement.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::{
 use crate::error_code::Code;
 use reports::{Bucket, PageRow, Viewed};
 
-/// Pages of one list, and what was read of all of them.
+/// A list of pages, with the fields that were read for all of its pages at once.
 #[derive(Debug)]
 pub(super) struct PageList {
     report: Report,

@@ -13,7 +13,7 @@ use super::{
 use crate::error_code::Code;
 use reports::SectionRow;
 
-/// Sections of one list, and what was read of all of them.
+/// A list of sections, with the fields that were read for all of its sections at once.
 #[derive(Debug)]
 pub(super) struct SectionList {
     report: Report,
