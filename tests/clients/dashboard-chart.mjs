@@ -5,7 +5,7 @@
 // Each scenario begins with a server that has counted nothing. What is drawn is read from the canvas and from the texts written
 // on it.
 import { until } from './browser.mjs';
-import { barriers, equal, open, page, record, run, shows, step } from './dashboard-page.mjs';
+import { barriers, equal, open, openTable, page, record, run, shows, step } from './dashboard-page.mjs';
 
 const DAY_MS = 86_400_000;
 const WIDTHS = [360, 768, 1280, 1600];
@@ -216,7 +216,7 @@ async function table() {
     for (const days of [7, 30, 60]) {
       await openDrawn(range(days - 1, 0), days * 12_345);
       await step(`the table of ${days} days at ${width}`, async () => {
-        await page.getByText('As a table').click();
+        await openTable();
         const gaps = await page.locator('#series-scroll thead tr').evaluate((row) => {
           const texts = [...row.cells].filter((cell) => cell.checkVisibility()).map((cell) => {
             const range = document.createRange();

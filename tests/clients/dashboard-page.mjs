@@ -73,6 +73,14 @@ export async function open(path) {
   });
 }
 
+/** Opens the table of the chart's numbers, and returns its rows. */
+export async function openTable() {
+  const rows = page.locator('#series-rows tr');
+  await page.getByText('As a table').click();
+  await rows.first().waitFor();
+  return rows;
+}
+
 /** Waits until the big number says so, of the view that the address says. */
 export async function shows(number, unit) {
   await until(async () => {

@@ -24,6 +24,27 @@ async function year() {
   await step('the report of them', () => until(async () => (await page.locator('#views').textContent()) === expected));
   await pictures('days-7', '/', drawn);
   await pictures('months-13', `${all}&by=DAY`, drawn);
+  await pictures('tip', '/?period=LAST_30_DAYS', async () => {
+    await drawn();
+    await page.locator('#chart').focus();
+    await page.keyboard.press('End');
+    await page.locator('#chart-tip').waitFor();
+  });
+  await pictures('calendar', '/?period=LAST_30_DAYS', async () => {
+    await drawn();
+    await page.getByText('Custom…').click();
+    await page.locator('#calendar-weekdays').waitFor();
+  });
+  await pictures('matches', '/?period=LAST_30_DAYS', async () => {
+    await drawn();
+    await page.locator('#search').pressSequentially('start');
+    await page.locator('#matches [role="option"]').first().waitFor();
+  });
+  await pictures('keys', '/?period=LAST_30_DAYS', async () => {
+    await drawn();
+    await page.getByRole('button', { name: /^Keys/ }).click();
+    await page.locator('dialog[open]').waitFor();
+  });
   await pictures('compared', '/?period=LAST_30_DAYS&compare=SAME_WEEKDAYS_LAST_YEAR', drawn);
   await pictures('page', `/?period=LAST_30_DAYS&page=${encodeURIComponent('/pricing')}`, drawn);
   await pictures('sections', '/?period=LAST_30_DAYS&list=sections', drawn);

@@ -5,7 +5,7 @@
 //
 // Each scenario begins with a server that has counted nothing.
 import { until } from './browser.mjs';
-import { barriers, equal, open, page, record, run, shows, step } from './dashboard-page.mjs';
+import { barriers, equal, open, openTable, page, record, run, shows, step } from './dashboard-page.mjs';
 
 const DAY_MS = 86_400_000;
 const WIDTHS = [360, 768, 1280, 1600];
@@ -72,7 +72,7 @@ async function compare() {
     await page.keyboard.press('End');
     await page.getByRole('status').filter({ hasText: /: 40 views; 20 on / }).waitFor();
     await page.locator('#chart-tip').filter({ hasText: '20 on ' }).waitFor();
-    await page.getByText('As a table').click();
+    await openTable();
     equal(await page.getByRole('columnheader', { name: 'Views in as much time before' }).isVisible(), true);
     equal((await page.locator('#series-rows tr').last().locator('td').nth(1).innerText()).startsWith('20 '), true);
   });
@@ -91,7 +91,7 @@ async function compare() {
   await step('the same weekdays last year', async () => {
     await choose('Same weekdays last year');
     await page.getByText('against 21 on the same weekdays last year').waitFor();
-    const names = await page.locator('#series-rows tr').evaluateAll((rows) => rows.map(({ cells }) => [cells[0].textContent.slice(0, 3), cells[2].querySelector('small').textContent.slice(0, 3)]));
+    const names = await (await openTable()).evaluateAll((rows) => rows.map(({ cells }) => [cells[0].textContent.slice(0, 3), cells[2].querySelector('small').textContent.slice(0, 3)]));
     equal(names.every(([here, there]) => here === there), true);
   });
   await step('nothing', async () => {
@@ -189,6 +189,7 @@ async function zoom() {
     await page.mouse.click(...(await column(4)));
     await shows('10');
     equal([parameter('from'), parameter('to')].join(), [day(26), day(26)].join());
+    await openTable();
     await until(async () => (await page.locator('#series-rows tr').count()) >= 24);
   });
   await step('the way back', async () => {
@@ -225,6 +226,7 @@ async function zoom() {
   await step('a month and a week as far as they are shown', async () => {
     await open(`${thirty}&by=MONTH`);
     await shows('300');
+    await openTable();
     const [first, second] = await page.locator('#series-rows th').allTextContents();
     await page.locator('#chart').focus();
     await page.keyboard.press('Home');
@@ -393,6 +395,7 @@ async function weeks() {
   await step('weeks from Sunday', async () => {
     const sunday = Array.from({ length: 7 }, (_, index) => 27 - index).find((ago) => new Date(day(ago)).getUTCDay() === 0);
     const name = new Intl.DateTimeFormat('en-US', { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }).format(new Date(day(sunday)));
+    await openTable();
     const rows = await page.locator('#series-rows th').allTextContents();
     equal(rows.includes(`Week of ${name}`), true);
   });
@@ -404,6 +407,7 @@ async function weeks() {
   await step('12 hours', async () => {
     await open(`/?from=${day(1)}&to=${day(1)}&zone=UTC`);
     await shows('1,000');
+    await openTable();
     const rows = await page.locator('#series-rows th').allTextContents();
     equal(rows.some((row) => /1:00\sPM$/.test(row)), true);
   });
@@ -416,7 +420,7 @@ async function german() {
   await shows('8.638');
   await step('dates and numbers', async () => {
     const date = (options) => new Intl.DateTimeFormat('de-DE', { timeZone: 'UTC', ...options }).format(Date.parse(day(1)));
-    const row = page.locator('#series-rows tr').nth(5);
+    const row = (await openTable()).nth(5);
     equal(await row.locator('th').textContent(), date({ weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' }));
     equal(await row.locator('td').first().textContent(), '1.234');
     equal((await page.locator('#page-rows td').first().textContent()), '8.638');

@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { until } from './browser.mjs';
 import { print } from './common.mjs';
 import {
-  barriers, beAway, context, equal, handOver, lines, open, page, record, run, shows, stateIs, step, url,
+  barriers, beAway, context, equal, handOver, lines, open, openTable, page, record, run, shows, stateIs, step, url,
 } from './dashboard-page.mjs';
 import { editorText } from './graphiql-page.mjs';
 
@@ -143,6 +143,7 @@ async function use() {
   });
   await step('another granularity', async () => {
     await page.getByRole('link', { name: 'Hour', exact: true }).click();
+    await openTable();
     await until(async () => (await page.locator('#series-rows tr').count()) === 15 * 24);
   });
   await byKeyboard();
@@ -151,8 +152,7 @@ async function use() {
     await shows('9');
     await page.getByText('not over yet').waitFor();
     const hour = new Date().getUTCHours();
-    await page.getByText('As a table').click();
-    const rows = page.locator('#series-rows tr');
+    const rows = await openTable();
     equal(await rows.count(), 24);
     equal(['still counting', 'not yet', ''].includes(await rows.nth(hour).locator('td').last().innerText()), true);
     if (hour < 22) equal(await rows.last().locator('td').last().innerText(), 'not yet');
@@ -272,7 +272,7 @@ async function cut() {
     await shows('21', 'views');
     await page.getByText('cut by the period: only a part of the week').waitFor();
     equal(await page.locator('#chart-note').isVisible(), false);
-    await page.getByText('As a table').click();
+    await openTable();
     const remarks = await page.locator('#series-rows tr td:last-child').allTextContents();
     equal(remarks.join('|'), 'only a part of the week||only a part of the week');
     const name = await page.locator('#chart').getAttribute('aria-label');
@@ -327,7 +327,7 @@ async function halfHourZone() {
   await open('/');
   await step('the last row by day: the local date', async () => {
     await shows('1', 'view');
-    await page.getByText('As a table').click();
+    await openTable();
     // By its offset floored to whole hours, 5, as the hours of the report.
     await until(async () => (await lastRow()) === named(5, { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' }));
     equal(await page.locator('#series-rows tr').count(), 7);
@@ -335,7 +335,7 @@ async function halfHourZone() {
   });
   await step('the only row by month: this month', async () => {
     await open('/?period=THIS_MONTH&by=MONTH&zone=Australia/Adelaide');
-    await page.getByText('As a table').click();
+    await openTable();
     const hours = new Intl.DateTimeFormat('en', { timeZone: 'Australia/Adelaide', timeZoneName: 'longOffset' }).format().match(/GMT\+(\d+):30/)[1];
     await until(async () => (await lastRow()) === named(Number(hours), { month: 'long', year: 'numeric' }));
     equal(await page.locator('#series-rows tr').count(), 1);

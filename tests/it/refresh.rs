@@ -12,7 +12,9 @@ use wolf::{LockMode, Outcome, Refresher, ReportKind};
 
 use crate::{
     app::{Rung, TestApp},
-    cluster, model, on_all_databases,
+    cluster,
+    exactly_once::until_blocked,
+    model, on_all_databases,
 };
 
 async fn titles(app: &TestApp) -> Vec<Option<String>> {
@@ -193,17 +195,20 @@ async fn marks_name_at_most_ten_thousand_pages() {
     .await;
     assert_eq!(names().await, [2, 1]);
     app.refresh().await;
-    // Two requests wait while the first one's transaction does, and are committed together.
+    // Both committers wait for the lock. The requests behind theirs are committed together.
     let mut holder = cluster::connect(&app.test_database.url).await;
     holder.execute("BEGIN; LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
     let at = "2026-03-01T05:00:00Z".parse().unwrap();
-    let request = |first: u32| {
+    let request = |first: u32, pages: u32| {
         let increment = |page| crate::app::increment(&format!("/{page}"), at, 1);
-        Request::new((first..first + 6_000).map(increment).collect(), None)
+        Request::new((first..first + pages).map(increment).collect(), None)
     };
-    let mut recording: Vec<_> = [0, 10_000, 20_000].map(|first| Box::pin(app.recorder.record(request(first)))).into();
-    for recorded in &mut recording {
+    let mut recording = Vec::new();
+    for (waiting, first, pages) in [(1, 0, 1), (2, 1, 1), (2, 10_000, 5_001), (2, 20_000, 5_001)] {
+        let mut recorded = Box::pin(app.recorder.record(request(first, pages)));
         assert!(poll_immediate(recorded.as_mut()).await.is_none(), "it waits for the lock");
+        until_blocked(&app.database, waiting).await;
+        recording.push(recorded);
     }
     holder.execute("COMMIT").await.unwrap();
     for recorded in recording {

@@ -323,12 +323,13 @@ export class Chart {
     say(find('chart-cut-unit', HTMLElement), unit);
     const compares = this.#others.length > 0;
     this.#table.show(
-      points.map(({ views }, index) => {
-        const { when, remarks, other } = this.#sentence(index);
-        /** @type {[string, string] | ''} */
-        const then = other ? [other.views, other.when] : '';
-        return [when, number(views), ...(compares ? [then] : []), remarks.join(', ')];
-      }),
+      () =>
+        points.map(({ views }, index) => {
+          const { when, remarks, other } = this.#sentence(index);
+          /** @type {[string, string] | ''} */
+          const then = other ? [other.views, other.when] : '';
+          return [when, number(views), ...(compares ? [then] : []), remarks.join(', ')];
+        }),
       compares ? this.#before : null,
     );
   }

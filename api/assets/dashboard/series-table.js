@@ -1,4 +1,5 @@
 // The series as a table, for those who want numbers. Its rows stay the same elements, so that what is selected stays so.
+// There are rows only while the table is open: they cost as much as the chart itself, and few people read them.
 
 import { find, make, say } from './dom.js';
 
@@ -10,17 +11,32 @@ export class SeriesTable {
   #box = find('series-table', HTMLDetailsElement);
   #scroll = find('series-scroll', HTMLElement);
 
+  /** @type {() => void} */
+  #fill = () => {};
+
   constructor() {
     this.#box.addEventListener('toggle', () => {
-      if (this.#box.open) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+      if (!this.#box.open) return;
+      this.#fill();
+      this.#scroll.scrollTop = this.#scroll.scrollHeight;
     });
   }
 
   /**
-   * @param {(string | [number: string, when: string])[][]} rows when, how many, how many then if that is compared, and what is to be said of it
+   * @param {() => (string | [number: string, when: string])[][]} rows when, how many, how many then if that is compared, and what is to be said of it
    * @param {string | null} before what is compared with; null is nothing
    */
   show(rows, before) {
+    this.#fill = () => this.#write(rows(), before);
+    if (this.#box.open) this.#fill();
+    else this.#rows.replaceChildren();
+  }
+
+  /**
+   * @param {(string | [number: string, when: string])[][]} rows
+   * @param {string | null} before
+   */
+  #write(rows, before) {
     const other = find('series-other', HTMLTableCellElement);
     other.hidden = before === null;
     say(other, before === null ? '' : `Views ${before}`);

@@ -18,10 +18,14 @@ use crate::{
 /// How long the pictures of a server may take, on a busy machine.
 const LIMIT_SECONDS: &str = "600";
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/dashboard-states");
-const YEAR: [&str; 11] = [
+const YEAR: [&str; 15] = [
     "empty",
     "days-7",
     "months-13",
+    "tip",
+    "calendar",
+    "matches",
+    "keys",
     "compared",
     "page",
     "sections",
