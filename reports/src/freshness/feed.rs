@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
-use storage::{Connections, Database, clock::Clock};
+use storage::{Connections, Database, DatabaseKind, clock::Clock};
 use tokio::sync::watch;
 
 use super::{Freshness, FreshnessListener, RefreshStatus, metrics};
 
 /// The period of polling without notifications: on SQLite, on a standby, behind some poolers.
 pub(super) const POLL: Duration = Duration::from_millis(250);
+/// The period of polling an SQLite file that somebody subscribes to: it has no notifications.
+const POLL_FOLLOWED_FILE: Duration = Duration::from_millis(50);
 /// The period of polling with notifications: the longest delay by a lost one.
 const POLL_WHILE_LISTENING: Duration = Duration::from_secs(5);
 /// Missed polls after which the latest freshness counts as stale and queries read the database.
@@ -29,6 +31,8 @@ pub(super) struct FeedState {
     pub(super) latest: Option<FreshnessUpdate>,
     /// When the latest freshness was last confirmed by the database.
     read_at: Option<Instant>,
+    /// Whether the database is an SQLite file.
+    is_file: bool,
     /// Whether notifications of refreshes arrive.
     is_listening: bool,
     /// The id of the newest row that a notification has announced. A standby has the row a little later.
@@ -40,11 +44,12 @@ pub(super) struct FeedState {
 impl FeedState {
     /// Returns the time after which the listener reads again: the period of polling, or the time until the report is
     /// overdue if that comes first.
-    pub(super) fn pause(&self, now: Instant) -> Duration {
+    pub(super) fn pause(&self, now: Instant, subscribers: usize) -> Duration {
+        let poll = if self.is_file && subscribers > 0 { POLL_FOLLOWED_FILE } else { self.poll() };
         let until_overdue = self.latest.as_ref().and_then(|update| update.freshness.until_overdue(now));
         // A report that is overdue already does not shorten the period.
         let until_overdue = until_overdue.filter(|until| !until.is_zero());
-        until_overdue.map_or(self.poll(), |until| until.min(self.poll()))
+        until_overdue.map_or(poll, |until| until.min(poll))
     }
 
     /// Returns the period of polling.
@@ -67,8 +72,9 @@ impl FreshnessFeed {
     #[must_use]
     pub fn new(database: &Database) -> (Self, FreshnessListener) {
         metrics::describe_freshness();
-        let feed =
-            Self { db: database.readers.clone(), clock: database.clock.clone(), state: watch::Sender::default() };
+        let state = FeedState { is_file: database.kind == DatabaseKind::Sqlite, ..FeedState::default() };
+        let (db, clock) = (database.readers.clone(), database.clock.clone());
+        let feed = Self { db, clock, state: watch::Sender::new(state) };
         (feed.clone(), FreshnessListener { feed, notify_url: database.notify_url.clone() })
     }
 
@@ -194,14 +200,21 @@ mod tests {
     fn listener_reads_at_each_poll_and_when_the_report_becomes_overdue() {
         let now = Instant::now();
         let mut state = FeedState::default();
-        assert_eq!(state.pause(now), POLL, "before the first refresh");
+        assert_eq!(state.pause(now, 1), POLL, "before the first refresh");
         let freshness = Freshness::of_test(1, false, now, Some(TimeDelta::seconds(2)));
         state.latest = Some(FreshnessUpdate { freshness, status: RefreshStatus::Fresh });
-        assert_eq!(state.pause(now), POLL, "the poll comes first");
+        assert_eq!(state.pause(now, 1), POLL, "the poll comes first");
         state.is_listening = true;
-        assert_eq!(state.pause(now), Duration::from_millis(2_001), "a millisecond late rather than early");
-        assert_eq!(state.pause(now + Duration::from_secs(3)), POLL_WHILE_LISTENING, "it is overdue already");
+        assert_eq!(state.pause(now, 1), Duration::from_millis(2_001), "a millisecond late rather than early");
+        assert_eq!(state.pause(now + Duration::from_secs(3), 1), POLL_WHILE_LISTENING, "it is overdue already");
         state.announced = 2;
-        assert_eq!(state.pause(now), POLL, "a row that was announced is not there yet");
+        assert_eq!(state.pause(now, 1), POLL, "a row that was announced is not there yet");
+    }
+
+    #[test]
+    fn listener_looks_often_at_a_file_that_has_subscribers() {
+        let state = FeedState { is_file: true, ..FeedState::default() };
+        assert_eq!(state.pause(Instant::now(), 1), POLL_FOLLOWED_FILE);
+        assert_eq!(state.pause(Instant::now(), 0), POLL);
     }
 }
