@@ -23,12 +23,24 @@ RUN mkdir -p src access_logs/src api/src bench/src bots/src entity/src import/sr
     && echo 'fn main() {}' > src/main.rs && cp src/main.rs bench/src/main.rs \
     && cargo build --release --locked --package analytics
 
-# What is copied is older than what was just built: cargo has to be told that it is new.
-COPY . .
+# Our crates, and then the program, which is all that another commit builds anew. What is copied is older than what was
+# just built: cargo has to be told that it is new.
+COPY access_logs access_logs
+COPY api api
+COPY bots bots
+COPY entity entity
+COPY import import
+COPY increments increments
+COPY migration migration
+COPY reports reports
+COPY storage storage
+COPY wolf wolf
+RUN find access_logs api bots entity import increments migration reports storage wolf -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked --package analytics
+COPY build.rs ./
+COPY src src
 ARG ANALYTICS_COMMIT=""
-RUN find src access_logs api bots entity import increments migration reports storage wolf -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --package analytics \
-    && mkdir /data
+RUN touch build.rs src/main.rs && cargo build --release --locked --package analytics && mkdir /data
 
 FROM gcr.io/distroless/cc-debian13:nonroot
 COPY --from=build /source/target/release/analytics /usr/local/bin/analytics

@@ -1,4 +1,5 @@
-//! Tells the program which commit it is built from: sets `ANALYTICS_VERSION` to the version, the commit and its date.
+//! Tells the program which commit it is built from: sets `ANALYTICS_VERSION` to the version, the commit and its date,
+//! and `ANALYTICS_BUILT_FROM` to the commit alone. No build needs git.
 
 use std::{
     env,
@@ -13,6 +14,26 @@ use std::{
 const COMMIT_VARIABLE: &str = "ANALYTICS_COMMIT";
 /// The version's addition when the commit can't be found out.
 const UNKNOWN_COMMIT: &str = "unknown commit";
+/// The version's addition when the sources of the program are not those of the commit.
+const CHANGED: &str = ", changed";
+/// The sources of the program. A change of anything else is no change of the program.
+pub(crate) const SOURCES: [&str; 15] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "access_logs",
+    "api",
+    "bench/Cargo.toml",
+    "bots",
+    "build.rs",
+    "entity",
+    "import",
+    "increments",
+    "migration",
+    "reports",
+    "src",
+    "storage",
+    "wolf",
+];
 
 fn main() -> io::Result<()> {
     let variable = |name| env::var_os(name).unwrap_or_default();
@@ -30,10 +51,12 @@ pub(crate) fn instructions(folder: &Path, version: &str, commit: &str, git: &OsS
     let given = commit.lines().next().filter(|commit| !commit.is_empty()).map(str::to_owned);
     let commit = given.or_else(|| repository.as_ref()?.commit());
     let commit = commit.as_deref().unwrap_or(UNKNOWN_COMMIT);
-    let watched = repository.iter().flat_map(Repository::files_of_head).chain([PathBuf::from("build.rs")]);
+    let watched = repository.iter().flat_map(Repository::watched_files).chain([PathBuf::from("build.rs")]);
     let watched: String = watched.map(|file| format!("cargo:rerun-if-changed={}\n", file.display())).collect();
     format!(
-        "cargo:rustc-env=ANALYTICS_VERSION={version} ({commit})\ncargo:rerun-if-env-changed={COMMIT_VARIABLE}\n{watched}"
+        "cargo:rustc-env=ANALYTICS_VERSION={version} ({commit})\n\
+         cargo:rustc-env=ANALYTICS_BUILT_FROM={commit}\n\
+         cargo:rerun-if-env-changed={COMMIT_VARIABLE}\n{watched}"
     )
 }
 
@@ -51,17 +74,22 @@ impl<'a> Repository<'a> {
         (fs::canonicalize(root).ok()? == fs::canonicalize(folder).ok()?).then_some(repository)
     }
 
-    /// Returns the hash and the date (UTC) of the commit that is checked out.
+    /// Returns the hash and the date (UTC) of the commit that is checked out, and whether the sources are others.
     fn commit(&self) -> Option<String> {
-        self.run(&["log", "-1", "--abbrev=9", "--date=format-local:%Y-%m-%d", "--format=%h %cd"])
+        let commit = self.run(&["log", "-1", "--abbrev=9", "--date=format-local:%Y-%m-%d", "--format=%h %cd"])?;
+        let status = ["--no-optional-locks", "status", "--porcelain", "--"];
+        let changes = self.run(&[&status[..], &SOURCES].concat())?;
+        Some(if changes.is_empty() { commit } else { commit + CHANGED })
     }
 
-    /// Returns the files that change when another commit is checked out or made: HEAD, its log, and the branch.
-    fn files_of_head(&self) -> Vec<PathBuf> {
+    /// Returns the files that change when another commit is checked out or made (HEAD, its log, and the branch), and
+    /// the sources. Cargo compiles this package again when they change, and none of the other crates.
+    fn watched_files(&self) -> Vec<PathBuf> {
         let branch = self.run(&["symbolic-ref", "--quiet", "HEAD"]);
         let names = ["HEAD".to_owned(), "logs/HEAD".to_owned()].into_iter().chain(branch);
         let files = names.filter_map(|name| self.run(&["rev-parse", "--git-path", &name]));
-        files.map(|file| self.folder.join(file)).filter(|file| file.exists()).collect()
+        let all = files.chain(SOURCES.map(str::to_owned)).map(|file| self.folder.join(file));
+        all.filter(|file| file.exists()).collect()
     }
 
     fn run(&self, arguments: &[&str]) -> Option<String> {

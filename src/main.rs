@@ -34,6 +34,9 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The version of the program, with the commit that it is built from and its date (`build.rs`).
 pub(crate) const VERSION: &str = env!("ANALYTICS_VERSION");
+/// The commit that the program is built from, with its date, and `, changed` if the sources were others; or that it is
+/// not known.
+pub(crate) const BUILT_FROM: &str = env!("ANALYTICS_BUILT_FROM");
 
 /// The exit code of a failure.
 const FAILURE: u8 = 1;

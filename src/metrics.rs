@@ -38,10 +38,13 @@ impl Metrics {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).context("metrics are collected already")?;
-        describe_gauge!(BUILD_INFO, "Always 1; the label is the version of the program.");
+        describe_gauge!(
+            BUILD_INFO,
+            "Always 1; the labels are the version of the program and the commit that it is built from."
+        );
         describe_gauge!(CONNECTIONS, "Connections that a pool has open, by whether they are in use.");
         describe_gauge!(CONNECTIONS_MAX, "Connections that a pool may have open.");
-        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
+        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => crate::BUILT_FROM).set(1);
         Ok(Self(handle))
     }
 
