@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod database;
 mod follow;
+mod hangup;
 mod healthcheck;
 mod import;
 mod log_settings;

@@ -30,6 +30,7 @@ use crate::{
     cli::{ServeSettings, Service},
     database,
     follow::FollowMetrics,
+    hangup::{self, Hangup},
     log_settings::LogFormat,
     metrics::Metrics,
     signals::Signals,
@@ -60,6 +61,8 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     let access = if answers_graphql { Access::new(&settings.http.access, listen)? } else { Access::deny_all() };
     settings.follow.check(runs(Service::Increments))?;
     let mut signals = Signals::new()?;
+    let tokens_file = access.tokens_file_watch();
+    let hangup = Hangup::new(tokens_file.is_some())?;
     // The address is bound before the database is opened, so that nothing is created or changed if it is taken. Until
     // the socket listens, connections are refused.
     let socket = bind(listen).map_err(|source| ListenFailed { address: listen, source })?;
@@ -123,6 +126,11 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
 
     tasks.push(ServiceTask::start("the metrics", |stop| async move {
         metrics.run_upkeep(stop).await;
+        Ok(())
+    }));
+
+    tasks.push(ServiceTask::start("the watch over the file of tokens", |stop| async move {
+        hangup::watch(tokens_file, hangup, stop).await;
         Ok(())
     }));
 

@@ -12,8 +12,11 @@ mod scopes;
 mod settings;
 mod site;
 mod token;
+mod tokens;
+mod tokens_file;
 
 use std::{
+    future::pending,
     net::SocketAddr,
     num::NonZeroU32,
     sync::{
@@ -26,11 +29,13 @@ use axum::{
     extract::Request,
     http::{HeaderMap, header},
 };
+use tokio::sync::watch;
 use tower_http::cors::CorsLayer;
 
 pub(crate) use self::{
     address::{Network, Peer},
     site::SiteError,
+    tokens::TokenList,
 };
 pub use self::{
     host::{Host, ParseHostError},
@@ -39,10 +44,13 @@ pub use self::{
     settings::{AccessError, AccessSettings, TokenText},
     site::{ParseSiteError, Site, SitesError},
     token::{Token, TokenError},
+    tokens_file::TokensFileWatch,
 };
 use self::{
     rate::{RateKey, RateLimit},
     site::Sites,
+    tokens::{TokenChanges, Tokens},
+    tokens_file::TokensFile,
 };
 use crate::{error_code::Code, metrics};
 use increments::{Client, RecordingLimits};
@@ -56,7 +64,9 @@ pub struct Access(Arc<Rules>);
 
 #[derive(Default)]
 struct Rules {
-    tokens: Vec<Token>,
+    tokens: Tokens,
+    /// The file that some of the tokens are from.
+    tokens_file: Option<TokensFile>,
     /// The scopes of requests without a token.
     anonymous: Scopes,
     /// Whether every request has all scopes and no limits. Only a server on a loopback address can be open.
@@ -129,6 +139,10 @@ pub(crate) enum AuthError {
     WrongToken,
     #[error("the token has not the scope {0}")]
     NoScope(Scope),
+    #[error("the token is not known here any more")]
+    TokenRemoved,
+    #[error("the token has no longer the scope {0}")]
+    ScopeRemoved(Scope),
     #[error("too many requests, try again in {0} s")]
     TooOften(u64),
     #[error("everything is open here, so only addresses, localhost and the names that --host gives are answered for")]
@@ -151,7 +165,11 @@ impl Access {
     /// When a token can't be read, when the server would be open to everybody on an address that is not loopback, or
     /// when the list of sites is wrong.
     pub fn new(settings: &AccessSettings, listen: SocketAddr) -> Result<Self, AccessError> {
-        let tokens = settings.tokens()?;
+        let given = settings.given_tokens()?;
+        let (tokens, tokens_file) = match &settings.tokens_file {
+            Some(path) => TokensFile::open(path, given).map(|(file, tokens)| (tokens, Some(file)))?,
+            None => (given, None),
+        };
         let is_open = tokens.is_empty() && settings.anonymous.is_empty();
         if is_open && !listen.ip().to_canonical().is_loopback() {
             return Err(AccessError::OpenToAll(listen));
@@ -162,7 +180,8 @@ impl Access {
             Some(RateLimit::new(per_second, burst))
         };
         Ok(Self(Arc::new(Rules {
-            tokens,
+            tokens: Tokens::new(tokens),
+            tokens_file,
             anonymous,
             is_open,
             origins: settings.allow_origin.clone(),
@@ -225,11 +244,20 @@ impl Access {
         self.0.sites.of_request(headers, named)
     }
 
-    /// Returns the token of this secret and its index. Compares all tokens, so that the time tells nothing about which
-    /// one matched.
-    fn find(&self, secret: &str) -> Option<(usize, &Token)> {
-        let hash = token::hash(secret);
-        self.0.tokens.iter().enumerate().fold(None, |found, token| if token.1.is(&hash) { Some(token) } else { found })
+    /// Returns the watch over the file of tokens, if there is one.
+    #[must_use]
+    pub fn tokens_file_watch(&self) -> Option<TokensFileWatch> {
+        self.0.tokens_file.clone().map(|file| TokensFileWatch::new(self.clone(), file))
+    }
+
+    /// Puts other tokens into force. Sockets and event streams notice.
+    fn replace_tokens(&self, tokens: Vec<Token>) -> TokenChanges {
+        self.0.tokens.replace(tokens)
+    }
+
+    /// Returns how many tokens are in force.
+    fn token_count(&self) -> usize {
+        self.0.tokens.current().len()
     }
 
     /// Returns whether a connection's peer address is the client's, as far as the settings say, and not a proxy's.
@@ -272,8 +300,44 @@ impl Principal {
         if !scheme.eq_ignore_ascii_case(BEARER) {
             return Err(AuthError::NotBearer);
         }
-        let (place, token) = self.access.find(secret.trim()).ok_or(AuthError::WrongToken)?;
-        Ok(Self { who: RateKey::Token(place), scopes: token.scopes, client: token.client.clone(), ..self.clone() })
+        let token = self.access.0.tokens.of_secret(secret.trim()).ok_or(AuthError::WrongToken)?;
+        Ok(Self { who: RateKey::Token(token.id()), scopes: token.scopes, client: token.client, ..self.clone() })
+    }
+
+    /// Returns a receiver of all later changes of the tokens in force.
+    pub(crate) fn watch_tokens(&self) -> watch::Receiver<Arc<TokenList>> {
+        self.access.0.tokens.watch()
+    }
+
+    /// Returns this principal with the rights that its token has now.
+    ///
+    /// # Errors
+    /// [`AuthError::TokenRemoved`] when the token is gone, [`AuthError::ScopeRemoved`] when it lacks a scope that it had.
+    pub(crate) fn renewed(&self) -> Result<Self, AuthError> {
+        let RateKey::Token(id) = self.who else { return Ok(self.clone()) };
+        let tokens = self.access.0.tokens.current();
+        let token = tokens.with_id(id).ok_or(AuthError::TokenRemoved)?;
+        match self.scopes.missing_in(token.scopes) {
+            Some(lost) => Err(AuthError::ScopeRemoved(lost)),
+            None => Ok(Self { scopes: token.scopes, client: token.client.clone(), ..self.clone() }),
+        }
+    }
+
+    /// Waits until the principal's token is gone or lacks this scope, and returns which of the two. Never returns for an
+    /// anonymous client.
+    pub(crate) async fn loses(&self, scope: Scope) -> AuthError {
+        let RateKey::Token(id) = self.who else { return pending().await };
+        let mut tokens = self.watch_tokens();
+        loop {
+            match tokens.borrow_and_update().with_id(id) {
+                None => return AuthError::TokenRemoved,
+                Some(token) if !token.scopes.has(scope) => return AuthError::ScopeRemoved(scope),
+                Some(_) => {}
+            }
+            if tokens.changed().await.is_err() {
+                return pending().await;
+            }
+        }
     }
 
     /// Counts one request or operation against the rate limit.
@@ -344,8 +408,8 @@ impl Principal {
 impl AuthError {
     pub(crate) fn code(self) -> Code {
         match self {
-            Self::NoToken | Self::NotBearer | Self::WrongToken => Code::Unauthenticated,
-            Self::NoScope(_) | Self::WrongHost => Code::Forbidden,
+            Self::NoToken | Self::NotBearer | Self::WrongToken | Self::TokenRemoved => Code::Unauthenticated,
+            Self::NoScope(_) | Self::ScopeRemoved(_) | Self::WrongHost => Code::Forbidden,
             Self::TooManyIncrements { .. } => Code::BadUserInput,
             Self::TooOften(_) | Self::IncrementsTooOften(_) => Code::Overloaded,
         }
@@ -354,7 +418,7 @@ impl AuthError {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Access").field("tokens", &self.0.tokens.len()).finish_non_exhaustive()
+        formatter.debug_struct("Access").field("tokens", &self.token_count()).finish_non_exhaustive()
     }
 }
 

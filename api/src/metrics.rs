@@ -11,6 +11,7 @@ const RESPONSE_CACHE_HITS: &str = "analytics_response_cache_hits_total";
 const RESPONSE_CACHE_BYTES: &str = "analytics_response_cache_bytes";
 const ERRORS: &str = "analytics_errors_total";
 const RATE_LIMITED: &str = "analytics_rate_limited_total";
+const TOKENS_FILE_READS: &str = "analytics_tokens_file_reads_total";
 const VIEWS_LEFT_OUT: &str = "analytics_views_left_out_total";
 const SUBSCRIBERS: &str = "analytics_subscribers";
 
@@ -66,6 +67,13 @@ impl Operations {
         );
         describe_gauge!(SUBSCRIBERS, "Sockets and event streams that are open.");
         rate_limited().increment(0);
+        describe_counter!(
+            TOKENS_FILE_READS,
+            "Changes of the file of tokens that were put into force or refused. After a refusal the older tokens stay."
+        );
+        for outcome in ["applied", "refused"] {
+            tokens_file_reads(outcome).increment(0);
+        }
         Self {
             queries: Executions::of("query"),
             mutations: Executions::of("mutation"),
@@ -73,6 +81,10 @@ impl Operations {
             from_memory: counter!(RESPONSE_CACHE_HITS),
         }
     }
+}
+
+pub(crate) fn tokens_file_reads(outcome: &'static str) -> Counter {
+    counter!(TOKENS_FILE_READS, "outcome" => outcome)
 }
 
 pub(crate) fn observe_response_cache(bytes: u64) {

@@ -3,6 +3,7 @@
 mod anonymous;
 mod hosts;
 mod limits;
+mod tokens_file;
 
 use api::access::{AccessSettings, Scope, Token, TokenText};
 use chrono::TimeDelta;

@@ -14,12 +14,12 @@ use governor::{
 };
 use lru::LruCache;
 
-use super::address::Network;
+use super::{address::Network, token::TokenId};
 
-/// The client that a rate limit counts: a token, by its index in the list, or an address.
+/// The client that a rate limit counts: a token, or an address.
 #[derive(Copy, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RateKey {
-    Token(usize),
+    Token(TokenId),
     Address(Network),
 }
 
@@ -103,7 +103,14 @@ mod tests {
 
     use governor::clock::FakeRelativeClock;
 
-    use super::*;
+    use super::{
+        super::{scopes::Scopes, token::Token},
+        *,
+    };
+
+    fn token() -> RateKey {
+        RateKey::Token(Token::of_secret("a", Scopes::ALL, None).id())
+    }
 
     fn count(number: u32) -> NonZeroU32 {
         NonZeroU32::new(number).unwrap()
@@ -119,7 +126,7 @@ mod tests {
         let limit = RateLimit::with_clock(count(2), count(4), clock.clone());
         assert_eq!((0..5).map(|_| limit.check(at(1))).filter(Result::is_ok).count(), 4);
         assert_eq!(limit.check(at(1)), Err(1));
-        assert_eq!((limit.check(at(2)), limit.check(RateKey::Token(1))), (Ok(()), Ok(())));
+        assert_eq!((limit.check(at(2)), limit.check(token())), (Ok(()), Ok(())));
         clock.advance(Duration::from_millis(500));
         assert_eq!((limit.check(at(1)), limit.check(at(1))), (Ok(()), Err(1)));
     }
@@ -147,7 +154,7 @@ mod tests {
         let limit = RateLimit::with_clock(count(1), count(1), FakeRelativeClock::default());
         for address in 0..200_000 {
             assert_eq!(limit.check(at(address)), Ok(()));
-            assert_eq!(limit.check(RateKey::Token(0)).is_ok(), address == 0);
+            assert_eq!(limit.check(token()).is_ok(), address == 0);
         }
         assert_eq!(limit.limiter.into_state_store().0.into_inner().unwrap().len(), REMEMBERED_MAX.get());
     }

@@ -35,6 +35,11 @@ impl Scopes {
         }
     }
 
+    /// Returns a scope of this set that `other` lacks.
+    pub(super) fn missing_in(self, other: Self) -> Option<Scope> {
+        [Scope::Increments, Scope::Reports].into_iter().find(|scope| self.has(*scope) && !other.has(*scope))
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self == Self::default()
     }

@@ -1,6 +1,6 @@
 //! The settings of access: tokens, anonymous access, origins and rate limits.
 
-use std::{fmt, fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::Utf8Error};
 
 use clap::Args;
 
@@ -13,7 +13,9 @@ use super::{
 };
 
 /// The most tokens: each is compared with the token of every request.
-const TOKENS_MAX: usize = 1_000;
+pub(super) const TOKENS_MAX: usize = 1_000;
+/// The most bytes of `--tokens-file`: [`TOKENS_MAX`] lines and as many comments need a third of it.
+pub(super) const TOKENS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The default of `--rate-limit`, in requests a second.
 const RATE_LIMIT: u32 = 500;
 /// The default of `--rate-burst`, in requests.
@@ -37,7 +39,8 @@ pub struct AccessSettings {
     /// client's name is optional. Repeat the flag, or separate several tokens by ';'
     #[arg(long, env = "ANALYTICS_TOKEN", value_delimiter = ';', value_name = "TOKEN", hide_env_values = true)]
     pub token: Vec<TokenText>,
-    /// A file with one token per line, read at the start; empty lines and lines that begin with # are ignored
+    /// A file with one token per line, read at the start, at SIGHUP, and when it changes; empty lines and lines that begin
+    /// with # are ignored
     #[arg(long, env = "ANALYTICS_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
     /// The scopes of requests without a token: increments, reports or both. By default there are none if there are tokens;
@@ -109,6 +112,29 @@ pub enum AccessError {
         /// The parse error.
         source: TokenError,
     },
+    /// A line of `--tokens-file` is not UTF-8.
+    #[error("--tokens-file, line {number}: not UTF-8")]
+    Text {
+        /// The line's number, counted from 1.
+        number: usize,
+        /// The decoding error.
+        source: Utf8Error,
+    },
+    /// A line of `--tokens-file` has one token more than allowed.
+    #[error("--tokens-file, line {number}: there must be at most {TOKENS_MAX} tokens, those of --token included")]
+    TooManyLines {
+        /// The line's number, counted from 1.
+        number: usize,
+    },
+    /// `--tokens-file` is too long.
+    #[error("--tokens-file must be at most {TOKENS_FILE_BYTES_MAX} bytes")]
+    FileTooLong,
+    /// `--tokens-file` is to be read again and is a folder, a pipe or a device.
+    #[error("--tokens-file {} is not a regular file, so it is not read again", .file.display())]
+    NotAFile {
+        /// The path of the file.
+        file: PathBuf,
+    },
     /// `--tokens-file` can't be read.
     #[error("can't read --tokens-file {}{}", .file.display(), missing_file_advice(source))]
     File {
@@ -124,41 +150,25 @@ pub enum AccessError {
     #[error(transparent)]
     Sites(#[from] SitesError),
     /// There are more tokens than allowed.
-    #[error("there must be at most {TOKENS_MAX} tokens")]
+    #[error("--token: there must be at most {TOKENS_MAX} tokens")]
     TooMany,
 }
 
 impl AccessSettings {
-    /// Parses all tokens, those of `--token` and those in the file.
-    pub(super) fn tokens(&self) -> Result<Vec<Token>, AccessError> {
+    /// Parses the tokens of `--token`.
+    pub(super) fn given_tokens(&self) -> Result<Vec<Token>, AccessError> {
         let given =
             self.token.iter().enumerate().map(|(index, text)| {
                 text.0.parse().map_err(|source| AccessError::Setting { number: index + 1, source })
             });
-        let mut tokens = given.collect::<Result<Vec<Token>, _>>()?;
-        if let Some(file) = &self.tokens_file {
-            let text = fs::read_to_string(file).map_err(|source| AccessError::File { file: file.clone(), source })?;
-            let before = tokens.len();
-            for (index, line) in text.lines().enumerate().filter(|(_, line)| is_token(line)) {
-                tokens.push(line.parse().map_err(|source| AccessError::Line { number: index + 1, source })?);
-            }
-            if tokens.len() == before {
-                return Err(AccessError::NoTokens);
-            }
-        }
-        if tokens.len() > TOKENS_MAX { Err(AccessError::TooMany) } else { Ok(tokens) }
+        let given = given.collect::<Result<Vec<Token>, _>>()?;
+        if given.len() > TOKENS_MAX { Err(AccessError::TooMany) } else { Ok(given) }
     }
 }
 
 /// Returns what can be done about a file that does not exist, in parentheses.
 fn missing_file_advice(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::NotFound { " (`analytics token` prints the lines of such a file)" } else { "" }
-}
-
-/// Returns whether a line is meant to be a token: it is neither empty nor a comment.
-fn is_token(line: &str) -> bool {
-    let line = line.trim();
-    !line.is_empty() && !line.starts_with('#')
 }
 
 impl From<String> for TokenText {

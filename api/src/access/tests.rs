@@ -139,6 +139,49 @@ fn each_increment_counts_against_the_rate_limit() {
     assert_eq!(refused(recording(Some("Bearer b")).count(200)), "", "each token has a limit of its own");
 }
 
+/// A line of a file of tokens.
+fn of(secret: &str) -> String {
+    format!("{}\n", Token::of_secret(secret, "reports".parse().unwrap(), None))
+}
+
+#[test]
+fn rates_go_on_when_tokens_are_replaced() {
+    let access = access(LOOPBACK, |settings| {
+        settings.token = vec![token("a", "reports"), token("b", "reports")];
+        (settings.rate_limit, settings.rate_burst) = (1, NonZeroU32::new(2).unwrap());
+    })
+    .unwrap();
+    let may = |shown| principal(&access, Some(shown)).is_ok();
+    assert_eq!([(); 3].map(|()| may("Bearer b")), [true, true, false]);
+    let changes = access.replace_tokens(vec![of("new").trim().parse().unwrap(), of("b").trim().parse().unwrap()]);
+    assert_eq!((changes.tokens, changes.added, changes.removed), (2, 1, 1));
+    assert!(!may("Bearer b"), "b has sent its requests, wherever its line stands");
+    assert!(may("Bearer new") && !may("Bearer a"));
+}
+
+#[test]
+fn principal_has_the_rights_that_its_token_has_now() {
+    let access = access(LOOPBACK, |settings| {
+        settings.anonymous = vec![Scope::Increments];
+        settings.token = vec![token("a", "reports")];
+    })
+    .unwrap();
+    let replace = |lines: &[&str]| {
+        access.replace_tokens(lines.iter().map(|scopes| Token::of_secret("a", scopes.parse().unwrap(), None)).collect())
+    };
+    let (first, anonymous) = (principal(&access, Some("Bearer a")).unwrap(), principal(&access, None).unwrap());
+    replace(&["increments,reports"]);
+    assert_eq!(first.require_scope(Scope::Increments), Err(AuthError::NoScope(Scope::Increments)));
+    let more = first.renewed().unwrap_or_else(|_| panic!("it has more rights"));
+    assert_eq!(more.require_scope(Scope::Increments), Ok(()));
+    replace(&["reports"]);
+    assert_eq!(more.renewed().err(), Some(AuthError::ScopeRemoved(Scope::Increments)));
+    assert!(first.renewed().is_ok());
+    replace(&[]);
+    assert_eq!(first.renewed().err(), Some(AuthError::TokenRemoved));
+    assert!(anonymous.renewed().is_ok());
+}
+
 #[test]
 fn tokens_file_is_read_line_by_line() {
     let folder = std::env::temp_dir().join(format!("analytics-tokens-{}", std::process::id()));
@@ -151,6 +194,16 @@ fn tokens_file_is_read_line_by_line() {
     assert!(principal(&known, Some("Bearer a")).is_ok());
     assert!(matches!(read(&format!("{line}\nsecret\n")), Err(AccessError::Line { number: 2, .. })));
     assert!(matches!(read("# none\n"), Err(AccessError::NoTokens)), "the server would be open otherwise");
+    let lines = |count: usize| (0..count).map(|number| of(&number.to_string())).collect::<String>();
+    assert!(read(&format!("# {}\n{}", "x".repeat(800_000), lines(1_000))).is_ok());
+    let too_many = read(&format!("# one more\n{}", lines(1_001))).unwrap_err();
+    let message = "--tokens-file, line 1002: there must be at most 1000 tokens, those of --token included";
+    assert_eq!(too_many.to_string(), message);
+    let too_long = read(&format!("{line}\n# {}", "x".repeat(1_048_576))).unwrap_err();
+    assert_eq!(too_long.to_string(), "--tokens-file must be at most 1048576 bytes");
+    std::fs::write(&folder, [line.as_bytes(), b"\n# \xff\n"].concat()).unwrap();
+    let no_text = access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone())).unwrap_err();
+    assert_eq!(no_text.to_string(), "--tokens-file, line 2: not UTF-8");
     std::fs::remove_file(&folder).unwrap();
     let gone = access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone()));
     assert!(matches!(gone, Err(AccessError::File { .. })));

@@ -15,6 +15,10 @@ const HASH_BYTES: usize = 32;
 /// The bytes of a token's hash that identify its client in stored idempotency keys when the token has no name.
 const FINGERPRINT_BYTES: usize = 16;
 
+/// The identity of a token: the beginning of its hash.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TokenId([u8; FINGERPRINT_BYTES]);
+
 /// A token's scopes, hash and optional client name. Its text is `SCOPES sha256:HEX NAME`, such as
 /// `increments,reports sha256:9f86… shop`, or the same without the name.
 ///
@@ -54,6 +58,13 @@ impl Token {
     fn new(scopes: Scopes, hash: [u8; HASH_BYTES], name: Option<ClientName>) -> Self {
         let fingerprint = format!("{KIND}{}", hex::encode(&hash[..FINGERPRINT_BYTES]));
         Self { scopes, client: Client::of_token(&fingerprint, name.as_ref()), hash, name }
+    }
+
+    /// Returns the token's identity, which its holder's secret does not follow from.
+    pub(super) fn id(&self) -> TokenId {
+        let mut id = [0; FINGERPRINT_BYTES];
+        id.copy_from_slice(&self.hash[..FINGERPRINT_BYTES]);
+        TokenId(id)
     }
 
     /// Returns whether the token has this hash, in constant time.

@@ -39,8 +39,12 @@ impl From<AuthError> for HttpError {
         let (status, header) = match denied {
             AuthError::NoToken => (StatusCode::UNAUTHORIZED, challenge("Bearer")),
             AuthError::NotBearer => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_request\"")),
-            AuthError::WrongToken => (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\"")),
-            AuthError::NoScope(_) => (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\"")),
+            AuthError::WrongToken | AuthError::TokenRemoved => {
+                (StatusCode::UNAUTHORIZED, challenge("Bearer error=\"invalid_token\""))
+            }
+            AuthError::NoScope(_) | AuthError::ScopeRemoved(_) => {
+                (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\""))
+            }
             AuthError::WrongHost => (StatusCode::MISDIRECTED_REQUEST, None),
             AuthError::TooManyIncrements { .. } => (StatusCode::BAD_REQUEST, None),
             AuthError::TooOften(seconds) | AuthError::IncrementsTooOften(seconds) => {

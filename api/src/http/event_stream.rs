@@ -2,7 +2,8 @@
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>.
 //!
 //! The event `next` carries a result, and `complete` ends the stream. A stream that ends without `complete` was cut
-//! off, for instance because the server stops: its client reconnects.
+//! off, for instance because the server stops: its client reconnects. A subscription whose token is removed ends with an
+//! error and `complete`.
 
 use std::convert::Infallible;
 
@@ -17,7 +18,13 @@ use serde_json::json;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{state::App, subscriber_limits::SubscriberPermit};
-use crate::graphql::{AuthorizedOperation, ExecutionEvent, ResponseText};
+use crate::{
+    access::{Principal, Scope},
+    graphql::{
+        AuthorizedOperation, ExecutionEvent, ResponseText,
+        errors::{count_error, request_error},
+    },
+};
 
 /// A comment, sent as a keep-alive so that a lost connection is noticed.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
@@ -35,12 +42,13 @@ const HEADERS: [(HeaderName, &str); 3] = [
 /// Responds with a stream of the operation's results, or of the one error that refused it.
 pub(super) fn respond(
     app: &App,
+    principal: &Principal,
     operation: Result<AuthorizedOperation, ServerError>,
     permit: SubscriberPermit,
 ) -> Response {
     // One event waits to be sent while the next one is computed.
     let (tx, events) = mpsc::channel(1);
-    app.tasks.spawn(pump(app.clone(), operation, tx));
+    app.tasks.spawn(pump(app.clone(), principal.clone(), operation, tx));
     // The permit is held as long as the connection is open.
     let state = (events, permit, app.timeouts.keep_alive);
     let body = stream::unfold(state, async |(mut events, permit, keep_alive)| {
@@ -73,8 +81,14 @@ impl Event {
 }
 
 /// Executes the operation apart from the connection, so that a slow client does not hold up the database. A
-/// subscription ends when its client disconnects or the server stops; queries and mutations run to their end.
-async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx: mpsc::Sender<Event>) {
+/// subscription ends when its client disconnects, loses the right to read, or the server stops; queries and mutations
+/// run to their end.
+async fn pump(
+    app: App,
+    principal: Principal,
+    operation: Result<AuthorizedOperation, ServerError>,
+    tx: mpsc::Sender<Event>,
+) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     let send = async {
         match operation {
@@ -97,9 +111,19 @@ async fn pump(app: App, operation: Result<AuthorizedOperation, ServerError>, tx:
             drop(tx.send(Event::Other(COMPLETE)).await);
         }
     };
-    if subscription {
-        tokio::select! { () = send => {} () = tx.closed() => {} () = app.stop.cancelled() => {} }
-    } else {
-        send.await;
+    if !subscription {
+        return send.await;
     }
+    let denied = tokio::select! {
+        () = send => return,
+        () = tx.closed() => return,
+        () = app.stop.cancelled() => return,
+        denied = principal.loses(Scope::Reports) => denied,
+    };
+    let error = count_error(request_error(denied.code(), denied.to_string()));
+    let end = async {
+        drop(tx.send(Event::of_errors(&[error])).await);
+        drop(tx.send(Event::Other(COMPLETE)).await);
+    };
+    tokio::select! { () = end => {} () = app.stop.cancelled() => {} }
 }

@@ -191,7 +191,7 @@ async fn execute(
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
         let response = match app.subscriber_limits.take(Subscriber::EventStream, principal.limit_key()) {
-            Ok(permit) => event_stream::respond(app, operation, permit),
+            Ok(permit) => event_stream::respond(app, principal, operation, permit),
             Err(refusal) => refusal.respond(accepted.media),
         };
         return (response, None);

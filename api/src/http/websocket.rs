@@ -19,7 +19,7 @@ use axum::{
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::{
@@ -43,7 +43,7 @@ use super::{
     timeouts::Timeouts,
 };
 use crate::{
-    access::{AuthError, Principal},
+    access::{AuthError, Principal, TokenList},
     error_code::Code,
     graphql::{
         AuthorizedOperation, ExecutionEvent, Operation, ResponseText,
@@ -149,6 +149,9 @@ struct Session<'a> {
     stop_one: HashMap<Key, CancellationToken>,
     executing: Arc<Semaphore>,
     timing: Timing,
+    tokens: TokenChanges,
+    /// The close frame to send as soon as what is under way has ended.
+    closing: Option<Closing>,
 }
 
 /// The deadlines of a session.
@@ -163,6 +166,9 @@ struct Timing {
     answers_until: Option<Instant>,
 }
 
+/// The changes of the tokens in force.
+type TokenChanges = watch::Receiver<Arc<TokenList>>;
+
 /// The end of a session: the close frame to send, or `None` if the client has gone.
 type Done = Option<Closing>;
 
@@ -170,6 +176,8 @@ impl<'a> Session<'a> {
     fn new(app: App, principal: Principal, socket: &'a mut Socket) -> Self {
         let (tx, outputs) = mpsc::channel(WAITING_MAX);
         Self {
+            tokens: principal.watch_tokens(),
+            closing: None,
             principal,
             socket,
             protocol: Protocol::new(app.socket_operations),
@@ -186,19 +194,24 @@ impl<'a> Session<'a> {
     async fn run(mut self) -> Done {
         let stop = self.app.stop.clone();
         let _stop_all = self.stop_all.clone().drop_guard();
+        // The tokens may have changed since the upgrade.
+        self.renew_principal();
         loop {
-            let stopping = self.timing.answers_until.is_some();
-            if stopping && self.protocol.is_idle() {
-                return Some(Closing::restart());
+            if let Some(closing) = self.closing.take_if(|_| self.protocol.is_idle()) {
+                return Some(closing);
             }
+            let stopping = self.timing.answers_until.is_some();
             // `select!` polls in random order, so neither a busy client nor busy operations starve the other.
             let done = tokio::select! {
                 frame = self.socket.receive() => self.on_frame(frame).await,
                 Some(output) = self.outputs.recv() => self.send_output(output).await,
                 () = sleep_until(self.timing.next()) => self.on_timer().await,
+                Ok(()) = self.tokens.changed() => {
+                    self.renew_principal();
+                    Ok(())
+                }
                 () = stop.cancelled(), if !stopping => {
-                    // Subscriptions end without `complete`, which tells their clients to reconnect and subscribe again.
-                    self.stop_all.cancel();
+                    self.close_when_idle(Closing::restart());
                     self.timing.answers_until = Some(Instant::now() + self.timing.timeouts.answers);
                     Ok(())
                 }
@@ -206,6 +219,22 @@ impl<'a> Session<'a> {
             if let Err(done) = done {
                 return done;
             }
+        }
+    }
+
+    /// Ends subscriptions, without `complete`, and then closes the socket as soon as queries and mutations have ended.
+    fn close_when_idle(&mut self, closing: Closing) {
+        self.stop_all.cancel();
+        self.closing.get_or_insert(closing);
+    }
+
+    /// Gives the client the rights that its token has now. If these are fewer than before, the socket is closed.
+    fn renew_principal(&mut self) {
+        self.tokens.mark_unchanged();
+        match self.principal.renewed() {
+            Ok(principal) => self.principal = principal,
+            Err(denied) if self.closing.is_none() => self.close_when_idle(Closing::of_denied(denied)),
+            Err(_denied) => {}
         }
     }
 
@@ -309,7 +338,7 @@ impl<'a> Session<'a> {
     async fn on_timer(&mut self) -> Result<(), Done> {
         let now = Instant::now();
         if self.timing.answers_until.is_some_and(|until| until <= now) {
-            return Err(Some(Closing::restart()));
+            return Err(Some(self.closing.take().unwrap_or_else(Closing::restart)));
         }
         if self.protocol.is_acknowledged() {
             self.timing.init_until = None;
@@ -422,6 +451,7 @@ impl OperationTask {
 
     fn authorize(&mut self, request: Request) -> Result<AuthorizedOperation, ServerError> {
         let denied = |denied: AuthError| count_error(request_error(denied.code(), denied.to_string()));
+        self.principal = self.principal.renewed().map_err(denied)?;
         self.principal.check_rate().map_err(denied)?;
         let mut operation = Operation::read(request)?;
         if let Some(memory) = self.memory.take() {
