@@ -83,6 +83,7 @@ mod spans;
 mod sql_files;
 mod standbys;
 mod startup;
+mod systemd;
 mod test_command;
 mod times_of_day;
 mod tls;
