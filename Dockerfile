@@ -19,7 +19,7 @@ COPY storage/Cargo.toml storage/
 COPY wolf/Cargo.toml wolf/
 RUN mkdir -p src access_logs/src api/src bench/src bots/src entity/src import/src increments/src migration/src \
        reports/src storage/src wolf/src \
-    && for folder in */src; do touch "$folder/lib.rs"; done && rm bench/src/lib.rs \
+    && for folder in */src; do echo '//! Empty.' > "$folder/lib.rs"; done && rm bench/src/lib.rs \
     && echo 'fn main() {}' > src/main.rs && cp src/main.rs bench/src/main.rs \
     && cargo build --release --locked --package analytics
 

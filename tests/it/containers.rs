@@ -536,3 +536,72 @@ fn docker_build_context_has_only_the_sources_of_the_program() {
         }
     }
 }
+
+/// The names of the services that `deploy/try` starts in a profile, after the two ports.
+fn tried(stage: &str) -> BTreeSet<String> {
+    let script = read("deploy/try");
+    let prefix = format!("try_profile {stage} ");
+    let line = script.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().to_owned();
+    let words: Vec<_> = line.split(' ').collect();
+    let compose = compose();
+    let ports: Vec<_> =
+        compose["services"].as_object().unwrap().values().flat_map(|service| texts(&service["ports"])).collect();
+    for port in &words[..2] {
+        assert!(
+            ports.contains(&format!("127.0.0.1:{port}:8000")) || ports.contains(&format!("127.0.0.1:{port}:{port}"))
+        );
+    }
+    words[2..].iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A service that is new in the Compose file is tried too, on an image that can be made without a registry.
+#[test]
+fn try_replaces_every_service_of_both_profiles() {
+    let compose = compose();
+    let services = compose["services"].as_object().unwrap();
+    let lasting = services.iter().filter(|(name, _)| *name != "migrate");
+    let (scaled, default): (Vec<_>, Vec<_>) = lasting.partition(|(_, service)| !texts(&service["profiles"]).is_empty());
+    let default: BTreeSet<_> = default.into_iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(tried("default"), default);
+    let all: BTreeSet<_> = scaled.into_iter().map(|(name, _)| name.clone()).chain(default).collect();
+    assert_eq!(tried("scaled"), all);
+
+    let (page, script) = (read("docs/containers.md"), read("deploy/local-images"));
+    let (_, rest) = page.split_once("for image in ").unwrap();
+    for image in rest.split(';').next().unwrap().split_whitespace() {
+        assert!(script.lines().any(|line| line.starts_with(&format!("make {image} "))), "{image}");
+    }
+}
+
+/// Without an engine it says so. Where a step fails it removes what it has made, and has Compose do so.
+#[test]
+fn try_cleans_up_when_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (programs, temporary) = (folder.path().join("programs"), folder.path().join("temporary"));
+    fs::create_dir_all(&programs).unwrap();
+    fs::create_dir_all(&temporary).unwrap();
+    let calls = folder.path().join("calls");
+    let run = |answers: &str| {
+        let file = programs.join("docker");
+        fs::write(&file, format!("#!/bin/sh\necho \"$*\" >>'{}'\n{answers}\n", calls.display())).unwrap();
+        assert!(Command::new("chmod").arg("+x").arg(&file).status().unwrap().success());
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(format!("{ROOT}/deploy/try"));
+        let output = command.env("PATH", path).env("TMPDIR", &temporary).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(temporary.read_dir().unwrap().count(), 0, "it leaves no files");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, stderr) = run("exit 1");
+    assert!(code == Some(1) && stderr.contains("no container engine answers"), "{stderr}");
+
+    let (code, stderr) = run("case $1 in version|compose) exit 0;; *) echo broken; exit 1;; esac");
+    // Somebody may use the ports of the Compose file.
+    if !stderr.contains("is taken") {
+        assert!(stderr.contains("broken") && stderr.contains("the image can not be built"), "{stderr}");
+        assert!(stderr.ends_with("deploy/try: cleaned up\n"), "{stderr}");
+        let calls = fs::read_to_string(&calls).unwrap();
+        assert!(calls.contains("compose --profile scaled down --volumes"), "{calls}");
+        assert!(calls.contains("image rm --force analytics"), "{calls}");
+    }
+    assert_eq!(code, Some(1));
+}
