@@ -297,6 +297,11 @@ async function busy() {
   }
 }
 
+/** Waits until so many bars are drawn. What they look like may have changed just now: they are drawn again in the next frame. */
+async function bars(columns) {
+  await until(async () => Math.min(...(await drawn(columns)).heights.slice(0, -1)) >= 0.5);
+}
+
 /** On paper: what is shown, in light colours, with its bars, and nothing that could be clicked. */
 async function paper() {
   await recordDays(7, () => 50);
@@ -307,8 +312,7 @@ async function paper() {
     await page.emulateMedia({ colorScheme: 'dark', media: 'print' });
     await step(`on paper, ${width} wide`, async () => {
       await until(async () => (await page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--accent').trim())) === '#3446c8');
-      const { heights } = await drawn(7);
-      if (Math.min(...heights.slice(0, -1)) < 0.5) throw new Error(`no bars: ${heights.join()}`);
+      await bars(7);
       equal(await page.locator('.bar').first().evaluate((bar) => getComputedStyle(bar).printColorAdjust), 'exact');
       for (const hidden of ['#freshness', 'button', '#compare', '.controls form', '#periods', '#zone', 'footer', '#chart-tip']) equal(await page.locator(hidden).first().isVisible(), false);
       await page.getByText(/as of /).waitFor();
@@ -327,8 +331,7 @@ async function forcedColors() {
   await recordDays(7, () => 50);
   await openDrawn(range(6, 0), 350);
   await step('bars in forced colours', async () => {
-    const { heights } = await drawn(7);
-    if (Math.min(...heights.slice(0, -1)) < 0.5) throw new Error(`no bars: ${heights.join()}`);
+    await bars(7);
     equal(await page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--accent').trim()), 'LinkText');
     equal((await page.locator('.bar').first().evaluate((bar) => getComputedStyle(bar).backgroundImage)).includes('gradient'), true);
     const back = (name) => page.getByRole('link', { name, exact: true }).evaluate((link) => getComputedStyle(link).backgroundColor);
