@@ -90,7 +90,7 @@ pub(crate) async fn revert(database: &Database) -> anyhow::Result<()> {
 }
 
 /// Returns the readiness check of a process that runs `services`. It checks that the database has this program's
-/// tables, that no newer program has made it unusable for this one, and, if one of the services writes, that it is
+/// tables, that no newer program has made it unusable for this one, that all nodes of a Citus cluster answer, and, if one of the services writes, that it is
 /// writable.
 pub(crate) fn readiness(database: &Database, services: &[Service]) -> Readiness {
     let database = database.clone();
@@ -105,6 +105,11 @@ pub(crate) fn readiness(database: &Database, services: &[Service]) -> Readiness 
             }
             if status.is_too_old {
                 return Err(NotReady::TooOld);
+            }
+            match database.lost_nodes().await {
+                Ok(0) => {}
+                Ok(_) => return Err(NotReady::NodeLost),
+                Err(error) => return Err(unusable(&error)),
             }
             if writes { database.try_writing().await.map_err(not_writable) } else { Ok(()) }
         })

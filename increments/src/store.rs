@@ -1,5 +1,6 @@
 //! The transaction that records a group of requests: keys, pages, counts and marks, on both databases.
 
+mod citus;
 mod imports;
 mod postgres;
 mod sqlite;
@@ -24,7 +25,7 @@ use storage::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use self::imports::StepResult;
+use self::{citus::Distributed, imports::StepResult};
 use super::{
     batch::Batch,
     imports::ImportStep,
@@ -107,7 +108,15 @@ pub(super) enum Session {
 
 /// An idle connection, and since when it is idle.
 #[derive(Debug)]
-pub(super) struct IdleConnection(PgConnection, Instant);
+pub(super) struct IdleConnection(Connected, Instant);
+
+/// A connection to PostgreSQL.
+#[derive(Debug)]
+struct Connected {
+    connection: PgConnection,
+    /// Whether the tables are distributed over the nodes of a Citus cluster.
+    is_distributed: bool,
+}
 
 /// The statements of a transaction. Every slice is sorted by key, without duplicates.
 trait Statements: Send {
@@ -149,10 +158,12 @@ trait Statements: Send {
         counts: &[(&str, Hour, i64)],
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Marks the hours of `counts` stale, with the names of the pages.
-    fn mark_counts(&mut self, counts: &[(&str, Hour, i64)]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Marks the hours stale, as a whole.
-    fn mark_hours(&mut self, hours: &[Hour]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Marks `counts` stale, or `hours`, which are theirs, as a whole.
+    fn mark_counts(
+        &mut self,
+        counts: &[(&str, Hour, i64)],
+        hours: &[Hour],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Writes the rows of an import's step, or none if other imports have changed what it builds on.
     fn take_import_step(
         &mut self,
@@ -181,11 +192,10 @@ impl Session {
         match self {
             Self::Postgres(pool, idle) => {
                 let begun = timeout_at(begin_by, begin_postgres(pool, idle.take())).await;
-                let mut connection =
-                    begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
-                let committed = commit_postgres(&mut connection, clock, requests, known).await;
+                let mut connected = begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
+                let committed = commit_postgres(&mut connected, clock, requests, known).await;
                 if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
-                    *idle = Some(IdleConnection(connection, Instant::now()));
+                    *idle = Some(IdleConnection(connected, Instant::now()));
                 }
                 committed
             }
@@ -197,26 +207,31 @@ impl Session {
 }
 
 /// Begins a transaction on the idle connection, or on a new one, and returns the connection.
-async fn begin_postgres(pool: &PgPool, idle: Option<IdleConnection>) -> Result<PgConnection, sqlx::Error> {
+async fn begin_postgres(pool: &PgPool, idle: Option<IdleConnection>) -> Result<Connected, sqlx::Error> {
     // The idle connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
-    if let Some(IdleConnection(mut connection, since)) = idle
+    if let Some(IdleConnection(mut connected, since)) = idle
         && since.elapsed() < IDLE_MAX
-        && connection.execute(BEGIN_POSTGRES).await.is_ok()
+        && connected.connection.execute(BEGIN_POSTGRES).await.is_ok()
     {
-        return Ok(connection);
+        return Ok(connected);
     }
     let mut connection = pool.acquire().await?.detach();
+    let is_distributed = citus::is_distributed(&mut connection).await?;
     connection.execute(BEGIN_POSTGRES).await?;
-    Ok(connection)
+    Ok(Connected { connection, is_distributed })
 }
 
 async fn commit_postgres(
-    connection: &mut PgConnection,
+    Connected { connection, is_distributed }: &mut Connected,
     clock: &Clock,
     requests: &[&Request],
     known: &KnownPages,
 ) -> Result<Committed, StoreError> {
-    let written = match write(connection, clock.now(), requests, known).await.map_err(StoreError::before_commit) {
+    let written = match *is_distributed {
+        true => write(&mut Distributed(&mut *connection), clock.now(), requests, known).await,
+        false => write(&mut *connection, clock.now(), requests, known).await,
+    };
+    let written = match written.map_err(StoreError::before_commit) {
         Err(error) if error.leaves_a_connection() => {
             connection.execute("ROLLBACK").await.map_err(StoreError::before_commit)?;
             return Err(error);
@@ -283,11 +298,7 @@ async fn write<'a, S: Statements>(
     }
     if !batch.counts.is_empty() {
         statements.add_views(&batch.counts, now).await?;
-        if batch.counts.len() <= MARKED_NAMES_MAX {
-            statements.mark_counts(&batch.counts).await?;
-        } else {
-            statements.mark_hours(&batch.hours).await?;
-        }
+        statements.mark_counts(&batch.counts, &batch.hours).await?;
     }
     let views = batch.counts.iter().map(|(_, _, views)| views).sum();
     Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })

@@ -10,7 +10,7 @@ use sea_orm_migration::{
     },
 };
 
-use crate::{Migrator, roles_sql, status, texts};
+use crate::{Migrator, execute_each, roles_sql, status, texts};
 
 /// Any number that nothing else locks: "analytics migrate" in ASCII has no shorter form.
 const POSTGRES_LOCK: i64 = 0x616e_616c_7974_6963;
@@ -107,7 +107,7 @@ async fn make_roles(
 ) -> Result<(), DbErr> {
     let schema = texts(transaction, "SELECT quote_ident(current_schema())").await?.concat();
     let sql = roles_sql(prefix).replace("SCHEMA public", &format!("SCHEMA {schema}"));
-    transaction.execute_unprepared(&sql).await?;
+    execute_each(transaction, &sql).await?;
     for (login, verifier) in verifiers {
         const SET_PASSWORD: &str = "SELECT format('ALTER ROLE %I PASSWORD %L', $1, $2)";
         let values = [format!("{prefix}_{login}").into(), verifier.clone().into()];

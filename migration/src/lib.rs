@@ -15,6 +15,7 @@ mod m20261125_000004_program_versions;
 mod m20261126_000005_clients;
 mod m20261126_000006_imports;
 mod m20261126_000007_days_with_hours;
+mod m20261127_000008_distributed_marks;
 mod obstacles;
 
 pub use obstacles::{Obstacle, check};
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000005_clients::Migration),
             Box::new(m20261126_000006_imports::Migration),
             Box::new(m20261126_000007_days_with_hours::Migration),
+            Box::new(m20261127_000008_distributed_marks::Migration),
         ]
     }
 }
@@ -136,5 +138,40 @@ pub fn roles_sql(prefix: &str) -> String {
 async fn run(manager: &SchemaManager<'_>, postgres: &str, sqlite: &str) -> Result<(), DbErr> {
     let db = manager.get_connection();
     let sql = if db.get_database_backend() == DbBackend::Postgres { postgres } else { sqlite };
-    db.execute_unprepared(sql).await.map(drop)
+    execute_each(db, sql).await
+}
+
+/// Executes the statements of `sql` one by one: Citus takes no others in the text of one that it sends to its workers. Each
+/// statement ends with a semicolon at the end of a line; `$$` is where a text begins or ends.
+async fn execute_each<C: ConnectionTrait>(db: &C, sql: &str) -> Result<(), DbErr> {
+    for statement in statements(sql) {
+        db.execute_unprepared(&statement).await?;
+    }
+    Ok(())
+}
+
+fn statements(sql: &str) -> Vec<String> {
+    let (mut statements, mut statement, mut in_text) = (Vec::new(), String::new(), false);
+    for line in sql.lines().filter(|line| !line.trim_start().starts_with("--")) {
+        in_text ^= line.matches("$$").count() % 2 == 1;
+        statement.push_str(line);
+        statement.push('\n');
+        if line.ends_with(';') && !in_text {
+            statements.push(std::mem::take(&mut statement));
+        }
+    }
+    statements.push(statement);
+    statements.retain(|statement| !statement.trim().is_empty());
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_with_semicolons_at_the_ends_of_lines() {
+        let sql = "-- A; comment;\nA ';' 1;\nDO $$\nBEGIN;\nEND;\n$$;\n\nB\n2";
+        assert_eq!(statements(sql), ["A ';' 1;\n", "DO $$\nBEGIN;\nEND;\n$$;\n", "\nB\n2\n"]);
+    }
 }

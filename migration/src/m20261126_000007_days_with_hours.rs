@@ -10,7 +10,7 @@ use sea_orm_migration::{
     sea_orm::{ConnectionTrait, DbBackend},
 };
 
-use crate::texts;
+use crate::{execute_each, texts};
 
 #[derive(Debug)]
 pub(crate) struct Migration;
@@ -78,11 +78,11 @@ async fn convert_on_postgres<C: ConnectionTrait>(db: &C, to: &Statements, indexe
         "DROP MATERIALIZED VIEW page_views_report".to_owned()
     } else {
         // The new indexes have the names of the old ones.
-        format!("ALTER TABLE page_views_report RENAME TO page_views_report_before; DROP INDEX {}", indexes.join(", "))
+        format!("ALTER TABLE page_views_report RENAME TO page_views_report_before;\nDROP INDEX {}", indexes.join(", "))
     };
-    db.execute_unprepared(&set_aside).await?;
-    db.execute_unprepared(to.definition).await?;
-    db.execute_unprepared(if is_view { to.view } else { to.table }).await?;
-    db.execute_unprepared(to.indexes).await?;
-    db.execute_unprepared(to.stale_hours).await.map(drop)
+    execute_each(db, &set_aside).await?;
+    execute_each(db, to.definition).await?;
+    execute_each(db, if is_view { to.view } else { to.table }).await?;
+    execute_each(db, to.indexes).await?;
+    execute_each(db, to.stale_hours).await
 }

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 5] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 6] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -48,6 +48,10 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 5] = [
     (
         "m20261126_000007_days_with_hours",
         &["counted_hours", "page_views_report_before", "page_views_report_of_site", "page_views_report_top"],
+    ),
+    (
+        "m20261127_000008_distributed_marks",
+        &["merge_deltas", "report_publication", "report_publication_pkey", "stale_pages"],
     ),
 ];
 

@@ -41,12 +41,12 @@ GRANT SELECT ON refresh_clock TO analytics_increments, analytics_reports, analyt
 -- Increments: adds to the counts, marks what is stale, and can't read the report.
 GRANT SELECT, INSERT, UPDATE ON pages, page_views TO analytics_increments;
 GRANT SELECT, INSERT ON idempotency_keys TO analytics_increments;
-GRANT INSERT ON stale_hours, stale_titles TO analytics_increments;
+GRANT INSERT ON stale_hours, stale_titles, stale_pages TO analytics_increments;
 -- An import knows a log again, and keeps what it counted.
 GRANT SELECT, INSERT, UPDATE ON imports, import_chunks, import_counts TO analytics_increments;
 
 -- Reports: reads the report and how fresh it is, and can write nothing.
-GRANT SELECT ON page_views_report, report_refreshes TO analytics_reports;
+GRANT SELECT ON page_views_report, report_refreshes, report_publication TO analytics_reports;
 
 -- Wolf: owns the report and its definition, builds new ones, takes marks, and drops what is old.
 GRANT CREATE ON SCHEMA public TO analytics_wolf;
@@ -54,6 +54,10 @@ GRANT SELECT ON pages TO analytics_wolf;
 GRANT SELECT, DELETE ON page_views, stale_hours, stale_titles, idempotency_keys TO analytics_wolf;
 -- What it has taken the mark of and not finished is marked again.
 GRANT INSERT ON stale_hours TO analytics_wolf;
+-- A merge on a Citus cluster.
+GRANT SELECT, UPDATE, DELETE ON stale_pages TO analytics_wolf;
+GRANT SELECT, INSERT, DELETE ON merge_deltas TO analytics_wolf;
+GRANT SELECT, UPDATE ON report_publication TO analytics_wolf;
 GRANT SELECT, INSERT, UPDATE ON kept_days TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
 GRANT UPDATE ON refresh_clock TO analytics_wolf;

@@ -5,6 +5,7 @@ use entity::{
     page_views_report::{PAGE_DATE, SITE_INDEX},
 };
 use sea_orm::{ConnectionTrait, DbErr};
+use storage::Transaction;
 
 use super::{
     cover::{RowRange, Unit},
@@ -17,8 +18,8 @@ use super::{
 
 /// Returns the number of pages of `filter` that have views in the hours from `start` on, which `ranges` cover. `span` is the
 /// time in which something is counted.
-pub(super) async fn page_count<C: ConnectionTrait>(
-    db: &C,
+pub(super) async fn page_count(
+    db: &Transaction,
     start: Hour,
     ranges: &[RowRange],
     span: Span,
@@ -42,15 +43,15 @@ pub(super) async fn page_count<C: ConnectionTrait>(
         }
     }
     ways::count_pages(Way::Scan);
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let rows = rows(&mut sql, &parts, Names::Of(filter));
     let count = format!("SELECT count(*) FROM (SELECT name FROM ({rows}) AS rows GROUP BY name) AS pages");
     number(db, sql.statement(&count)).await
 }
 
 /// Returns the number of pages in `parts` if these have one bucket, a whole one whose pages are counted.
-async fn of_one_bucket<C: ConnectionTrait>(db: &C, parts: &[Part]) -> Result<Option<i64>, DbErr> {
-    let mut sql = Sql::new(db.get_database_backend());
+async fn of_one_bucket(db: &Transaction, parts: &[Part]) -> Result<Option<i64>, DbErr> {
+    let mut sql = Sql::new(db);
     let site_rows: Vec<_> = parts.iter().map(|part| part.site_rows(&mut sql)).collect();
     let buckets = format!("SELECT pages FROM ({}) AS site LIMIT 2", site_rows.join(" UNION ALL "));
     let rows = db.query_all_raw(sql.statement(&buckets)).await?;
@@ -63,9 +64,9 @@ async fn of_one_bucket<C: ConnectionTrait>(db: &C, parts: &[Part]) -> Result<Opt
 
 /// Returns the number of pages that were viewed in the hour `start` or later: by their last days, if these are counted. If
 /// `start` is not the first hour of its day, the rows of that one day are read.
-async fn since<C: ConnectionTrait>(db: &C, start: Hour) -> Result<Option<i64>, DbErr> {
+async fn since(db: &Transaction, start: Hour) -> Result<Option<i64>, DbErr> {
     let whole_from = if start == start.day_start() { start } else { start.day_start().plus(24) };
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let (from, report) = (sql.bind(whole_from.date()), sql.report_by(SITE_INDEX, "site"));
     let count = format!(
         "SELECT CASE WHEN count(last_pages) = count(*) THEN CAST(coalesce(sum(last_pages), 0) AS bigint) END \
@@ -76,7 +77,7 @@ async fn since<C: ConnectionTrait>(db: &C, start: Hour) -> Result<Option<i64>, D
     if whole_from == start {
         return Ok(Some(later));
     }
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let first_day = parts(&[RowRange { unit: Unit::Hour, start, end: whole_from }]);
     let rows = rows(&mut sql, &first_day, Names::Of(&PageFilter::All));
     let day = sql.bind(start.date());

@@ -8,6 +8,7 @@ use entity::{
     page_views_report::{PAGE_DATE, SITE_INDEX, hour_column},
 };
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use storage::Transaction;
 
 use super::{
     cover::{RowRange, cover_each},
@@ -38,27 +39,19 @@ impl Viewed {
 }
 
 /// Returns the views of each of `names`, in their order.
-pub(super) async fn views<C: ConnectionTrait>(
-    db: &C,
-    ranges: &[RowRange],
-    names: &[String],
-) -> Result<Vec<i64>, DbErr> {
+pub(super) async fn views(db: &Transaction, ranges: &[RowRange], names: &[String]) -> Result<Vec<i64>, DbErr> {
     if ranges.is_empty() || names.is_empty() {
         return Ok(vec![0; names.len()]);
     }
     let filter = PageFilter::Names(names.to_vec());
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let rows = rows(&mut sql, &parts(ranges), Names::Of(&filter));
     let sums = format!("SELECT name, CAST(sum(views) AS bigint) FROM ({rows}) AS rows GROUP BY name");
     numbers_of(db, sql.statement(&sums), names).await
 }
 
 /// Returns `empty`, the buckets of a series, with the views of each of `names`, in their order.
-pub(super) async fn series<C: ConnectionTrait>(
-    db: &C,
-    empty: &[Bucket],
-    names: &[String],
-) -> Result<Vec<Vec<Bucket>>, DbErr> {
+pub(super) async fn series(db: &Transaction, empty: &[Bucket], names: &[String]) -> Result<Vec<Vec<Bucket>>, DbErr> {
     let filter = PageFilter::Names(names.to_vec());
     let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
     let mut all = vec![empty.to_vec(); names.len()];
@@ -88,8 +81,8 @@ pub(super) fn add(buckets: &mut [Bucket], sum: &BucketSum) {
 }
 
 /// Returns when each of `names` was viewed first and last, in their order; `None` for a name of which nothing is counted.
-pub(super) async fn viewed<C: ConnectionTrait>(db: &C, names: &[String]) -> Result<Vec<Option<Viewed>>, DbErr> {
-    let mut sql = Sql::new(db.get_database_backend());
+pub(super) async fn viewed(db: &Transaction, names: &[String]) -> Result<Vec<Option<Viewed>>, DbErr> {
+    let mut sql = Sql::new(db);
     let (page_date, condition) = (sql.bind(PAGE_DATE), sql.is_one_of("page.name", names));
     let of_month = "row.grain = 'month' AND row.date = site.date AND row.name = page.name";
     let of_day = "row.grain = 'day' AND row.date = site.date AND row.name = page.name";
@@ -99,7 +92,11 @@ pub(super) async fn viewed<C: ConnectionTrait>(db: &C, names: &[String]) -> Resu
         let column = |hour| format!("{row}.{}", hour_column(hour));
         iter::once(format!("{row}.date")).chain((0..24).map(column)).collect::<Vec<_>>().join(", ")
     };
-    let statement = include_str!("page_figures/viewed.sql")
+    let statement = match sql.is_distributed {
+        true => include_str!("page_figures/viewed_by_nodes.sql"),
+        false => include_str!("page_figures/viewed.sql"),
+    };
+    let statement = statement
         .replace("{page_date}", &page_date)
         .replace("{condition}", &condition)
         .replace("{site}", &sql.report_by(SITE_INDEX, "site"))

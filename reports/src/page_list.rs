@@ -9,6 +9,7 @@
 
 use entity::page_views_report::TOP_INDEX;
 use sea_orm::{ConnectionTrait, DbErr};
+use storage::Transaction;
 
 use super::{
     page_filter::{Names, PageFilter},
@@ -50,9 +51,9 @@ pub(super) struct List<'a> {
 
 impl List<'_> {
     /// Returns the pages in `order`. `compared` are the parts of the interval and of the other one that are compared.
-    pub(super) async fn pages<C: ConnectionTrait>(
+    pub(super) async fn pages(
         self,
-        db: &C,
+        db: &Transaction,
         order: PageOrder,
         compared: Option<[Vec<Part>; 2]>,
     ) -> Result<Vec<PageRow>, DbErr> {
@@ -83,8 +84,8 @@ impl List<'_> {
         Ok(listed.into_iter().map(row).collect())
     }
 
-    async fn by_name<C: ConnectionTrait>(self, db: &C) -> Result<Vec<Listed>, DbErr> {
-        let mut sql = Sql::new(db.get_database_backend());
+    async fn by_name(self, db: &Transaction) -> Result<Vec<Listed>, DbErr> {
+        let mut sql = Sql::new(db);
         let rows = rows(&mut sql, self.parts, Names::Of(self.filter));
         let behind =
             self.after.map_or_else(String::new, |after| format!("WHERE name > {}", sql.bind(after.name.as_str())));
@@ -97,12 +98,8 @@ impl List<'_> {
     }
 
     /// Returns the pages with their views and by how much these changed.
-    async fn by_change<C: ConnectionTrait>(
-        self,
-        db: &C,
-        compared: [Vec<Part>; 2],
-    ) -> Result<Vec<(String, i64, i64)>, DbErr> {
-        let mut sql = Sql::new(db.get_database_backend());
+    async fn by_change(self, db: &Transaction, compared: [Vec<Part>; 2]) -> Result<Vec<(String, i64, i64)>, DbErr> {
+        let mut sql = Sql::new(db);
         let mut sums = Vec::new();
         let [part, other] = &compared;
         for (parts, columns) in [
@@ -135,15 +132,15 @@ impl List<'_> {
 }
 
 /// Returns the list if it can be proved.
-async fn prove<C: ConnectionTrait>(
-    db: &C,
+async fn prove(
+    db: &Transaction,
     parts: &[Part],
     filter: &PageFilter,
     after: Option<&PageCursor>,
     limit: u64,
 ) -> Result<Option<Vec<Listed>>, DbErr> {
-    // The rows of single pages are looked up at once.
-    if matches!(filter, PageFilter::Names(_)) {
+    // The rows of single pages are looked up at once. On a Citus cluster the nodes scan their rows side by side.
+    if matches!(filter, PageFilter::Names(_)) || db.is_distributed() {
         return Ok(None);
     }
     for candidates in [limit.saturating_add(CANDIDATES_MORE), CANDIDATES_MAX] {
@@ -179,14 +176,14 @@ enum Proof {
 impl Candidates {
     /// Looks up the candidates with the greatest upper bounds, at most `number`. Returns `None` if there is a bucket whose rows
     /// are not flagged.
-    async fn look_up<C: ConnectionTrait>(
-        db: &C,
+    async fn look_up(
+        db: &Transaction,
         parts: &[Part],
         filter: &PageFilter,
         after: Option<&PageCursor>,
         number: u64,
     ) -> Result<Option<Self>, DbErr> {
-        let mut sql = Sql::new(db.get_database_backend());
+        let mut sql = Sql::new(db);
         let text = candidates_sql(&mut sql, parts, filter, after, number);
         let rows = db.query_all_raw(sql.statement(&text)).await?;
         let Some(first) = rows.first() else { return Ok(None) };
@@ -265,14 +262,14 @@ fn candidates_sql(
 }
 
 /// Sums all rows of the parts.
-async fn scan<C: ConnectionTrait>(
-    db: &C,
+async fn scan(
+    db: &Transaction,
     parts: &[Part],
     filter: &PageFilter,
     after: Option<&PageCursor>,
     limit: u64,
 ) -> Result<Vec<Listed>, DbErr> {
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let rows = rows(&mut sql, parts, Names::Of(filter));
     let behind = after.map_or_else(String::new, |after| {
         let [views, name] = [sql.bind(after.rank), sql.bind(after.name.as_str())];

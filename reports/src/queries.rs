@@ -8,6 +8,7 @@ use entity::{
     page_views_report::{self as report, PAGE_DATE, SITE_INDEX, hour_column},
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect, Statement};
+use storage::Transaction;
 
 use super::{
     cover::{RowRange, Unit},
@@ -54,17 +55,17 @@ pub(super) struct Span {
 }
 
 /// Returns the sum of the views.
-pub(super) async fn views<C: ConnectionTrait>(db: &C, ranges: &[RowRange], filter: &PageFilter) -> Result<i64, DbErr> {
+pub(super) async fn views(db: &Transaction, ranges: &[RowRange], filter: &PageFilter) -> Result<i64, DbErr> {
     if ranges.is_empty() {
         return Ok(0);
     }
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let rows = rows(&mut sql, &parts(ranges), filter.cheapest());
     number(db, sql.statement(&format!("SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM ({rows}) AS rows"))).await
 }
 
 /// Returns the one number that `statement` selects.
-pub(super) async fn number<C: ConnectionTrait>(db: &C, statement: Statement) -> Result<i64, DbErr> {
+pub(super) async fn number(db: &Transaction, statement: Statement) -> Result<i64, DbErr> {
     let row = db.query_one_raw(statement).await?;
     row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
@@ -87,11 +88,7 @@ pub(super) enum SumsOf {
 
 /// Returns the number of each of `names`, in their order, that `statement` selects with the name; 0 for one that it does not
 /// select.
-pub(super) async fn numbers_of<C: ConnectionTrait>(
-    db: &C,
-    statement: Statement,
-    names: &[String],
-) -> Result<Vec<i64>, DbErr> {
+pub(super) async fn numbers_of(db: &Transaction, statement: Statement, names: &[String]) -> Result<Vec<i64>, DbErr> {
     let mut numbers: HashMap<String, i64> = HashMap::new();
     for row in db.query_all_raw(statement).await? {
         numbers.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
@@ -100,8 +97,8 @@ pub(super) async fn numbers_of<C: ConnectionTrait>(
 }
 
 /// Returns the sums of the views by hour, day or month.
-pub(super) async fn buckets<C: ConnectionTrait>(
-    db: &C,
+pub(super) async fn buckets(
+    db: &Transaction,
     ranges: &[RowRange],
     filter: &PageFilter,
     of: SumsOf,
@@ -114,7 +111,7 @@ pub(super) async fn buckets<C: ConnectionTrait>(
     let mut buckets = Vec::new();
     let (hours, whole): (Vec<_>, Vec<_>) = ranges.iter().partition(|range| range.unit == Unit::Hour);
     for ranges in hours.chunks(RANGES_PER_STATEMENT_MAX) {
-        let mut sql = Sql::new(db.get_database_backend());
+        let mut sql = Sql::new(db);
         let rows = hours_of_days(&mut sql, ranges, names);
         let columns: Vec<_> = (0..24).map(hour_column).collect();
         let sums: String = columns.iter().map(|column| format!(", CAST(sum({column}) AS bigint)")).collect();
@@ -128,7 +125,7 @@ pub(super) async fn buckets<C: ConnectionTrait>(
         }
     }
     for ranges in whole.chunks(RANGES_PER_STATEMENT_MAX) {
-        let mut sql = Sql::new(db.get_database_backend());
+        let mut sql = Sql::new(db);
         let ranges: Vec<_> = ranges.iter().map(|range| **range).collect();
         let rows = rows(&mut sql, &parts(&ranges), names);
         let sums =
@@ -155,8 +152,8 @@ pub(super) fn views_by_hour(row: &QueryResult, date: usize) -> Result<Vec<(Hour,
 }
 
 /// Returns the titles by page.
-pub(super) async fn titles<C: ConnectionTrait>(
-    db: &C,
+pub(super) async fn titles(
+    db: &Transaction,
     names: impl Iterator<Item = &str>,
 ) -> Result<HashMap<String, String>, DbErr> {
     let titles: Vec<(String, String)> = report::Entity::find()
@@ -173,9 +170,9 @@ pub(super) async fn titles<C: ConnectionTrait>(
 }
 
 /// Returns the time in which something is counted, if anything is.
-pub(super) async fn span<C: ConnectionTrait>(db: &C) -> Result<Option<Span>, DbErr> {
+pub(super) async fn span(db: &Transaction) -> Result<Option<Span>, DbErr> {
     let columns = (0..24).map(hour_column).collect::<Vec<_>>().join(", ");
-    let sql = Sql::new(db.get_database_backend());
+    let sql = Sql::new(db);
     let report = sql.report_by(SITE_INDEX, "site");
     let day = |order| {
         format!(
@@ -193,8 +190,8 @@ pub(super) async fn span<C: ConnectionTrait>(db: &C) -> Result<Option<Span>, DbE
 }
 
 /// Returns the names of the filter's pages if there are few of them, so that their rows can be looked up.
-pub(super) async fn matches<C: ConnectionTrait>(db: &C, filter: &PageFilter) -> Result<Option<PageFilter>, DbErr> {
-    let mut sql = Sql::new(db.get_database_backend());
+pub(super) async fn matches(db: &Transaction, filter: &PageFilter) -> Result<Option<PageFilter>, DbErr> {
+    let mut sql = Sql::new(db);
     let date = sql.bind(PAGE_DATE);
     let condition = match filter {
         PageFilter::Search(search) => Some(search.finds(&mut sql, "page")),

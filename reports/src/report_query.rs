@@ -3,7 +3,7 @@
 use std::{mem::size_of, sync::Arc};
 
 use entity::Hour;
-use sea_orm::ConnectionTrait;
+use storage::Transaction;
 
 use super::{
     calendar::Calendar,
@@ -75,7 +75,7 @@ impl ReportQuery {
     }
 
     /// Reads the result from the report.
-    pub(super) async fn execute<C: ConnectionTrait>(&self, db: &C) -> Result<QueryResult, ReportError> {
+    pub(super) async fn execute(&self, db: &Transaction) -> Result<QueryResult, ReportError> {
         if let Self::Matches(filter) = self {
             return Ok(QueryResult::Matches(queries::matches(db, filter).await?.map(Arc::new)));
         }
@@ -190,8 +190,8 @@ fn cover_of_counted(interval: &Interval, span: Span) -> Vec<RowRange> {
 }
 
 /// Adds the views of the report's rows to `buckets`.
-async fn fill_series<C: ConnectionTrait>(
-    db: &C,
+async fn fill_series(
+    db: &Transaction,
     mut buckets: Vec<Bucket>,
     filter: &PageFilter,
 ) -> Result<Vec<Bucket>, ReportError> {

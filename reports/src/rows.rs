@@ -81,8 +81,8 @@ impl Part {
         };
         let filter = match (names, filter) {
             (Names::Site, _) => "row.name = ''".to_owned(),
-            // Each day's or month's rows of the names are looked up.
-            (Names::Of(PageFilter::Names(_) | PageFilter::Prefix(_)), Some(filter)) => {
+            // Each day's or month's rows of the names are looked up, unless that would join rows of different nodes.
+            (Names::Of(PageFilter::Names(_) | PageFilter::Prefix(_)), Some(filter)) if !sql.is_distributed => {
                 let grain = self.grain();
                 let site_rows = format!("({}) AS site", self.site_rows(sql));
                 let condition =

@@ -1,6 +1,7 @@
 //! Sections: the pages whose names begin alike, up to the next slash, as files are in folders.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use storage::Transaction;
 
 use super::{
     page_filter::{Names, PageFilter},
@@ -32,8 +33,8 @@ impl SectionRow {
 }
 
 /// Returns the sections below `prefix`, the most viewed first and equal ones by name: at most `limit` of those behind `after`.
-pub(super) async fn sections<C: ConnectionTrait>(
-    db: &C,
+pub(super) async fn sections(
+    db: &Transaction,
     parts: &[Part],
     filter: &PageFilter,
     prefix: &str,
@@ -43,7 +44,7 @@ pub(super) async fn sections<C: ConnectionTrait>(
     if parts.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let pages = pages_in_sections(&mut sql, parts, filter, prefix);
     let behind = after.map_or_else(String::new, |after| {
         let [views, name] = [sql.bind(after.rank), sql.bind(after.name.as_str())];
@@ -70,8 +71,8 @@ pub(super) async fn sections<C: ConnectionTrait>(
 }
 
 /// Returns the views of each of the sections `names` below `prefix`, in their order.
-pub(super) async fn views<C: ConnectionTrait>(
-    db: &C,
+pub(super) async fn views(
+    db: &Transaction,
     parts: &[Part],
     filter: &PageFilter,
     prefix: &str,
@@ -80,7 +81,7 @@ pub(super) async fn views<C: ConnectionTrait>(
     if parts.is_empty() || names.is_empty() {
         return Ok(vec![0; names.len()]);
     }
-    let mut sql = Sql::new(db.get_database_backend());
+    let mut sql = Sql::new(db);
     let pages = pages_in_sections(&mut sql, parts, filter, prefix);
     let condition = sql.is_one_of("section", names);
     let sums = format!(

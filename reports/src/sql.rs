@@ -1,21 +1,26 @@
 //! Statements with bound values, in one text for both databases.
 
 use entity::page_views_report::{RELATION, indexed_by};
-use sea_orm::{DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use serde_json::json;
+use storage::Transaction;
 
 /// A statement that is being written.
 #[derive(Debug)]
 pub(super) struct Sql {
     pub(super) backend: DbBackend,
+    /// Whether the report's rows are distributed by name over the nodes of a Citus cluster.
+    pub(super) is_distributed: bool,
     values: Vec<Value>,
     /// The common table of the statement, if it has one.
     common: Option<String>,
 }
 
 impl Sql {
-    pub(super) fn new(backend: DbBackend) -> Self {
-        Self { backend, values: Vec::new(), common: None }
+    /// Returns an empty statement for `db`.
+    pub(super) fn new(db: &Transaction) -> Self {
+        let (backend, is_distributed) = (db.get_database_backend(), db.is_distributed());
+        Self { backend, is_distributed, values: Vec::new(), common: None }
     }
 
     /// Binds a value. Returns its placeholder.

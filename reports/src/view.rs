@@ -295,13 +295,13 @@ impl ReportView {
 
     async fn result(&self, query: ReportQuery) -> Result<QueryResult, ReportError> {
         let cache = match &self.0.source {
-            Source::Snapshot(snapshot) => return self.find_pages(query).await?.execute(&snapshot.transaction).await,
+            Source::Snapshot(snapshot) => return snapshot.execute(&self.find_pages(query).await?).await,
             Source::Cache { cache, .. } => cache,
         };
         let view = self.clone();
         let compute = |query: ReportQuery| async move {
             let query = view.find_pages(query).await?;
-            query.execute(&view.acquire_snapshot().await?.transaction).await
+            view.acquire_snapshot().await?.execute(&query).await
         };
         let found = cache.get_or_compute(self.0.freshness.content_version, query, compute).await;
         if matches!(found, Err(ReportError::VersionChanged)) {

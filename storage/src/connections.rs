@@ -28,6 +28,9 @@ pub(crate) const HURRIED_MAX: Duration = Duration::from_secs(1);
 pub enum Purpose {
     /// The transaction reads, and all its statements see the same snapshot.
     Snapshot,
+    /// The transaction reads tables that are distributed over several nodes, which have no common snapshot. Its statements
+    /// each see the present rows.
+    DistributedSnapshot,
     /// The transaction writes, and each of its statements sees all earlier commits. On SQLite it takes the write lock
     /// at once.
     Change,
@@ -39,6 +42,7 @@ impl Purpose {
     fn characteristics(self) -> &'static str {
         match self {
             Self::Snapshot => "ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            Self::DistributedSnapshot => "ISOLATION LEVEL READ COMMITTED, READ ONLY",
             Self::Change => "ISOLATION LEVEL READ COMMITTED",
         }
     }
@@ -56,7 +60,11 @@ enum Kind {
 
 /// A transaction. It is rolled back if it is dropped before it is committed.
 #[derive(Debug)]
-pub struct Transaction(Inner);
+pub struct Transaction {
+    inner: Inner,
+    /// What was published when it began, if it is a snapshot of distributed tables.
+    pub(crate) publication: Option<i64>,
+}
 
 #[derive(Debug)]
 enum Inner {
@@ -79,8 +87,8 @@ impl Connections {
     /// When no connection can be acquired, or the database refuses or does not answer.
     pub async fn begin(&self, purpose: Purpose) -> Result<Transaction, DbErr> {
         match &self.0 {
-            Kind::Postgres(pool) => Ok(Transaction(Inner::Postgres(pool.begin(purpose.characteristics()).await?))),
-            Kind::Sqlite(pool) => begin_sqlite(pool, purpose).await.map(|begun| Transaction(Inner::Sqlite(begun))),
+            Kind::Postgres(pool) => Ok(Inner::Postgres(pool.begin(purpose.characteristics()).await?).into()),
+            Kind::Sqlite(pool) => begin_sqlite(pool, purpose).await.map(|begun| Inner::Sqlite(begun).into()),
         }
     }
 
@@ -138,13 +146,26 @@ async fn begin_sqlite(pool: &DatabaseConnection, purpose: Purpose) -> Result<Dat
     begins.await.map_err(|ended| DbErr::Custom(ended.to_string()))?
 }
 
+impl From<Inner> for Transaction {
+    fn from(inner: Inner) -> Self {
+        Self { inner, publication: None }
+    }
+}
+
 impl Transaction {
+    /// Returns whether the transaction is a [snapshot](crate::snapshot) of tables that are distributed over the nodes of a Citus
+    /// cluster. Some joins are not possible there.
+    #[must_use]
+    pub fn is_distributed(&self) -> bool {
+        self.publication.is_some()
+    }
+
     /// Commits the transaction. If the connection is lost meanwhile, it is unknown whether the commit succeeded.
     ///
     /// # Errors
     /// When the database refuses or does not answer.
     pub async fn commit(self) -> Result<(), DbErr> {
-        match self.0 {
+        match self.inner {
             Inner::Postgres(transaction) => transaction.commit().await,
             Inner::Sqlite(transaction) => transaction.commit().await,
         }
@@ -155,7 +176,7 @@ impl Transaction {
     /// # Errors
     /// When the database does not answer.
     pub async fn rollback(self) -> Result<(), DbErr> {
-        match self.0 {
+        match self.inner {
             Inner::Postgres(transaction) => transaction.rollback().await,
             Inner::Sqlite(transaction) => transaction.rollback().await,
         }
@@ -220,35 +241,35 @@ impl ConnectionTrait for Connections {
 #[async_trait]
 impl ConnectionTrait for Transaction {
     fn get_database_backend(&self) -> DbBackend {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(_) => DbBackend::Postgres,
             Inner::Sqlite(_) => DbBackend::Sqlite,
         }
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(transaction) => transaction.execute_raw(statement).await,
             Inner::Sqlite(transaction) => transaction.execute_raw(statement).await,
         }
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(transaction) => transaction.execute_unprepared(sql).await,
             Inner::Sqlite(transaction) => transaction.execute_unprepared(sql).await,
         }
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(transaction) => transaction.query_one_raw(statement).await,
             Inner::Sqlite(transaction) => transaction.query_one_raw(statement).await,
         }
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        match &self.0 {
+        match &self.inner {
             Inner::Postgres(transaction) => transaction.query_all_raw(statement).await,
             Inner::Sqlite(transaction) => transaction.query_all_raw(statement).await,
         }

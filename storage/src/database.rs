@@ -15,6 +15,7 @@ use log::LevelFilter;
 use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use sqlx::{ConnectOptions, Connection, pool::PoolOptions};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub use crate::connections::PoolUse;
 use crate::connections::{Connections, HURRIED_MAX};
@@ -217,6 +218,13 @@ pub enum DatabaseError {
     },
 }
 
+/// Returns whether a connection failed since the server's certificate is not as TLS needs it, such as one of X.509 version
+/// 1, which Citus makes by itself.
+fn is_unusable_certificate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Tls(_))
+        || matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
+}
+
 /// An open database, with a pool for each kind of work, so that none can starve another.
 ///
 /// On SQLite, recording and background work share one connection, the only one of this process that writes.
@@ -249,8 +257,27 @@ impl Database {
     /// when the system denies access to an SQLite file, and the other errors when the settings or a pooler are
     /// unusable.
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, DatabaseError> {
-        let url = settings.url()?;
-        let notify_url = settings.notify_url()?;
+        let (url, notify_url) = (settings.url()?, settings.notify_url()?);
+        match Self::open(url.clone(), notify_url.clone(), settings).await {
+            Err(DatabaseError::Connect { source, .. }) if is_unusable_certificate(&source) => {
+                // libpq does the same (https://www.postgresql.org/docs/15/libpq-ssl.html#LIBPQ-SSL-PROTECTION).
+                let Some(unencrypted) = url.without_encryption() else { return Err(url.unreachable(source)) };
+                warn!(
+                    error = &source as &dyn std::error::Error,
+                    "the database's certificate can't be used, connecting without encryption, as sslmode=prefer allows"
+                );
+                let notify_url = notify_url.without_encryption().unwrap_or(notify_url);
+                Self::open(unencrypted, notify_url, settings).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open(
+        url: DatabaseUrl,
+        notify_url: DatabaseUrl,
+        settings: &DatabaseSettings,
+    ) -> Result<Self, DatabaseError> {
         let hurry = CancellationToken::new();
         let mut sqlite_file = None;
         let Pools { kind, readers, writers, background } = match url.location()? {

@@ -18,6 +18,9 @@ pub enum DbErrorKind {
     Refused,
 }
 
+/// How the message of a Citus coordinator begins that has lost a node during a transaction. It has no code of its own.
+const CITUS_NODE_LOST: &str = "failure on connection marked as essential";
+
 impl DbErrorKind {
     /// Classifies `error`.
     #[must_use]
@@ -57,6 +60,9 @@ impl DbErrorKind {
         match error {
             sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default();
+                if code == "XX000" && error.message().starts_with(CITUS_NODE_LOST) {
+                    return Self::Unavailable;
+                }
                 // PostgreSQL's codes have five characters, SQLite's at most four.
                 if code.len() == 5 { Self::of_postgres(&code) } else { Self::of_sqlite(&code) }
             }

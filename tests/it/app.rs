@@ -18,7 +18,7 @@ use reports::{
     ReportReader, ReportSettings, Reports,
     freshness::{Freshness, FreshnessFeed},
 };
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter, Statement};
 use serde_json::{Value, json};
 use storage::{ConnectionSettings, Database, DatabaseSettings};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use wolf::{LockMode, Outcome, Refreshed, Refresher, ReportKind};
 
 use crate::{
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, shared_citus},
     model::{Counts, Rows},
     proxy::Proxy,
     wait::wait_for,
@@ -107,7 +107,9 @@ impl TestDatabase {
         let database = self.connect().await;
         database.migrate(migration::up).await.unwrap();
         if self.rung == Rung::Table {
-            assert!(Refresher::new(&database).ensure_kind(ReportKind::Table).await.unwrap());
+            // On a Citus cluster the report is a table then.
+            wolf::distribute(&database).await.unwrap();
+            Refresher::new(&database).ensure_kind(ReportKind::Table).await.unwrap();
         }
         database
     }
@@ -284,8 +286,15 @@ impl TestApp {
 
     /// Returns the number of stale hours and stale titles.
     pub(crate) async fn marks(&self) -> u64 {
-        stale_hour::Entity::find().count(&self.database.readers).await.unwrap()
-            + stale_title::Entity::find().count(&self.database.readers).await.unwrap()
+        let readers = &self.database.readers;
+        let mut marks = stale_hour::Entity::find().count(readers).await.unwrap()
+            + stale_title::Entity::find().count(readers).await.unwrap();
+        if shared_citus().is_some() {
+            let sql = "SELECT count(*) FROM (SELECT DISTINCT name, date, hour FROM stale_pages) AS marked";
+            let row = readers.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap().unwrap();
+            marks += u64::try_from(row.try_get_by_index::<i64>(0).unwrap()).unwrap();
+        }
+        marks
     }
 }
 

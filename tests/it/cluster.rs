@@ -1,5 +1,7 @@
 //! PostgreSQL clusters of this test run: in temporary folders, on free ports, gone with the run.
 
+mod citus;
+
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
@@ -14,6 +16,7 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection};
 
+pub(crate) use self::citus::Citus;
 use crate::{
     machine_clock::MachineClock,
     small_disk::SmallDisk,
@@ -80,6 +83,12 @@ done
 fn shared() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(Cluster::start)
+}
+
+/// The Citus cluster of all tests, if the tests run on one: see `tests/citus`.
+pub(crate) fn shared_citus() -> Option<&'static Citus> {
+    static CITUS: OnceLock<Option<Citus>> = OnceLock::new();
+    CITUS.get_or_init(|| citus_binaries().map(|_| Citus::start())).as_ref()
 }
 
 impl Cluster {
@@ -171,6 +180,11 @@ impl Cluster {
         assert_eq!(answer, "done\n", "the keeper failed: {}", log(&self.folder));
     }
 
+    /// The URL of the superuser for the database `name`. Nothing is encrypted: the certificate that Citus makes can't be read.
+    fn url(&self, name: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable", self.port)
+    }
+
     /// Where the server listens.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -185,7 +199,7 @@ impl Cluster {
     pub(crate) async fn create_database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (port, name) = (self.port, format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let mut connection = connect(&format!("postgres://postgres@127.0.0.1:{port}/postgres")).await;
+        let mut connection = connect(&self.url("postgres")).await;
         connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
         format!("postgres://postgres@127.0.0.1:{port}/{name}")
     }
@@ -226,8 +240,16 @@ fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
-/// The newest installed version's folder.
+/// The folder of the programs of a PostgreSQL with the extension Citus, if the tests are to run on it.
+fn citus_binaries() -> Option<PathBuf> {
+    std::env::var_os("CITUS_POSTGRES").map(PathBuf::from)
+}
+
+/// The folder of the programs: the newest installed version's, or that with Citus.
 fn binaries() -> PathBuf {
+    if let Some(folder) = citus_binaries() {
+        return folder;
+    }
     let folders = std::fs::read_dir("/usr/lib/postgresql").map(|versions| {
         let mut versions: Vec<_> = versions.filter_map(|version| Some(version.ok()?.path())).collect();
         versions.sort_by_key(|version| version.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()));
@@ -239,7 +261,10 @@ fn binaries() -> PathBuf {
 
 /// Creates an empty database in the shared cluster and returns its address.
 pub(crate) async fn create_database() -> String {
-    shared().create_database().await
+    match shared_citus() {
+        Some(citus) => citus.create_database().await,
+        None => shared().create_database().await,
+    }
 }
 
 /// A connection, as soon as the server takes them.

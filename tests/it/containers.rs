@@ -424,7 +424,7 @@ fn containers_page_lists_every_image() {
 fn documents_name_the_requirements_and_known_limits() {
     for (page, words) in [
         ("README.md", "apt-get install gcc libc6-dev"),
-        ("docs/postgresql.md", "**Citus does not work yet.**"),
+        ("docs/citus.md", "X.509 version 1"),
         ("docs/containers.md", "podman build --format docker"),
         ("docs/containers.md", "65532"),
     ] {

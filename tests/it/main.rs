@@ -19,6 +19,8 @@ mod browser_views;
 mod browsers;
 mod cache;
 mod calendar;
+#[cfg(feature = "citus-tests")]
+mod citus;
 mod client_keys;
 mod client_scripts;
 mod clients;

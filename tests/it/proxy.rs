@@ -18,6 +18,9 @@ const COMMITTED: &[u8] = b"COMMIT\0";
 /// The server's response with one row, such as the clock.
 const ONE_ROW: &[u8] = b"SELECT 1\0";
 
+/// The command that commits a transaction that was prepared.
+const PREPARED: &[u8] = b"COMMIT PREPARED";
+
 /// Carries connections to a server. Dropped, it cuts them all.
 pub(crate) struct Proxy {
     pub(crate) address: String,
@@ -40,6 +43,8 @@ struct Line {
     /// The next connection whose transaction has committed delivers nothing any more, the response neither, and never
     /// ends.
     freezes_commit: bool,
+    /// The next connection that sends the commit of a prepared transaction is reset, and the server does not get the commit.
+    loses_prepared: bool,
     /// The next connection that sends a commit alone delivers nothing any more, the commit neither.
     freezes_before_commit: bool,
     /// The next connection that has read the clock delivers nothing more.
@@ -123,6 +128,18 @@ impl Proxy {
         !self.line.borrow().freezes_before_commit
     }
 
+    /// Resets the next connection that sends the commit of a prepared transaction, before the server gets it.
+    #[cfg(feature = "citus-tests")]
+    pub(crate) fn lose_next_prepared(&self) {
+        self.line.send_modify(|line| line.loses_prepared = true);
+    }
+
+    /// Whether that has happened.
+    #[cfg(feature = "citus-tests")]
+    pub(crate) fn has_lost_prepared(&self) -> bool {
+        !self.line.borrow().loses_prepared
+    }
+
     /// Resets the next connection that the server answers, before its client gets the answer.
     pub(crate) fn lose_next_response(&self) {
         self.line.send_modify(|line| line.loses_response = true);
@@ -185,16 +202,17 @@ async fn pass(
         let read = from.read(&mut buffer).await.unwrap_or(0);
         drop(news.wait_for(|line| !line.stalled && line.freezes == begun.freezes).await);
         let bytes = &buffer[..read];
-        let says = |what: &[u8]| from_server && bytes.windows(what.len()).any(|window| window == what);
+        let has = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+        let (says, asks_for) = (|what: &[u8]| from_server && has(what), |what: &[u8]| !from_server && has(what));
         if read == 0
             || (says(COMMITTED) && says(ONE_ROW) && take(line, |line| &mut line.loses_commit))
             || (from_server && take(line, |line| &mut line.loses_response))
+            || (asks_for(PREPARED) && take(line, |line| &mut line.loses_prepared))
         {
             return;
         }
-        let asks_for_commit = !from_server && bytes.windows(COMMITTED.len()).any(|window| window == COMMITTED);
         if (says(COMMITTED) && take(line, |line| &mut line.freezes_commit))
-            || (asks_for_commit && take(line, |line| &mut line.freezes_before_commit))
+            || (asks_for(COMMITTED) && take(line, |line| &mut line.freezes_before_commit))
         {
             std::future::pending::<()>().await;
         }

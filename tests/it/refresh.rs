@@ -261,26 +261,6 @@ async fn refresh_fails_when_the_report_table_lacks_rows() {
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
-/// The statement for a Citus coordinator works on any PostgreSQL.
-#[tokio::test]
-async fn citus_merge_statement_equals_the_model() {
-    const MERGE: &str = include_str!("../../wolf/src/citus/merge.sql");
-    let app = TestApp::start(Rung::Table).await;
-    let mut connection = cluster::connect(&app.test_database.url).await;
-    for views in [1, 2] {
-        app.record([
-            ("/a", "2026-03-01T00:00:00Z", views),
-            ("/a", "2026-03-01T05:00:00Z", views),
-            ("/b", "2026-02-28T23:00:00Z", 7),
-        ])
-        .await;
-        let dates = ["2026-03-01", "2026-03-01", "2026-02-28"].map(|date| date.parse::<chrono::NaiveDate>().unwrap());
-        let merge = sqlx::query(MERGE).bind(dates.as_slice()).bind([0_i16, 5, 23].as_slice());
-        assert_eq!(merge.execute(&mut connection).await.unwrap().rows_affected(), 10);
-        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
-    }
-}
-
 /// A commit that is held open across the reading of `as_of` is either in the report or recorded after it.
 async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
     let app = TestApp::start(rung).await;

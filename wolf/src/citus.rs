@@ -2,20 +2,22 @@
 //! of a page are on one node. Other tables stay on the coordinator.
 //!
 //! All other statements keep to what Citus allows: only columns, `excluded` and immutable functions in `DO UPDATE`,
-//! `name` in every conflict target, times as bound values. A materialized view can't be distributed, so the report is a
-//! table, and one statement, which each node executes on its rows, merges into it.
+//! `name` in every conflict target, times as bound values, one statement a text.
 
-use chrono::NaiveDate;
-use entity::Hour;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
-use storage::Transaction;
+mod marks;
+mod merge;
+mod publication;
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+
+pub(crate) use self::{
+    marks::{delete_all as delete_all_marks, has_stale_titles, stale_hours},
+    merge::merge,
+    publication::{commit, settle},
+};
 
 /// The distributed tables. The others are placed as the first one is.
-const DISTRIBUTED: [&str; 4] = ["pages", "page_views", "kept_days", "page_views_report"];
-
-/// The merge on Citus keeps no flags and no numbers of pages, so those of before are not true any more.
-const FORGET_SUMMARIES: &str = "UPDATE page_views_report SET pages = NULL, last_pages = NULL, top_views = NULL
-    WHERE name = '' AND coalesce(pages, last_pages, top_views) IS NOT NULL";
+const DISTRIBUTED: [&str; 6] = ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas", "page_views_report"];
 
 /// Returns whether the database has the extension.
 pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
@@ -27,9 +29,20 @@ pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbE
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }
 
-/// Distributes all tables that are not distributed yet. Fails without the extension.
-pub(crate) async fn distribute<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
-    for table in DISTRIBUTED {
+/// Returns whether the tables are distributed, so that the marks are beside the counts.
+pub(crate) async fn is_distributed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'stale_pages'::regclass AND partmethod = 'h')";
+    if !is_installed(db).await? {
+        return Ok(false);
+    }
+    let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, SQL)).await?;
+    row.map_or(Ok(false), |row| row.try_get_by_index(0))
+}
+
+/// Distributes the tables that are not distributed yet, but for the report. Fails without the extension.
+pub(crate) async fn distribute_counts<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    let (_report, counts) = DISTRIBUTED.split_last().unwrap_or((&"page_views_report", &[]));
+    for table in counts {
         db.execute_unprepared(&statement(table)).await?;
     }
     Ok(())
@@ -41,18 +54,6 @@ pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) ->
         db.execute_unprepared(&statement(table)).await?;
     }
     Ok(())
-}
-
-/// Adds the changes of the counts of `hours` to the report. Returns the number of changed rows.
-pub(crate) async fn merge(transaction: &Transaction, hours: &[Hour]) -> Result<u64, DbErr> {
-    // A generic plan does not know the number of hours, and may scan where it should look up.
-    transaction.execute_unprepared("SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan").await?;
-    transaction.execute_unprepared(FORGET_SUMMARIES).await?;
-    let dates: Vec<NaiveDate> = hours.iter().map(|hour| hour.date()).collect();
-    let of_day: Vec<i16> = hours.iter().map(|hour| hour.of_day()).collect();
-    let values: [Value; 2] = [dates.into(), of_day.into()];
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, include_str!("citus/merge.sql"), values);
-    Ok(transaction.execute_raw(statement).await?.rows_affected())
 }
 
 /// The statement that distributes `table` and moves its rows to their nodes.

@@ -42,6 +42,26 @@ pub enum WolfError {
         /// For how many seconds it was waited for.
         waited_s: u64,
     },
+    /// A node of a Citus cluster can't be asked, so increments may be recorded there that nobody sees.
+    #[error("a node of the cluster can't be asked: {reason}")]
+    NodeLost {
+        /// What the coordinator says.
+        reason: String,
+    },
+    /// Transactions are prepared on a node of a Citus cluster and not committed there yet.
+    #[error("{transactions} transactions are not committed on every node of the cluster yet")]
+    Unsettled {
+        /// How many there are.
+        transactions: usize,
+    },
+    /// Increments were recorded on a Citus cluster at each try to compare its report, so what differs is not certain.
+    #[error(
+        "the report differs, but increments were recorded meanwhile at each of {tries} tries; try again when fewer are"
+    )]
+    NotAtRest {
+        /// How often it was tried.
+        tries: u32,
+    },
     /// SQLite has no materialized views.
     #[error("the report of an SQLite database is always a table: leave --report-kind at auto or table")]
     NoMaterializedView,
@@ -51,7 +71,11 @@ impl WolfError {
     /// Returns whether the database could not be reached.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Database { source, .. } if DbErrorKind::of(source) == DbErrorKind::Unavailable)
+        match self {
+            Self::Database { source, .. } => DbErrorKind::of(source) == DbErrorKind::Unavailable,
+            Self::NodeLost { .. } | Self::Unsettled { .. } => true,
+            _ => false,
+        }
     }
 
     /// Returns the error in words that clients may see: without SQL, addresses or secrets.
@@ -70,6 +94,9 @@ impl WolfError {
             Self::ReportHeld { .. } | Self::ReportLocked { .. } => {
                 "another transaction holds the report; the log of the Wolf says which"
             }
+            Self::NotAtRest { .. } => "increments were recorded meanwhile",
+            Self::NodeLost { .. } => "a node of the database's cluster can't be reached",
+            Self::Unsettled { .. } => "a node of the database's cluster has not committed everything yet",
             Self::NoMaterializedView => "an SQLite database has no materialized views",
         }
     }

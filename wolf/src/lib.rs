@@ -54,18 +54,25 @@ pub use settings::{ReportKindSetting, WolfSettings};
 pub use verify::{Difference, Verification, WrongSummary, verify};
 pub use worker::run;
 
+use entity::page_views_report::RELATION;
 use error::Context;
 use storage::Database;
 
 /// Distributes the tables of a Citus cluster by page over its nodes, and makes the report a table. Does nothing on a
-/// database without the extension or with tables that are distributed already.
+/// database without the extension or with tables that are distributed already. Recorders must not run meanwhile: they may
+/// still leave marks of the kind that is not beside the counts.
 ///
 /// # Errors
 /// [`WolfError::Database`].
 pub async fn distribute(database: &Database) -> Result<(), WolfError> {
     if citus::is_installed(&database.background).await.context("look for the extension Citus")? {
-        Refresher::new(database).ensure_kind(ReportKind::Table).await?;
-        citus::distribute(&database.background).await.context("distribute the tables")?;
+        citus::distribute_counts(&database.background).await.context("distribute the tables")?;
+        // The conversion distributes the report beside the counts.
+        let refresher = Refresher::new(database);
+        if !refresher.ensure_kind(ReportKind::Table).await? {
+            let distributed = citus::distribute_table(&database.background, RELATION).await;
+            distributed.context("distribute the report")?;
+        }
     }
     Ok(())
 }

@@ -87,9 +87,7 @@ impl Maintenance {
             .filter(report_refresh::Column::StartedAt.lt(now - HISTORY_KEPT));
         let refreshes = history.exec(db).await.context("prune the history of refreshes")?.rows_affected;
         let hours = match self.keep_hours {
-            Some(keep) => {
-                old_hours::drop_before(&self.lock, (now - keep).date_naive()).await.context("drop old hours")?
-            }
+            Some(keep) => old_hours::drop_before(&self.lock, (now - keep).date_naive()).await?,
             None => 0,
         };
         Ok((refreshes, hours))

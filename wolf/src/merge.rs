@@ -24,7 +24,6 @@ use sea_orm::{
 use storage::Transaction;
 
 use crate::{
-    citus,
     site_rows::{self, Bucket, SiteRow},
     top_pages::TopPages,
 };
@@ -117,11 +116,6 @@ pub(crate) async fn merge(
 ) -> Result<Merged, DbErr> {
     if transaction.get_database_backend() == DbBackend::Sqlite {
         return merge_by(&mut Sqlite(transaction), transaction, hours, counts_max, top_pages).await;
-    }
-    if citus::is_installed(transaction).await? {
-        let hours: Vec<_> = hours.iter().map(|stale| stale.hour).collect();
-        let rows_changed = citus::merge(transaction, &hours).await?;
-        return Ok(Merged { rows_changed, ..Merged::default() });
     }
     let mut statements = Postgres::begin(transaction).await?;
     let merged = merge_by(&mut statements, transaction, hours, counts_max, top_pages).await?;

@@ -5,11 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::stale_hour;
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use sea_orm::{EntityTrait, PaginatorTrait, QuerySelect};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use storage::{Connections, Database};
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
@@ -87,11 +86,17 @@ impl StaleHours {
         if counted_at.is_some_and(|counted_at| counted_at.elapsed() < PAUSE) {
             return;
         }
-        let hours = stale_hour::Entity::find()
-            .select_only()
-            .columns([stale_hour::Column::Date, stale_hour::Column::Hour])
-            .distinct()
-            .count(&self.db);
+        let sql = match self.db.get_database_backend() {
+            DbBackend::Postgres => {
+                "SELECT count(*) FROM (SELECT date, hour FROM stale_hours
+                 UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL) AS stale"
+            }
+            _ => "SELECT count(*) FROM (SELECT DISTINCT date, hour FROM stale_hours)",
+        };
+        let hours = async {
+            let row = self.db.query_one_raw(Statement::from_string(self.db.get_database_backend(), sql)).await?;
+            row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))
+        };
         let hours = match timeout(ANSWER_MAX, hours).await {
             Ok(Ok(hours)) => hours as f64,
             Ok(Err(error)) => {

@@ -60,6 +60,7 @@ pub(crate) async fn rebuild(
 ) -> Result<Refreshed, WolfError> {
     let transaction = lock.begin().await.context("begin the rebuild")?;
     record.announced = Some(announcer.announce(transaction).await.context("announce the rebuild")?);
+    citus::settle(&lock.db).await?;
     let transaction = lock.begin().await.context("begin the rebuild")?;
     record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the rebuild's start")?;
     transaction.commit().await.context("record the rebuild's start")?;
@@ -71,7 +72,7 @@ pub(crate) async fn rebuild(
     let wanted = wanted.unwrap_or(before);
     if lock.kind == DatabaseKind::Sqlite {
         let rows = builder.build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
-        return finish(transaction, record, &work, ContentChange::Changed, rows).await;
+        return finish(lock, transaction, record, &work, ContentChange::Changed, rows).await;
     }
     swap::hold_off_vacuums(&transaction).await?;
     let rows = builder.build(&transaction, wanted, Source::Counts(progress)).await.context("rebuild the report")?;
@@ -83,7 +84,7 @@ pub(crate) async fn rebuild(
             break done;
         }
     };
-    transaction.commit().await.context("commit the rebuild")?;
+    citus::commit(&lock.db, transaction).await?;
     Ok(done)
 }
 
@@ -137,7 +138,7 @@ impl Builder {
     }
 
     async fn build_next(self, transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
-        let run = async |sql: &str| transaction.execute_unprepared(sql).await.map(|done| done.rows_affected());
+        let run = async |sql: &str| execute_each(transaction, sql).await;
         let is_counted = matches!(source, Source::Counts(_));
         let rows = match (to, source) {
             (ReportKind::MaterializedView, _) => run(include_str!("rebuild/view.sql")).await?,
@@ -151,7 +152,9 @@ impl Builder {
             }
         };
         run(include_str!("rebuild/indexes.sql")).await?;
-        if to == ReportKind::Table && !citus::is_installed(transaction).await? {
+        if to == ReportKind::Table {
+            // Without it Citus can't move a part of the table to another node while rows change.
+            run("ALTER TABLE page_views_report_next REPLICA IDENTITY USING INDEX page_views_report_next_key").await?;
             if !is_counted {
                 run(&include_str!("rebuild/count_pages.sql").replace("{target}", NEXT)).await?;
             }
@@ -166,6 +169,16 @@ impl Builder {
         transaction.execute_unprepared(&last_pages).await?;
         self.top_pages.flag_all(transaction, target).await
     }
+}
+
+/// Executes the statements of `sql` one by one, each of which ends with a semicolon at the end of a line. Citus takes no others
+/// in the text of one that it sends to its workers. Returns how many rows they have changed.
+pub(crate) async fn execute_each<C: ConnectionTrait>(db: &C, sql: &str) -> Result<u64, DbErr> {
+    let mut rows = 0;
+    for statement in sql.split_inclusive(";\n").filter(|statement| !statement.trim().is_empty()) {
+        rows += db.execute_unprepared(statement).await?.rows_affected();
+    }
+    Ok(rows)
 }
 
 async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<u64, DbErr> {

@@ -22,6 +22,7 @@ pub(crate) use self::{
     stale_marks::delete_all as delete_all_marks,
 };
 use crate::{
+    citus,
     error::{Context, WolfError},
     merge,
     progress::Progress,
@@ -57,6 +58,9 @@ pub struct Refreshed {
 pub(crate) struct StaleWork {
     hours: Vec<Hour>,
     newest_title: Option<i64>,
+    /// Whether the marks are beside the counts, on a Citus cluster, and whether titles have such marks.
+    is_distributed: bool,
+    has_distributed_titles: bool,
 }
 
 /// Brings the report up to date. Returns `None` if another process holds the lock and `mode` is [`LockMode::Try`].
@@ -72,11 +76,12 @@ pub(crate) async fn refresh(
     let transaction = lock.begin_in(mode).await.context("begin the refresh")?;
     let Some(transaction) = transaction else { return Ok(None) };
     record.announced = Some(announcer.announce(transaction).await.context("announce the refresh")?);
+    citus::settle(&lock.db).await?;
     let transaction = lock.begin().await.context("begin the refresh")?;
     let kind = ReportKind::read(&transaction).await.context("read the report's kind")?;
     let work = StaleWork::find(&transaction).await.context("look for stale hours")?;
     if work.is_empty() {
-        let done = finish(transaction, record, &work, ContentChange::Unchanged, 0).await?;
+        let done = finish(lock, transaction, record, &work, ContentChange::Unchanged, 0).await?;
         return Ok(Some((kind, done)));
     }
     record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the refresh's start")?;
@@ -89,7 +94,10 @@ pub(crate) async fn refresh(
         ReportKind::MaterializedView => {
             let changed = refresh_view(&transaction).await.context("refresh the materialized view")?;
             // The number of written rows is not certain, so the content counts as changed.
-            finish(transaction, record, &work, ContentChange::Changed, changed).await?
+            finish(lock, transaction, record, &work, ContentChange::Changed, changed).await?
+        }
+        ReportKind::Table if work.is_distributed => {
+            merge_where_the_rows_are(lock, transaction, top_pages, progress, record, &work).await?
         }
         ReportKind::Table => {
             merge_in_portions(lock, transaction, counts_max, top_pages, progress, record, &work).await?
@@ -142,7 +150,7 @@ async fn merge_in_portions(
         total += changed;
         let content = ContentChange::of(changed);
         if backlog.is_empty() && titles < TITLES_PER_TRANSACTION {
-            return finish(transaction, record, work, content, total).await;
+            return finish(lock, transaction, record, work, content, total).await;
         }
         // Every process that caches answers has to learn of every change.
         if content == ContentChange::Changed || recorded_at.elapsed() > PROGRESS_PERIOD {
@@ -155,16 +163,64 @@ async fn merge_in_portions(
     }
 }
 
+/// Merges the stale hours on a Citus cluster, portion by portion, each in a transaction of its own.
+async fn merge_where_the_rows_are(
+    lock: &RefreshLock,
+    mut transaction: Transaction,
+    top_pages: TopPages,
+    progress: Progress<'_>,
+    record: &mut RefreshRecord<'_>,
+    work: &StaleWork,
+) -> Result<Refreshed, WolfError> {
+    let mut backlog = Backlog::new(work.hours.iter().copied(), usize::MAX);
+    let mut total = 0;
+    loop {
+        let (done, all) = backlog.progress();
+        progress(done, all);
+        let marked = citus::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
+        let hours = backlog.next_portion(marked.context("look for stale hours")?);
+        let old_marks = stale_marks::take_hours(&transaction, &hours).await.context("delete the stale marks")?;
+        let old_hours: Vec<_> = old_marks.into_iter().map(|stale| stale.hour).collect();
+        let merged = citus::merge(&transaction, &hours, &old_hours, top_pages).await;
+        let mut changed = merged.context("merge the stale hours")?;
+        // Titles that were marked before the tables were distributed.
+        let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
+        let names = names.await.context("delete the stale titles' marks")?;
+        let titles = names.len();
+        if titles > 0 {
+            changed += merge::retitle(&transaction, names).await.context("change the titles")?;
+        }
+        total += changed;
+        let content = ContentChange::of(changed);
+        if backlog.is_empty() && titles < TITLES_PER_TRANSACTION {
+            return finish(lock, transaction, record, work, content, total).await;
+        }
+        record.record_progress(&transaction, content).await.context("record the refresh's progress")?;
+        citus::commit(&lock.db, transaction).await?;
+        backlog.portion_done();
+        transaction = lock.begin().await.context("begin the next merge")?;
+    }
+}
+
 impl StaleWork {
     /// Reads the stale marks. The announcement of `asOf` is committed before: an increment acknowledged up to that time
     /// was committed earlier, so this statement sees its mark, unless a refresh that is committed too has deleted it.
     pub(crate) async fn find(transaction: &Transaction) -> Result<Self, DbErr> {
-        let hours = stale_marks::stale_hours(transaction, None).await?;
-        Ok(Self { hours, newest_title: stale_marks::newest_stale_title(transaction).await? })
+        let mut hours = stale_marks::stale_hours(transaction, None).await?;
+        let newest_title = stale_marks::newest_stale_title(transaction).await?;
+        let is_distributed = citus::is_distributed(transaction).await?;
+        let mut has_distributed_titles = false;
+        if is_distributed {
+            hours.extend(citus::stale_hours(transaction, None).await?);
+            hours.sort_unstable_by(|a, b| b.cmp(a));
+            hours.dedup();
+            has_distributed_titles = citus::has_stale_titles(transaction).await?;
+        }
+        Ok(Self { hours, newest_title, is_distributed, has_distributed_titles })
     }
 
     fn is_empty(&self) -> bool {
-        self.hours.is_empty() && self.newest_title.is_none()
+        self.hours.is_empty() && self.newest_title.is_none() && !self.has_distributed_titles
     }
 }
 
@@ -183,6 +239,7 @@ pub(crate) async fn record_success(
 
 /// Records that all of `work` is done, and commits.
 pub(crate) async fn finish(
+    lock: &RefreshLock,
     transaction: Transaction,
     record: &RefreshRecord<'_>,
     work: &StaleWork,
@@ -190,7 +247,11 @@ pub(crate) async fn finish(
     rows_changed: u64,
 ) -> Result<Refreshed, WolfError> {
     let done = record_success(&transaction, record, work, content, rows_changed).await?;
-    transaction.commit().await.context("commit the refresh")?;
+    if content == ContentChange::Changed {
+        citus::commit(&lock.db, transaction).await?;
+    } else {
+        transaction.commit().await.context("commit the refresh")?;
+    }
     Ok(done)
 }
 

@@ -32,7 +32,8 @@ impl TopPages {
         Self { rows_min: rows_min.max(1) }
     }
 
-    fn rows_max(self) -> usize {
+    /// The number of flags of a bucket above which they are cut back.
+    pub(crate) fn rows_max(self) -> usize {
         self.rows_min * 2
     }
 

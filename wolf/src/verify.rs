@@ -3,14 +3,16 @@
 use std::{fmt, time::Duration};
 
 use chrono::NaiveDate;
-use sea_orm::{DbBackend, FromQueryResult, Statement};
-use storage::{Database, snapshot::Snapshots};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
+use storage::{Database, Transaction, snapshot::Snapshots};
 use tokio::time::timeout;
 
 use crate::error::{Context, WolfError};
 
 /// The most differences that are listed; all are counted.
 const DIFFERENCES_MAX: u32 = 100;
+/// How often the report of a Citus cluster is compared while increments are recorded.
+const CLUSTER_TRIES_MAX: u32 = 10;
 /// How long a transaction that holds the report is waited for: a swap holds it for moments only.
 const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -65,27 +67,67 @@ pub struct Verification {
 /// Hours that changed since the last refresh are taken as reported; the sums over them are compared.
 ///
 /// # Errors
-/// [`WolfError::Database`] and [`WolfError::ReportLocked`].
+/// [`WolfError::Database`] and [`WolfError::ReportLocked`]; on a Citus cluster [`WolfError::NotAtRest`].
 pub async fn verify(database: &Database) -> Result<Verification, WolfError> {
-    let backend = database.kind.backend();
+    for _ in 0..CLUSTER_TRIES_MAX {
+        let transaction = begin(database).await?;
+        let before = marks(&transaction).await?;
+        let verification = compare(database.kind.backend(), &transaction).await?;
+        // The nodes of a cluster are read at different moments: what was recorded or refreshed meanwhile is no difference.
+        let is_certain = verification.count == 0
+            || !transaction.is_distributed()
+            || (transaction.is_consistent().await.context("end the verification")?
+                && marks(&transaction).await? == before);
+        transaction.rollback().await.context("end the verification")?;
+        if is_certain {
+            return Ok(verification);
+        }
+    }
+    Err(WolfError::NotAtRest { tries: CLUSTER_TRIES_MAX })
+}
+
+/// Begins a snapshot of the report.
+async fn begin(database: &Database) -> Result<Transaction, WolfError> {
+    let snapshots = Snapshots::new(&database.background, &database.clock, entity::page_views_report::RELATION);
+    let begun = timeout(SNAPSHOT_WAIT_MAX, snapshots.begin()).await;
+    let locked = |_elapsed| WolfError::ReportLocked { waited_s: SNAPSHOT_WAIT_MAX.as_secs() };
+    begun.map_err(locked)?.context("begin the verification")
+}
+
+/// Returns the number of marks on a Citus cluster.
+async fn marks(transaction: &Transaction) -> Result<i64, WolfError> {
+    if !transaction.is_distributed() {
+        return Ok(0);
+    }
+    let sql = "SELECT count(*) FROM stale_pages";
+    let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    let marks = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index(0)));
+    marks.context("count the stale marks")
+}
+
+async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verification, WolfError> {
+    let (marked, retitled) = match backend {
+        DbBackend::Postgres => (
+            "SELECT date, hour FROM stale_hours UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL",
+            "SELECT name FROM stale_titles UNION ALL SELECT name FROM stale_pages WHERE date IS NULL",
+        ),
+        _ => ("SELECT DISTINCT date, hour FROM stale_hours", "SELECT name FROM stale_titles"),
+    };
     let (month, page_date) = match backend {
         DbBackend::Postgres => ("date_trunc('month', date::timestamp)::date", "'1970-01-01'::date"),
         _ => ("date(date, 'start of month')", "'1970-01-01'"),
     };
     let sql = include_str!("verify/differences.sql")
+        .replace("{marked}", marked)
+        .replace("{retitled}", retitled)
         .replace("{month}", month)
         .replace("{page_date}", page_date)
         .replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let snapshots = Snapshots::new(&database.background, &database.clock, entity::page_views_report::RELATION);
-    let begun = timeout(SNAPSHOT_WAIT_MAX, snapshots.begin()).await;
-    let locked = |_elapsed| WolfError::ReportLocked { waited_s: SNAPSHOT_WAIT_MAX.as_secs() };
-    let transaction = begun.map_err(locked)?.context("begin the verification")?;
-    let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
+    let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await;
     let differences = differences.context("compare the report with its definition")?;
     let sql = include_str!("verify/summaries.sql").replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let summaries = WrongSummary::find_by_statement(Statement::from_string(backend, sql)).all(&transaction).await;
+    let summaries = WrongSummary::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await;
     let summaries = summaries.context("compare the report's summaries with its rows")?;
-    transaction.rollback().await.context("end the verification")?;
     let count = differences.first().map_or(0, |first| first.differences)
         + summaries.first().map_or(0, |first| first.differences);
     Ok(Verification { count, differences, summaries })

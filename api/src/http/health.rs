@@ -29,6 +29,9 @@ pub enum NotReady {
     /// The database refuses the connection or the check.
     #[error("the database can't be used")]
     Unusable,
+    /// A node of the database's Citus cluster can't be reached.
+    #[error("a node of the database's cluster can't be reached")]
+    NodeLost,
     /// The database lacks migrations that the program needs.
     #[error("the database lacks migrations")]
     NotMigrated,

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{
-    Statements,
+    MARKED_NAMES_MAX, Statements,
     imports::{self, StepResult},
     select_fingerprints,
 };
@@ -97,7 +97,10 @@ impl Statements for SqliteConnection {
         Ok(())
     }
 
-    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)]) -> Result<(), sqlx::Error> {
+    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)], hours: &[Hour]) -> Result<(), sqlx::Error> {
+        if counts.len() > MARKED_NAMES_MAX {
+            return mark_hours(self, hours).await;
+        }
         let mut names: BTreeMap<Hour, Vec<&str>> = BTreeMap::new();
         counts.iter().for_each(|(name, hour, _)| names.entry(*hour).or_default().push(name));
         for (hour, names) in names {
@@ -111,16 +114,17 @@ impl Statements for SqliteConnection {
         Ok(())
     }
 
-    async fn mark_hours(&mut self, hours: &[Hour]) -> Result<(), sqlx::Error> {
-        let rows: Vec<_> = hours.iter().map(|hour| (hour.date(), hour.of_day())).collect();
-        sqlx::query("INSERT INTO stale_hours (date, hour) SELECT value->>0, value->>1 FROM json_each(?1)")
-            .bind(json(&rows)?)
-            .execute(self)
-            .await?;
-        Ok(())
-    }
-
     async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {
         imports::take_on_sqlite(self, step, now).await
     }
+}
+
+/// Marks the hours stale, as a whole.
+async fn mark_hours(connection: &mut SqliteConnection, hours: &[Hour]) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = hours.iter().map(|hour| (hour.date(), hour.of_day())).collect();
+    sqlx::query("INSERT INTO stale_hours (date, hour) SELECT value->>0, value->>1 FROM json_each(?1)")
+        .bind(json(&rows)?)
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::connections::{Connections, Pool, ProofOfLife, Work};
 
-/// Connections for background work: one that works, and one to record its failure.
-const BACKGROUND_CONNECTIONS: u32 = 2;
+/// Connections for background work: two that work or wait for one another, one to record a failure, and one by which a Citus
+/// cluster is asked and told meanwhile.
+const BACKGROUND_CONNECTIONS: u32 = 4;
 /// The most connections for recording that are opened at the same time. Connections that committers have detached from
 /// the pool do not count.
 const WRITER_CONNECTIONS: u32 = 4;

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::DatabaseError;
 
@@ -12,6 +12,8 @@ pub struct DatabaseUrl {
     text: String,
     /// The password that replaces the one in `text`.
     password: Option<String>,
+    /// Whether a connection that would rather be encrypted is not.
+    is_unencrypted: bool,
 }
 
 /// The database that a URL names.
@@ -34,6 +36,13 @@ impl DatabaseUrl {
         Self { password: Some(password.to_owned()), ..self }
     }
 
+    /// Returns the URL without encryption if it does not demand any (`sslmode=prefer`, as by default).
+    pub(super) fn without_encryption(&self) -> Option<Self> {
+        let Ok(DatabaseLocation::Postgres(options)) = self.location() else { return None };
+        let prefers = matches!(options.get_ssl_mode(), PgSslMode::Prefer);
+        prefers.then(|| Self { is_unencrypted: true, ..self.clone() })
+    }
+
     /// Parses the URL.
     ///
     /// # Errors
@@ -53,6 +62,7 @@ impl DatabaseUrl {
                 Some(password) => options.password(password),
                 None => options,
             };
+            let options = if self.is_unencrypted { options.ssl_mode(PgSslMode::Disable) } else { options };
             return Ok(DatabaseLocation::Postgres(Box::new(options)));
         }
         match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
@@ -77,7 +87,7 @@ impl FromStr for DatabaseUrl {
     /// Accepts any text. The URL is parsed when it is used, since clap would repeat a refused argument with its
     /// password.
     fn from_str(url: &str) -> Result<Self, Infallible> {
-        Ok(Self { text: url.to_owned(), password: None })
+        Ok(Self { text: url.to_owned(), password: None, is_unencrypted: false })
     }
 }
 

@@ -54,6 +54,28 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Returns how many nodes of a Citus cluster its coordinator can't reach; 0 on every other database.
+    ///
+    /// # Errors
+    /// When the database can't be queried.
+    pub async fn lost_nodes(&self) -> Result<i64, DbErr> {
+        const IS_CLUSTER: &str = "SELECT to_regclass('pg_catalog.pg_dist_node') IS NOT NULL";
+        const LOST: &str = "SELECT count(*) FROM run_command_on_all_nodes('SELECT 1') WHERE NOT success";
+        if self.kind == DatabaseKind::Sqlite {
+            return Ok(0);
+        }
+        let query = async |sql: &str| {
+            let row = self.readers.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+            row.ok_or_else(|| DbErr::RecordNotFound(sql.to_owned()))
+        };
+        if !query(IS_CLUSTER).await?.try_get_by_index::<bool>(0)? {
+            return Ok(0);
+        }
+        query(LOST).await?.try_get_by_index(0)
+    }
+}
+
 impl NotWritable {
     fn of(error: sqlx::Error) -> Self {
         match DbErrorKind::of_sqlx(&error) {

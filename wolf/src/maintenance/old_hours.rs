@@ -14,20 +14,23 @@ use serde_json::json;
 use storage::Transaction;
 
 use crate::{
-    bound_list,
+    bound_list, citus,
+    error::{Context, WolfError},
     refresh::{RefreshLock, record_content_change, refresh_view},
     report_kind::ReportKind,
 };
 
 /// The most hours that one call deletes.
 const HOURS_MAX: u64 = 500;
+/// What fails when a statement does.
+const DROP: &str = "drop old hours";
 
 /// Deletes hourly rows of the days before `first_kept`, oldest first and at most [`HOURS_MAX`] hours. Returns how many
 /// hours it looked at.
 ///
 /// Each hour of a table is deleted in a transaction of its own. A materialized view is refreshed in the transaction that
 /// deletes the counts, so that it never shows hours without counts.
-pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Result<u64, DbErr> {
+pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Result<u64, WolfError> {
     let hours: Vec<(NaiveDate, i16)> = page_view::Entity::find()
         .select_only()
         .columns([page_view::Column::Date, page_view::Column::Hour])
@@ -38,29 +41,31 @@ pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Re
         .limit(HOURS_MAX)
         .into_tuple()
         .all(&lock.db)
-        .await?;
+        .await
+        .context(DROP)?;
     let hours: Vec<Hour> = hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect();
     let mut left = hours.as_slice();
     let mut recorded = None;
     while !left.is_empty() {
-        let transaction = lock.begin().await?;
+        let transaction = lock.begin().await.context(DROP)?;
         // In the same transaction: readers have to learn of it before the first row is gone.
-        recorded = Some(record_content_change(&transaction, &lock.clock, Some(first_kept), recorded).await?);
-        match ReportKind::read(&transaction).await? {
+        recorded =
+            Some(record_content_change(&transaction, &lock.clock, Some(first_kept), recorded).await.context(DROP)?);
+        match ReportKind::read(&transaction).await.context(DROP)? {
             ReportKind::Table => {
-                let dropped = drop_from_counts(&transaction, left[0]).await?;
-                drop_from_report(&transaction, left[0], dropped).await?;
+                let dropped = drop_from_counts(&transaction, left[0]).await.context(DROP)?;
+                drop_from_report(&transaction, left[0], dropped).await.context(DROP)?;
                 left = &left[1..];
             }
             ReportKind::MaterializedView => {
                 for hour in left {
-                    drop_from_counts(&transaction, *hour).await?;
+                    drop_from_counts(&transaction, *hour).await.context(DROP)?;
                 }
-                refresh_view(&transaction).await?;
+                refresh_view(&transaction).await.context(DROP)?;
                 left = &[];
             }
         }
-        transaction.commit().await?;
+        citus::commit(&lock.db, transaction).await?;
     }
     Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
 }

@@ -11,6 +11,7 @@ use storage::error_kind::DbErrorKind;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::execute_each;
 use crate::{
     error::{Context, WolfError},
     report_kind::ReportKind,
@@ -99,12 +100,12 @@ pub(crate) async fn blocking_transactions<C: ConnectionTrait>(
 /// it did.
 async fn exclude_readers<C: ConnectionTrait>(db: &C, from: ReportKind, then: &str) -> Result<bool, DbErr> {
     let (kind, wait_ms) = (from.sql(), LOCK_WAIT_MAX.as_millis());
-    lock_in_time(db, &format!("SET LOCAL lock_timeout = {wait_ms}; DROP {kind} page_views_report; {then}")).await
+    lock_in_time(db, &format!("SET LOCAL lock_timeout = {wait_ms};\nDROP {kind} page_views_report;\n{then}")).await
 }
 
 /// Executes `sql`, or returns to the savepoint if a lock was not free within `lock_timeout`. Returns whether it did.
 async fn lock_in_time<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
-    match db.execute_unprepared(sql).await {
+    match execute_each(db, sql).await {
         Ok(_) => Ok(true),
         Err(error) if DbErrorKind::is_lock_timeout(&error) => {
             db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await?;

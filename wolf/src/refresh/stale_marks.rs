@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use storage::Transaction;
 
-use crate::{bound_list, merge::StaleHour};
+use crate::{bound_list, citus, merge::StaleHour};
 
 /// The most pages' names that the marks of one portion may have in all. With more, whole hours are looked through.
 const NAMES_MAX: i64 = 200_000;
@@ -116,5 +116,8 @@ pub(crate) async fn delete_titles(
 pub(crate) async fn delete_all(transaction: &Transaction) -> Result<(), DbErr> {
     stale_hour::Entity::delete_many().exec(transaction).await?;
     stale_title::Entity::delete_many().exec(transaction).await?;
+    if citus::is_distributed(transaction).await? {
+        citus::delete_all_marks(transaction).await?;
+    }
     Ok(())
 }

@@ -12,15 +12,13 @@ use std::{
 
 use chrono::TimeDelta;
 use entity::page_views_report::RELATION;
-use sea_orm::ConnectionTrait;
 use storage::DatabaseKind;
 use tracing::{debug, info, warn};
 
 use super::Refresher;
 use crate::{
-    citus,
     error::{Context, WolfError},
-    rebuild::blocking_transactions,
+    rebuild::{blocking_transactions, execute_each},
     refresh::Refreshed,
     report_kind::ReportKind,
     top_pages::unflagged_bucket,
@@ -100,10 +98,7 @@ impl Refresher {
         let begun = Instant::now();
         while begun.elapsed() < FLAGGING_MAX {
             let transaction = self.lock.begin().await.context("begin to flag the most viewed pages")?;
-            let bucket = match citus::is_installed(&transaction).await.context("look for the extension Citus")? {
-                true => None,
-                false => unflagged_bucket(&transaction, RELATION).await.context("look for rows without flags")?,
-            };
+            let bucket = unflagged_bucket(&transaction, RELATION).await.context("look for rows without flags")?;
             let Some(bucket) = bucket else {
                 return transaction.rollback().await.context("end the look for rows without flags");
             };
@@ -122,9 +117,9 @@ impl Refresher {
         if !due.load(Ordering::Relaxed) {
             return;
         }
-        let sql = "ANALYZE page_views_report; ANALYZE page_views; ANALYZE pages;";
+        let sql = "ANALYZE page_views_report;\nANALYZE page_views;\nANALYZE pages;";
         let begun = Instant::now();
-        match self.lock.db.execute_unprepared(sql).await.context("make the planner's statistics") {
+        match execute_each(&self.lock.db, sql).await.context("make the planner's statistics") {
             Ok(_) => {
                 due.store(false, Ordering::Relaxed);
                 debug!(statistics.duration_ms = begun.elapsed().as_millis(), "the planner's statistics are made");

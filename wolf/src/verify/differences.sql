@@ -1,11 +1,15 @@
 -- Where the report is not what its definition says, in the one snapshot of this statement.
--- {month}: the first day of a row's month. {page_date}: the date of the pages' rows. {limit}: the most differences that are
+-- {marked} and {retitled}: the queries of the marks. {month}: the first day of a row's month. {page_date}: the date of the pages' rows. {limit}: the most differences that are
 -- returned.
 WITH
 -- The hours whose counts changed since the last refresh: nothing is wrong about them, so the report's views are believed, and
 -- the sums of their days and months are still compared.
 marked AS (
-    SELECT DISTINCT date, hour FROM stale_hours
+    {marked}
+),
+-- The pages whose titles changed since.
+retitled AS (
+    {retitled}
 ),
 -- The counts that the report should have. The hours of `kept_days` are not known any more.
 counted AS (
@@ -151,7 +155,7 @@ differences AS (
     FROM differing
     WHERE expected_views IS DISTINCT FROM reported_views
         OR (expected_title IS DISTINCT FROM reported_title
-            AND NOT EXISTS (SELECT 1 FROM stale_titles WHERE stale_titles.name = differing.name))
+            AND differing.name NOT IN (SELECT name FROM retitled))
     UNION ALL
     SELECT 'hour', name, date, hour, expected_views, reported_views, NULL, NULL
     FROM (
