@@ -20,7 +20,7 @@ COPY wolf/Cargo.toml wolf/
 RUN mkdir -p src access_logs/src api/src bench/src bots/src entity/src import/src increments/src migration/src \
        reports/src storage/src wolf/src \
     && for folder in */src; do echo '//! Empty.' > "$folder/lib.rs"; done && rm bench/src/lib.rs \
-    && echo 'fn main() {}' > src/main.rs && cp src/main.rs bench/src/main.rs \
+    && printf '//! Empty.\nfn main() {}\n' > src/main.rs && cp src/main.rs bench/src/main.rs \
     && cargo build --release --locked --package analytics
 
 # Our crates, and then the program, which is all that another commit builds anew. What is copied is older than what was

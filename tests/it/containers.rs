@@ -585,9 +585,9 @@ fn try_cleans_up_when_it_fails() {
         let file = programs.join("docker");
         fs::write(&file, format!("#!/bin/sh\necho \"$*\" >>'{}'\n{answers}\n", calls.display())).unwrap();
         assert!(Command::new("chmod").arg("+x").arg(&file).status().unwrap().success());
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new(format!("{ROOT}/deploy/try"));
-        let output = command.env("PATH", path).env("TMPDIR", &temporary).stdin(Stdio::null()).output().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"PATH="$1:$PATH" exec "$2""#, "sh"]).arg(&programs).arg(format!("{ROOT}/deploy/try"));
+        let output = command.env("TMPDIR", &temporary).stdin(Stdio::null()).output().unwrap();
         assert_eq!(temporary.read_dir().unwrap().count(), 0, "it leaves no files");
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
