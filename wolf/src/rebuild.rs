@@ -60,8 +60,8 @@ pub(crate) async fn rebuild(
 ) -> Result<Refreshed, WolfError> {
     let transaction = lock.begin().await.context("begin the rebuild")?;
     record.announced = Some(announcer.announce(transaction).await.context("announce the rebuild")?);
-    citus::settle(&lock.db).await?;
     let transaction = lock.begin().await.context("begin the rebuild")?;
+    citus::settle(&lock.db).await?;
     record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the rebuild's start")?;
     transaction.commit().await.context("record the rebuild's start")?;
     let transaction = lock.begin().await.context("begin the rebuild")?;

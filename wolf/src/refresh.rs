@@ -76,8 +76,8 @@ pub(crate) async fn refresh(
     let transaction = lock.begin_in(mode).await.context("begin the refresh")?;
     let Some(transaction) = transaction else { return Ok(None) };
     record.announced = Some(announcer.announce(transaction).await.context("announce the refresh")?);
-    citus::settle(&lock.db).await?;
     let transaction = lock.begin().await.context("begin the refresh")?;
+    citus::settle(&lock.db).await?;
     let kind = ReportKind::read(&transaction).await.context("read the report's kind")?;
     let work = StaleWork::find(&transaction).await.context("look for stale hours")?;
     if work.is_empty() {

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 use storage::{Connections, Transaction};
 use tokio::time::{Instant, sleep};
 
-use super::is_distributed;
+use super::is_installed;
 use crate::error::{Context, WolfError};
 
 /// How long it is waited for that every node commits what was prepared before. Usually that takes some milliseconds; after a
@@ -19,30 +19,42 @@ const SETTLE_MAX: Duration = Duration::from_secs(5);
 const SETTLE_POLL: Duration = Duration::from_millis(20);
 
 /// Waits until every transaction that is prepared now on some node is committed there, and ends a publication that was cut off.
-/// Does nothing on a database that is not distributed.
+/// Does nothing without the extension. The caller holds the refresh lock, so that no other process is about to publish.
 ///
 /// After an announcement of `asOf` this proves that all increments acknowledged before it are visible: they were prepared on
 /// every node before.
 pub(crate) async fn settle(db: &Connections) -> Result<(), WolfError> {
-    if !is_distributed(db).await.context("look for the extension Citus")? {
+    if !is_installed(db).await.context("look for the extension Citus")? {
         return Ok(());
     }
+    let cut_off = number(db, "SELECT number FROM report_publication WHERE is_under_way").await?;
     wait_for_nodes(db).await?;
-    let is_cut_off = "UPDATE report_publication SET number = number + 1, is_under_way = false WHERE is_under_way";
-    db.execute_unprepared(is_cut_off).await.context("end a publication that was cut off").map(drop)
+    if let Some(number) = cut_off { end(db, number).await } else { Ok(()) }
 }
 
 /// Commits a change of the report, so that no reader takes a part of it for the whole.
 pub(crate) async fn commit(db: &Connections, transaction: Transaction) -> Result<(), WolfError> {
-    if !is_distributed(db).await.context("look for the extension Citus")? {
+    const BEGIN: &str = "UPDATE report_publication SET number = number + 1, is_under_way = true RETURNING number";
+    if !is_installed(db).await.context("look for the extension Citus")? {
         return transaction.commit().await.context("commit the change of the report");
     }
-    let begin = "UPDATE report_publication SET is_under_way = true";
-    db.execute_unprepared(begin).await.context("begin to publish the change of the report")?;
+    let begun = number(db, BEGIN).await?;
     transaction.commit().await.context("commit the change of the report")?;
     wait_for_nodes(db).await?;
-    let end = "UPDATE report_publication SET number = number + 1, is_under_way = false";
-    db.execute_unprepared(end).await.context("publish the change of the report").map(drop)
+    if let Some(number) = begun { end(db, number).await } else { Ok(()) }
+}
+
+async fn number(db: &Connections, sql: &str) -> Result<Option<i64>, WolfError> {
+    let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    let number = row.and_then(|row| row.map(|row| row.try_get_by_index(0)).transpose());
+    number.context("publish the change of the report")
+}
+
+/// Ends the publication of this number. Another Wolf may have begun the next one, which includes it.
+async fn end(db: &Connections, number: i64) -> Result<(), WolfError> {
+    const END: &str = "UPDATE report_publication SET is_under_way = false WHERE number = $1";
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, END, [number.into()]);
+    db.execute_raw(statement).await.context("publish the change of the report").map(drop)
 }
 
 async fn wait_for_nodes(db: &Connections) -> Result<(), WolfError> {
