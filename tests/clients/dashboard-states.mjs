@@ -49,8 +49,8 @@ async function year() {
   await pictures('page', `/?period=LAST_30_DAYS&page=${encodeURIComponent('/pricing')}`, drawn);
   await pictures('sections', '/?period=LAST_30_DAYS&list=sections', drawn);
   await pictures('folder', '/?period=LAST_30_DAYS&list=sections&folder=%2Fdocs%2F', drawn);
-  await pictures('changed', '/?period=LAST_7_DAYS&order=CHANGE', drawn);
-  await pictures('last-rows', '/?period=LAST_30_DAYS&row=1026', drawn);
+  await pictures('changed', '/?period=LAST_7_DAYS&order=CHANGE', listed);
+  await pictures('last-rows', '/?period=LAST_30_DAYS&row=1026', listed);
   await pictures('nothing-found', `/?search=${encodeURIComponent('nothing has this in it')}`, () => page.getByRole('heading', { name: /^No views/ }).waitFor());
   await handOver('kill');
   await pictures('overdue', '/', async () => {
@@ -86,6 +86,12 @@ async function pictures(name, address, isThere) {
 async function drawn() {
   await page.locator('#report[data-empty="false"][aria-busy="false"]').waitFor();
   await page.locator('#chart canvas').waitFor();
+}
+
+/** The list may be asked for behind the report. */
+async function listed() {
+  await drawn();
+  await page.locator('#page-rows tr').first().waitFor();
 }
 
 /** A day of UTC, counted back from today. */
