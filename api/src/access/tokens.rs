@@ -32,7 +32,7 @@ impl TokenList {
     }
 }
 
-/// The tokens in force. Who watches them learns of every change.
+/// The tokens in force. Receivers are notified of every change.
 pub(super) struct Tokens(watch::Sender<Arc<TokenList>>);
 
 /// The difference between two lists of tokens, in numbers.

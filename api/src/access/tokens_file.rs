@@ -20,7 +20,7 @@ use super::{
 };
 use crate::metrics;
 
-/// The file of tokens, and what was read from it.
+/// The file of tokens, with the hash of the content whose tokens are in force.
 #[derive(Clone)]
 pub(super) struct TokensFile {
     path: PathBuf,
@@ -114,7 +114,7 @@ pub struct TokensFileWatch {
     /// What was found at the last look, if that was something new. It has to be found twice, because a file may be
     /// looked at while it is being written.
     pending: Option<Look>,
-    /// What was refused, so that it is refused once.
+    /// The content that was refused last, so that the log has its error once.
     refused: Option<Look>,
 }
 

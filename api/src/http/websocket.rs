@@ -150,7 +150,7 @@ struct Session<'a> {
     executing: Arc<Semaphore>,
     timing: Timing,
     tokens: TokenChanges,
-    /// The close frame to send as soon as what is under way has ended.
+    /// The close frame to send once the operations under way have ended.
     closing: Option<Closing>,
 }
 

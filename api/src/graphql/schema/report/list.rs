@@ -96,7 +96,7 @@ impl AskedPart {
         u64::try_from(self.limit).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Returns what is shown of the `rows` that were read.
+    /// Returns the rows of the part, without the one beyond it, and their cursors.
     ///
     /// Errs when the answer would be too large.
     pub(super) async fn show<R: Row>(
