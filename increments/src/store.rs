@@ -114,8 +114,8 @@ pub(super) struct IdleConnection(Connected, Instant);
 #[derive(Debug)]
 struct Connected {
     connection: PgConnection,
-    /// Whether the tables are distributed over the nodes of a Citus cluster.
-    is_distributed: bool,
+    /// Whether it is to the coordinator of a Citus cluster.
+    is_cluster: bool,
 }
 
 /// The statements of a transaction. Every slice is sorted by key, without duplicates.
@@ -216,18 +216,18 @@ async fn begin_postgres(pool: &PgPool, idle: Option<IdleConnection>) -> Result<C
         return Ok(connected);
     }
     let mut connection = pool.acquire().await?.detach();
-    let is_distributed = citus::is_distributed(&mut connection).await?;
+    let is_cluster = citus::is_installed(&mut connection).await?;
     connection.execute(BEGIN_POSTGRES).await?;
-    Ok(Connected { connection, is_distributed })
+    Ok(Connected { connection, is_cluster })
 }
 
 async fn commit_postgres(
-    Connected { connection, is_distributed }: &mut Connected,
+    Connected { connection, is_cluster }: &mut Connected,
     clock: &Clock,
     requests: &[&Request],
     known: &KnownPages,
 ) -> Result<Committed, StoreError> {
-    let written = match *is_distributed {
+    let written = match *is_cluster {
         true => write(&mut Distributed(&mut *connection), clock.now(), requests, known).await,
         false => write(&mut *connection, clock.now(), requests, known).await,
     };

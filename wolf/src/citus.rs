@@ -11,13 +11,13 @@ mod publication;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
 pub(crate) use self::{
-    marks::{delete_all as delete_all_marks, has_stale_titles, stale_hours},
+    marks::has_stale_titles,
     merge::merge,
-    publication::{commit, settle},
+    publication::{publish, settle},
 };
 
-/// The distributed tables. The others are placed as the first one is.
-const DISTRIBUTED: [&str; 6] = ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas", "page_views_report"];
+/// The distributed tables besides the report. All tables are placed as the first one is.
+const COUNTS: [&str; 5] = ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas"];
 
 /// Returns whether the database has the extension.
 pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
@@ -29,27 +29,16 @@ pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbE
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }
 
-/// Returns whether the tables are distributed, so that the marks are beside the counts.
-pub(crate) async fn is_distributed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
-    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = 'stale_pages'::regclass AND partmethod = 'h')";
-    if !is_installed(db).await? {
-        return Ok(false);
-    }
-    let row = db.query_one_raw(Statement::from_string(DbBackend::Postgres, SQL)).await?;
-    row.map_or(Ok(false), |row| row.try_get_by_index(0))
-}
-
-/// Distributes the tables that are not distributed yet, but for the report. Fails without the extension.
+/// Distributes all tables but the report. Does nothing without the extension.
 pub(crate) async fn distribute_counts<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
-    let (_report, counts) = DISTRIBUTED.split_last().unwrap_or((&"page_views_report", &[]));
-    for table in counts {
-        db.execute_unprepared(&statement(table)).await?;
+    for table in COUNTS {
+        distribute(db, table).await?;
     }
     Ok(())
 }
 
-/// Distributes one table if it is not distributed yet. Does nothing without the extension.
-pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) -> Result<(), DbErr> {
+/// Distributes a table if it is not distributed yet. Does nothing without the extension.
+pub(crate) async fn distribute<C: ConnectionTrait>(db: &C, table: &str) -> Result<(), DbErr> {
     if is_installed(db).await? {
         db.execute_unprepared(&statement(table)).await?;
     }
@@ -58,7 +47,7 @@ pub(crate) async fn distribute_table<C: ConnectionTrait>(db: &C, table: &str) ->
 
 /// The statement that distributes `table` and moves its rows to their nodes.
 fn statement(table: &str) -> String {
-    let placement = match DISTRIBUTED[0] {
+    let placement = match COUNTS[0] {
         first if first == table => String::new(),
         first => format!(", colocate_with => '{first}'"),
     };
@@ -75,7 +64,7 @@ mod tests {
     #[test]
     fn every_table_is_distributed_by_name_beside_the_pages() {
         assert!(statement("pages").starts_with("SELECT create_distributed_table('pages', 'name')\n"));
-        for table in &DISTRIBUTED[1..] {
+        for table in COUNTS[1..].iter().chain(&["page_views_report"]) {
             let expected = format!("SELECT create_distributed_table('{table}', 'name', colocate_with => 'pages')\n");
             assert!(statement(table).starts_with(&expected));
         }

@@ -67,12 +67,9 @@ use storage::Database;
 pub async fn distribute(database: &Database) -> Result<(), WolfError> {
     if citus::is_installed(&database.background).await.context("look for the extension Citus")? {
         citus::distribute_counts(&database.background).await.context("distribute the tables")?;
-        // The conversion distributes the report beside the counts.
-        let refresher = Refresher::new(database);
-        if !refresher.ensure_kind(ReportKind::Table).await? {
-            let distributed = citus::distribute_table(&database.background, RELATION).await;
-            distributed.context("distribute the report")?;
-        }
+        // The conversion of a view distributes the report; a report that is a table already is left to be distributed.
+        Refresher::new(database).ensure_kind(ReportKind::Table).await?;
+        citus::distribute(&database.background, RELATION).await.context("distribute the report")?;
     }
     Ok(())
 }

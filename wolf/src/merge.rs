@@ -5,7 +5,7 @@
 
 mod batch_size;
 mod deltas;
-mod hour_columns;
+pub(crate) mod hour_columns;
 mod page_rows;
 mod postgres;
 mod sqlite;

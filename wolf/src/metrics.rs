@@ -8,10 +8,12 @@ use std::{
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 use storage::{Connections, Database};
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
+
+use crate::refresh::marked_hours;
 
 const REFRESH_DURATION: &str = "analytics_refresh_duration_seconds";
 const ROWS_CHANGED: &str = "analytics_report_rows_changed_total";
@@ -86,15 +88,10 @@ impl StaleHours {
         if counted_at.is_some_and(|counted_at| counted_at.elapsed() < PAUSE) {
             return;
         }
-        let sql = match self.db.get_database_backend() {
-            DbBackend::Postgres => {
-                "SELECT count(*) FROM (SELECT date, hour FROM stale_hours
-                 UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL) AS stale"
-            }
-            _ => "SELECT count(*) FROM (SELECT DISTINCT date, hour FROM stale_hours)",
-        };
+        let backend = self.db.get_database_backend();
+        let sql = format!("SELECT count(*) FROM ({}) AS stale", marked_hours(backend));
         let hours = async {
-            let row = self.db.query_one_raw(Statement::from_string(self.db.get_database_backend(), sql)).await?;
+            let row = self.db.query_one_raw(Statement::from_string(backend, sql)).await?;
             row.map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))
         };
         let hours = match timeout(ANSWER_MAX, hours).await {

@@ -61,11 +61,10 @@ pub(crate) async fn rebuild(
     let transaction = lock.begin().await.context("begin the rebuild")?;
     record.announced = Some(announcer.announce(transaction).await.context("announce the rebuild")?);
     let transaction = lock.begin().await.context("begin the rebuild")?;
-    citus::settle(&lock.db).await?;
     record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the rebuild's start")?;
     transaction.commit().await.context("record the rebuild's start")?;
     let transaction = lock.begin().await.context("begin the rebuild")?;
-    let work = StaleWork::find(&transaction).await.context("look for stale hours")?;
+    let work = StaleWork::find(lock, &transaction).await?;
     // As in every refresh, the counts are read by later statements than the marks are deleted by.
     delete_all_marks(&transaction).await.context("delete the stale marks")?;
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
@@ -84,7 +83,7 @@ pub(crate) async fn rebuild(
             break done;
         }
     };
-    citus::commit(&lock.db, transaction).await?;
+    lock.publish(transaction, work.is_cluster).await?;
     Ok(done)
 }
 
@@ -144,7 +143,7 @@ impl Builder {
             (ReportKind::MaterializedView, _) => run(include_str!("rebuild/view.sql")).await?,
             (ReportKind::Table, source) => {
                 run(include_str!("rebuild/table.sql")).await?;
-                citus::distribute_table(transaction, NEXT).await?;
+                citus::distribute(transaction, NEXT).await?;
                 match source {
                     Source::Report => run(include_str!("rebuild/copy.sql")).await?,
                     Source::Counts(progress) => fill(transaction, NEXT, progress).await?,

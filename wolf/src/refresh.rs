@@ -19,12 +19,12 @@ pub(crate) use self::{
     announcement::{Announcer, is_trusted},
     lock::RefreshLock,
     log::{ContentChange, RefreshEnd, RefreshRecord, record_content_change},
-    stale_marks::delete_all as delete_all_marks,
+    stale_marks::{delete_all as delete_all_marks, marked_hours},
 };
 use crate::{
     citus,
     error::{Context, WolfError},
-    merge,
+    merge::{self, Merged},
     progress::Progress,
     report_kind::ReportKind,
     top_pages::TopPages,
@@ -58,9 +58,9 @@ pub struct Refreshed {
 pub(crate) struct StaleWork {
     hours: Vec<Hour>,
     newest_title: Option<i64>,
-    /// Whether the marks are beside the counts, on a Citus cluster, and whether titles have such marks.
-    is_distributed: bool,
-    has_distributed_titles: bool,
+    /// Whether the database is a Citus cluster, and whether titles have marks of the kind that is beside them there.
+    pub(crate) is_cluster: bool,
+    has_cluster_titles: bool,
 }
 
 /// Brings the report up to date. Returns `None` if another process holds the lock and `mode` is [`LockMode::Try`].
@@ -77,9 +77,8 @@ pub(crate) async fn refresh(
     let Some(transaction) = transaction else { return Ok(None) };
     record.announced = Some(announcer.announce(transaction).await.context("announce the refresh")?);
     let transaction = lock.begin().await.context("begin the refresh")?;
-    citus::settle(&lock.db).await?;
     let kind = ReportKind::read(&transaction).await.context("read the report's kind")?;
-    let work = StaleWork::find(&transaction).await.context("look for stale hours")?;
+    let work = StaleWork::find(lock, &transaction).await?;
     if work.is_empty() {
         let done = finish(lock, transaction, record, &work, ContentChange::Unchanged, 0).await?;
         return Ok(Some((kind, done)));
@@ -95,9 +94,6 @@ pub(crate) async fn refresh(
             let changed = refresh_view(&transaction).await.context("refresh the materialized view")?;
             // The number of written rows is not certain, so the content counts as changed.
             finish(lock, transaction, record, &work, ContentChange::Changed, changed).await?
-        }
-        ReportKind::Table if work.is_distributed => {
-            merge_where_the_rows_are(lock, transaction, top_pages, progress, record, &work).await?
         }
         ReportKind::Table => {
             merge_in_portions(lock, transaction, counts_max, top_pages, progress, record, &work).await?
@@ -125,22 +121,12 @@ async fn merge_in_portions(
         progress(done, all);
         let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
         let hours = backlog.next_portion(marked.context("look for stale hours")?);
-        let mut changed = 0;
-        // First the marks, then the counts: an increment recorded in between is merged, and its hour stays marked.
-        let hours = stale_marks::take_hours(&transaction, &hours).await.context("delete the stale marks")?;
-        if !hours.is_empty() {
-            let merged = merge::merge(&transaction, &hours, backlog.counts_max(), top_pages).await;
-            let merged = merged.context("merge the stale hours")?;
-            if merged.rows_missing > 0 {
-                return Err(WolfError::RowsMissing { rows: merged.rows_missing });
-            }
-            if !merged.unfinished.is_empty() {
-                let restored = stale_marks::restore_hours(&transaction, &merged.unfinished).await;
-                restored.context("restore the stale marks")?;
-                backlog.unfinished(&merged.unfinished);
-            }
-            changed += merged.rows_changed;
+        let counts_max = backlog.counts_max();
+        let merged = merge_portion(&transaction, &hours, counts_max, top_pages, work.is_cluster).await?;
+        if !merged.unfinished.is_empty() {
+            backlog.unfinished(&merged.unfinished);
         }
+        let mut changed = merged.rows_changed;
         let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
         let names = names.await.context("delete the stale titles' marks")?;
         let titles = names.len();
@@ -157,70 +143,64 @@ async fn merge_in_portions(
             record.record_progress(&transaction, content).await.context("record the refresh's progress")?;
             recorded_at = Instant::now();
         }
-        transaction.commit().await.context("commit the merge")?;
+        lock.publish(transaction, work.is_cluster).await?;
         backlog.portion_done();
         transaction = lock.begin().await.context("begin the next merge")?;
     }
 }
 
-/// Merges the stale hours on a Citus cluster, portion by portion, each in a transaction of its own.
-async fn merge_where_the_rows_are(
-    lock: &RefreshLock,
-    mut transaction: Transaction,
+/// Merges `hours`, if they are stale still, on one database or where the rows are on a Citus cluster. The marks of what was not
+/// merged are there again.
+async fn merge_portion(
+    transaction: &Transaction,
+    hours: &[Hour],
+    counts_max: usize,
     top_pages: TopPages,
-    progress: Progress<'_>,
-    record: &mut RefreshRecord<'_>,
-    work: &StaleWork,
-) -> Result<Refreshed, WolfError> {
-    let mut backlog = Backlog::new(work.hours.iter().copied(), usize::MAX);
-    let mut total = 0;
-    loop {
-        let (done, all) = backlog.progress();
-        progress(done, all);
-        let marked = citus::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
-        let hours = backlog.next_portion(marked.context("look for stale hours")?);
-        let old_marks = stale_marks::take_hours(&transaction, &hours).await.context("delete the stale marks")?;
-        let old_hours: Vec<_> = old_marks.into_iter().map(|stale| stale.hour).collect();
-        let merged = citus::merge(&transaction, &hours, &old_hours, top_pages).await;
-        let mut changed = merged.context("merge the stale hours")?;
-        // Titles that were marked before the tables were distributed.
-        let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
-        let names = names.await.context("delete the stale titles' marks")?;
-        let titles = names.len();
-        if titles > 0 {
-            changed += merge::retitle(&transaction, names).await.context("change the titles")?;
-        }
-        total += changed;
-        let content = ContentChange::of(changed);
-        if backlog.is_empty() && titles < TITLES_PER_TRANSACTION {
-            return finish(lock, transaction, record, work, content, total).await;
-        }
-        record.record_progress(&transaction, content).await.context("record the refresh's progress")?;
-        citus::commit(&lock.db, transaction).await?;
-        backlog.portion_done();
-        transaction = lock.begin().await.context("begin the next merge")?;
+    is_cluster: bool,
+) -> Result<Merged, WolfError> {
+    // First the marks, then the counts: an increment recorded in between is merged, and its hour stays marked.
+    let stale = stale_marks::take_hours(transaction, hours).await.context("delete the stale marks")?;
+    let merged = if is_cluster {
+        let rows_changed = citus::merge(transaction, hours, &stale, top_pages).await;
+        rows_changed.map(|rows_changed| Merged { rows_changed, ..Merged::default() })
+    } else if stale.is_empty() {
+        Ok(Merged::default())
+    } else {
+        merge::merge(transaction, &stale, counts_max, top_pages).await
+    };
+    let merged = merged.context("merge the stale hours")?;
+    if merged.rows_missing > 0 {
+        return Err(WolfError::RowsMissing { rows: merged.rows_missing });
     }
+    if !merged.unfinished.is_empty() {
+        let restored = stale_marks::restore_hours(transaction, &merged.unfinished).await;
+        restored.context("restore the stale marks")?;
+    }
+    Ok(merged)
 }
 
 impl StaleWork {
     /// Reads the stale marks. The announcement of `asOf` is committed before: an increment acknowledged up to that time
-    /// was committed earlier, so this statement sees its mark, unless a refresh that is committed too has deleted it.
-    pub(crate) async fn find(transaction: &Transaction) -> Result<Self, DbErr> {
-        let mut hours = stale_marks::stale_hours(transaction, None).await?;
-        let newest_title = stale_marks::newest_stale_title(transaction).await?;
-        let is_distributed = citus::is_distributed(transaction).await?;
-        let mut has_distributed_titles = false;
-        if is_distributed {
-            hours.extend(citus::stale_hours(transaction, None).await?);
-            hours.sort_unstable_by(|a, b| b.cmp(a));
-            hours.dedup();
-            has_distributed_titles = citus::has_stale_titles(transaction).await?;
+    /// was committed earlier, so this statement sees its mark, unless a refresh that is committed too has deleted it. On a
+    /// Citus cluster it waits until each node has committed the increment.
+    pub(crate) async fn find(lock: &RefreshLock, transaction: &Transaction) -> Result<Self, WolfError> {
+        let is_cluster = citus::is_installed(transaction).await.context("look for the extension Citus")?;
+        if is_cluster {
+            citus::settle(&lock.db).await?;
         }
-        Ok(Self { hours, newest_title, is_distributed, has_distributed_titles })
+        let marks = async {
+            Ok::<_, DbErr>(Self {
+                hours: stale_marks::stale_hours(transaction, None).await?,
+                newest_title: stale_marks::newest_stale_title(transaction).await?,
+                is_cluster,
+                has_cluster_titles: is_cluster && citus::has_stale_titles(transaction).await?,
+            })
+        };
+        marks.await.context("look for stale hours")
     }
 
     fn is_empty(&self) -> bool {
-        self.hours.is_empty() && self.newest_title.is_none() && !self.has_distributed_titles
+        self.hours.is_empty() && self.newest_title.is_none() && !self.has_cluster_titles
     }
 }
 
@@ -247,11 +227,7 @@ pub(crate) async fn finish(
     rows_changed: u64,
 ) -> Result<Refreshed, WolfError> {
     let done = record_success(&transaction, record, work, content, rows_changed).await?;
-    if content == ContentChange::Changed {
-        citus::commit(&lock.db, transaction).await?;
-    } else {
-        transaction.commit().await.context("commit the refresh")?;
-    }
+    lock.publish(transaction, work.is_cluster && content == ContentChange::Changed).await?;
     Ok(done)
 }
 

@@ -7,7 +7,10 @@ use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
 use storage::{Database, Transaction, snapshot::Snapshots};
 use tokio::time::timeout;
 
-use crate::error::{Context, WolfError};
+use crate::{
+    error::{Context, WolfError},
+    refresh::marked_hours,
+};
 
 /// The most differences that are listed; all are counted.
 const DIFFERENCES_MAX: u32 = 100;
@@ -106,19 +109,16 @@ async fn marks(transaction: &Transaction) -> Result<i64, WolfError> {
 }
 
 async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verification, WolfError> {
-    let (marked, retitled) = match backend {
+    let (month, page_date, retitled) = match backend {
         DbBackend::Postgres => (
-            "SELECT date, hour FROM stale_hours UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL",
+            "date_trunc('month', date::timestamp)::date",
+            "'1970-01-01'::date",
             "SELECT name FROM stale_titles UNION ALL SELECT name FROM stale_pages WHERE date IS NULL",
         ),
-        _ => ("SELECT DISTINCT date, hour FROM stale_hours", "SELECT name FROM stale_titles"),
-    };
-    let (month, page_date) = match backend {
-        DbBackend::Postgres => ("date_trunc('month', date::timestamp)::date", "'1970-01-01'::date"),
-        _ => ("date(date, 'start of month')", "'1970-01-01'"),
+        _ => ("date(date, 'start of month')", "'1970-01-01'", "SELECT name FROM stale_titles"),
     };
     let sql = include_str!("verify/differences.sql")
-        .replace("{marked}", marked)
+        .replace("{marked}", marked_hours(backend))
         .replace("{retitled}", retitled)
         .replace("{month}", month)
         .replace("{page_date}", page_date)

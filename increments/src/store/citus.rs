@@ -20,20 +20,15 @@ const ROWS_PER_STATEMENT: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Distributed<'a>(pub(super) &'a mut PgConnection);
 
-/// Returns whether the tables are distributed.
-pub(super) async fn is_distributed(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    const IS_CITUS: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
-    const IS_DISTRIBUTED: &str =
-        "SELECT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = to_regclass('stale_pages'))";
-    if !sqlx::query_scalar::<_, bool>(IS_CITUS).persistent(false).fetch_one(&mut *connection).await? {
-        return Ok(false);
-    }
-    sqlx::query_scalar(IS_DISTRIBUTED).persistent(false).fetch_one(&mut *connection).await
+/// Returns whether the database has the extension.
+pub(super) async fn is_installed(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
+    sqlx::query_scalar(SQL).persistent(false).fetch_one(connection).await
 }
 
 impl Distributed<'_> {
-    /// Executes `before`, the placeholders of `rows` and `after`, some rows at a time. `bind` adds the values of a row. Returns
-    /// the first column of the rows that are returned, and how many rows were changed.
+    /// Executes `before`, the `VALUES` of `rows` and `after`, some rows at a time. `bind` adds the values of a row. Returns the
+    /// rows that `after` returns, or how many rows were changed if it returns none.
     async fn execute<T: Sync>(
         &mut self,
         [before, after]: [&str; 2],

@@ -8,15 +8,7 @@ use entity::Hour;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use storage::Transaction;
 
-/// Returns the hours that have marks, newest first, at most `limit` of them.
-pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) -> Result<Vec<Hour>, DbErr> {
-    const SQL: &str =
-        "SELECT DISTINCT date, hour FROM stale_pages WHERE date IS NOT NULL ORDER BY date DESC, hour DESC";
-    let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
-    let rows = db.query_all_raw(Statement::from_string(DbBackend::Postgres, format!("{SQL}{limit}"))).await?;
-    let hour = |row: &sea_orm::QueryResult| Ok(Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?));
-    rows.iter().map(hour).collect()
-}
+use crate::merge::StaleHour;
 
 /// Returns whether a title has a mark.
 pub(crate) async fn has_stale_titles<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
@@ -25,8 +17,9 @@ pub(crate) async fn has_stale_titles<C: ConnectionTrait>(db: &C) -> Result<bool,
 }
 
 /// Marks the counts of `hours` one by one, as they are marked since the tables are distributed.
-pub(super) async fn mark_old_hours(transaction: &Transaction, hours: &[Hour]) -> Result<(), DbErr> {
-    transaction.execute_raw(of_hours(include_str!("mark_old_hours.sql"), hours)).await.map(drop)
+pub(super) async fn mark_old_hours(transaction: &Transaction, hours: &[StaleHour]) -> Result<(), DbErr> {
+    let hours: Vec<_> = hours.iter().map(|stale| stale.hour).collect();
+    transaction.execute_raw(of_hours(include_str!("mark_old_hours.sql"), &hours)).await.map(drop)
 }
 
 /// Takes the marks of `hours` and of titles that are there now.
@@ -40,11 +33,6 @@ pub(super) async fn take(transaction: &Transaction, hours: &[Hour]) -> Result<()
 /// Deletes the marks that are taken.
 pub(super) async fn delete_taken(transaction: &Transaction) -> Result<(), DbErr> {
     transaction.execute_unprepared("DELETE FROM stale_pages WHERE taken").await.map(drop)
-}
-
-/// Deletes every mark that this transaction sees.
-pub(crate) async fn delete_all(transaction: &Transaction) -> Result<(), DbErr> {
-    transaction.execute_unprepared("DELETE FROM stale_pages").await.map(drop)
 }
 
 /// A statement with `{hours}` for the rows of `hours`.

@@ -4,29 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use entity::{
-    Grain, Hour,
-    page_views_report::{SITE, hour_column},
-};
+use entity::{Grain, Hour};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use storage::Transaction;
 
 use super::marks;
 use crate::{
+    merge::{StaleHour, hour_columns},
     site_rows::{self, Bucket, SiteRow},
     top_pages::TopPages,
 };
 
 /// Adds the changes of the counts of `hours` whose marks are there now to the report, and brings titles up to date.
-/// `old_hours` have marks of another kind, which the caller deletes. Returns the number of changed rows.
+/// `old` have marks of another kind, which the caller deletes. Returns the number of changed rows.
 pub(crate) async fn merge(
     transaction: &Transaction,
     hours: &[Hour],
-    old_hours: &[Hour],
+    old: &[StaleHour],
     top_pages: TopPages,
 ) -> Result<u64, DbErr> {
-    if !old_hours.is_empty() {
-        marks::mark_old_hours(transaction, old_hours).await?;
+    if !old.is_empty() {
+        marks::mark_old_hours(transaction, old).await?;
     }
     marks::take(transaction, hours).await?;
     execute(transaction, include_str!("find_deltas.sql"), []).await?;
@@ -106,11 +104,13 @@ async fn add(
     let most = query(transaction, include_str!("most_added.sql"), [date.into(), end.into(), most_max.into()]).await?;
     let most = most.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i64>, _>>()?;
     top_pages.raise(&mut site_row.top_views, || most.iter().copied());
+    let hours: Vec<_> = site.hours_of(bucket).map(|(hour, _)| hour.of_day()).collect();
+    let sum = |index| format!("CAST(sum(views) FILTER (WHERE hour = {}) AS bigint)", hours[index]);
     let sql = match grain {
-        Grain::Day => include_str!("add_to_day.sql"),
-        _ => include_str!("add_to_month.sql"),
+        Grain::Day => hour_columns::fill_in(include_str!("add_to_day.sql"), &hours, "excluded", sum),
+        _ => include_str!("add_to_month.sql").to_owned(),
     };
-    let rows = execute(transaction, sql, [date.into(), site_row.top_views.into()]).await?;
+    let rows = execute(transaction, &sql, [date.into(), site_row.top_views.into()]).await?;
     if let Some(pages) = &mut site_row.pages {
         *pages += site.new_pages.get(&bucket).copied().unwrap_or_default();
     }
@@ -126,32 +126,17 @@ async fn add_to_site(
 ) -> Result<u64, DbErr> {
     let (grain, date) = bucket;
     let views: i64 = site.hours_of(bucket).map(|(_, views)| views).sum();
-    let mut values: Vec<Value> = vec![
-        grain.as_str().into(),
-        SITE.into(),
-        date.into(),
-        views.into(),
-        site_row.pages.into(),
-        site_row.top_views.into(),
-    ];
-    // A new bucket's row tells how many pages were viewed last then; `view_pages` adds to it.
-    let last_pages: Option<i64> = (grain == Grain::Day).then_some(0);
-    values.push(last_pages.into());
-    let (mut columns, mut sets) = (String::new(), String::new());
+    let mut values: Vec<Value> =
+        vec![grain.as_str().into(), date.into(), views.into(), site_row.pages.into(), site_row.top_views.into()];
+    let mut hours = Vec::new();
     if grain == Grain::Day {
         for (hour, views) in site.hours_of(bucket) {
-            let column = hour_column(hour.of_day());
-            columns += &format!(", {column}");
-            sets += &format!(", {column} = coalesce(report.{column} + excluded.{column}, excluded.{column})");
+            hours.push(hour.of_day());
             values.push(views.into());
         }
     }
-    let placeholders: Vec<_> = (1..=values.len()).map(|number| format!("${number}")).collect();
-    let sql = format!(
-        "INSERT INTO page_views_report AS report (grain, name, date, views, pages, top_views, last_pages{columns})
-         VALUES ({}) ON CONFLICT (grain, date, name) DO UPDATE SET views = report.views + excluded.views{sets}",
-        placeholders.join(", ")
-    );
+    let sql =
+        hour_columns::fill_in(include_str!("add_to_site.sql"), &hours, "excluded", |index| format!("${}", 6 + index));
     execute(transaction, &sql, values).await
 }
 

@@ -10,7 +10,6 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 use storage::{Connections, Transaction};
 use tokio::time::{Instant, sleep};
 
-use super::is_installed;
 use crate::error::{Context, WolfError};
 
 /// How long it is waited for that every node commits what was prepared before. Usually that takes some milliseconds; after a
@@ -19,25 +18,19 @@ const SETTLE_MAX: Duration = Duration::from_secs(5);
 const SETTLE_POLL: Duration = Duration::from_millis(20);
 
 /// Waits until every transaction that is prepared now on some node is committed there, and ends a publication that was cut off.
-/// Does nothing without the extension. The caller holds the refresh lock, so that no other process is about to publish.
+/// The caller holds the refresh lock, so that no other process is about to publish.
 ///
 /// After an announcement of `asOf` this proves that all increments acknowledged before it are visible: they were prepared on
 /// every node before.
 pub(crate) async fn settle(db: &Connections) -> Result<(), WolfError> {
-    if !is_installed(db).await.context("look for the extension Citus")? {
-        return Ok(());
-    }
     let cut_off = number(db, "SELECT number FROM report_publication WHERE is_under_way").await?;
     wait_for_nodes(db).await?;
     if let Some(number) = cut_off { end(db, number).await } else { Ok(()) }
 }
 
 /// Commits a change of the report, so that no reader takes a part of it for the whole.
-pub(crate) async fn commit(db: &Connections, transaction: Transaction) -> Result<(), WolfError> {
+pub(crate) async fn publish(db: &Connections, transaction: Transaction) -> Result<(), WolfError> {
     const BEGIN: &str = "UPDATE report_publication SET number = number + 1, is_under_way = true RETURNING number";
-    if !is_installed(db).await.context("look for the extension Citus")? {
-        return transaction.commit().await.context("commit the change of the report");
-    }
     let begun = number(db, BEGIN).await?;
     transaction.commit().await.context("commit the change of the report")?;
     wait_for_nodes(db).await?;

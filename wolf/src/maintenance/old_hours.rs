@@ -44,6 +44,7 @@ pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Re
         .await
         .context(DROP)?;
     let hours: Vec<Hour> = hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect();
+    let is_cluster = citus::is_installed(&lock.db).await.context(DROP)?;
     let mut left = hours.as_slice();
     let mut recorded = None;
     while !left.is_empty() {
@@ -65,7 +66,7 @@ pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Re
                 left = &[];
             }
         }
-        citus::commit(&lock.db, transaction).await?;
+        lock.publish(transaction, is_cluster).await?;
     }
     Ok(u64::try_from(hours.len()).unwrap_or(u64::MAX))
 }

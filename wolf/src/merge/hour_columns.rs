@@ -3,7 +3,7 @@
 use entity::page_views_report::hour_column;
 
 /// Replaces what stands for the columns of `hours` in `sql`. `sent` writes how a sent value of the number `index` is read.
-pub(super) fn fill_in(sql: &str, hours: &[i16], row: &str, sent: impl Fn(usize) -> String) -> String {
+pub(crate) fn fill_in(sql: &str, hours: &[i16], row: &str, sent: impl Fn(usize) -> String) -> String {
     let list = |item: &dyn Fn(usize, String) -> String| -> String {
         hours.iter().enumerate().map(|(index, hour)| format!(", {}", item(index, hour_column(*hour)))).collect()
     };

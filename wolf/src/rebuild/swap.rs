@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::execute_each;
 use crate::{
+    citus,
     error::{Context, WolfError},
     report_kind::ReportKind,
 };
@@ -105,7 +106,12 @@ async fn exclude_readers<C: ConnectionTrait>(db: &C, from: ReportKind, then: &st
 
 /// Executes `sql`, or returns to the savepoint if a lock was not free within `lock_timeout`. Returns whether it did.
 async fn lock_in_time<C: ConnectionTrait>(db: &C, sql: &str) -> Result<bool, DbErr> {
-    match execute_each(db, sql).await {
+    // In one round trip, since readers wait; only a cluster takes the statements one by one.
+    let executed = match citus::is_installed(db).await? {
+        true => execute_each(db, sql).await,
+        false => db.execute_unprepared(sql).await.map(|done| done.rows_affected()),
+    };
+    match executed {
         Ok(_) => Ok(true),
         Err(error) if DbErrorKind::is_lock_timeout(&error) => {
             db.execute_unprepared("ROLLBACK TO SAVEPOINT swap").await?;

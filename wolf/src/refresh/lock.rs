@@ -6,6 +6,11 @@
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use storage::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock};
 
+use crate::{
+    citus,
+    error::{Context, WolfError},
+};
+
 /// The key of the advisory lock: "wolf" in ASCII.
 const POSTGRES_LOCK: i64 = 0x776f_6c66;
 
@@ -38,6 +43,15 @@ impl RefreshLock {
             transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
         }
         Ok(transaction)
+    }
+
+    /// Commits a transaction, as a change of the report on a Citus cluster if `on_cluster`: so that no reader takes a part of it
+    /// for the whole.
+    pub(crate) async fn publish(&self, transaction: Transaction, on_cluster: bool) -> Result<(), WolfError> {
+        if on_cluster {
+            return citus::publish(&self.db, transaction).await;
+        }
+        transaction.commit().await.context("commit the change of the report")
     }
 
     /// Begins a transaction that holds the lock. Returns `None` if another one holds it and `mode` is [`LockMode::Try`].

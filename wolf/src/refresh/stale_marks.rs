@@ -7,30 +7,36 @@ use entity::{Hour, stale_hour, stale_title};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    Statement,
     sea_query::{Expr, ExprTrait, Query},
 };
 use storage::Transaction;
 
-use crate::{bound_list, citus, merge::StaleHour};
+use crate::{bound_list, merge::StaleHour};
 
 /// The most pages' names that the marks of one portion may have in all. With more, whole hours are looked through.
 const NAMES_MAX: i64 = 200_000;
 /// How long a name is taken to be, in bytes.
 const NAME_BYTES: i64 = 50;
 
+/// Returns the query of the hours that have marks, each once: `date` and `hour`. On PostgreSQL those of a Citus cluster are
+/// beside the counts.
+pub(crate) fn marked_hours(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => {
+            "SELECT date, hour FROM stale_hours UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL"
+        }
+        _ => "SELECT DISTINCT date, hour FROM stale_hours",
+    }
+}
+
 /// Returns the stale hours, newest first, at most `limit` of them.
 pub(crate) async fn stale_hours<C: ConnectionTrait>(db: &C, limit: Option<u64>) -> Result<Vec<Hour>, DbErr> {
-    let hours: Vec<(NaiveDate, i16)> = stale_hour::Entity::find()
-        .select_only()
-        .columns([stale_hour::Column::Date, stale_hour::Column::Hour])
-        .distinct()
-        .order_by_desc(stale_hour::Column::Date)
-        .order_by_desc(stale_hour::Column::Hour)
-        .limit(limit)
-        .into_tuple()
-        .all(db)
-        .await?;
-    Ok(hours.into_iter().map(|(date, hour)| Hour::new(date, hour)).collect())
+    let backend = db.get_database_backend();
+    let limit = limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+    let sql = format!("{} ORDER BY date DESC, hour DESC{limit}", marked_hours(backend));
+    let rows = db.query_all_raw(Statement::from_string(backend, sql)).await?;
+    rows.iter().map(|row| Ok(Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
 /// Returns the id of the newest mark of a stale title.
@@ -116,8 +122,8 @@ pub(crate) async fn delete_titles(
 pub(crate) async fn delete_all(transaction: &Transaction) -> Result<(), DbErr> {
     stale_hour::Entity::delete_many().exec(transaction).await?;
     stale_title::Entity::delete_many().exec(transaction).await?;
-    if citus::is_distributed(transaction).await? {
-        citus::delete_all_marks(transaction).await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared("DELETE FROM stale_pages").await?;
     }
     Ok(())
 }
