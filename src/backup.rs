@@ -1,17 +1,12 @@
 //! `analytics backup`: copies an SQLite database that is in use.
 
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use anyhow::Context;
 use indicatif::ProgressBar;
 use storage::{
     backup::{self, BackupError},
-    database::{DatabaseLocation, shell_word},
+    database::DatabaseLocation,
 };
 use tempfile::NamedTempFile;
 use tokio::{
@@ -19,7 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{cli::BackupSettings, database::DiskFull, terminal};
+use crate::{cli::BackupSettings, database::DiskFull, new_file::NewFile, terminal};
 
 /// A table that every database of this program has.
 const TABLE: &str = "page_views";
@@ -32,18 +27,10 @@ const TABLE: &str = "page_views";
 )]
 pub(crate) struct BackedUpByPostgres;
 
-/// The reason why no backup was made.
+/// The error that a signal came before the backup was made.
 #[derive(Debug, thiserror::Error)]
-enum BackupFailed {
-    #[error("{} is there already, and a backup overwrites nothing", .0.display())]
-    Exists(PathBuf),
-    #[error("the folder {} does not exist; create it: mkdir -p {}", .0.display(), shell_word(.0))]
-    NoFolder(PathBuf),
-    #[error("can't write {}", file.display())]
-    Write { file: PathBuf, source: io::Error },
-    #[error("interrupted; nothing is left of the backup")]
-    Interrupted,
-}
+#[error("interrupted; nothing is left of the backup")]
+struct Interrupted;
 
 /// Copies the database into `file`.
 ///
@@ -52,35 +39,15 @@ pub(crate) async fn back_up(settings: &BackupSettings) -> anyhow::Result<()> {
     let DatabaseLocation::Sqlite(source) = settings.database_url.location()? else {
         return Err(BackedUpByPostgres.into());
     };
-    let file = std::path::absolute(&settings.file)?;
-    if file.symlink_metadata().is_ok() {
-        return Err(BackupFailed::Exists(file).into());
-    }
-    let write = |source| BackupFailed::Write { file: file.clone(), source };
-    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
-        return Err(write(io::ErrorKind::IsADirectory.into()).into());
-    };
-    if matches!(folder.try_exists(), Ok(false)) {
-        return Err(BackupFailed::NoFolder(folder.to_owned()).into());
-    }
-    let mut prefix = name.to_owned();
-    prefix.push(".");
-    // Only its owner may read the temporary file, and it is deleted if the backup fails.
-    let partial = tempfile::Builder::new().prefix(&prefix).suffix(".partial").tempfile_in(folder).map_err(write)?;
+    let file = NewFile::create(&settings.file, "a backup")?;
+    let name = file.path().to_owned();
     let begun = Instant::now();
-    copy(&source, &partial).await.map_err(|error| match error.downcast_ref() {
-        Some(BackupError::TargetFull(_)) => error.context(DiskFull::around(&file)),
+    copy(&source, file.partial()).await.map_err(|error| match error.downcast_ref() {
+        Some(BackupError::TargetFull(_)) => error.context(DiskFull::around(&name)),
         _ => error,
     })?;
-    partial.as_file().sync_all().map_err(write)?;
-    let complete = partial.persist_noclobber(&file).map_err(|failed| match failed.error.kind() {
-        io::ErrorKind::AlreadyExists => BackupFailed::Exists(file.clone()),
-        _ => write(failed.error),
-    })?;
-    // The folder is synced too, so that the name survives a crash.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(write)?;
-    let bytes = complete.metadata().map_err(write)?.len();
-    let (source, file, duration_ms) = (source.display(), file.display(), begun.elapsed().as_millis());
+    let bytes = file.complete()?;
+    let (source, file, duration_ms) = (source.display(), name.display(), begun.elapsed().as_millis());
     terminal::print(&format!("backed up {source} into {file}, {bytes} bytes, in {duration_ms} ms\n"));
     Ok(())
 }
@@ -99,7 +66,7 @@ async fn copy(source: &Path, partial: &NamedTempFile) -> anyhow::Result<()> {
             copied = &mut copying => break copied,
             waited = &mut interrupted => {
                 waited.context("can't wait for an interruption")?;
-                return Err(BackupFailed::Interrupted.into());
+                return Err(Interrupted.into());
             }
             _ = redraw.tick() => progress.set_position(partial.as_file().metadata().map_or(0, |file| file.len())),
         }

@@ -21,8 +21,10 @@ use api::{
     access::Scopes,
     http::{HttpSettings, ServiceUrl, listen_address},
 };
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 use clap_complete::Shell;
+use counts::Form;
 use increments::{ClientName, RecorderSettings};
 use reports::ReportSettings;
 use storage::{
@@ -108,6 +110,9 @@ pub(crate) enum Command {
     /// backed up with PostgreSQL's own tools; this says how and exits with 2
     #[command(after_long_help = examples::BACKUP)]
     Backup(BackupSettings),
+    /// Write the counts into a file, as CSV or JSON Lines, while servers go on. `analytics import --counts` takes it back
+    #[command(after_long_help = examples::EXPORT)]
+    Export(ExportSettings),
     /// Count the page views of access logs; importing the same log again counts nothing twice
     #[command(after_long_help = examples::IMPORT)]
     Import(ImportSettings),
@@ -158,6 +163,7 @@ impl Command {
             | Self::Imports(common)
             | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
             Self::Backup(settings) => Some(&settings.log),
+            Self::Export(settings) => Some(&settings.common.log),
             Self::Healthcheck(settings) => Some(&settings.log),
             Self::Token(_) | Self::Snippet { .. } | Self::Schema | Self::Completions { .. } | Self::Man { .. } => None,
         }
@@ -184,6 +190,7 @@ impl Command {
             | Self::Imports(common)
             | Self::Import(ImportSettings { common, .. }) => Some(&common.connection.database_url),
             Self::Backup(settings) => Some(&settings.database_url),
+            Self::Export(settings) => Some(&settings.common.connection.database_url),
             _ => None,
         }
     }
@@ -343,6 +350,39 @@ pub(crate) struct BackupSettings {
     pub(crate) database_url: DatabaseUrl,
     #[command(flatten)]
     pub(crate) log: LogSettings,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportSettings {
+    /// The new file; - is standard output. It is never overwritten, and does not exist before it is complete
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// csv or jsonl; by default what the file's name ends with, and csv if that is neither
+    #[arg(long, value_name = "FORM")]
+    pub(crate) format: Option<Form>,
+    /// Only counts from this hour or day (UTC) on, such as 2026-01-31 or 2026-01-31T13:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) start: Option<DateTime<Utc>>,
+    /// Only counts before this hour or day
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) end: Option<DateTime<Utc>>,
+    /// Only the page with this name; several times for several pages
+    #[arg(long, value_name = "PAGE", group = "pages")]
+    pub(crate) names: Vec<String>,
+    /// Only pages whose names begin so
+    #[arg(long, value_name = "TEXT", group = "pages")]
+    pub(crate) prefix: Option<String>,
+    /// Only pages whose names have this in them
+    #[arg(long, value_name = "TEXT", group = "pages")]
+    pub(crate) contains: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
+}
+
+/// Reads a time, or a day, which means its beginning (UTC).
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    let day = text.parse().map(|day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc());
+    day.or_else(|_no_day| text.parse()).map_err(|_wrong| "must be like 2026-01-31 or 2026-01-31T13:00:00Z".to_owned())
 }
 
 #[derive(Args, Clone, Debug)]

@@ -4,12 +4,14 @@ mod backup;
 mod cli;
 mod commands;
 mod database;
+mod export;
 mod follow;
 mod hangup;
 mod healthcheck;
 mod import;
 mod log_settings;
 mod metrics;
+mod new_file;
 mod role_prefix;
 mod roles;
 mod serve;
@@ -91,6 +93,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Rebuild(settings) => commands::rebuild(settings).await,
         Command::Verify(settings) => commands::verify(settings).await,
         Command::Backup(settings) => backup::back_up(&settings).await,
+        Command::Export(settings) => export::export(settings).await,
         Command::Import(settings) => import::import(settings).await,
         Command::Imports(settings) => import::list(settings).await,
         Command::Token(settings) => token::create(settings),

@@ -54,6 +54,11 @@ pub(crate) fn print(text: &str) {
     drop(output.write_all(visible(text).as_bytes()).and_then(|()| output.flush()));
 }
 
+/// Prints the text on standard error, without adding a line end.
+pub(crate) fn note(text: &str) {
+    drop(io::stderr().lock().write_all(visible(text).as_bytes()));
+}
+
 /// Returns the text with its bidirectional control characters escaped, such as `\u{202e}`. Names of pages and files may
 /// have such characters, and in a terminal they change the direction of the text behind them.
 pub(crate) fn visible(text: &str) -> String {

@@ -22,6 +22,6 @@ pub(crate) use mutation_fast_path::FastPathRequest;
 pub(crate) use operation::{AuthorizedOperation, Operation};
 pub(crate) use query_limits::QUERY_BYTES_MAX;
 pub(crate) use response_budget::{ResponseBounds, ResponseText};
-pub(crate) use schema::ServerLimits;
 pub use schema::sdl;
+pub(crate) use schema::{PageFilter, PageSearch, ServerLimits};
 pub use stock::StockExecutor;

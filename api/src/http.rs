@@ -7,6 +7,8 @@ mod dashboard_settings;
 mod error;
 mod etag;
 mod event_stream;
+mod export;
+mod exporter;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod graphql;
@@ -55,6 +57,7 @@ pub use self::{
     views::{ParseServiceUrlError, ServiceUrl, snippet},
 };
 use self::{
+    exporter::Exporter,
     metrics::Metrics,
     pages::{Dashboard, GraphiQl},
     response_cache::ResponseCache,
@@ -210,11 +213,13 @@ fn service(
         socket_operations: settings.socket_operations,
         without_token: access.limits_without_token(),
     };
+    let exporter = reports.as_ref().map(|reports| Exporter::new(reports.reader.clone()));
     let executor =
         OperationExecutor::new(recorder, reports, settings.response_bounds(), limits, time_max, tasks.clone());
     let state = executor.map(|executor| AppState {
         executor,
         responses,
+        exporter,
         access,
         views: settings.views.clone(),
         dashboard: settings.dashboard.clone(),
@@ -266,8 +271,12 @@ fn app_router(app: App, serves: Served) -> Router {
             .route("/dashboard/{file}", get(pages::file::<Dashboard>));
     }
     let mut graphql = get(graphql::get).post(graphql::post);
+    let [mut csv, mut jsonl] = [get(export::get_csv), get(export::get_jsonl)];
     if let Some(cors) = app.access.cors() {
-        graphql = graphql.layer(cors);
+        (graphql, csv, jsonl) = (graphql.layer(cors.clone()), csv.layer(cors.clone()), jsonl.layer(cors));
+    }
+    if serves.reports {
+        pages = pages.route("/export.csv", csv).route("/export.jsonl", jsonl);
     }
     let mut routes = Router::new().merge(pages.layer(CompressionLayer::new())).route(GRAPHQL, graphql);
     if serves.views {

@@ -1,5 +1,6 @@
 //! The handle of resolvers that read the report. It can do nothing else.
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{Stream, stream};
 use storage::{Database, snapshot::Snapshots};
@@ -7,6 +8,8 @@ use storage::{Database, snapshot::Snapshots};
 use super::{
     cache::{Cache, CacheFigures},
     error::ReportError,
+    export::Export,
+    page_filter::PageFilter,
     snapshot::Snapshot,
     view::ReportView,
 };
@@ -75,6 +78,20 @@ impl ReportReader {
         // Published, so that no later query of this process is answered from an older version.
         snapshot.freshness = self.feed.update(snapshot.freshness);
         Ok(ReportView::of_snapshot(snapshot))
+    }
+
+    /// Begins an export of the counts of `pages`, from the hour of `start` on and before the hour of `end`, where they are
+    /// given. It holds a connection until it is dropped.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`].
+    pub async fn export(
+        &self,
+        pages: PageFilter,
+        start: Option<DateTime<Utc>>,
+        end: Option<DateTime<Utc>>,
+    ) -> Result<Export, ReportError> {
+        Export::begin(&self.snapshots, pages, start, end).await
     }
 
     async fn cached_view(&self) -> Result<ReportView, ReportError> {

@@ -77,6 +77,17 @@ Examples:
   analytics backup backup.db
   analytics backup --database-url sqlite:///var/lib/analytics/analytics.db /backups/analytics.db";
 
+pub(super) const EXPORT: &str = "\
+The counts are those of the report: as they were at its last refresh, whose time is printed at the end.
+
+Examples:
+  # all counts, for a spreadsheet
+  analytics export counts.csv
+  # those of a year, as JSON Lines
+  analytics export --start 2026-01-01 --end 2027-01-01 2026.jsonl
+  # those of a part of the site, compressed
+  analytics export --prefix /blog/ - | gzip > blog.csv.gz";
+
 pub(super) const IMPORT: &str = "\
 Examples:
   # what is new in a log, and rotated logs, plain or compressed

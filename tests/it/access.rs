@@ -94,6 +94,29 @@ async fn initialised(app: &TestApp, payload: Value) -> (WebSocket, Result<Value,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn export_needs_a_token_with_the_scope_reports() {
+    let app = start_with_tokens(|_access| {}).await;
+    for path in ["/export.csv", "/export.jsonl"] {
+        for (secret, status, expected) in [
+            (Some("reports"), 200, None),
+            (Some("increments,reports"), 200, None),
+            (Some("increments"), 403, Some("FORBIDDEN")),
+            (Some("wrong"), 401, Some("UNAUTHENTICATED")),
+            (None, 401, Some("UNAUTHENTICATED")),
+        ] {
+            let request = app.client.get(format!("http://{}{path}", app.address));
+            let request = secret.iter().fold(request, |request, secret| request.bearer_auth(secret));
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), status, "{secret:?}");
+            if let Some(expected) = expected {
+                assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
+                assert_eq!(code(response).await, expected);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operation_over_http_needs_a_token_with_its_scope() {
     let app = start_with_tokens(|_access| {}).await;
     let all = [READ, RECORD, RECORD_GENERALLY, INTROSPECT];

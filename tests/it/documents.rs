@@ -22,10 +22,11 @@ const README_LINES_MAX: usize = 150;
 const ARCHITECTURE_WORDS_MAX: usize = 2_500;
 const COLUMNS_MAX: usize = 120;
 /// The pages whose commands are run.
-const RUN: [&str; 8] = [
+const RUN: [&str; 9] = [
     "README.md",
     "docs/api.md",
     "docs/import.md",
+    "docs/export.md",
     "docs/log-formats.md",
     "docs/access.md",
     "docs/operations.md",
@@ -279,6 +280,11 @@ fn commands_of_the_api_page_work_in_the_order_printed() {
 #[test]
 fn commands_of_the_import_page_work_in_the_order_printed() {
     run_page("docs/import.md", None);
+}
+
+#[test]
+fn commands_of_the_export_page_work_in_the_order_printed() {
+    run_page("docs/export.md", None);
 }
 
 #[test]

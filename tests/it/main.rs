@@ -40,6 +40,7 @@ mod durability;
 mod etags;
 mod event_streams;
 mod exactly_once;
+mod export;
 mod faults;
 mod follow;
 mod freshness;

@@ -9,10 +9,11 @@ use std::{
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The crates of the product.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "access_logs/src",
     "api/src",
     "bots/src",
+    "counts/src",
     "entity/src",
     "import/src",
     "increments/src",

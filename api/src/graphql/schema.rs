@@ -26,6 +26,7 @@ use futures_util::{
 use increments::Recorder;
 
 use super::{errors, query_limits, response_budget};
+pub(crate) use inputs::{PageFilter, PageSearch};
 use limits::Limits;
 pub(crate) use limits::ServerLimits;
 use mutation::Mutation;

@@ -5,7 +5,7 @@ use async_graphql_axum::GraphQLProtocol;
 use axum::{
     body::Body,
     extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use headers::{HeaderMapExt, IfNoneMatch};
@@ -18,7 +18,7 @@ use super::{
     etag::RequestHash,
     event_stream,
     parameters::{Parameters, QueryParameters},
-    response::{respond, respond_with},
+    response::{respond, respond_with, validators},
     state::App,
     subscriber_limits::Subscriber,
     websocket,
@@ -216,17 +216,6 @@ async fn execute(
             (response, tag)
         }
     }
-}
-
-/// Returns the caching headers of a response to GET: browsers may store it but must revalidate it, shared caches must
-/// not store it.
-fn validators(tag: &str) -> [(HeaderName, String); 3] {
-    let text = str::to_owned;
-    [
-        (header::ETAG, text(tag)),
-        (header::CACHE_CONTROL, text("private, no-cache")),
-        (header::VARY, text("accept, authorization")),
-    ]
 }
 
 /// Responds to a request of which nothing was executed: with `errors`, and without `data`.

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -25,4 +25,15 @@ pub(super) fn respond_with(status: StatusCode, media: &'static str, body: Bytes)
     };
     let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body).into_response()
+}
+
+/// Returns the caching headers of a response to GET: browsers may store it but must revalidate it, shared caches must
+/// not store it.
+pub(super) fn validators(tag: &str) -> [(HeaderName, String); 3] {
+    let text = str::to_owned;
+    [
+        (header::ETAG, text(tag)),
+        (header::CACHE_CONTROL, text("private, no-cache")),
+        (header::VARY, text("accept, authorization")),
+    ]
 }

@@ -6,8 +6,8 @@ use axum::extract::FromRef;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    dashboard_settings::DashboardSettings, response_cache::ResponseCache, subscriber_limits::SubscriberLimits,
-    timeouts::Timeouts, view_settings::ViewSettings,
+    dashboard_settings::DashboardSettings, exporter::Exporter, response_cache::ResponseCache,
+    subscriber_limits::SubscriberLimits, timeouts::Timeouts, view_settings::ViewSettings,
 };
 use crate::{
     access::{Access, Site},
@@ -23,6 +23,8 @@ pub(super) struct App(Arc<AppState>);
 pub(super) struct AppState {
     pub(super) executor: OperationExecutor,
     pub(super) responses: ResponseCache,
+    /// Begins exports; none where no reports are served.
+    pub(super) exporter: Option<Exporter>,
     pub(super) access: Access,
     /// The settings of views that browsers send.
     pub(super) views: ViewSettings,

@@ -139,10 +139,10 @@ pub(crate) enum PageFilter {
 #[derive(Debug, InputObject)]
 pub(crate) struct PageSearch {
     /// 1 to 1,024 bytes, no control characters.
-    text: String,
+    pub(crate) text: String,
     /// Whether capital and small letters are the same, in any script. Accents are never ignored.
     #[graphql(default = true)]
-    ignore_case: bool,
+    pub(crate) ignore_case: bool,
 }
 
 /// A filter whose parts were checked.
@@ -179,7 +179,11 @@ impl ReportFilter {
 }
 
 impl PageFilter {
-    fn parse(self) -> async_graphql::Result<reports::PageFilter> {
+    /// Checks the filter.
+    ///
+    /// # Errors
+    /// When a text is empty, too long or has control characters, or when there are too many names.
+    pub(crate) fn parse(self) -> async_graphql::Result<reports::PageFilter> {
         match self {
             Self::Names(names) => {
                 if names.len() > NAMES_MAX {
