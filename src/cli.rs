@@ -16,15 +16,18 @@ use std::{
 };
 
 use access_logs::Format;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use api::{
     access::Scopes,
     http::{HttpSettings, ServiceUrl, listen_address},
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::Resettable,
+    parser::ValueSource,
+};
 use clap_complete::Shell;
-use counts::Form;
+use counts::{Form, FormatName};
 use increments::{ClientName, RecorderSettings};
 use reports::ReportSettings;
 use storage::{
@@ -94,6 +97,9 @@ pub(crate) enum Command {
     /// Record increments, refresh the report and answer queries (the default)
     #[command(after_long_help = examples::SERVE)]
     Serve(Box<ServeSettings>),
+    /// Serve a made-up year of a site, with live views, from a database that is thrown away at the end: to look around
+    #[command(after_long_help = examples::DEMO)]
+    Demo(DemoSettings),
     /// Create or change the tables
     #[command(after_long_help = examples::MIGRATE)]
     Migrate(MigrateSettings),
@@ -113,7 +119,8 @@ pub(crate) enum Command {
     /// Write the counts into a file, as CSV or JSON Lines, while servers go on. `analytics import --counts` takes it back
     #[command(after_long_help = examples::EXPORT)]
     Export(ExportSettings),
-    /// Count the page views of access logs; importing the same log again counts nothing twice
+    /// Count the page views of access logs, or counts of another database; importing the same file again counts nothing
+    /// twice
     #[command(after_long_help = examples::IMPORT)]
     Import(ImportSettings),
     /// List the imports: when, which logs, by which options, how many lines
@@ -164,6 +171,7 @@ impl Command {
             | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
             Self::Backup(settings) => Some(&settings.log),
             Self::Export(settings) => Some(&settings.common.log),
+            Self::Demo(settings) => Some(&settings.log),
             Self::Healthcheck(settings) => Some(&settings.log),
             Self::Token(_) | Self::Snippet { .. } | Self::Schema | Self::Completions { .. } | Self::Man { .. } => None,
         }
@@ -277,6 +285,38 @@ pub(crate) struct ServeSettings {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct DemoSettings {
+    /// The address to listen on
+    #[arg(long, env = "ANALYTICS_LISTEN", default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = listen_address)]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
+
+/// Returns the settings of the demo's server. The environment, which may be that of a real server, has no part in them.
+pub(crate) fn serve_settings_of_demo(listen: SocketAddr, database_url: &str) -> anyhow::Result<ServeSettings> {
+    let without_variables = |command: clap::Command| command.mut_args(|argument| argument.env(Resettable::Reset));
+    let listen = listen.to_string();
+    let arguments = [
+        PROGRAM,
+        DEFAULT_COMMAND,
+        "--listen",
+        &listen,
+        "--database-url",
+        database_url,
+        "--refresh-cron",
+        "*/2 * * * * *",
+        "--site-title",
+        "The Bakery (demo)",
+    ];
+    let matches = Cli::command().mut_subcommand(DEFAULT_COMMAND, without_variables).try_get_matches_from(arguments)?;
+    match Cli::from_matches(&matches)?.command {
+        Command::Serve(settings) => Ok(*settings),
+        other => bail!("the demo's settings are those of {other:?}"),
+    }
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct MigrateSettings {
     #[command(subcommand)]
     pub(crate) command: Option<MigrateCommand>,
@@ -387,11 +427,19 @@ fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImportSettings {
-    /// Access logs, plain or compressed with gzip, zstd, xz or bzip2. A folder means the logs in it, and a pattern in
+    /// Access logs (with --counts, files of counts), plain or compressed with gzip, zstd, xz or bzip2. A folder means the logs in it, and a pattern in
     /// quotes, such as '/var/log/nginx/access.log*', those that match; - is standard input. Of a log that was imported
     /// before, only what is new counts
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// The files have counts and are no access logs: exports of this program (CSV, JSON Lines), the CSV export of
+    /// `GoatCounter`, Plausible's CSV of pages, Wikimedia's pageview dumps. Options of access logs do not matter then
+    #[arg(long, conflicts_with_all = ["follow", "again"])]
+    pub(crate) counts: bool,
+    /// The format of the counts: csv, jsonl, goatcounter, plausible or wikimedia; by default it is found by the first line
+    /// and the name of each file
+    #[arg(long, value_name = "FORMAT", requires = "counts")]
+    pub(crate) counts_format: Option<FormatName>,
     /// Go on counting while servers write to the logs, through every rotation, until a signal comes. Of a file that is
     /// named itself, rotated parts count only as far as they were written since
     #[arg(long, conflicts_with_all = ["dry_run", "again"])]
@@ -435,7 +483,7 @@ impl From<ImportRules> for import::ImportSettings {
         let ImportRules { format, include_assets, asset, include_bots } = settings;
         let assets = asset.iter().map(|extension| extension.trim_start_matches('.').to_owned()).collect();
         let rules = import::Rules { include_assets, include_bots, assets };
-        Self { rules, format, again: false }
+        Self { rules, format, again: false, counts: None }
     }
 }
 

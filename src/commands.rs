@@ -105,7 +105,8 @@ pub(crate) async fn verify(settings: CommonSettings) -> anyhow::Result<()> {
         return Err(ReportDiffers(found.count).into());
     }
     terminal::print(&format!(
-        "the report is what its definition says, compared in {} ms\n",
+        "{} views are counted, and the report is what its definition says, compared in {} ms\n",
+        found.views,
         begun.elapsed().as_millis()
     ));
     Ok(())

@@ -1,4 +1,4 @@
-//! `analytics import`: records the page views of access logs, and `analytics imports`: lists what was imported.
+//! `analytics import`: records the page views of access logs and counts of files, and `analytics imports`: lists what was imported.
 
 use std::{
     fs::{File, Metadata},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use import::{ImportError, Importer, LogFile, LogSummary, STANDARD_INPUT, Sources};
+use import::{CountsSettings, ImportError, Importer, LogFile, LogSummary, STANDARD_INPUT, Sources};
 use increments::{Recorder, imports::ImportLog};
 use indicatif::ProgressBar;
 use storage::Database;
@@ -43,14 +43,19 @@ pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
     let mut committing = JoinSet::new();
     committing.spawn(committer.run(CancellationToken::new()));
     let recorder = (!settings.dry_run).then_some(recorder);
-    let rules = import::ImportSettings { again: settings.again, ..settings.rules.into() };
+    let counts = settings.counts.then_some(CountsSettings { format: settings.counts_format });
+    let rules = import::ImportSettings { again: settings.again, counts, ..settings.rules.into() };
     let format = rules.format.clone();
     let importer = Importer::new(&database, recorder, rules, crate::VERSION).await?;
     if let Some(signals) = signals {
         follow::follow(importer, settings.files, signals).await?;
         return end(committing, database).await;
     }
-    let sources = Sources::find(&settings.files, |path| import::first_time(path, format.as_ref()));
+    let sources = Sources::find(&settings.files, |path| match counts {
+        Some(CountsSettings { format }) => import::first_count(path, format),
+        None => import::first_time(path, format.as_ref()),
+    });
+    let (kind, kinds) = if settings.counts { ("file of counts", "files") } else { ("access log", "logs") };
     let mut all = LogSummary::default();
     let mut errors: Vec<_> = sources.errors.into_iter().map(anyhow::Error::from).collect();
     for file in &sources.logs {
@@ -68,14 +73,14 @@ pub(crate) async fn import(settings: ImportSettings) -> anyhow::Result<()> {
         }
     }
     if sources.logs.len() > 1 {
-        terminal::print(&format!("all {} logs\n{all}\n", sources.logs.len()));
+        terminal::print(&format!("all {} {kinds}\n{all}\n", sources.logs.len()));
     }
     if settings.dry_run {
         print_what_would_be_counted(&all);
     }
     drop(importer);
     end(committing, database).await?;
-    terminal::print(&left_out(&sources.left_out));
+    terminal::print(&left_out(kind, &sources.left_out));
     last_of(errors, settings.common.log.log_format)
 }
 
@@ -87,8 +92,8 @@ async fn end(mut committing: JoinSet<()>, database: Database) -> anyhow::Result<
     Ok(database.close().await?)
 }
 
-fn left_out(files: &[PathBuf]) -> String {
-    let line = |file: &PathBuf| format!("no access log, so it was left out: {}\n", file.display());
+fn left_out(kind: &str, files: &[PathBuf]) -> String {
+    let line = |file: &PathBuf| format!("no {kind}, so it was left out: {}\n", file.display());
     files.iter().map(line).collect()
 }
 

@@ -4,6 +4,7 @@ mod backup;
 mod cli;
 mod commands;
 mod database;
+mod demo;
 mod export;
 mod follow;
 mod hangup;
@@ -93,6 +94,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Rebuild(settings) => commands::rebuild(settings).await,
         Command::Verify(settings) => commands::verify(settings).await,
         Command::Backup(settings) => backup::back_up(&settings).await,
+        Command::Demo(settings) => demo::demo(settings).await,
         Command::Export(settings) => export::export(settings).await,
         Command::Import(settings) => import::import(settings).await,
         Command::Imports(settings) => import::list(settings).await,

@@ -120,6 +120,12 @@ impl Parser {
         }
     }
 
+    /// Returns whether a line is the header of a known format.
+    #[must_use]
+    pub fn is_header(line: &[u8]) -> bool {
+        Header::read(line).is_some()
+    }
+
     /// Takes notice of a line that is not to be read: it may be the header.
     pub fn skip(&mut self, line: &[u8]) {
         if self.header.is_none() {

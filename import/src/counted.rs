@@ -11,11 +11,26 @@ use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
 /// The views of a chunk, by page and hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted(BTreeMap<(String, Hour), i64>);
+pub(crate) struct Counted {
+    views: BTreeMap<(String, Hour), i64>,
+    /// The first title of each page that has one. Titles are not stored with the chunk.
+    titles: BTreeMap<String, String>,
+}
 
 impl Counted {
     pub(crate) fn add(&mut self, page: &str, hour: Hour, views: i64) {
-        *self.0.entry((page.to_owned(), hour)).or_default() += views;
+        *self.views.entry((page.to_owned(), hour)).or_default() += views;
+    }
+
+    /// Notes the title of a page, unless it has one.
+    pub(crate) fn add_title(&mut self, page: &str, title: String) {
+        if !self.titles.contains_key(page) {
+            self.titles.insert(page.to_owned(), title);
+        }
+    }
+
+    pub(crate) fn title(&self, page: &str) -> Option<&str> {
+        self.titles.get(page).map(String::as_str)
     }
 
     pub(crate) fn add_all(&mut self, other: &Self) {
@@ -23,19 +38,19 @@ impl Counted {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Hour, i64)> {
-        self.0.iter().map(|((page, hour), views)| (page.as_str(), *hour, *views))
+        self.views.iter().map(|((page, hour), views)| (page.as_str(), *hour, *views))
     }
 
     /// Returns the sum of the views.
     pub(crate) fn views(&self) -> i64 {
-        self.0.values().sum()
+        self.views.values().sum()
     }
 
     /// Returns the views that `self` has more than `other`, and the number of views that it has less.
     pub(crate) fn minus(&self, other: &Self) -> (Self, i64) {
         let mut more = Self::default();
         for (page, hour, views) in self.iter() {
-            let counted = other.0.get(&(page.to_owned(), hour)).copied().unwrap_or_default();
+            let counted = other.views.get(&(page.to_owned(), hour)).copied().unwrap_or_default();
             if views > counted {
                 more.add(page, hour, views - counted);
             }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use access_logs::{Format, Parser, detect};
 use chrono::{DateTime, Utc};
+use counts::{FormatName, Parsed};
 
 use crate::log_file;
 
@@ -24,6 +25,32 @@ pub fn first_time(path: &Path, format: Option<&Format>) -> io::Result<Option<Dat
         let mut parser = Parser::new(format);
         let mut lines = beginning.split_inclusive(|byte| *byte == b'\n');
         lines.find_map(|line| parser.parse(line).ok().flatten().map(|line| line.time))
+    });
+    if first.is_none() {
+        end?;
+    }
+    Ok(first)
+}
+
+/// Returns the time of the first count that can be read, or `None` if the beginning of the file has none. Without
+/// `format`, it is found by the first line and the name.
+///
+/// # Errors
+/// As [`first_time`].
+pub fn first_count(path: &Path, format: Option<FormatName>) -> io::Result<Option<DateTime<Utc>>> {
+    let mut beginning = Vec::new();
+    let end = log_file::open(path)?.reader.take(BEGINNING_BYTES_MAX).read_to_end(&mut beginning);
+    let format = match format {
+        Some(name) => name.of_file(path),
+        None => counts::detect(path, &beginning),
+    };
+    let first = format.ok().and_then(|format| {
+        let mut parser = counts::Parser::new(format);
+        let mut lines = beginning.split_inclusive(|byte| *byte == b'\n');
+        lines.find_map(|line| match parser.parse(line) {
+            Ok(Some(Parsed::Count(count))) => Some(count.time.first_hour().start()),
+            _ => None,
+        })
     });
     if first.is_none() {
         end?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use entity::Hour;
 
 use crate::{
-    lines::{LogText, Read},
+    lines::{Identity, LogText, Read},
     rules::{Rules, Verdict},
     summary::ImportStats,
 };
@@ -28,7 +28,7 @@ pub struct Judged {
 /// # Errors
 /// When the log can't be read to its end.
 pub fn judge(log: Box<dyn BufRead + Send>, rules: &Rules, now: DateTime<Utc>) -> io::Result<Option<Judged>> {
-    let mut text = LogText::new(log);
+    let mut text = LogText::new(log, &Identity::default());
     while text.read_line(None)? == Read::Line {}
     let mut sample = text.lines.iter().flat_map(|line| line.text).copied().collect::<Vec<_>>();
     sample.truncate(SAMPLE_BYTES_MAX);
@@ -43,7 +43,7 @@ pub fn judge(log: Box<dyn BufRead + Send>, rules: &Rules, now: DateTime<Utc>) ->
                 judged.stats.count_page_view();
             }
             Some(Ok((_, Verdict::LeftOut(reason)))) => judged.stats.count_left_out(reason, line.text),
-            Some(Err(error)) => judged.stats.count_unreadable(1, error, line.text),
+            Some(Err(error)) => judged.stats.count_unreadable(1, error.into(), line.text),
         }
     }
     Ok(Some(judged))

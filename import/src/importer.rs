@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io,
+    fmt, io,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use access_logs::{Format, Unknown};
+use access_logs::{Format, Parser, Unknown};
+use counts::FormatName;
 use increments::{
     RecordError, Recorder, Request, ValidationError,
     imports::{ChunkChange, ImportLog, ImportRun},
@@ -22,7 +24,8 @@ use tokio::{
 
 use crate::{
     known::Known,
-    lines::LogText,
+    line_parser::LineParser,
+    lines::{Identity, LogText},
     log_file::LogFile,
     progress::ImportProgress,
     random,
@@ -51,6 +54,9 @@ pub enum ImportError {
     /// The log is in no known format.
     #[error("it looks like {0}")]
     Format(Unknown),
+    /// The counts are in no known format.
+    #[error("it looks like {0}")]
+    Counts(#[from] counts::Unknown),
     /// What was imported before can't be read.
     #[error("what was imported before can't be read")]
     Known(#[from] DbErr),
@@ -88,6 +94,35 @@ pub struct ImportSettings {
     pub format: Option<Format>,
     /// Whether lines that an earlier import left out are judged again.
     pub again: bool,
+    /// If the files are counts, and no access logs: what can be set about them.
+    pub counts: Option<CountsSettings>,
+}
+
+/// What can be set about imports of counts.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct CountsSettings {
+    /// The format; by default it is found by the first line and the name of each file.
+    pub format: Option<FormatName>,
+}
+
+impl CountsSettings {
+    /// Returns the format of the file `source`, which `log` is.
+    fn format_of(self, source: &str, log: &mut LogFile) -> Result<counts::Format, ImportError> {
+        match self.format {
+            Some(name) => Ok(name.of_file(Path::new(source))?),
+            None => Ok(counts::detect(Path::new(source), log.first_line()?)?),
+        }
+    }
+}
+
+/// Prints the settings as options of the command line.
+impl fmt::Display for CountsSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.format {
+            Some(format) => write!(formatter, "--counts --counts-format {format}"),
+            None => formatter.write_str("--counts"),
+        }
+    }
 }
 
 /// Imports logs into a database. Clones are cheap.
@@ -146,7 +181,8 @@ impl Importer {
     #[must_use]
     pub fn open(&self, log: LogFile, source: &str) -> LogImport {
         let own = HashSet::new();
-        let scan = self.scan(log, self.run(source), own.clone());
+        let (parser, identity) = self.log_parser();
+        let scan = self.scan(log, parser, &identity, self.run(source), own.clone());
         let (recorder, progress) = (self.recorder.clone(), self.progress());
         LogImport { recorder, progress, scan: Some(scan), summary: LogSummary::default(), own }
     }
@@ -166,12 +202,16 @@ impl Importer {
         let run = self.run(source);
         let (recorder, mut summary, mut own) = (&self.recorder, LogSummary::default(), HashSet::new());
         for _ in 0..RESTARTS_MAX {
-            let log = match open() {
+            let mut log = match open() {
                 Ok(Some(log)) => log,
                 Ok(None) => break,
                 Err(error) => return (summary, Err(error.into())),
             };
-            let scan = Some(self.scan(log, run.clone(), own.clone()));
+            let (parser, identity) = match self.parser(source, &mut log) {
+                Ok(parser) => parser,
+                Err(error) => return (summary, Err(error)),
+            };
+            let scan = Some(self.scan(log, parser, &identity, run.clone(), own.clone()));
             let mut import = LogImport { recorder: recorder.clone(), progress: self.progress(), scan, summary, own };
             let read = import.read_on(true).await;
             import.finish();
@@ -188,7 +228,8 @@ impl Importer {
     /// # Errors
     /// When the log or the database can't be read.
     pub async fn look(&self, log: LogFile) -> Result<(KnownLines, bool), ImportError> {
-        let mut scan = self.scan(log, self.run(""), HashSet::new());
+        let (parser, identity) = self.log_parser();
+        let mut scan = self.scan(log, parser, &identity, self.run(""), HashSet::new());
         let mut reading = JoinSet::new();
         reading.spawn_blocking(move || {
             let has_more = loop {
@@ -207,7 +248,10 @@ impl Importer {
         let format = self.settings.format.as_ref().map(|format| format!("--format '{format}'"));
         let again = self.settings.again.then(|| "--again".to_owned());
         let rules = Some(self.rules.to_string()).filter(|rules| !rules.is_empty());
-        let rules = [rules, format, again].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let rules = match self.settings.counts {
+            Some(counts) => counts.to_string(),
+            None => [rules, format, again].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        };
         ImportRun {
             id: random::id(),
             began_at: clock::process_now(),
@@ -217,10 +261,30 @@ impl Importer {
         }
     }
 
-    fn scan(&self, log: LogFile, run: ImportRun, own: HashSet<i64>) -> Scan {
+    /// Returns the parser of an access log, if its format is known already.
+    fn log_parser(&self) -> (Option<LineParser>, Identity) {
+        (self.settings.format.clone().map(Parser::new).map(LineParser::Log), Identity::default())
+    }
+
+    /// Returns the parser of the file `source`, which `log` is, and what tells the file apart from others.
+    fn parser(&self, source: &str, log: &mut LogFile) -> Result<(Option<LineParser>, Identity), ImportError> {
+        let Some(counts) = self.settings.counts else { return Ok(self.log_parser()) };
+        let format = counts.format_of(source, log)?;
+        let identity = Identity { seed: counts::Parser::identity(format), are_counts: true };
+        Ok((Some(LineParser::Counts(counts::Parser::new(format))), identity))
+    }
+
+    fn scan(
+        &self,
+        log: LogFile,
+        parser: Option<LineParser>,
+        identity: &Identity,
+        run: ImportRun,
+        own: HashSet<i64>,
+    ) -> Scan {
         let (rules, known, again) = (Arc::clone(&self.rules), self.known.clone(), self.settings.again);
         let settings = ScanSettings { run, rules, known, own, again };
-        Scan::new(LogText::new(log.reader), self.settings.format.clone(), settings)
+        Scan::new(LogText::new(log.reader, identity), parser, identity.clone(), settings)
     }
 }
 

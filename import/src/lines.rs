@@ -33,6 +33,22 @@ pub(crate) struct Lines {
     checks: Vec<u8>,
 }
 
+/// What tells logs apart beside their text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    /// The hashes of the log begin with this. Access logs have none.
+    pub(crate) seed: String,
+    /// Whether the lines are counts, which may have a header in place of comments.
+    pub(crate) are_counts: bool,
+}
+
+impl Identity {
+    /// Returns whether the line is one that many logs have.
+    fn is_comment(&self, line: &[u8]) -> bool {
+        if self.are_counts { counts::Parser::is_header(line) } else { line.starts_with(b"#") }
+    }
+}
+
 /// A line of [`Lines`].
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
@@ -70,10 +86,11 @@ impl Lines {
 
     /// Returns the beginning of the SHA-256 of the first line that is no comment; none if there is no such line. (All logs
     /// of a server that writes W3C extended lines begin with the same comment.)
-    pub(crate) fn first_line(&self) -> Option<[u8; FIRST_LINE_BYTES]> {
-        let line = self.iter().find(|line| !line.text.starts_with(b"#"))?;
+    pub(crate) fn first_line(&self, identity: &Identity) -> Option<[u8; FIRST_LINE_BYTES]> {
+        let line = self.iter().find(|line| !identity.is_comment(line.text))?;
+        let digest = Sha256::new().chain_update(&identity.seed).chain_update(line.text).finalize();
         let mut beginning = [0; FIRST_LINE_BYTES];
-        beginning.iter_mut().zip(Sha256::digest(line.text)).for_each(|(byte, of_digest)| *byte = of_digest);
+        beginning.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
         Some(beginning)
     }
 
@@ -196,11 +213,11 @@ struct Condensed {
 }
 
 impl LogText {
-    pub(crate) fn new(reader: Box<dyn BufRead + Send>) -> Self {
+    pub(crate) fn new(reader: Box<dyn BufRead + Send>, identity: &Identity) -> Self {
         Self {
             reader,
             lines: Lines::default(),
-            digest: Sha256::new(),
+            digest: Sha256::new().chain_update(&identity.seed),
             position: 0,
             line_number: 0,
             is_rest: false,
@@ -359,7 +376,7 @@ mod tests {
     use super::*;
 
     fn text(log: &[u8]) -> LogText {
-        LogText::new(Box::new(BufReader::with_capacity(7, Cursor::new(log.to_vec()))))
+        LogText::new(Box::new(BufReader::with_capacity(7, Cursor::new(log.to_vec()))), &Identity::default())
     }
 
     fn read_all(text: &mut LogText) {

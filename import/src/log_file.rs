@@ -74,6 +74,16 @@ impl From<LogFileError> for io::Error {
     }
 }
 
+impl LogFile {
+    /// Returns the first line, as far as it is read at once. Nothing is taken away from the text.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub(crate) fn first_line(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+}
+
 impl std::fmt::Debug for LogFile {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("LogFile").field("size_bytes", &self.size_bytes).finish_non_exhaustive()

@@ -205,6 +205,10 @@ pub(crate) enum LeftOut {
     Bot,
     /// The time is more than five minutes ahead: a clock was wrong. The line can be counted later, with `--again`.
     Future,
+    /// An event, and not a page view, in an export of counts.
+    Event,
+    /// A count of no views.
+    NoViews,
     /// The path can't be a page's name: it is empty, too long, or has characters that names may not have.
     PageName,
 }
@@ -217,6 +221,8 @@ impl fmt::Display for LeftOut {
             Self::Asset => "asset",
             Self::Bot => "known bot",
             Self::Future => "time in the future",
+            Self::Event => "event",
+            Self::NoViews => "no views",
             Self::PageName => "unusable page name",
         })
     }

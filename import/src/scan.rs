@@ -10,10 +10,10 @@ mod tip;
 
 use std::{collections::HashSet, io, sync::Arc};
 
-use access_logs::{Format, Parser, SAMPLE_BYTES_MAX, detect};
+use access_logs::{Parser, SAMPLE_BYTES_MAX, detect};
 use chrono::{DateTime, Utc};
 use increments::{
-    Increment, PageName, ValidationError, Views,
+    Increment, PageName, Title, ValidationError, Views,
     imports::{
         ChunkChange, ChunkCounts, Digest, ImportRun, ImportStep, ImportedLines, KnownChunk, NO_CHUNK, NewChunk,
         OpenLine,
@@ -30,7 +30,8 @@ use crate::{
     ImportError,
     counted::Counted,
     known::Known,
-    lines::{Line, Lines, LogText, Read},
+    line_parser::{LineParser, judge_count},
+    lines::{Identity, Line, Lines, LogText, Read},
     rules::{Rules, Verdict},
     summary::{ImportStats, KnownLines},
 };
@@ -87,7 +88,8 @@ struct Place {
 pub(crate) struct Scan {
     settings: ScanSettings,
     text: LogText,
-    parser: Option<Parser>,
+    parser: Option<LineParser>,
+    identity: Identity,
     /// The beginning of the log, until its format is known.
     sample: Vec<u8>,
     place: Place,
@@ -106,10 +108,11 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    pub(crate) fn new(text: LogText, format: Option<Format>, settings: ScanSettings) -> Self {
+    pub(crate) fn new(text: LogText, parser: Option<LineParser>, identity: Identity, settings: ScanSettings) -> Self {
         let earlier = EarlierChunks::new(settings.known.earlier());
         Self {
-            parser: format.map(Parser::new),
+            parser,
+            identity,
             settings,
             text,
             sample: Vec::new(),
@@ -229,7 +232,7 @@ impl Scan {
         if self.is_looked_up || self.tip.is_some() {
             return Ok(());
         }
-        if let Some(first_line) = self.text.lines.first_line() {
+        if let Some(first_line) = self.text.lines.first_line(&self.identity) {
             self.candidates = self.settings.known.chunks_after(self.place.chunk, &first_line)?;
             self.is_looked_up = true;
         }
@@ -330,7 +333,7 @@ impl Scan {
         }
         match detect(&self.sample) {
             Ok(Some(format)) => {
-                self.parser = Some(Parser::new(format));
+                self.parser = Some(LineParser::Log(Parser::new(format)));
                 self.sample = Vec::new();
                 Ok(())
             }
@@ -354,6 +357,25 @@ impl Scan {
                 }
                 _ => line,
             };
+            let parser = match parser {
+                LineParser::Log(parser) => parser,
+                LineParser::Counts(parser) => {
+                    match judge_count(parser, line, now) {
+                        None => {}
+                        Some(Ok(Ok(valid))) => {
+                            counted.add(&valid.page, valid.hour, valid.views);
+                            if let Some(title) = valid.title {
+                                counted.add_title(&valid.page, title);
+                            }
+                            stats.count_views(valid.views, valid.is_day);
+                            stats.last_at = stats.last_at.max(Some(valid.hour.start()));
+                        }
+                        Some(Ok(Err(reason))) => stats.count_left_out(reason, line.text),
+                        Some(Err(error)) => stats.count_unreadable(first_number + count(index), error, line.text),
+                    }
+                    continue;
+                }
+            };
             match self.settings.rules.judge_line(parser, line, now) {
                 None => {}
                 Some(Ok((time, Verdict::Counted { page, hour }))) => {
@@ -362,7 +384,7 @@ impl Scan {
                     stats.last_at = stats.last_at.max(Some(time));
                 }
                 Some(Ok((_, Verdict::LeftOut(reason)))) => stats.count_left_out(reason, line.text),
-                Some(Err(error)) => stats.count_unreadable(first_number + count(index), error, line.text),
+                Some(Err(error)) => stats.count_unreadable(first_number + count(index), error.into(), line.text),
             }
         }
         (counted, stats)
@@ -380,7 +402,7 @@ impl Scan {
         }
         let Some(parser) = &self.parser else { return Ok(None) };
         // A chunk is found by its first line, so a new one needs a whole line.
-        let has_first_line = self.text.lines.first_line().is_some() || self.is_full();
+        let has_first_line = self.text.lines.first_line(&self.identity).is_some() || self.is_full();
         if !has_first_line && !self.tip.as_ref().is_some_and(|tip| self.may_grow(tip)) {
             return Ok(None);
         }
@@ -401,7 +423,7 @@ impl Scan {
         // What is added to a chunk that grows; a new chunk has nothing else.
         let (tip, added) = match self.tip.take() {
             Some(tip) if self.may_grow(&tip) => (tip.grow(&lines, &counted), Some(counted)),
-            _ => (Tip::new(&self.place, &lines, counted, ordinal), None),
+            _ => (Tip::new(&self.place, &lines, &self.identity, counted, ordinal), None),
         };
         let chunk = tip.chunk(self.text.digest(), open_line);
         let change = match tip.digest_before() {
@@ -423,8 +445,9 @@ impl Scan {
         stats: ImportStats,
     ) -> Result<Chunk, ImportError> {
         let increments = counted.iter().map(|(page, hour, views)| {
-            let (page, views) = (PageName::new(page.to_owned())?, Views::new(views)?);
-            Ok(Increment { page, views, hour, at: Some(hour.start()), title: None })
+            let title = counted.title(page).and_then(Title::of_page);
+            let (page, views) = (PageName::new(page.to_owned())?, Views::of_import(views)?);
+            Ok(Increment { page, views, hour, at: Some(hour.start()), title })
         });
         let increments = increments.collect::<Result<_, ValidationError>>()?;
         let lines = ImportedLines {
@@ -452,7 +475,7 @@ impl Scan {
             open_line = if was_readable { OpenLine::Judged } else { OpenLine::Unjudged };
             unjudged = if was_readable { Vec::new() } else { last.to_vec() };
         }
-        let tip = Tip::new(&self.place, &lines, Counted::default(), self.candidates.len());
+        let tip = Tip::new(&self.place, &lines, &self.identity, Counted::default(), self.candidates.len());
         let chunk = NewChunk { counts_known: false, ..tip.chunk(taken.digest, open_line) };
         let change = ChunkChange::Inserted { parent_digest: self.place.digest, chunk };
         self.known.lines += count(lines.len());

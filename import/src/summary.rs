@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 
-use crate::rules::LeftOut;
-use access_logs::LineError;
+use crate::{rules::LeftOut, unreadable::Unreadable};
 use chrono::{DateTime, Utc};
 
 /// The most unreadable lines that are listed with their errors, enough to see what is wrong with a log.
@@ -20,6 +19,10 @@ pub struct ImportStats {
     pub lines: u64,
     /// The number of lines that are page views.
     pub counted: u64,
+    /// The number of their views, which lines of counts have several of.
+    pub views: u64,
+    /// The number of counts of days whose hours are not known, which were counted at the first hour.
+    pub(crate) days: u64,
     /// The number of lines that are not page views, by reason. A reason without lines has no entry.
     pub(crate) left_out: BTreeMap<LeftOut, u64>,
     /// The first line that was left out, by reason.
@@ -27,7 +30,7 @@ pub struct ImportStats {
     /// The number of lines that can't be read.
     pub unreadable: u64,
     /// The line numbers, from 1, and the errors of the first unreadable lines, at most [`UNREADABLE_FIRST_MAX`].
-    pub(crate) unreadable_first: Vec<(u64, LineError)>,
+    pub(crate) unreadable_first: Vec<(u64, Unreadable)>,
     /// The first line that can't be read.
     pub(crate) unreadable_line: Option<String>,
     /// The latest time of a page view.
@@ -37,8 +40,15 @@ pub struct ImportStats {
 impl ImportStats {
     /// Counts a page view.
     pub(crate) fn count_page_view(&mut self) {
+        self.count_views(1, false);
+    }
+
+    /// Counts a line with several views.
+    pub(crate) fn count_views(&mut self, views: i64, is_day: bool) {
         self.lines += 1;
         self.counted += 1;
+        self.views += views.unsigned_abs();
+        self.days += u64::from(is_day);
     }
 
     /// Counts a line that is not a page view.
@@ -49,7 +59,7 @@ impl ImportStats {
     }
 
     /// Counts a line that can't be read. `line_number` begins with 1 and includes empty lines, as in editors.
-    pub(crate) fn count_unreadable(&mut self, line_number: u64, error: LineError, line: &[u8]) {
+    pub(crate) fn count_unreadable(&mut self, line_number: u64, error: Unreadable, line: &[u8]) {
         self.lines += 1;
         self.unreadable += 1;
         self.unreadable_line.get_or_insert_with(|| text(line));
@@ -62,6 +72,8 @@ impl ImportStats {
     pub(crate) fn add(&mut self, later: Self) {
         self.lines += later.lines;
         self.counted += later.counted;
+        self.views += later.views;
+        self.days += later.days;
         for (reason, lines) in later.left_out {
             *self.left_out.entry(reason).or_default() += lines;
         }
@@ -156,8 +168,9 @@ impl fmt::Display for LogSummary {
         let Self { stats, known, has_open_line, .. } = self;
         let left_out = stats.left_out_lines();
         let lines = stats.lines + known.lines;
-        // `lines` is the largest number, so its width is enough for all.
-        let width = lines.to_string().len();
+        let views = (stats.views != stats.counted).then_some(stats.views);
+        // `lines` is the largest number of lines.
+        let width = lines.max(views.unwrap_or_default()).to_string().len();
         write!(f, "{:<32}{lines:>width$}", "lines")?;
         if known.lines > 0 {
             write!(f, "\n{:<32}{:>width$}", "imported before", known.lines)?;
@@ -171,6 +184,12 @@ impl fmt::Display for LogSummary {
             }
         }
         write!(f, "\n{:<32}{:>width$}", "counted", stats.counted)?;
+        if let Some(views) = views {
+            write!(f, "\n  {:<30}{views:>width$}", "views")?;
+        }
+        if stats.days > 0 {
+            write!(f, "\n  {:<30}{:>width$}", "days, at their first hour", stats.days)?;
+        }
         write!(f, "\n{:<32}{left_out:>width$}", "left out")?;
         for (reason, lines) in &stats.left_out {
             write!(f, "\n  {reason:<30}{lines:>width$}")?;
@@ -197,6 +216,8 @@ impl fmt::Display for LogSummary {
 
 #[cfg(test)]
 mod tests {
+    use access_logs::LineError;
+
     use super::*;
 
     fn stats(unreadable: u64) -> ImportStats {
@@ -208,7 +229,7 @@ mod tests {
             stats.count_left_out(reason, b"line");
         }
         for line_number in 1..=unreadable {
-            stats.count_unreadable(line_number, LineError::Status, b"line");
+            stats.count_unreadable(line_number, LineError::Status.into(), b"line");
         }
         stats
     }
@@ -235,7 +256,7 @@ unreadable                       6
     fn error_is_listed_with_its_cause() {
         let mut stats = ImportStats::default();
         let cause = String::from_utf8(vec![b'/', 0xe9]).unwrap_err().utf8_error();
-        stats.count_unreadable(7, LineError::Target(cause), b"line");
+        stats.count_unreadable(7, LineError::Target(cause).into(), b"line");
         let expected = format!("  line 7: the request's target is not UTF-8: {cause}");
         let stats = LogSummary { stats, ..LogSummary::default() };
         assert_eq!(stats.to_string().lines().last(), Some(expected.as_str()));

@@ -18,6 +18,8 @@ pub const PAGE_BYTES_MAX: usize = 1_024;
 pub const TITLE_BYTES_MAX: usize = 1_024;
 /// The most views of one increment.
 pub const VIEWS_MAX: i64 = 1_000_000;
+/// The most views that an import adds to a page in an hour by one step: those of 10,000 lines.
+const IMPORTED_VIEWS_MAX: i64 = 10_000_000_000_000_000;
 /// The greatest age of a view in a request without a token, so that anonymous clients can't change older counts.
 const ANONYMOUS_AGE_MAX: TimeDelta = TimeDelta::hours(24);
 /// The first year that a view may have happened in.
@@ -140,6 +142,17 @@ impl Views {
             return Ok(Self(views));
         }
         Err(ValidationError::new("views", format!("must be 1 to {VIEWS_MAX}, not {views}")))
+    }
+
+    /// Validates the sum of views of an import, which may be more than an increment of a client may have.
+    ///
+    /// # Errors
+    /// [`ValidationError`] when it is out of range.
+    pub fn of_import(views: i64) -> Result<Self, ValidationError> {
+        if (1..=IMPORTED_VIEWS_MAX).contains(&views) {
+            return Ok(Self(views));
+        }
+        Err(ValidationError::new("views", format!("must be 1 to {IMPORTED_VIEWS_MAX}, not {views}")))
     }
 
     /// Returns the number.
@@ -307,10 +320,11 @@ impl Request {
         Self { increments, key, replaces_titles: true, import_step: None }
     }
 
-    /// Returns a request of an import: `increments` are counted if the step can be taken.
+    /// Returns a request of an import: `increments` are counted if the step can be taken. Titles are set where there are
+    /// none.
     #[must_use]
     pub fn of_import(increments: Vec<Increment>, step: ImportStep) -> Self {
-        Self { import_step: Some(Box::new(step)), ..Self::new(increments, None) }
+        Self { import_step: Some(Box::new(step)), ..Self::new(increments, None).without_replacing_titles() }
     }
 
     /// Returns the request, changed so that its titles are only set on pages without a title.

@@ -77,6 +77,16 @@ Examples:
   analytics backup backup.db
   analytics backup --database-url sqlite:///var/lib/analytics/analytics.db /backups/analytics.db";
 
+pub(super) const DEMO: &str = "\
+The database is in the system's folder for temporary files. It is deleted after Ctrl-C or SIGTERM; if the process is
+killed, its folder analytics-demo-* stays there.
+
+Examples:
+  # the dashboard at http://127.0.0.1:8000, until Ctrl-C
+  analytics demo
+  # beside a real server
+  analytics demo --listen 127.0.0.1:8001";
+
 pub(super) const EXPORT: &str = "\
 The counts are those of the report: as they were at its last refresh, whose time is printed at the end.
 
@@ -102,6 +112,10 @@ Examples:
   analytics import --follow /var/log/nginx/access.log
   # with bots, and with images, styles and scripts
   analytics import --include-bots --include-assets access.log
+  # counts that were exported from another database, or by another program
+  analytics import --counts counts.csv
+  # real counts: those of Wikimedia's projects in an hour
+  analytics import --counts pageviews-20260101-130000.gz
   # what would be counted
   analytics import --dry-run access.log
   # lines that were left out when the log was imported, such as those of bots

@@ -29,6 +29,15 @@ fn import_hours(database: &TestDatabase, hours: u32) {
     process::succeed(database, &["import", "access.log"]);
 }
 
+/// Exports and imports the counts.
+fn succeed_on_a_terminal_with_counts(database: &TestDatabase) {
+    let drawn = on_a_terminal(database, "export counts.csv");
+    assert!(drawn.contains("2/2 days") && drawn.contains("exported 30 counts with 30 views"), "{drawn:?}");
+    // The counts are those of another database, so that they are new there.
+    let drawn = on_a_terminal(database, "import --counts counts.csv --database-url sqlite://other.db");
+    assert!(drawn.contains("counts.csv") && drawn.contains("eta"), "{drawn:?}");
+}
+
 async fn commands_show_their_progress(rung: Rung) {
     let database = TestDatabase::create(rung).await;
     database.migrate().await;
@@ -47,6 +56,8 @@ async fn commands_show_their_progress(rung: Rung) {
     assert!(drawn.contains("the report is what its definition says"), "{drawn:?}");
     let drawn = on_a_terminal(&database, "rebuild --as table");
     assert!(drawn.contains("1/1 months"), "{drawn:?}");
+
+    succeed_on_a_terminal_with_counts(&database);
 
     // A pipe gets the result alone.
     import_hours(&database, 31);

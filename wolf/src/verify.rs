@@ -60,6 +60,8 @@ pub struct WrongSummary {
 pub struct Verification {
     /// The number of sums, titles and summaries that differ.
     pub count: i64,
+    /// The sum of all counts.
+    pub views: i64,
     /// The first 100 sums and titles that differ, by grain and time.
     pub differences: Vec<Difference>,
     /// The first 100 summaries that differ, by grain and time.
@@ -130,7 +132,11 @@ async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verifi
     let summaries = summaries.context("compare the report's summaries with its rows")?;
     let count = differences.first().map_or(0, |first| first.differences)
         + summaries.first().map_or(0, |first| first.differences);
-    Ok(Verification { count, differences, summaries })
+    const VIEWS: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM counted_hours";
+    let row = transaction.query_one_raw(Statement::from_string(backend, VIEWS)).await;
+    let views = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index(0)));
+    let views = views.context("sum the counts")?;
+    Ok(Verification { count, views, differences, summaries })
 }
 
 impl fmt::Display for Difference {

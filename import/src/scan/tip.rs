@@ -3,7 +3,11 @@
 use increments::imports::{Digest, FIRST_LINE_BYTES, NewChunk, OpenLine};
 
 use super::{CHUNK_BYTES_MAX, CHUNK_LINES_MAX, Place};
-use crate::{counted::Counted, lines::Lines, random};
+use crate::{
+    counted::Counted,
+    lines::{Identity, Lines},
+    random,
+};
 
 /// The last chunk of a log.
 #[derive(Debug)]
@@ -23,12 +27,12 @@ pub(super) struct Tip {
 
 impl Tip {
     /// Returns a chunk of `lines` behind `place`. `ordinal` is the number of other chunks there with the same first line.
-    pub(super) fn new(place: &Place, lines: &Lines, counted: Counted, ordinal: usize) -> Self {
+    pub(super) fn new(place: &Place, lines: &Lines, identity: &Identity, counted: Counted, ordinal: usize) -> Self {
         Self {
             id: random::id(),
             parent: place.chunk,
             // A full chunk of directives has none.
-            first_line: lines.first_line().unwrap_or_default(),
+            first_line: lines.first_line(identity).unwrap_or_default(),
             ordinal,
             bytes: lines.bytes(),
             count: lines.len(),

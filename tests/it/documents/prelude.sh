@@ -36,7 +36,7 @@ analytics() {
   local program last
   program=$(type -P analytics)
   case ${1-serve} in
-    serve) serve "$program" "$@" ;;
+    serve | demo) serve "$program" "$@" ;;
     import)
       # Goes on until it is ended.
       [[ " $* " != *' --follow '* ]] || { "$program" "$@" & running+=($!); return; }
