@@ -213,6 +213,14 @@ async fn each_service_works_with_its_login() {
     process::succeed(&wolf, &["verify"]);
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/access.log.gz");
     assert!(process::succeed(&increments, &["import", "--include-bots", log]).contains("2548"));
+    // The reports' login exports, and the increments' one takes counts back.
+    let reports = fixture.of("reports");
+    let exported = crate::export::export(&reports, &[]);
+    assert!(!crate::export::read(counts::Format::Csv, &exported).is_empty());
+    let file = increments.folder.path().join("counts.csv");
+    std::fs::write(&file, &exported).unwrap();
+    let imported = process::succeed(&increments, &["import", "--counts", file.to_str().unwrap()]);
+    assert!(imported.contains("unreadable") && !imported.contains("counted  0"), "{imported}");
 }
 
 /// A login that may not create relations can refresh the report and can't convert it.
