@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     dataset::{PAGES, ServiceSettings},
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Report(ReportSettings),
     /// Many pages: lists, numbers of pages and refreshes, on both databases, beside DuckDB with the same rows
     Pages(PageSettings),
+    /// A Citus cluster of a coordinator and three workers beside one plain server: recording and refreshes, as ratios
+    Citus(CitusSettings),
     /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
     Bounds,
     /// The dashboard in Chromium: each interaction until it is drawn, with 13 months of 1,047 pages, on both databases
@@ -49,6 +51,35 @@ pub(crate) enum Command {
     /// Reads the mutation's bodies and answers a constant, for `ingest`
     #[command(hide = true)]
     ConstantServer,
+}
+
+/// What of a cluster is measured.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CitusPart {
+    /// Single increments and batches over HTTP
+    Recording,
+    /// What the nodes are asked for a commit, by their logs
+    Statements,
+    /// Refreshes of many changed counts, and of one among many pages
+    Refreshing,
+}
+
+/// How a cluster is measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CitusSettings {
+    /// The folder of the programs of a PostgreSQL that has the extension
+    #[arg(long, value_name = "FOLDER", default_value = "/usr/lib/postgresql/15/bin")]
+    pub(crate) postgres: PathBuf,
+    /// What is measured
+    #[arg(long, value_enum, value_delimiter = ',',
+        default_values_t = [CitusPart::Recording, CitusPart::Statements, CitusPart::Refreshing])]
+    pub(crate) parts: Vec<CitusPart>,
+    /// How long each load is measured, after a warm-up of 2 seconds
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// How often each load is measured, in turns; the medians count
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
 }
 
 /// How the import is measured.

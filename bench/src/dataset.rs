@@ -45,30 +45,41 @@ impl Dataset {
     /// `rows` hourly rows of [`PAGES`] pages in the hours up to the last full one, and the report of them, a
     /// materialized view.
     pub(crate) async fn create(server: &mut Server, rows: u64, progress: &Progress) -> anyhow::Result<Self> {
-        let (name, url) = server.create_database().await?;
-        let settings = service_settings(&url, &[])?;
-        let database = Database::connect(&settings.database).await?;
-        database.migrate(migration::up).await.context("can't migrate the database")?;
-        let (recorder, committer) = Recorder::new(&database, &settings.recorder);
-        let mut committing = JoinSet::new();
-        committing.spawn(committer.run(Default::default()));
-        let admin = PgConnection::connect(&url).await?;
-        let mut dataset = Self {
-            name,
-            url,
-            refresher: Refresher::new(&database),
-            database,
-            admin,
-            last_hour: Hour::containing(clock::process_now()).plus(-1),
-            recorder,
-            committing,
-        };
+        let mut dataset = Self::empty(server.create_database().await?).await?;
         progress.step("fills page_views");
         dataset.fill(rows).await.context("can't fill the database")?;
         progress.step("fills the report");
         dataset.admin.execute("REFRESH MATERIALIZED VIEW page_views_report").await?;
         dataset.settle(progress).await?;
         Ok(dataset)
+    }
+
+    /// The same in an empty database of this name and address, which may be a Citus cluster's, with a report that is a table.
+    pub(crate) async fn create_table(place: (String, String), rows: u64, progress: &Progress) -> anyhow::Result<Self> {
+        let mut dataset = Self::empty(place).await?;
+        wolf::distribute(&dataset.database).await.context("can't distribute the tables")?;
+        progress.step("fills page_views");
+        dataset.fill(rows).await.context("can't fill the database")?;
+        progress.step("fills the report");
+        let rebuilt = dataset.refresher.rebuild(Some(ReportKind::Table), &|_, _| {}).await;
+        rebuilt.context("can't build the report")?;
+        dataset.settle(progress).await?;
+        Ok(dataset)
+    }
+
+    /// A migrated database without counts.
+    async fn empty((name, url): (String, String)) -> anyhow::Result<Self> {
+        let Recording { database, recorder, committing } = Recording::open(&url).await?;
+        Ok(Self {
+            refresher: Refresher::new(&database),
+            admin: PgConnection::connect(&url).await?,
+            name,
+            url,
+            database,
+            last_hour: Hour::containing(clock::process_now()).plus(-1),
+            recorder,
+            committing,
+        })
     }
 
     /// As the recorder would have, hour by hour, with views between 1 and 100 that are the same in every run.
@@ -175,6 +186,41 @@ impl Dataset {
         self.admin.close().await?;
         self.database.close().await?;
         server.drop_database(&self.name).await
+    }
+}
+
+/// A migrated database and a recorder.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    database: Database,
+    pub(crate) recorder: Recorder,
+    committing: JoinSet<()>,
+}
+
+impl Recording {
+    /// Migrates the database at `url` and records in it, as the service does when nobody sets anything.
+    pub(crate) async fn open(url: &str) -> anyhow::Result<Self> {
+        let settings = service_settings(url, &[])?;
+        let database = Database::connect(&settings.database).await?;
+        database.migrate(migration::up).await.context("can't migrate the database")?;
+        let (recorder, committer) = Recorder::new(&database, &settings.recorder);
+        let mut committing = JoinSet::new();
+        committing.spawn(committer.run(Default::default()));
+        Ok(Self { database, recorder, committing })
+    }
+
+    /// Distributes the tables of a Citus cluster.
+    pub(crate) async fn distribute(&self) -> anyhow::Result<()> {
+        wolf::distribute(&self.database).await.context("can't distribute the tables")
+    }
+
+    /// Closes every connection.
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        drop(self.recorder);
+        while let Some(ended) = self.committing.join_next().await {
+            ended?;
+        }
+        Ok(self.database.close().await?)
     }
 }
 

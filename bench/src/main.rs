@@ -1,6 +1,7 @@
 //! The load and scale benchmarks: what they measure and what came out stands in `bench/RESULTS.md`.
 
 mod bounds;
+mod citus;
 mod cli;
 mod dashboard;
 mod dataset;
@@ -40,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Import(settings) => import::run(&settings).await,
         Command::Report(settings) => report::run(&settings).await,
         Command::Pages(settings) => pages::run(&settings).await,
+        Command::Citus(settings) => citus::run(&settings).await,
         Command::Bounds => bounds::run().await,
         Command::Dashboard(settings) => dashboard::run(&settings).await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,

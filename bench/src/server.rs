@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 /// What docs/postgresql.md tells users to set; everything else is PostgreSQL's default, so that what is committed is durable.
 const SETTINGS: [&str; 2] = ["shared_buffers=1GB", "max_wal_size=4GB"];
@@ -62,7 +65,11 @@ impl Server {
 
     /// The same with more settings.
     pub(crate) async fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
-        let programs = programs()?;
+        Self::start_from(&programs()?, settings).await
+    }
+
+    /// The same with the programs in a folder.
+    pub(crate) async fn start_from(programs: &Path, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?.keep();
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut keeper = keeper(&folder)?
@@ -84,7 +91,9 @@ impl Server {
             .host("127.0.0.1")
             .port(port)
             .username("postgres")
-            .database("postgres");
+            .database("postgres")
+            // The certificate that Citus makes can't be read.
+            .ssl_mode(PgSslMode::Disable);
         let server = Self { options, keeper: Some(keeper), folder: Some(folder.clone()), databases: 0 };
         let begun = Instant::now();
         while let Err(error) = server.connect().await {
@@ -125,8 +134,18 @@ impl Server {
         let name = format!("analytics_bench_{}_{}", std::process::id(), self.databases);
         self.databases += 1;
         self.execute(format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")).await?;
-        let url = self.options.clone().database(&name).to_url_lossy();
-        Ok((name, url.to_string()))
+        let url = self.url(&name);
+        Ok((name, url))
+    }
+
+    /// The address of the database `name`.
+    pub(crate) fn url(&self, name: &str) -> String {
+        self.options.clone().database(name).to_url_lossy().to_string()
+    }
+
+    /// Where the server listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.options.get_port()
     }
 
     /// Drops a database that nobody is connected to any more.
@@ -134,7 +153,8 @@ impl Server {
         self.execute(format!("DROP DATABASE {name} WITH (FORCE)")).await
     }
 
-    async fn execute(&self, sql: String) -> anyhow::Result<()> {
+    /// Executes a statement in the database that the server was named with.
+    pub(crate) async fn execute(&self, sql: String) -> anyhow::Result<()> {
         let mut connection = self.connect().await?;
         connection.execute(AssertSqlSafe(sql)).await?;
         Ok(connection.close().await?)
