@@ -78,7 +78,8 @@ async fn convert_on_postgres<C: ConnectionTrait>(db: &C, to: &Statements, indexe
         "DROP MATERIALIZED VIEW page_views_report".to_owned()
     } else {
         // The new indexes have the names of the old ones.
-        format!("ALTER TABLE page_views_report RENAME TO page_views_report_before;\nDROP INDEX {}", indexes.join(", "))
+        let drop = indexes.iter().map(|index| format!("\nDROP INDEX {index};"));
+        format!("ALTER TABLE page_views_report RENAME TO page_views_report_before;{}", drop.collect::<String>())
     };
     execute_each(db, &set_aside).await?;
     execute_each(db, to.definition).await?;

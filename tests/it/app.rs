@@ -30,7 +30,7 @@ use crate::{
     cluster::{self, Cluster, shared_citus},
     model::{Counts, Rows},
     proxy::Proxy,
-    wait::wait_for,
+    wait::{eventually, wait_for},
 };
 
 /// The kind of database and report that a test runs on.
@@ -266,22 +266,34 @@ impl TestApp {
         report_rows(&self.database).await
     }
 
-    /// Reads the report's version, all its sums and the pages' titles in one snapshot.
+    /// Reads the report's version, all its sums and the pages' titles in one snapshot. On a Citus cluster that is one in which
+    /// no refresh became visible meanwhile.
     pub(crate) async fn content(&self) -> (i64, Rows, Titles) {
-        let snapshot = storage::snapshot::Snapshots::new(
+        let snapshots = storage::snapshot::Snapshots::new(
             &self.database.readers,
             &self.database.clock,
             entity::page_views_report::RELATION,
-        )
-        .begin()
-        .await
-        .unwrap();
-        let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
-        (version, rows_of(&snapshot).await, titles_of(&snapshot).await)
+        );
+        let mut content = None;
+        eventually("a consistent snapshot", async || {
+            let Ok(snapshot) = snapshots.begin().await else { return false };
+            let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
+            let read = (version, rows_of(&snapshot).await, titles_of(&snapshot).await);
+            content = snapshot.is_consistent().await.unwrap().then_some(read);
+            content.is_some()
+        })
+        .await;
+        content.unwrap()
     }
 
     pub(crate) async fn counts(&self) -> Counts {
         counts(&self.database).await
+    }
+
+    /// Returns whether the database is a Citus cluster's, where marks are beside the counts and each node commits at another
+    /// moment.
+    pub(crate) fn is_on_a_cluster(&self) -> bool {
+        self.test_database.rung != Rung::Sqlite && shared_citus().is_some()
     }
 
     /// Returns the number of stale hours and stale titles.
@@ -289,7 +301,7 @@ impl TestApp {
         let readers = &self.database.readers;
         let mut marks = stale_hour::Entity::find().count(readers).await.unwrap()
             + stale_title::Entity::find().count(readers).await.unwrap();
-        if self.test_database.rung != Rung::Sqlite && shared_citus().is_some() {
+        if self.is_on_a_cluster() {
             let sql = "SELECT count(*) FROM (SELECT DISTINCT name, date, hour FROM stale_pages) AS marked";
             let row = readers.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap().unwrap();
             marks += u64::try_from(row.try_get_by_index::<i64>(0).unwrap()).unwrap();

@@ -166,10 +166,12 @@ on_all_databases! {
         }
         app.record([("/b", "2026-03-01T00:00:00Z", 4)]).await;
         app.refresh().await;
-        // An uncached view reads in a transaction of its own, which sees the old report.
-        let rows = own.pages(interval, &all, PageOrder::Views, None, 10).await.unwrap();
-        assert_eq!(rows.iter().map(|row| row.views).sum::<i64>(), 3);
-        drop((rows, own));
+        // An uncached view reads in a transaction of its own, which sees the old report. On a cluster there is no snapshot.
+        match own.pages(interval, &all, PageOrder::Views, None, 10).await {
+            Err(ReportError::VersionChanged) if app.is_on_a_cluster() => {}
+            rows => assert_eq!(rows.unwrap().iter().map(|row| row.views).sum::<i64>(), 3),
+        }
+        drop(own);
         // A cached view keeps its results, and does not mix them with newer ones.
         assert_eq!(shared.views(interval, &all).await.unwrap(), 3);
         assert!(matches!(shared.pages(interval, &all, PageOrder::Views, None, 10).await, Err(ReportError::VersionChanged)));

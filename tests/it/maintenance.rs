@@ -54,7 +54,11 @@ on_all_databases! {
         app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
         app.refresh().await;
         // A name from before such names were refused.
-        app.database.background.execute_unprepared("UPDATE page_views SET name = '/\u{202e}a'").await.unwrap();
+        let insert = "INSERT INTO page_views (name, date, hour, views, updated_at)
+                      SELECT '/\u{202e}a', date, hour, views, updated_at FROM page_views";
+        for sql in [insert, "DELETE FROM page_views WHERE name = '/a'"] {
+            app.database.background.execute_unprepared(sql).await.unwrap();
+        }
         let output = process::run(&app.test_database, &["verify"]);
         assert_eq!(output.status.code(), Some(1));
         let list = String::from_utf8(output.stdout).unwrap();

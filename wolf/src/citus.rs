@@ -47,13 +47,17 @@ pub(crate) async fn distribute<C: ConnectionTrait>(db: &C, table: &str) -> Resul
 
 /// The statement that distributes `table` and moves its rows to their nodes.
 fn statement(table: &str) -> String {
-    let placement = match COUNTS[0] {
-        first if first == table => String::new(),
-        first => format!(", colocate_with => '{first}'"),
+    let is_distributed =
+        |table: &str| format!("EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = '{table}'::regclass)");
+    let (placement, condition) = match COUNTS[0] {
+        first if first == table => (String::new(), String::new()),
+        // Before `migrate` has distributed the first one nothing can be beside it.
+        first => (format!(", colocate_with => '{first}'"), format!(" AND {}", is_distributed(first))),
     };
     format!(
         "SELECT create_distributed_table('{table}', 'name'{placement})
-         WHERE NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = '{table}'::regclass)"
+         WHERE NOT {}{condition}",
+        is_distributed(table)
     )
 }
 
