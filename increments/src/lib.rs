@@ -32,6 +32,7 @@ pub mod imports;
 mod increment;
 mod known_pages;
 mod metrics;
+mod nodes;
 mod recorder;
 mod store;
 

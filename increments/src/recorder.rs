@@ -1,6 +1,6 @@
 //! Group commit: all waiting requests are committed in one transaction, while the next group gathers.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -10,11 +10,12 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, debug_span, error, warn};
+use tracing::{Instrument, debug, debug_span, error, warn};
 
 use super::{
     increment::Request,
     known_pages::KnownPages,
+    nodes::{Node, Nodes},
     store::{Committed, Counted, Outcome, Session, StoreError},
 };
 use crate::metrics::{self, Commits};
@@ -25,6 +26,8 @@ const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
 const TRIES_MAX: u32 = 5;
 /// The pause before a retry, multiplied by the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// After which time it is read again which node of a Citus cluster has which pages.
+const NODES_AGE_MAX: Duration = Duration::from_secs(10);
 
 /// What can be set about recording.
 #[derive(Args, Clone, Debug)]
@@ -93,6 +96,7 @@ pub struct Committer {
     database: Database,
     known: KnownPages,
     committers: u32,
+    capacity: usize,
     timeout: Duration,
     commits: Commits,
 }
@@ -122,6 +126,7 @@ impl Recorder {
             known: KnownPages::new(),
             // SQLite has one writer.
             committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
+            capacity,
             timeout,
             commits: Commits::new(),
         };
@@ -170,9 +175,14 @@ impl Committer {
             let (committer, stop) = (Arc::clone(&shared), stop.clone());
             tasks.spawn(async move {
                 let mut session = Session::new(&committer.database);
+                let mut nodes = NodeCommitters::new(&committer);
                 while let Some(group) = committer.gather(&stop).await {
-                    committer.commit(&mut session, group).await;
+                    let group = nodes.hand_on(&mut session, group).await;
+                    if !group.is_empty() {
+                        committer.commit(&mut session, group).await;
+                    }
                 }
+                nodes.stop().await;
             });
         }
         tasks.close();
@@ -191,15 +201,20 @@ impl Committer {
             }
             first = queue.recv() => first,
         };
-        let mut group = vec![first?];
-        let mut size = group[0].request.increments.len();
-        while size < INCREMENTS_PER_COMMIT_MAX
-            && let Ok(submission) = queue.try_recv()
-        {
-            size += submission.request.increments.len();
-            group.push(submission);
-        }
-        Some(group)
+        Some(take_more(first?, &mut queue))
+    }
+
+    /// Spawns a task that commits what is in the returned queue, and ends when that is dropped.
+    fn spawn(self: &Arc<Self>, mut session: Session, tasks: &TaskTracker) -> mpsc::Sender<Submission> {
+        let (sender, mut queue) = mpsc::channel(self.capacity);
+        let committer = Arc::clone(self);
+        tasks.spawn(async move {
+            while let Some(first) = queue.recv().await {
+                let group = take_more(first, &mut queue);
+                committer.commit(&mut session, group).await;
+            }
+        });
+        sender
     }
 
     /// Commits `group` and answers its requests. When the database refuses a group because of one of its requests, the
@@ -256,6 +271,87 @@ impl Committer {
                 result => return result,
             }
         }
+    }
+}
+
+/// Takes the submissions behind the first one too, until they have [`INCREMENTS_PER_COMMIT_MAX`] increments.
+fn take_more(first: Submission, queue: &mut mpsc::Receiver<Submission>) -> Vec<Submission> {
+    let mut group = vec![first];
+    let mut size = group[0].request.increments.len();
+    while size < INCREMENTS_PER_COMMIT_MAX
+        && let Ok(submission) = queue.try_recv()
+    {
+        size += submission.request.increments.len();
+        group.push(submission);
+    }
+    group
+}
+
+/// A committer for each node of a Citus cluster, so that a lost node holds up no pages of others.
+struct NodeCommitters {
+    committer: Arc<Committer>,
+    nodes: Nodes,
+    read_at: Option<Instant>,
+    queues: HashMap<Node, mpsc::Sender<Submission>>,
+    /// The queue of what several nodes have to commit together.
+    coordinator: Option<mpsc::Sender<Submission>>,
+    tasks: TaskTracker,
+}
+
+impl NodeCommitters {
+    fn new(committer: &Arc<Committer>) -> Self {
+        Self {
+            committer: Arc::clone(committer),
+            nodes: Nodes::default(),
+            read_at: None,
+            queues: HashMap::new(),
+            coordinator: None,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Hands on the submissions of `group` on a Citus cluster. Returns those that are still to be committed, elsewhere all.
+    async fn hand_on(&mut self, session: &mut Session, group: Vec<Submission>) -> Vec<Submission> {
+        if self.read_at.is_none_or(|read_at| read_at.elapsed() > NODES_AGE_MAX) {
+            let read = timeout(self.committer.timeout, session.nodes()).await;
+            match read.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+                Ok(nodes) => self.nodes = nodes,
+                // What is known is still good enough: nodes pass on what is not theirs any more.
+                Err(error) => debug!(error = &error as &dyn Error, "can't read which node has which pages"),
+            }
+            self.read_at = Some(Instant::now());
+        }
+        if self.nodes.is_empty() {
+            return group;
+        }
+        let mut left = Vec::new();
+        for submission in group {
+            let queue = match self.nodes.of(&submission.request) {
+                Some(node) => match self.queues.get(node) {
+                    Some(queue) => queue,
+                    None => {
+                        let session = Session::of_node(&self.committer.database, node);
+                        let queue = self.committer.spawn(session, &self.tasks);
+                        self.queues.entry(node.clone()).or_insert(queue)
+                    }
+                },
+                None => self
+                    .coordinator
+                    .get_or_insert_with(|| self.committer.spawn(Session::new(&self.committer.database), &self.tasks)),
+            };
+            // The queues are as long as the semaphore, so they are never full.
+            if let Err(error) = queue.try_send(submission) {
+                left.push(error.into_inner());
+            }
+        }
+        left
+    }
+
+    /// Waits until everything is committed.
+    async fn stop(self) {
+        drop((self.queues, self.coordinator));
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod citus;
 mod imports;
+mod node;
 mod postgres;
 mod sqlite;
 
@@ -25,12 +26,17 @@ use storage::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use self::{citus::Distributed, imports::StepResult};
+use self::{
+    citus::{Cluster, Distributed},
+    imports::StepResult,
+    node::NodeSession,
+};
 use super::{
     batch::Batch,
     imports::ImportStep,
     increment::{Fingerprint, IdempotencyKey, Request, Title},
     known_pages::KnownPages,
+    nodes::{Node, Nodes},
 };
 
 /// Begins a transaction and sets its limits in the same round trip.
@@ -102,6 +108,8 @@ pub(super) enum Session {
     /// transaction the connection is taken out, so that dropping the future closes it and ends the transaction. (A pool
     /// would wait for the transaction's end.)
     Postgres(PgPool, Option<IdleConnection>),
+    /// A node of a Citus cluster.
+    Node(Box<NodeSession>),
     /// The process's only writing connection, shared with the Wolf.
     Sqlite(Box<Database>),
 }
@@ -110,12 +118,26 @@ pub(super) enum Session {
 #[derive(Debug)]
 pub(super) struct IdleConnection(Connected, Instant);
 
+impl IdleConnection {
+    /// Returns the connection if it may be reused.
+    fn if_young(self) -> Option<Connected> {
+        (self.1.elapsed() < IDLE_MAX).then_some(self.0)
+    }
+}
+
 /// A connection to PostgreSQL.
 #[derive(Debug)]
 struct Connected {
     connection: PgConnection,
-    /// Whether it is to the coordinator of a Citus cluster.
-    is_cluster: bool,
+    /// The Citus cluster that it is to the coordinator of.
+    cluster: Option<Cluster>,
+}
+
+impl Connected {
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let sql = if self.cluster.is_some() { citus::BEGIN } else { BEGIN_POSTGRES };
+        self.connection.execute(sql).await.map(drop)
+    }
 }
 
 /// The statements of a transaction. Every slice is sorted by key, without duplicates.
@@ -180,6 +202,27 @@ impl Session {
         }
     }
 
+    /// Returns a session that commits on `node` alone.
+    pub(super) fn of_node(database: &Database, node: &Node) -> Self {
+        let pool = database.writers.get_postgres_connection_pool().clone();
+        Self::Node(Box::new(NodeSession::new(node.clone(), pool)))
+    }
+
+    /// Returns the nodes of a Citus cluster that commit alone what is theirs alone. There are none on other databases.
+    pub(super) async fn nodes(&mut self) -> Result<Nodes, sqlx::Error> {
+        let Self::Postgres(pool, idle) = self else { return Ok(Nodes::default()) };
+        let mut connected = match idle.take().and_then(IdleConnection::if_young) {
+            Some(connected) => connected,
+            None => connect(pool).await?,
+        };
+        let nodes = match connected.cluster {
+            Some(_) => Nodes::read(&mut connected.connection).await?,
+            None => Nodes::default(),
+        };
+        *idle = Some(IdleConnection(connected, Instant::now()));
+        Ok(nodes)
+    }
+
     /// Commits `requests` in one transaction, which has to begin before `begin_by`. If the future is dropped, it is
     /// unknown whether they were committed.
     pub(super) async fn commit(
@@ -199,6 +242,7 @@ impl Session {
                 }
                 committed
             }
+            Self::Node(session) => session.commit(clock, requests, known, begin_by).await,
             Self::Sqlite(database) => {
                 commit_sqlite(database, clock, requests, known, begin_by).await.map_err(StoreError::of_transaction)
             }
@@ -209,31 +253,38 @@ impl Session {
 /// Begins a transaction on the idle connection, or on a new one, and returns the connection.
 async fn begin_postgres(pool: &PgPool, idle: Option<IdleConnection>) -> Result<Connected, sqlx::Error> {
     // The idle connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
-    if let Some(IdleConnection(mut connected, since)) = idle
-        && since.elapsed() < IDLE_MAX
-        && connected.connection.execute(BEGIN_POSTGRES).await.is_ok()
+    if let Some(mut connected) = idle.and_then(IdleConnection::if_young)
+        && connected.begin().await.is_ok()
     {
         return Ok(connected);
     }
+    let mut connected = connect(pool).await?;
+    connected.begin().await?;
+    Ok(connected)
+}
+
+async fn connect(pool: &PgPool) -> Result<Connected, sqlx::Error> {
     let mut connection = pool.acquire().await?.detach();
-    let is_cluster = citus::is_installed(&mut connection).await?;
-    connection.execute(BEGIN_POSTGRES).await?;
-    Ok(Connected { connection, is_cluster })
+    let cluster = Cluster::find(&mut connection).await?;
+    Ok(Connected { connection, cluster })
 }
 
 async fn commit_postgres(
-    Connected { connection, is_cluster }: &mut Connected,
+    Connected { connection, cluster }: &mut Connected,
     clock: &Clock,
     requests: &[&Request],
     known: &KnownPages,
 ) -> Result<Committed, StoreError> {
-    let written = match *is_cluster {
-        true => write(&mut Distributed(&mut *connection), clock.now(), requests, known).await,
-        false => write(&mut *connection, clock.now(), requests, known).await,
+    let written = match *cluster {
+        Some(cluster) => {
+            let mut distributed = Distributed { connection: &mut *connection, cluster };
+            write(&mut distributed, clock.now(), requests, known).await
+        }
+        None => write(&mut *connection, clock.now(), requests, known).await,
     };
     let written = match written.map_err(StoreError::before_commit) {
         Err(error) if error.leaves_a_connection() => {
-            connection.execute("ROLLBACK").await.map_err(StoreError::before_commit)?;
+            roll_back(connection).await?;
             return Err(error);
         }
         written => written?,
@@ -246,6 +297,10 @@ async fn commit_postgres(
     let (now, announced_at) = times.map_err(StoreError::of_commit)?;
     known.insert(&written.pages, &written.first_titles);
     Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
+}
+
+async fn roll_back(connection: &mut PgConnection) -> Result<(), StoreError> {
+    connection.execute("ROLLBACK").await.map_err(StoreError::before_commit).map(drop)
 }
 
 async fn commit_sqlite(

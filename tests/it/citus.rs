@@ -116,18 +116,34 @@ async fn merge_whose_last_phase_is_lost_is_not_read_before_it_is_visible() {
     }
 }
 
-/// Workers are killed one after the other while clients record.
+/// Workers are killed one after the other while clients record on several nodes at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
+    kill_workers(|at, _client| request(at)).await;
+}
+
+/// The same for increments that one node commits alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_one_node_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
+    kill_workers(single).await;
+}
+
+/// Views of one page.
+fn single(at: DateTime<Utc>, page: usize) -> Request {
+    Request::new(vec![increment(&format!("/{page}"), at, PAGES)], None)
+}
+
+/// Kills workers while clients send requests of [`PAGES`] views each.
+async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request) {
     let mut citus = Citus::start();
     let app = start(&citus).await;
     let at: DateTime<Utc> = "2026-03-01T05:00:00Z".parse().unwrap();
     let (mut acknowledged, mut unknown) = (Acknowledged::new(), 0);
     for kill in 0..KILLS {
         let mut recording = JoinSet::new();
-        for _ in 0..CLIENTS {
+        for client in 0..CLIENTS {
             let recorder = app.recorder.clone();
-            recording.spawn(async move { recorder.record(request(at)).await });
+            recording.spawn(async move { recorder.record(request(at, client)).await });
         }
         let mut answers = Vec::new();
         if kill % 2 == 0 {
@@ -152,4 +168,68 @@ async fn nothing_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
     let recorded: i64 = acknowledged.iter().map(|(_, views)| views).sum();
     assert!((recorded..=recorded + unknown).contains(&counted), "{counted} views are counted, {recorded} acknowledged");
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+/// The address of the worker that has a page.
+async fn worker_of(app: &TestApp, page: &str) -> String {
+    let sql = "SELECT nodename || ':' || nodeport FROM pg_dist_shard_placement
+               WHERE shardid = get_shard_id_for_distribution_column('pages', $1::text)";
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [page.into()]);
+    let row = app.database.background.query_one_raw(statement).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+/// A request that changes rows of one node is committed there, without the others and without a second phase.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_that_is_lost_stops_the_recording_of_its_pages_only() {
+    let mut citus = Citus::start();
+    let app = start(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    let mut expected = 0;
+    for page in 0..CLIENTS {
+        app.recorder.record(single(at, page)).await.unwrap();
+        expected += PAGES;
+    }
+    citus.workers[0].stop_immediately();
+    let (mut lost, mut others) = (0, 0);
+    for page in 0..3 * CLIENTS {
+        let is_lost = worker_of(&app, &format!("/{page}")).await == citus.workers[0].address();
+        match app.recorder.record(single(at, page)).await {
+            Ok(_) if !is_lost => (others, expected) = (others + 1, expected + PAGES),
+            Err(RecordError::Unavailable(_)) if is_lost => lost += 1,
+            answer => panic!("/{page}, whose worker is lost: {is_lost}: {answer:?}"),
+        }
+    }
+    assert!(lost > 0 && others > 0, "{lost} and {others} pages");
+    citus.workers[0].start_again();
+    for page in 0..3 * CLIENTS {
+        eventually("a page to be recorded again", async || app.recorder.record(single(at, page)).await.is_ok()).await;
+        expected += PAGES;
+    }
+    eventually("the report", async || {
+        drop(app.refresher.refresh(LockMode::Wait, None).await);
+        reported(&app).await == Some(expected)
+    })
+    .await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+/// No node is asked to prepare what it can commit alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn increments_of_one_node_are_committed_in_one_phase() {
+    let mut citus = Citus::start();
+    let mut proxies = Vec::new();
+    for worker in 0..citus.workers.len() {
+        proxies.push(Proxy::start(citus.workers[worker].address()).await);
+        citus.reach_by(worker, &proxies[worker]);
+    }
+    let app = start(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    proxies.iter().for_each(Proxy::lose_next_prepared);
+    for page in 0..3 * CLIENTS {
+        app.recorder.record(single(at, page)).await.unwrap();
+    }
+    assert!(!proxies.iter().any(Proxy::has_lost_prepared), "a commit of one page was prepared");
+    app.recorder.record(request(at)).await.unwrap();
+    assert!(proxies.iter().any(Proxy::has_lost_prepared), "a commit of many pages was not prepared");
 }

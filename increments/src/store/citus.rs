@@ -1,7 +1,11 @@
 //! The statements for a Citus cluster, whose tables are distributed by the page's name.
 //!
-//! Rows are sent as `VALUES`, which Citus routes to their nodes one by one. Rows of `unnest` would all go through temporary
-//! tables of the coordinator. A mark is a row beside the count that it marks: `wolf::citus::marks` says why.
+//! A mark is a row beside the count that it marks: `wolf::citus::marks` says why. Few rows are sent as `VALUES`, which Citus routes
+//! to their nodes one by one, for 25 µs each. Many are copied into the table of marks, which is dear to begin and cheap for each
+//! row, and their nodes add them to the counts from there. Rows of `unnest` would all go through temporary tables of the
+//! coordinator.
+
+use std::hash::{BuildHasher, RandomState};
 
 use chrono::{DateTime, Utc};
 use entity::Hour;
@@ -16,17 +20,65 @@ use crate::{
 /// The most rows of one statement, so that planning it takes a few milliseconds.
 const ROWS_PER_STATEMENT: usize = 1_000;
 
+/// The key of the advisory lock that one transaction at a time has which copies, and that others share: "copy" in ASCII.
+const COPY_LOCK: i64 = 0x636f_7079;
+/// From how many counts on these are copied.
+const COPIED_MIN: usize = 128;
+/// Begins a transaction that uses one connection to each node: more would each be prepared and committed.
+pub(super) const BEGIN: &str =
+    concat!(include_str!("postgres/begin.sql"), "; SET LOCAL citus.max_adaptive_executor_pool_size = 1");
+
 /// The connection to the coordinator of a cluster whose tables are distributed.
 #[derive(Debug)]
-pub(super) struct Distributed<'a>(pub(super) &'a mut PgConnection);
+pub(super) struct Distributed<'a> {
+    pub(super) connection: &'a mut PgConnection,
+    pub(super) cluster: Cluster,
+}
 
-/// Returns whether the database has the extension.
-pub(super) async fn is_installed(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    const SQL: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
-    sqlx::query_scalar(SQL).persistent(false).fetch_one(connection).await
+/// What is known of a cluster.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cluster {
+    /// Whether many counts are copied: on the coordinator, by a login that may read the marks that it has copied.
+    copies: bool,
+}
+
+impl Cluster {
+    /// Returns what is known of the cluster, if the database has the extension.
+    pub(super) async fn find(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
+        const SQL: &str =
+            "SELECT has_table_privilege('stale_pages', 'SELECT') FROM pg_extension WHERE extname = 'citus'";
+        let found = sqlx::query_scalar(SQL).persistent(false).fetch_optional(connection).await?;
+        Ok(found.map(|copies| Self { copies }))
+    }
+
+    /// What is known on a worker. Adding what was copied would go to all nodes from there.
+    pub(super) fn of_worker() -> Self {
+        Self { copies: false }
+    }
 }
 
 impl Distributed<'_> {
+    /// Whether these counts are copied.
+    fn copies(&self, counts: &[(&str, Hour, i64)]) -> bool {
+        self.cluster.copies && counts.len() >= COPIED_MIN
+    }
+
+    /// Copies `counts` as marks, and adds them from there.
+    async fn copy(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        // The nodes add them side by side, so two of these transactions could each wait for the other on another node.
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(COPY_LOCK).execute(&mut *self.connection).await?;
+        // 64 random bits: no other transaction between two refreshes has the same ones.
+        let batch = RandomState::new().hash_one(now).cast_signed();
+        let mut copy =
+            self.connection.copy_in_raw("COPY stale_pages (name, date, hour, views, batch) FROM STDIN").await?;
+        for portion in counts.chunks(ROWS_PER_STATEMENT) {
+            copy.send(copied(portion, batch).into_bytes()).await?;
+        }
+        copy.finish().await?;
+        let add = sqlx::query(include_str!("citus/add_copied.sql")).persistent(false).bind(batch).bind(now);
+        add.execute(&mut *self.connection).await.map(drop)
+    }
+
     /// Executes `before`, the `VALUES` of `rows` and `after`, some rows at a time. `bind` adds the values of a row. Returns the
     /// rows that `after` returns, or how many rows were changed if it returns none.
     async fn execute<T: Sync>(
@@ -44,13 +96,31 @@ impl Distributed<'_> {
             let sql = format!("{before} VALUES {} {after}", placeholders(portion.len(), arguments.len()));
             let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false);
             if after.contains("RETURNING") {
-                returned.extend(query.fetch_all(&mut *self.0).await?);
+                returned.extend(query.fetch_all(&mut *self.connection).await?);
             } else {
-                changed += self.0.execute(query).await?.rows_affected();
+                changed += self.connection.execute(query).await?.rows_affected();
             }
         }
         Ok((returned, changed))
     }
+}
+
+/// The lines of `counts` in the text format of COPY: <https://www.postgresql.org/docs/15/sql-copy.html>.
+fn copied(counts: &[(&str, Hour, i64)], batch: i64) -> String {
+    let mut lines = String::new();
+    for (name, hour, views) in counts {
+        for character in name.chars() {
+            match character {
+                '\\' => lines.push_str("\\\\"),
+                '\n' => lines.push_str("\\n"),
+                '\r' => lines.push_str("\\r"),
+                '\t' => lines.push_str("\\t"),
+                other => lines.push(other),
+            }
+        }
+        lines.push_str(&format!("\t{}\t{}\t{views}\t{batch}\n", hour.date(), hour.of_day()));
+    }
+    lines
 }
 
 /// The placeholders of so many rows, which have so many values in all.
@@ -69,11 +139,11 @@ impl Statements for Distributed<'_> {
         keys: &[(&IdempotencyKey, Fingerprint)],
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
-        self.0.claim_keys(keys, now).await
+        self.connection.claim_keys(keys, now).await
     }
 
     async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
-        self.0.fingerprints(ids).await
+        self.connection.fingerprints(ids).await
     }
 
     async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
@@ -115,6 +185,13 @@ impl Statements for Distributed<'_> {
     }
 
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        if self.copies(counts) {
+            return self.copy(counts, now).await;
+        }
+        if self.cluster.copies {
+            let lock = sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(COPY_LOCK);
+            lock.execute(&mut *self.connection).await?;
+        }
         let sql = [
             "INSERT INTO page_views (name, date, hour, views, updated_at)",
             "ON CONFLICT (name, date, hour)
@@ -131,6 +208,10 @@ impl Statements for Distributed<'_> {
     }
 
     async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)], _hours: &[Hour]) -> Result<(), sqlx::Error> {
+        if self.copies(counts) {
+            // They are the marks.
+            return Ok(());
+        }
         let bind = |arguments: &mut PgArguments, (name, hour, _): &(&str, Hour, i64)| {
             arguments.add(*name)?;
             arguments.add(hour.date())?;
@@ -140,7 +221,7 @@ impl Statements for Distributed<'_> {
     }
 
     async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {
-        self.0.take_import_step(step, now).await
+        self.connection.take_import_step(step, now).await
     }
 }
 
@@ -161,5 +242,12 @@ mod tests {
     #[test]
     fn placeholders_are_numbered_row_by_row() {
         assert_eq!(placeholders(2, 6), "($1, $2, $3), ($4, $5, $6)");
+    }
+
+    #[test]
+    fn copied_names_keep_every_character() {
+        let hour = Hour::containing(DateTime::UNIX_EPOCH);
+        let lines = copied(&[("/a\\.\\N", hour, 2), ("/\t\n\rü", hour.plus(1), 3)], -7);
+        assert_eq!(lines, "/a\\\\.\\\\N\t1970-01-01\t0\t2\t-7\n/\\t\\n\\rü\t1970-01-01\t1\t3\t-7\n");
     }
 }

@@ -1,0 +1,139 @@
+//! A committer's access to one node of a Citus cluster, for transactions that only change rows of that node. They are committed
+//! there, in one phase, without the coordinator.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, PgPool, Row};
+use storage::clock::{self, Clock};
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::{
+    Committed, Connected, IdleConnection, Request, StoreError, begin_postgres,
+    citus::{Cluster, Distributed},
+    commit_postgres, connect, roll_back, write,
+};
+use crate::{known_pages::KnownPages, nodes::Node};
+
+/// How long the coordinator commits for a node that this process can't connect to.
+const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
+/// The statement that reads the coordinator's clock and the announced `as_of`: see `storage::clock`.
+const CLOCK: &str = "SELECT clock_timestamp() AS now, announced_at FROM refresh_clock";
+
+/// The connections to a node and to the coordinator. During a transaction its connection is taken out, so that dropping the
+/// future ends the transaction.
+#[derive(Debug)]
+pub(crate) struct NodeSession {
+    node: Node,
+    /// The pool of the coordinator.
+    pool: PgPool,
+    idle: Option<IdleConnection>,
+    coordinator: Option<IdleConnection>,
+    unreachable_since: Option<Instant>,
+}
+
+impl NodeSession {
+    pub(super) fn new(node: Node, pool: PgPool) -> Self {
+        Self { node, pool, idle: None, coordinator: None, unreachable_since: None }
+    }
+
+    /// See [`Session::commit`](super::Session::commit). If the node can't be connected to from here, the coordinator commits.
+    pub(super) async fn commit(
+        &mut self,
+        clock: &Clock,
+        requests: &[&Request],
+        known: &KnownPages,
+        begin_by: Instant,
+    ) -> Result<Committed, StoreError> {
+        if self.unreachable_since.is_none_or(|since| since.elapsed() > UNREACHABLE_FOR) {
+            let begun = timeout_at(begin_by, self.begin()).await;
+            match begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+                Ok(connected) => {
+                    if self.unreachable_since.take().is_some() {
+                        info!(node.host = self.node.host, node.port = self.node.port, "a node takes commits again");
+                    }
+                    return self.commit_there(connected, clock, requests, known).await;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(
+                        error,
+                        node.host = self.node.host,
+                        node.port = self.node.port,
+                        "can't connect to a node of the cluster, the coordinator commits for it"
+                    );
+                    self.unreachable_since = Some(Instant::now());
+                }
+            }
+        }
+        let begun = timeout_at(begin_by, begin_postgres(&self.pool, self.coordinator.take())).await;
+        let mut connected = begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
+        let committed = commit_postgres(&mut connected, clock, requests, known).await;
+        if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
+            self.coordinator = Some(IdleConnection(connected, Instant::now()));
+        }
+        committed
+    }
+
+    /// Begins a transaction on the idle connection to the node, or on a new one.
+    async fn begin(&mut self) -> Result<Connected, sqlx::Error> {
+        if let Some(mut connected) = self.idle.take().and_then(IdleConnection::if_young)
+            && connected.begin().await.is_ok()
+        {
+            return Ok(connected);
+        }
+        let options = self.pool.connect_options().as_ref().clone().host(&self.node.host).port(self.node.port);
+        let connection = PgConnection::connect_with(&options).await?;
+        let mut connected = Connected { connection, cluster: Some(Cluster::of_worker()) };
+        connected.begin().await?;
+        Ok(connected)
+    }
+
+    async fn commit_there(
+        &mut self,
+        mut connected: Connected,
+        clock: &Clock,
+        requests: &[&Request],
+        known: &KnownPages,
+    ) -> Result<Committed, StoreError> {
+        let Connected { connection, .. } = &mut connected;
+        let mut statements = Distributed { connection: &mut *connection, cluster: Cluster::of_worker() };
+        let written =
+            match write(&mut statements, clock.now(), requests, known).await.map_err(StoreError::before_commit) {
+                Err(error) if error.leaves_a_connection() => {
+                    roll_back(connection).await?;
+                    self.idle = Some(IdleConnection(connected, Instant::now()));
+                    return Err(error);
+                }
+                written => written?,
+            };
+        sqlx::raw_sql("COMMIT").execute(connection).await.map_err(StoreError::of_commit)?;
+        self.idle = Some(IdleConnection(connected, Instant::now()));
+        // After the commit, as `storage::clock` demands. Without these times the commit can't be acknowledged.
+        let (now, announced_at) = self.times().await.map_err(StoreError::Unavailable)?;
+        known.insert(&written.pages, &written.first_titles);
+        Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
+    }
+
+    /// Returns the coordinator's time and the last announcement.
+    async fn times(&mut self) -> Result<Times, sqlx::Error> {
+        if let Some(mut connected) = self.coordinator.take().and_then(IdleConnection::if_young)
+            && let Ok(times) = read_times(&mut connected.connection).await
+        {
+            self.coordinator = Some(IdleConnection(connected, Instant::now()));
+            return Ok(times);
+        }
+        let mut connected = connect(&self.pool).await?;
+        let times = read_times(&mut connected.connection).await?;
+        self.coordinator = Some(IdleConnection(connected, Instant::now()));
+        Ok(times)
+    }
+}
+
+/// The database's time, and the announced `as_of`.
+type Times = (chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>);
+
+async fn read_times(connection: &mut PgConnection) -> Result<Times, sqlx::Error> {
+    let row = sqlx::raw_sql(CLOCK).fetch_one(connection).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
