@@ -21,6 +21,8 @@ pub struct ImportStats {
     pub counted: u64,
     /// The number of their views, which lines of counts have several of.
     pub views: u64,
+    /// Whether the lines are counts.
+    pub(crate) are_counts: bool,
     /// The number of counts of days whose hours are not known, which were counted at the first hour.
     pub(crate) days: u64,
     /// The number of lines that are not page views, by reason. A reason without lines has no entry.
@@ -40,14 +42,17 @@ pub struct ImportStats {
 impl ImportStats {
     /// Counts a page view.
     pub(crate) fn count_page_view(&mut self) {
-        self.count_views(1, false);
+        self.lines += 1;
+        self.counted += 1;
+        self.views += 1;
     }
 
-    /// Counts a line with several views.
+    /// Counts a line of counts.
     pub(crate) fn count_views(&mut self, views: i64, is_day: bool) {
         self.lines += 1;
         self.counted += 1;
         self.views += views.unsigned_abs();
+        self.are_counts = true;
         self.days += u64::from(is_day);
     }
 
@@ -73,6 +78,7 @@ impl ImportStats {
         self.lines += later.lines;
         self.counted += later.counted;
         self.views += later.views;
+        self.are_counts |= later.are_counts;
         self.days += later.days;
         for (reason, lines) in later.left_out {
             *self.left_out.entry(reason).or_default() += lines;
@@ -168,7 +174,7 @@ impl fmt::Display for LogSummary {
         let Self { stats, known, has_open_line, .. } = self;
         let left_out = stats.left_out_lines();
         let lines = stats.lines + known.lines;
-        let views = (stats.views != stats.counted).then_some(stats.views);
+        let views = stats.are_counts.then_some(stats.views);
         // `lines` is the largest number of lines.
         let width = lines.max(views.unwrap_or_default()).to_string().len();
         write!(f, "{:<32}{lines:>width$}", "lines")?;

@@ -80,6 +80,12 @@ impl ReportReader {
         Ok(ReportView::of_snapshot(snapshot))
     }
 
+    /// Returns the most connections that views and exports can hold at the same time.
+    #[must_use]
+    pub fn connections_max(&self) -> u32 {
+        self.snapshots.connections_max()
+    }
+
     /// Begins an export of the counts of `pages`, from the hour of `start` on and before the hour of `end`, where they are
     /// given. It holds a connection until it is dropped.
     ///

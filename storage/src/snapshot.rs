@@ -41,6 +41,12 @@ impl Snapshots {
         Self { db: db.clone(), relation, is_distributed: Arc::default(), clock: clock.clone() }
     }
 
+    /// Returns the most snapshots that there can be at the same time: each holds a connection.
+    #[must_use]
+    pub fn connections_max(&self) -> u32 {
+        self.db.pool_use("snapshots").max
+    }
+
     /// Returns the query that locks the relation against a swap, and returns whether the snapshot sees the relation that
     /// has this name; and last whether the database has Citus.
     ///

@@ -110,10 +110,9 @@ fn body(app: &App, export: Export, form: Form, permit: OwnedSemaphorePermit) -> 
     let (sender, receiver) = mpsc::channel(PORTIONS_AHEAD_MAX);
     let stop = app.stop.clone();
     app.tasks.spawn(async move {
-        if let Err(error) = send_in_time(export, form, &sender, &stop).await {
+        if let Err(error) = send_in_time((export, permit), form, &sender, &stop).await {
             warn!(error = &error as &dyn Error, "an export was cut off");
         }
-        drop(permit);
     });
     Body::from_stream(parts(receiver))
 }
@@ -144,7 +143,7 @@ enum CutOff {
 }
 
 async fn send_in_time(
-    export: Export,
+    export: (Export, OwnedSemaphorePermit),
     form: Form,
     sender: &mpsc::Sender<Part>,
     stop: &CancellationToken,
@@ -158,7 +157,11 @@ async fn send_in_time(
     }
 }
 
-async fn send(mut export: Export, form: Form, sender: &mpsc::Sender<Part>) -> Result<(), CutOff> {
+async fn send(
+    (mut export, permit): (Export, OwnedSemaphorePermit),
+    form: Form,
+    sender: &mpsc::Sender<Part>,
+) -> Result<(), CutOff> {
     let mut lines = form.beginning()?;
     loop {
         // A client that has gone is noticed elsewhere.
@@ -166,7 +169,8 @@ async fn send(mut export: Export, form: Form, sender: &mpsc::Sender<Part>) -> Re
         let Some(counts) = export.next_portion().await? else { break };
         lines = form.lines(&counts)?;
     }
-    drop(export);
+    // Before the client sees the end, and may ask for another export.
+    drop((export, permit));
     drop(sender.send(Part::End).await);
     Ok(())
 }
