@@ -27,6 +27,8 @@ pub struct Model {
     pub left_out: i64,
     /// The number of lines that could not be read.
     pub unreadable: i64,
+    /// When what the run counted was taken back.
+    pub undone_at: Option<DateTimeUtc>,
 }
 
 /// The table has no declared relations.

@@ -2,13 +2,17 @@
 //!
 //! The services know this crate and not each other. They communicate through the database only.
 
+pub mod counted;
 pub mod hour;
 pub mod idempotency_key;
 pub mod import;
 pub mod import_chunk;
 pub mod import_count;
+pub mod job;
 pub mod kept_day;
+pub mod letters;
 pub mod page;
+pub mod page_alias;
 pub mod page_view;
 pub mod page_views_report;
 pub mod refresh_clock;
@@ -16,6 +20,7 @@ pub mod report_refresh;
 pub mod stale_hour;
 pub mod stale_title;
 
+pub use counted::Counted;
 pub use hour::Hour;
 pub use page_view::AHEAD_MAX;
 pub use page_views_report::Grain;

@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use entity::Counted;
 use increments::imports::{Digest, FIRST_LINE_BYTES, ImportLog, KnownChunk};
 use sea_orm::DbErr;
 use tokio::runtime::Handle;
 
-use crate::{ImportError, counted::Counted};
+use crate::ImportError;
 
 /// The digests of the chunks that programs from before the table of chunks imported, by the chunks' numbers.
 pub(crate) type EarlierDigests = Arc<HashMap<u64, HashSet<Digest>>>;

@@ -4,7 +4,6 @@
 //! its content, whatever its name and compression, since how far it was read is stored with its counts, in the same
 //! transaction.
 
-mod counted;
 mod first_time;
 mod follow;
 #[cfg(feature = "fuzzing")]

@@ -12,6 +12,7 @@ use std::{collections::HashSet, io, sync::Arc};
 
 use access_logs::{Parser, SAMPLE_BYTES_MAX, detect};
 use chrono::{DateTime, Utc};
+use entity::Counted;
 use increments::{
     Increment, PageName, Title, ValidationError, Views,
     imports::{
@@ -28,7 +29,6 @@ use self::{
 };
 use crate::{
     ImportError,
-    counted::Counted,
     known::Known,
     line_parser::{LineParser, judge_count},
     lines::{Identity, Line, Lines, LogText, Read},

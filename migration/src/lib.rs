@@ -16,6 +16,7 @@ mod m20261126_000005_clients;
 mod m20261126_000006_imports;
 mod m20261126_000007_days_with_hours;
 mod m20261127_000008_distributed_marks;
+mod m20261127_000009_jobs;
 mod m20261127_000010_staged_counts;
 mod obstacles;
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000006_imports::Migration),
             Box::new(m20261126_000007_days_with_hours::Migration),
             Box::new(m20261127_000008_distributed_marks::Migration),
+            Box::new(m20261127_000009_jobs::Migration),
             Box::new(m20261127_000010_staged_counts::Migration),
         ]
     }

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 6] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 7] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -52,6 +52,10 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 6] = [
     (
         "m20261127_000008_distributed_marks",
         &["merge_deltas", "report_publication", "report_publication_pkey", "stale_pages"],
+    ),
+    (
+        "m20261127_000009_jobs",
+        &["jobs", "jobs_key_digest_key", "jobs_pkey", "jobs_to_do", "page_aliases", "page_aliases_pkey"],
     ),
 ];
 

@@ -46,23 +46,29 @@ GRANT INSERT ON stale_hours, stale_titles TO analytics_increments;
 GRANT SELECT, INSERT ON stale_pages TO analytics_increments;
 -- An import knows a log again, and keeps what it counted.
 GRANT SELECT, INSERT, UPDATE ON imports, import_chunks, import_counts TO analytics_increments;
+-- Hands jobs over to the Wolf, and tells how far they are.
+GRANT SELECT, INSERT ON jobs TO analytics_increments;
+GRANT SELECT ON page_aliases TO analytics_increments;
 
 -- Reports: reads the report and how fresh it is, and can write nothing.
 GRANT SELECT ON page_views_report, report_refreshes, report_publication TO analytics_reports;
 
 -- Wolf: owns the report and its definition, builds new ones, takes marks, and drops what is old.
 GRANT CREATE ON SCHEMA public TO analytics_wolf;
-GRANT SELECT ON pages TO analytics_wolf;
-GRANT SELECT, DELETE ON page_views, stale_hours, stale_titles, idempotency_keys TO analytics_wolf;
+GRANT SELECT, DELETE ON stale_hours, stale_titles, idempotency_keys TO analytics_wolf;
 -- What it has taken the mark of and not finished is marked again.
 GRANT INSERT ON stale_hours TO analytics_wolf;
 -- A merge on a Citus cluster.
 GRANT SELECT, UPDATE, DELETE ON stale_pages TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON merge_deltas TO analytics_wolf;
 GRANT SELECT, UPDATE ON report_publication TO analytics_wolf;
-GRANT SELECT, INSERT, UPDATE ON kept_days TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
 GRANT UPDATE ON refresh_clock TO analytics_wolf;
+-- Jobs move counts and take them away, with their pages, and with what imports have kept of them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON pages, page_views, kept_days, page_aliases TO analytics_wolf;
+GRANT SELECT, UPDATE, DELETE ON jobs TO analytics_wolf;
+GRANT SELECT, UPDATE ON imports TO analytics_wolf;
+GRANT SELECT, UPDATE, DELETE ON import_counts TO analytics_wolf;
 ALTER VIEW counted_hours OWNER TO analytics_wolf;
 ALTER VIEW page_views_live OWNER TO analytics_wolf;
 -- Of either kind: a materialized view is a table to this statement.

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use entity::page_views_report::PAGE_DATE;
+use entity::{letters::fold, page_views_report::PAGE_DATE};
 use sea_orm::DbBackend;
 
 use super::sql::Sql;
@@ -98,21 +98,6 @@ impl PageSearch {
         });
         format!("{row}.name IN (SELECT name FROM {FOUND})")
     }
-}
-
-/// Returns the character for which `character` is taken where the case is ignored: the simple small letter of its simple
-/// capital letter, so that σ and ς are one. No letter is taken for one of ASCII, except ASCII's capital letters.
-fn fold(character: char) -> char {
-    if character.is_ascii() {
-        return character.to_ascii_lowercase();
-    }
-    let upper = single(character.to_uppercase()).unwrap_or(character);
-    let lower = single(upper.to_lowercase()).unwrap_or(upper);
-    if lower.is_ascii() { character } else { lower }
-}
-
-fn single(mut characters: impl Iterator<Item = char>) -> Option<char> {
-    characters.next().filter(|_| characters.next().is_none())
 }
 
 /// Returns the characters outside of ASCII that are taken for others, and these.

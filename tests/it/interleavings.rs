@@ -1,8 +1,9 @@
-//! Any interleaving of recording, refreshing, converting, rebuilding, pruning and crashing ends with a report that is
+//! Any interleaving of recording, refreshing, converting, rebuilding, pruning, crashing and changing what was counted ends with a report that is
 //! equal to its definition and to a plain model.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ::jobs::{JobError, JobRequest, Jobs, PageSelection, Status, Task};
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use entity::{Hour, report_refresh};
 use proptest::{
@@ -34,6 +35,19 @@ enum Step {
     Convert(bool),
     Rebuild(bool),
     Prune(u32),
+    /// A change of what was counted, and refreshes that are cut off after so many microseconds before one that ends.
+    Job(Change, Vec<u64>),
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Rename(u8, u8, bool),
+    RemovePages(Vec<u8>),
+    RemovePrefix(u8),
+    /// From so many hours ago on, for so many hours.
+    RemoveTime(u32, u32),
+    /// Page, hours ago, views.
+    Correct(u8, u32, i64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -46,14 +60,27 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::Convert),
         1 => any::<bool>().prop_map(Step::Rebuild),
         2 => (48..24 * 10_u32).prop_map(Step::Prune),
+        6 => (changes(), prop::collection::vec(0..30_000_u64, 0..3)).prop_map(|(change, cuts)| Step::Job(change, cuts)),
     ];
     prop::collection::vec(step, STEPS)
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => (0..12_u8, 0..14_u8, any::<bool>()).prop_map(|(from, to, alias)| Change::Rename(from, to, alias)),
+        2 => prop::collection::vec(0..12_u8, 1..3).prop_map(Change::RemovePages),
+        1 => (0..3_u8).prop_map(Change::RemovePrefix),
+        2 => (0..24 * 12_u32, 1..60_u32).prop_map(|(ago, hours)| Change::RemoveTime(ago, hours)),
+        3 => (0..12_u8, 0..24 * 12_u32, -60..60_i64).prop_map(|(page, ago, views)| Change::Correct(page, ago, views)),
+    ]
 }
 
 struct Case {
     app: TestApp,
     begun: DateTime<Utc>,
     counts: Counts,
+    /// The targets of aliases.
+    aliases: BTreeMap<String, String>,
     /// The report by its version.
     versions: BTreeMap<i64, (Rows, Titles)>,
 }
@@ -90,6 +117,7 @@ impl Case {
                 self.app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
             }
             Step::Convert(_) => {}
+            Step::Job(change, cuts) => self.change(change, cuts).await,
             Step::Prune(hours) => Maintenance::new(&self.app.database, Some(*hours)).run().await.unwrap(),
         }
     }
@@ -109,7 +137,101 @@ impl Case {
 
     fn count(&mut self, page: String, at: DateTime<Utc>, views: i64) {
         let hour = Hour::containing(at);
+        let page = self.aliases.get(&page).cloned().unwrap_or(page);
         *self.counts.entry((page, hour.date(), hour.of_day())).or_default() += views;
+    }
+
+    /// Hands a change over, lets refreshes begin it that are cut off, and one that ends; and changes the model likewise.
+    async fn change(&mut self, change: &Change, cuts: &[u64]) {
+        let name = |page: &u8| format!("/{page}");
+        let ago = |hours: u32| Hour::containing(self.begun - TimeDelta::hours(hours.into()));
+        let task = match change {
+            Change::Rename(from, to, keep_alias) => {
+                Task::RenamePage { from: name(from), to: name(to), keep_alias: *keep_alias }
+            }
+            Change::RemovePages(pages) => {
+                let names = pages.iter().map(name).collect();
+                Task::RemoveViews { pages: Some(PageSelection::Names(names)), start: None, end: None }
+            }
+            Change::RemovePrefix(page) => {
+                Task::RemoveViews { pages: Some(PageSelection::Prefix(name(page))), start: None, end: None }
+            }
+            Change::RemoveTime(from, hours) => {
+                let (start, end) = (ago(*from), ago(*from).plus((*hours).try_into().unwrap()));
+                Task::RemoveViews { pages: None, start: Some(start.start()), end: Some(end.start()) }
+            }
+            Change::Correct(page, hours, views) => {
+                Task::CorrectViews { page: name(page), hour: ago(*hours).start(), views: *views }
+            }
+        };
+        let request = JobRequest { task: task.clone(), reason: None, key: None };
+        let jobs = Jobs::new(&self.app.database);
+        let submitted = match jobs.submit(request).await {
+            Ok(submitted) => submitted,
+            Err(JobError::Database(error)) => panic!("{error}"),
+            // No such page, or an alias in the way.
+            Err(_) => return,
+        };
+        for micros in cuts {
+            let refresh = self.app.refresher.refresh(LockMode::Wait, None);
+            if let Ok(ended) = tokio::time::timeout(Duration::from_micros(*micros), refresh).await {
+                ended.unwrap();
+            }
+            assert_adds_up(&self.app.report_rows().await, &format!("{task:?}"));
+        }
+        self.app.refresh().await;
+        let job = jobs.find(submitted.job.id).await.unwrap().unwrap();
+        assert!(job.finished_at.is_some() && job.task.is_none(), "{job:?}");
+        if job.status == Status::Done {
+            self.apply(task);
+        } else {
+            assert!(job.status == Status::Refused && job.error.is_some(), "{job:?}");
+        }
+    }
+
+    fn apply(&mut self, task: Task) {
+        match task {
+            Task::RenamePage { from, to, keep_alias } => {
+                let moved: Counts = self.counts.extract_if(.., |(page, ..), _| *page == from).collect();
+                for ((_, date, hour), views) in moved {
+                    *self.counts.entry((to.clone(), date, hour)).or_default() += views;
+                }
+                for target in self.aliases.values_mut().filter(|target| **target == from) {
+                    target.clone_from(&to);
+                }
+                self.aliases.retain(|name, _| *name != from && *name != to);
+                if keep_alias {
+                    self.aliases.insert(from, to);
+                }
+            }
+            Task::RemoveViews { pages, start, end } => {
+                let is_removed = |page: &str| pages.as_ref().is_none_or(|pages| pages.admits(page, None));
+                self.counts.retain(|(page, date, hour), _| {
+                    let hour = Hour::new(*date, *hour).start();
+                    !is_removed(page) || start.is_some_and(|start| hour < start) || end.is_some_and(|end| hour >= end)
+                });
+                if start.is_none() {
+                    self.aliases.retain(|name, target| !is_removed(name) && !is_removed(target));
+                }
+            }
+            Task::CorrectViews { page, hour, views } => {
+                let hour_of = Hour::containing(hour);
+                let count = self.counts.entry((page.clone(), hour_of.date(), hour_of.of_day())).or_default();
+                *count += views;
+                let mut lacking = -(*count).min(0);
+                *count = (*count).max(0);
+                // Of hours that were dropped, only the sum of the day is known.
+                for of_day in 0..24 {
+                    let Some(count) = self.counts.get_mut(&(page.clone(), hour_of.date(), of_day)) else { continue };
+                    let taken = lacking.min(*count);
+                    *count -= taken;
+                    lacking -= taken;
+                }
+                assert_eq!(lacking, 0);
+                self.counts.retain(|_, views| *views > 0);
+            }
+            Task::UndoImport { .. } => unreachable!("no import is undone here"),
+        }
     }
 
     /// Checks that a version has one content, and that versions only grow.
@@ -166,7 +288,13 @@ async fn report_equals_the_model_after_any_interleaving(rung: Rung) {
             // So few counts that an hour takes several transactions, and so few flags that they change.
             app.refresher = app.refresher.merging_at_most(COUNTS_MAX).flagging_at_least(2);
         }
-        let mut case = Case { app, begun: clock::process_now(), counts: Counts::new(), versions: BTreeMap::new() };
+        let mut case = Case {
+            app,
+            begun: clock::process_now(),
+            counts: Counts::new(),
+            aliases: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        };
         for (number, step) in steps.iter().enumerate() {
             case.step(step).await;
             case.check_version(&format!("{rung:?}, seed {seed}, after step {number} of {steps:?}")).await;

@@ -50,6 +50,7 @@ mod http;
 mod import;
 mod import_of_counts;
 mod interleavings;
+mod jobs;
 mod load;
 mod log_formats;
 mod logs;

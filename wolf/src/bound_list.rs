@@ -25,6 +25,42 @@ pub(crate) fn hours(backend: DbBackend, hours: &[Hour]) -> SelectStatement {
     }
 }
 
+/// Returns a query whose rows are dates and pages' names.
+pub(crate) fn days<'a>(backend: DbBackend, days: impl Iterator<Item = &'a (NaiveDate, String)>) -> SelectStatement {
+    match backend {
+        DbBackend::Postgres => {
+            let (dates, names): (Vec<NaiveDate>, Vec<String>) = days.cloned().unzip();
+            let arrays = [Value::from(dates), names.into()].map(Expr::val);
+            Query::select().column(Asterisk).from_function(Func::cust("unnest").args(arrays), "days").take()
+        }
+        _ => {
+            let rows: Vec<_> = days.collect();
+            from_json(&json!(rows)).exprs(["value->>0", "value->>1"].map(Expr::cust)).take()
+        }
+    }
+}
+
+/// Returns a query whose rows are dates, hours of the day and pages' names.
+pub(crate) fn counts<'a>(backend: DbBackend, counts: impl Iterator<Item = (Hour, &'a str)>) -> SelectStatement {
+    let rows = counts.map(|(hour, name)| (hour.date(), hour.of_day(), name.to_owned()));
+    match backend {
+        DbBackend::Postgres => {
+            let (mut dates, mut hours, mut names) = (Vec::new(), Vec::new(), Vec::new());
+            for (date, hour, name) in rows {
+                dates.push(date);
+                hours.push(hour);
+                names.push(name);
+            }
+            let arrays = [Value::from(dates), hours.into(), names.into()].map(Expr::val);
+            Query::select().column(Asterisk).from_function(Func::cust("unnest").args(arrays), "counts").take()
+        }
+        _ => {
+            let rows: Vec<_> = rows.collect();
+            from_json(&json!(rows)).exprs(["value->>0", "value->>1", "value->>2"].map(Expr::cust)).take()
+        }
+    }
+}
+
 /// Returns a query whose rows are `names`.
 pub(crate) fn names(backend: DbBackend, names: Vec<String>) -> SelectStatement {
     match backend {

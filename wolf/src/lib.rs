@@ -23,19 +23,25 @@
 //! # }
 //! ```
 
+mod aliases;
 mod bound_list;
 mod citus;
 mod clock_steps;
+mod counts;
 mod error;
+mod jobs;
 mod maintenance;
 mod merge;
 mod metrics;
+mod pages;
 mod progress;
 mod rebuild;
+mod recount;
 mod refresh;
 mod refresher;
 mod report_kind;
 mod schedule;
+mod sent;
 mod settings;
 mod site_rows;
 mod top_pages;

@@ -6,13 +6,14 @@ mod old_hours;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use entity::{idempotency_key, refresh_clock, report_refresh};
+use entity::{idempotency_key, job, refresh_clock, report_refresh};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use storage::{Connections, Database};
 use tracing::info;
 
 use crate::{
     error::{Context, WolfError},
+    jobs,
     refresh::{RefreshLock, is_trusted},
 };
 
@@ -27,6 +28,7 @@ const HISTORY_KEPT: TimeDelta = TimeDelta::days(7);
 /// Maintains one database, once a minute.
 #[derive(Debug)]
 pub struct Maintenance {
+    database: Database,
     lock: RefreshLock,
     keep_hours: Option<TimeDelta>,
     last: Option<Instant>,
@@ -37,6 +39,7 @@ impl Maintenance {
     #[must_use]
     pub fn new(database: &Database, keep_hours: Option<u32>) -> Self {
         Self {
+            database: database.clone(),
             lock: RefreshLock::new(database),
             keep_hours: keep_hours.map(|hours| TimeDelta::hours(hours.into())),
             last: None,
@@ -63,6 +66,11 @@ impl Maintenance {
         let (db, begun) = (&self.lock.db, Instant::now());
         let clock = refresh_clock::read(db).await.context("read what has passed")?;
         let keys = prune_keys(db, clock.elapsed_ms).await.context("prune idempotency keys")?;
+        let now = self.lock.clock.database_now(db).await.context("read the database's clock")?;
+        if jobs::have_removed_lately(db, now).await.context("look for jobs")? {
+            // Once a minute for some minutes: one of these times nobody reads.
+            self.database.empty_log().await.context("empty the write-ahead log")?;
+        }
         let (refreshes, hours) = if is_trusted(&clock) { self.drop_old().await? } else { (0, 0) };
         if keys + refreshes + hours > 0 {
             info!(
@@ -86,6 +94,8 @@ impl Maintenance {
             .filter(report_refresh::Column::Id.lt(newest))
             .filter(report_refresh::Column::StartedAt.lt(now - HISTORY_KEPT));
         let refreshes = history.exec(db).await.context("prune the history of refreshes")?.rows_affected;
+        let ended = job::Entity::delete_many().filter(job::Column::FinishedAt.lt(now - jobs::ENDED_KEPT));
+        ended.exec(db).await.context("prune ended jobs")?;
         let hours = match self.keep_hours {
             Some(keep) => old_hours::drop_before(&self.lock, (now - keep).date_naive()).await?,
             None => 0,

@@ -6,7 +6,7 @@
 mod batch_size;
 mod deltas;
 pub(crate) mod hour_columns;
-mod page_rows;
+pub(crate) mod page_rows;
 mod postgres;
 mod sqlite;
 

@@ -21,9 +21,10 @@ pub(crate) use self::swap::{TRIES_MAX as SWAP_TRIES_MAX, blocking_transactions};
 use crate::{
     citus,
     error::{Context, WolfError},
+    jobs,
     refresh::{
         Announcer, ContentChange, RefreshLock, RefreshRecord, Refreshed, StaleWork, delete_all_marks, finish,
-        record_content_change, record_success,
+        record_content_change, record_success, renew_view,
     },
     report_kind::ReportKind,
     top_pages::TopPages,
@@ -65,6 +66,12 @@ pub(crate) async fn rebuild(
     transaction.commit().await.context("record the rebuild's start")?;
     let transaction = lock.begin().await.context("begin the rebuild")?;
     let work = StaleWork::find(lock, &transaction).await?;
+    if work.has_jobs() {
+        // A rebuild does no jobs, so it promises nothing new: `asOf` stays what it is.
+        record.announced = None;
+    }
+    let now = lock.clock.database_now(&transaction).await.context("read the database's clock")?;
+    work.move_aliases(&transaction, now).await.context("move the counts of aliases")?;
     // As in every refresh, the counts are read by later statements than the marks are deleted by.
     delete_all_marks(&transaction).await.context("delete the stale marks")?;
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
@@ -98,6 +105,12 @@ pub(crate) async fn convert(
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
     if before == wanted {
         return Ok(None);
+    }
+    if before == ReportKind::MaterializedView
+        && jobs::newest_waiting(&transaction).await.context("look for jobs")?.is_some()
+    {
+        // A job may have changed counts that the view does not show yet, and no mark tells which.
+        renew_view(&transaction).await.context("refresh the materialized view")?;
     }
     swap::hold_off_vacuums(&transaction).await?;
     builder.build(&transaction, wanted, Source::Report).await.context("convert the report")?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Hour, report_refresh};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
-use storage::Transaction;
+use storage::{Transaction, clock::Clock};
 
 use self::backlog::Backlog;
 pub use self::lock::LockMode;
@@ -22,9 +22,11 @@ pub(crate) use self::{
     stale_marks::{delete_all as delete_all_marks, marked_hours},
 };
 use crate::{
-    citus,
+    aliases, citus,
     error::{Context, WolfError},
+    jobs::{self, JobRunner},
     merge::{self, Merged},
+    pages,
     progress::Progress,
     report_kind::ReportKind,
     top_pages::TopPages,
@@ -61,6 +63,10 @@ pub(crate) struct StaleWork {
     /// Whether the database is a Citus cluster, and whether titles have marks of the kind that is beside them there.
     pub(crate) is_cluster: bool,
     has_cluster_titles: bool,
+    /// The newest job that waits.
+    newest_job: Option<i64>,
+    /// Whether pages may be missing that recorders still know.
+    has_removed_lately: bool,
 }
 
 /// Brings the report up to date. Returns `None` if another process holds the lock and `mode` is [`LockMode::Try`].
@@ -91,7 +97,9 @@ pub(crate) async fn refresh(
     let kind = ReportKind::read(&transaction).await.context("read the report's kind")?;
     let done = match kind {
         ReportKind::MaterializedView => {
-            let changed = refresh_view(&transaction).await.context("refresh the materialized view")?;
+            let transaction = change_counts(lock, transaction, top_pages, &work).await?;
+            let changed = refresh_view(&transaction, &lock.clock).await.context("refresh the materialized view")?;
+            work.publish_jobs(lock, &transaction).await?;
             // The number of written rows is not certain, so the content counts as changed.
             finish(lock, transaction, record, &work, ContentChange::Changed, changed).await?
         }
@@ -114,6 +122,7 @@ async fn merge_in_portions(
     work: &StaleWork,
 ) -> Result<Refreshed, WolfError> {
     let mut backlog = Backlog::new(work.hours.iter().copied(), counts_max);
+    let mut jobs = work.newest_job.map(|newest| JobRunner::new(&lock.clock, top_pages, newest));
     let mut recorded_at = Instant::now();
     let mut total = 0;
     loop {
@@ -122,7 +131,7 @@ async fn merge_in_portions(
         let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
         let hours = backlog.next_portion(marked.context("look for stale hours")?);
         let counts_max = backlog.counts_max();
-        let merged = merge_portion(&transaction, &hours, counts_max, top_pages, work.is_cluster).await?;
+        let merged = merge_portion(lock, &transaction, &hours, counts_max, top_pages, work).await?;
         if !merged.unfinished.is_empty() {
             backlog.unfinished(&merged.unfinished);
         }
@@ -133,9 +142,16 @@ async fn merge_in_portions(
         if titles > 0 {
             changed += merge::retitle(&transaction, names).await.context("change the titles")?;
         }
+        let is_merged = backlog.is_empty() && titles < TITLES_PER_TRANSACTION;
+        if let Some(runner) = jobs.as_mut().filter(|_| is_merged) {
+            let portion = runner.portion(&transaction).await?;
+            changed += portion.rows_changed;
+            jobs = jobs.filter(|_| !portion.is_last);
+        }
         total += changed;
         let content = ContentChange::of(changed);
-        if backlog.is_empty() && titles < TITLES_PER_TRANSACTION {
+        if is_merged && jobs.is_none() {
+            work.publish_jobs(lock, &transaction).await?;
             return finish(lock, transaction, record, work, content, total).await;
         }
         // Every process that caches answers has to learn of every change.
@@ -152,15 +168,21 @@ async fn merge_in_portions(
 /// Merges `hours`, if they are stale still, on one database or where the rows are on a Citus cluster. The marks of what was not
 /// merged are there again.
 async fn merge_portion(
+    lock: &RefreshLock,
     transaction: &Transaction,
     hours: &[Hour],
     counts_max: usize,
     top_pages: TopPages,
-    is_cluster: bool,
+    work: &StaleWork,
 ) -> Result<Merged, WolfError> {
+    let now = lock.clock.database_now(transaction).await.context("read the database's clock")?;
+    if work.has_removed_lately {
+        pages::restore(transaction, hours, now).await.context("restore the pages that are viewed again")?;
+    }
     // First the marks, then the counts: an increment recorded in between is merged, and its hour stays marked.
     let stale = stale_marks::take_hours(transaction, hours).await.context("delete the stale marks")?;
-    let merged = if is_cluster {
+    let moved = aliases::resolve(transaction, hours, top_pages, now).await?;
+    let merged = if work.is_cluster {
         let rows_changed = citus::merge(transaction, hours, &stale, top_pages).await;
         rows_changed.map(|rows_changed| Merged { rows_changed, ..Merged::default() })
     } else if stale.is_empty() {
@@ -168,7 +190,8 @@ async fn merge_portion(
     } else {
         merge::merge(transaction, &stale, counts_max, top_pages).await
     };
-    let merged = merged.context("merge the stale hours")?;
+    let mut merged = merged.context("merge the stale hours")?;
+    merged.rows_changed += moved;
     if merged.rows_missing > 0 {
         return Err(WolfError::RowsMissing { rows: merged.rows_missing });
     }
@@ -189,7 +212,10 @@ impl StaleWork {
             citus::settle(&lock.db).await?;
         }
         let marks = async {
+            let now = lock.clock.database_now(transaction).await?;
             Ok::<_, DbErr>(Self {
+                newest_job: jobs::newest_waiting(transaction).await?,
+                has_removed_lately: jobs::have_removed_lately(transaction, now).await?,
                 hours: stale_marks::stale_hours(transaction, None).await?,
                 newest_title: stale_marks::newest_stale_title(transaction).await?,
                 is_cluster,
@@ -200,7 +226,32 @@ impl StaleWork {
     }
 
     fn is_empty(&self) -> bool {
-        self.hours.is_empty() && self.newest_title.is_none() && !self.has_cluster_titles
+        self.hours.is_empty() && self.newest_title.is_none() && !self.has_cluster_titles && self.newest_job.is_none()
+    }
+
+    /// Records that the jobs have ended that have changed all counts, in the transaction that brings the report to them.
+    async fn publish_jobs(&self, lock: &RefreshLock, transaction: &Transaction) -> Result<(), WolfError> {
+        if self.newest_job.is_none() {
+            return Ok(());
+        }
+        let published = async {
+            let now = lock.clock.database_now(transaction).await?;
+            match jobs::publish(transaction, now).await? {
+                true => pages::delete_without_counts(transaction).await,
+                false => Ok(()),
+            }
+        };
+        published.await.context("record the end of a job")
+    }
+
+    /// Moves the counts of aliases in the stale hours to their targets.
+    pub(crate) async fn move_aliases(&self, transaction: &Transaction, now: DateTime<Utc>) -> Result<(), DbErr> {
+        aliases::move_counts(transaction, self.hours.iter().copied(), now).await.map(drop)
+    }
+
+    /// Returns whether a job waits: what it changes may not be promised yet.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.newest_job.is_some()
     }
 }
 
@@ -243,10 +294,45 @@ impl From<report_refresh::Model> for Refreshed {
     }
 }
 
+/// Does the jobs of a materialized view, which change the counts, each portion in a transaction of its own. Returns the
+/// transaction that has to refresh the view.
+async fn change_counts(
+    lock: &RefreshLock,
+    mut transaction: Transaction,
+    top_pages: TopPages,
+    work: &StaleWork,
+) -> Result<Transaction, WolfError> {
+    let Some(newest) = work.newest_job else { return Ok(transaction) };
+    // A job looks for its days in the report, which has to have all that was recorded before the job.
+    refresh_view(&transaction, &lock.clock).await.context("refresh the materialized view")?;
+    let changed = record_content_change(&transaction, &lock.clock, None, None).await;
+    changed.context("record the refresh's progress")?;
+    transaction.commit().await.context("commit the change of the report")?;
+    let mut jobs = JobRunner::new(&lock.clock, top_pages, newest);
+    loop {
+        transaction = lock.begin().await.context("begin the next portion of a job")?;
+        if jobs.portion(&transaction).await?.is_last {
+            return Ok(transaction);
+        }
+        transaction.commit().await.context("commit a portion of a job")?;
+    }
+}
+
 /// Deletes all marks and refreshes the materialized view, whose snapshot is later than that of the deletion. Returns
 /// about how many rows changed.
-pub(crate) async fn refresh_view(transaction: &Transaction) -> Result<u64, DbErr> {
+pub(crate) async fn refresh_view(transaction: &Transaction, clock: &Clock) -> Result<u64, DbErr> {
+    let now = clock.database_now(transaction).await?;
+    let hours = stale_marks::stale_hours(transaction, None).await?;
+    if jobs::have_removed_lately(transaction, now).await? {
+        pages::restore(transaction, &hours, now).await?;
+    }
     stale_marks::delete_all(transaction).await?;
+    aliases::move_counts(transaction, hours.into_iter(), now).await?;
+    renew_view(transaction).await
+}
+
+/// Refreshes the materialized view. Returns about how many rows changed.
+pub(crate) async fn renew_view(transaction: &Transaction) -> Result<u64, DbErr> {
     let before = rows_written(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
     let after = rows_written(transaction).await?;

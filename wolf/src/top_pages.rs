@@ -7,7 +7,7 @@
 //! Flags are few, and seldom change: a bucket with more than twice [`TopPages::rows_min`] of them is cut back to that
 //! number. The number falls below it only where many rows have equally many views.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use entity::page_views_report::{RELATION, SITE_INDEX, TOP_INDEX, indexed_by};
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
@@ -76,6 +76,20 @@ impl TopPages {
             }
         }
         Ok(site_rows)
+    }
+
+    /// Takes back from how many views on the rows of `buckets` are flagged, where too few are left: lists read all rows there
+    /// until they are flagged anew.
+    pub(crate) async fn unpublish_few(self, transaction: &Transaction, buckets: BTreeSet<Bucket>) -> Result<(), DbErr> {
+        for bucket in buckets {
+            let rows = Rows { relation: RELATION, bucket, transaction };
+            let flagged = rows.most_views(Some(TOP_INDEX), "top", self.rows_min).await?.len();
+            if flagged < self.rows_min {
+                let flagged = i64::try_from(flagged).unwrap_or(i64::MAX);
+                rows.execute("SET top_views = NULL WHERE {bucket} AND name = '' AND pages > $3", flagged).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Flags the rows of all buckets of `relation`, which has the columns of the report, that have no flags yet.

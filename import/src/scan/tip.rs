@@ -1,10 +1,10 @@
 //! The chunk that a run has written last. It grows while it has room, so that a log that is followed has few chunks.
 
+use entity::Counted;
 use increments::imports::{Digest, FIRST_LINE_BYTES, NewChunk, OpenLine};
 
 use super::{CHUNK_BYTES_MAX, CHUNK_LINES_MAX, Place};
 use crate::{
-    counted::Counted,
     lines::{Identity, Lines},
     random,
 };

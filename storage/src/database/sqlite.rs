@@ -47,7 +47,9 @@ pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("journal_size_limit", LOG_BYTES_KEPT);
+        .pragma("journal_size_limit", LOG_BYTES_KEPT)
+        // What is deleted is overwritten, so that a page's name that was removed is nowhere in the file.
+        .pragma("secure_delete", "ON");
     let mut tries = 0;
     let writer = loop {
         match sqlite_pool(settings, 1).connect_with(writable.clone()).await {
@@ -90,6 +92,17 @@ pub(super) async fn try_writing(file: &Path) -> Result<(), sqlx::Error> {
         tried.map(drop)
     };
     tried.await.or_else(|error| if is_locked(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Moves all of the write-ahead log into the file and truncates it, so that it has no copies of what was deleted. Returns
+/// whether it could: no reader needed it, and nobody wrote. Waits for nobody.
+pub(super) async fn empty_log(file: &Path) -> Result<bool, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::ZERO);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let (is_busy, _, _): (i64, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(is_busy == 0)
 }
 
 /// Interrupts statements on connections that were acquired longer than `timeout` ago. (PostgreSQL has

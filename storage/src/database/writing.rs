@@ -55,6 +55,17 @@ impl Database {
 }
 
 impl Database {
+    /// Empties the write-ahead log of an SQLite database into its file, so that it has no copies of what was deleted, if
+    /// nobody reads or writes just now. Returns whether there is none any more.
+    ///
+    /// # Errors
+    /// When the file can't be opened or written to.
+    pub async fn empty_log(&self) -> Result<bool, DbErr> {
+        let Some(file) = &self.sqlite_file else { return Ok(true) };
+        file.check().map_err(|changed| DbErr::Custom(changed.to_string()))?;
+        sqlite::empty_log(&file.path).await.map_err(|error| DbErr::Exec(RuntimeErr::SqlxError(error.into())))
+    }
+
     /// Returns how many nodes of a Citus cluster its coordinator can't reach; 0 on every other database.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ pub(super) async fn drop_before(lock: &RefreshLock, first_kept: NaiveDate) -> Re
                 for hour in left {
                     drop_from_counts(&transaction, *hour).await.context(DROP)?;
                 }
-                refresh_view(&transaction).await.context(DROP)?;
+                refresh_view(&transaction, &lock.clock).await.context(DROP)?;
                 left = &[];
             }
         }

@@ -20,7 +20,7 @@ const PAGES_PER_STATEMENT: usize = 1_000;
 
 /// Notes that pages were viewed on a day, the last one of those that are new: inserts the rows of new pages, and brings
 /// those of the others up to date, as well as the numbers of pages by last day. Returns how many rows it wrote.
-pub(super) async fn view(transaction: &Transaction, viewed: BTreeMap<String, NaiveDate>) -> Result<u64, DbErr> {
+pub(crate) async fn view(transaction: &Transaction, viewed: BTreeMap<String, NaiveDate>) -> Result<u64, DbErr> {
     let (mut left, mut rows) = (viewed.into_iter(), 0);
     let mut last_pages: BTreeMap<NaiveDate, i64> = BTreeMap::new();
     loop {
@@ -48,7 +48,7 @@ pub(super) async fn view(transaction: &Transaction, viewed: BTreeMap<String, Nai
 }
 
 /// Returns the last days of those of the pages `names` that have a row.
-async fn last_dates(
+pub(crate) async fn last_dates(
     transaction: &Transaction,
     names: Vec<String>,
 ) -> Result<HashMap<String, Option<NaiveDate>>, DbErr> {
@@ -64,7 +64,7 @@ async fn last_dates(
     Ok(rows.into_iter().collect())
 }
 
-async fn write(transaction: &Transaction, rows: Vec<(String, NaiveDate)>) -> Result<u64, DbErr> {
+pub(crate) async fn write(transaction: &Transaction, rows: Vec<(String, NaiveDate)>) -> Result<u64, DbErr> {
     let backend = transaction.get_database_backend();
     let statement = if backend == DbBackend::Postgres {
         let (names, dates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();

@@ -98,7 +98,13 @@ impl Refresher {
         let begun = Instant::now();
         while begun.elapsed() < FLAGGING_MAX {
             let transaction = self.lock.begin().await.context("begin to flag the most viewed pages")?;
-            let bucket = unflagged_bucket(&transaction, RELATION).await.context("look for rows without flags")?;
+            // Another process may have converted the report meanwhile.
+            let kind = ReportKind::read(&transaction).await.context("read the report's kind")?;
+            let bucket = match kind {
+                ReportKind::Table => unflagged_bucket(&transaction, RELATION).await,
+                ReportKind::MaterializedView => Ok(None),
+            };
+            let bucket = bucket.context("look for rows without flags")?;
             let Some(bucket) = bucket else {
                 return transaction.rollback().await.context("end the look for rows without flags");
             };

@@ -5,49 +5,56 @@ use std::{
     io::{self, BufWriter, IntoInnerError, Read, Write},
 };
 
+use crate::Hour;
 use chrono::DateTime;
-use entity::Hour;
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
 /// The views of a chunk, by page and hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub struct Counted {
     views: BTreeMap<(String, Hour), i64>,
     /// The first title of each page that has one. Titles are not stored with the chunk.
     titles: BTreeMap<String, String>,
 }
 
 impl Counted {
-    pub(crate) fn add(&mut self, page: &str, hour: Hour, views: i64) {
+    /// Adds views of a page in an hour.
+    pub fn add(&mut self, page: &str, hour: Hour, views: i64) {
         *self.views.entry((page.to_owned(), hour)).or_default() += views;
     }
 
     /// Notes the title of a page, unless it has one.
-    pub(crate) fn add_title(&mut self, page: &str, title: String) {
+    pub fn add_title(&mut self, page: &str, title: String) {
         if !self.titles.contains_key(page) {
             self.titles.insert(page.to_owned(), title);
         }
     }
 
-    pub(crate) fn title(&self, page: &str) -> Option<&str> {
+    /// Returns the title of a page, if it has one.
+    #[must_use]
+    pub fn title(&self, page: &str) -> Option<&str> {
         self.titles.get(page).map(String::as_str)
     }
 
-    pub(crate) fn add_all(&mut self, other: &Self) {
+    /// Adds all views of `other`.
+    pub fn add_all(&mut self, other: &Self) {
         other.iter().for_each(|(page, hour, views)| self.add(page, hour, views));
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Hour, i64)> {
+    /// Returns pages, hours and views, in the order of pages.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Hour, i64)> {
         self.views.iter().map(|((page, hour), views)| (page.as_str(), *hour, *views))
     }
 
     /// Returns the sum of the views.
-    pub(crate) fn views(&self) -> i64 {
+    #[must_use]
+    pub fn views(&self) -> i64 {
         self.views.values().sum()
     }
 
     /// Returns the views that `self` has more than `other`, and the number of views that it has less.
-    pub(crate) fn minus(&self, other: &Self) -> (Self, i64) {
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> (Self, i64) {
         let mut more = Self::default();
         for (page, hour, views) in self.iter() {
             let counted = other.views.get(&(page.to_owned(), hour)).copied().unwrap_or_default();
@@ -63,7 +70,7 @@ impl Counted {
     ///
     /// # Errors
     /// Never: it is written into memory.
-    pub(crate) fn encode(&self) -> io::Result<Vec<u8>> {
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
         // Each write to the encoder clears its whole buffer.
         let mut encoder = BufWriter::new(ZlibEncoder::new(Vec::new(), Compression::fast()));
         for (page, hour, views) in self.iter() {
@@ -77,7 +84,7 @@ impl Counted {
     ///
     /// # Errors
     /// When the form is not that of [`encode`](Self::encode).
-    pub(crate) fn decode(encoded: &[u8]) -> io::Result<Self> {
+    pub fn decode(encoded: &[u8]) -> io::Result<Self> {
         let mut text = String::new();
         ZlibDecoder::new(encoded).read_to_string(&mut text)?;
         let mut counted = Self::default();
