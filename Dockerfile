@@ -10,15 +10,17 @@ COPY access_logs/Cargo.toml access_logs/
 COPY api/Cargo.toml api/
 COPY bench/Cargo.toml bench/
 COPY bots/Cargo.toml bots/
+COPY counts/Cargo.toml counts/
 COPY entity/Cargo.toml entity/
 COPY import/Cargo.toml import/
 COPY increments/Cargo.toml increments/
+COPY jobs/Cargo.toml jobs/
 COPY migration/Cargo.toml migration/
 COPY reports/Cargo.toml reports/
 COPY storage/Cargo.toml storage/
 COPY wolf/Cargo.toml wolf/
-RUN mkdir -p src access_logs/src api/src bench/src bots/src entity/src import/src increments/src migration/src \
-       reports/src storage/src wolf/src \
+RUN mkdir -p src access_logs/src api/src bench/src bots/src counts/src entity/src import/src increments/src \
+       jobs/src migration/src reports/src storage/src wolf/src \
     && for folder in */src; do echo '//! Empty.' > "$folder/lib.rs"; done && rm bench/src/lib.rs \
     && printf '//! Empty.\nfn main() {}\n' > src/main.rs && cp src/main.rs bench/src/main.rs \
     && cargo build --release --locked --package analytics
@@ -28,14 +30,17 @@ RUN mkdir -p src access_logs/src api/src bench/src bots/src entity/src import/sr
 COPY access_logs access_logs
 COPY api api
 COPY bots bots
+COPY counts counts
 COPY entity entity
 COPY import import
 COPY increments increments
+COPY jobs jobs
 COPY migration migration
 COPY reports reports
 COPY storage storage
 COPY wolf wolf
-RUN find access_logs api bots entity import increments migration reports storage wolf -name '*.rs' -exec touch {} + \
+RUN find access_logs api bots counts entity import increments jobs migration reports storage wolf -name '*.rs' \
+       -exec touch {} + \
     && cargo build --release --locked --package analytics
 COPY build.rs ./
 COPY src src

@@ -17,7 +17,7 @@ const UNKNOWN_COMMIT: &str = "unknown commit";
 /// The version's addition when the sources of the program are not those of the commit.
 const CHANGED: &str = ", changed";
 /// The sources of the program. A change of anything else is no change of the program.
-pub(crate) const SOURCES: [&str; 15] = [
+pub(crate) const SOURCES: [&str; 17] = [
     "Cargo.lock",
     "Cargo.toml",
     "access_logs",
@@ -25,9 +25,11 @@ pub(crate) const SOURCES: [&str; 15] = [
     "bench/Cargo.toml",
     "bots",
     "build.rs",
+    "counts",
     "entity",
     "import",
     "increments",
+    "jobs",
     "migration",
     "reports",
     "src",

@@ -6,6 +6,7 @@
 mod examples;
 #[cfg(test)]
 mod generated_files;
+pub(crate) mod manage;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ use storage::{
 };
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
+use self::manage::{ImportsCommand, PagesCommand, ViewsCommand};
 use crate::{follow::FollowSettings, log_settings::LogSettings, role_prefix::RolePrefix, spans::Endpoint, terminal};
 
 /// The name of the program.
@@ -123,9 +125,24 @@ pub(crate) enum Command {
     /// twice
     #[command(after_long_help = examples::IMPORT)]
     Import(ImportSettings),
-    /// List the imports: when, which logs, by which options, how many lines
+    /// List the imports: when, which logs, by which options, how many lines. Or take one back
     #[command(after_long_help = examples::IMPORTS)]
-    Imports(CommonSettings),
+    Imports(ImportsSettings),
+    /// Rename pages, or remove them
+    #[command(after_long_help = examples::PAGES)]
+    Pages {
+        #[command(subcommand)]
+        command: PagesCommand,
+    },
+    /// Remove the views of a time, or correct the views of a page in an hour
+    #[command(after_long_help = examples::VIEWS)]
+    Views {
+        #[command(subcommand)]
+        command: ViewsCommand,
+    },
+    /// List the changes of what was counted, newest first: those that wait, and those that are done
+    #[command(after_long_help = examples::JOBS)]
+    Jobs(CommonSettings),
     /// Create a token: prints it, this once, and the line by which a server knows it
     #[command(after_long_help = examples::TOKEN)]
     Token(TokenSettings),
@@ -167,8 +184,11 @@ impl Command {
             | Self::Refresh(RefreshSettings { common, .. })
             | Self::Rebuild(RebuildSettings { common, .. })
             | Self::Verify(common)
-            | Self::Imports(common)
+            | Self::Imports(ImportsSettings { common, .. })
+            | Self::Jobs(common)
             | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
+            Self::Pages { command } => Some(&command.common().log),
+            Self::Views { command } => Some(&command.common().log),
             Self::Backup(settings) => Some(&settings.log),
             Self::Export(settings) => Some(&settings.common.log),
             Self::Demo(settings) => Some(&settings.log),
@@ -195,8 +215,11 @@ impl Command {
             | Self::Refresh(RefreshSettings { common, .. })
             | Self::Rebuild(RebuildSettings { common, .. })
             | Self::Verify(common)
-            | Self::Imports(common)
+            | Self::Imports(ImportsSettings { common, .. })
+            | Self::Jobs(common)
             | Self::Import(ImportSettings { common, .. }) => Some(&common.connection.database_url),
+            Self::Pages { command } => Some(&command.common().connection.database_url),
+            Self::Views { command } => Some(&command.common().connection.database_url),
             Self::Backup(settings) => Some(&settings.database_url),
             Self::Export(settings) => Some(&settings.common.connection.database_url),
             _ => None,
@@ -460,6 +483,15 @@ pub(crate) struct ImportSettings {
     pub(crate) spans: SpanSettings,
 }
 
+/// The imports, or what is to be done with one.
+#[derive(Args, Debug)]
+pub(crate) struct ImportsSettings {
+    #[command(subcommand)]
+    pub(crate) command: Option<ImportsCommand>,
+    #[command(flatten)]
+    pub(crate) common: CommonSettings,
+}
+
 /// Which lines of access logs count, and how they are read.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Access logs")]
@@ -489,7 +521,8 @@ impl From<ImportRules> for import::ImportSettings {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TokenSettings {
-    /// What the token allows: increments, reports or both, separated by ','
+    /// What the token allows: increments (to record), reports (to read), manage (to change what was counted); several are
+    /// separated by ','
     #[arg(long, default_value = "reports")]
     pub(crate) scopes: Scopes,
     /// The name of the token's client, to which idempotency keys belong: a new token with the same name replaces the old

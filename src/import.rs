@@ -199,33 +199,23 @@ fn print_what_would_be_counted(all: &LogSummary) {
 ///
 /// # Errors
 /// When the database can't be read.
-pub(crate) async fn list(settings: CommonSettings) -> anyhow::Result<()> {
-    let database = database::open(&settings.connection.into(), false).await?;
+pub(crate) async fn list(settings: &CommonSettings) -> anyhow::Result<()> {
+    let database = database::open(&settings.connection.clone().into(), false).await?;
     let imports = ImportLog::new(&database).imports().await.context("can't read the imports")?;
-    let header = ["IMPORT", "BEGAN", "ENDED", "LINES", "COUNTED", "LEFT OUT", "UNREADABLE", "LOG", "OPTIONS"];
+    let header = ["IMPORT", "BEGAN", "ENDED", "LINES", "COUNTED", "LEFT OUT", "UNREADABLE", "LOG", "OPTIONS", "UNDONE"];
     let mut rows = vec![header.map(str::to_owned)];
     let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     rows.extend(imports.into_iter().map(|import| {
         let numbers = [import.lines, import.counted, import.left_out, import.unreadable].map(|lines| lines.to_string());
         let [lines, counted, left_out, unreadable] = numbers;
         let (began, ended) = (time(import.began_at), time(import.last_at));
-        [import.id.to_string(), began, ended, lines, counted, left_out, unreadable, import.source, import.rules]
+        let undone = import.undone_at.map(time).unwrap_or_default();
+        [import.id.to_string(), began, ended, lines, counted, left_out, unreadable, import.source, import.rules, undone]
     }));
-    for line in columns(&rows) {
+    for line in terminal::columns(&rows) {
         terminal::print(&format!("{line}\n"));
     }
     Ok(database.close().await?)
-}
-
-/// Returns a line for each row, with its fields in columns that are as wide as their longest field.
-fn columns<const COUNT: usize>(rows: &[[String; COUNT]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<_> = (0..COUNT).map(width).collect();
-    let line = |row: &[String; COUNT]| {
-        let fields = row.iter().zip(&widths).map(|(field, width)| format!("{field:<width$}"));
-        fields.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }
 
 /// Returns a progress bar, which is shown only on a terminal.

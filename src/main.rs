@@ -11,6 +11,7 @@ mod hangup;
 mod healthcheck;
 mod import;
 mod log_settings;
+mod manage;
 mod metrics;
 mod new_file;
 mod role_prefix;
@@ -25,7 +26,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use api::access::AccessError;
-use cli::{Cli, Command};
+use cli::{
+    Cli, Command, ImportsSettings,
+    manage::{ImportsCommand, NamesError},
+};
 use log_settings::LogFormat;
 use mimalloc::MiMalloc;
 use spans::Export;
@@ -97,7 +101,13 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo(settings) => demo::demo(settings).await,
         Command::Export(settings) => export::export(settings).await,
         Command::Import(settings) => import::import(settings).await,
-        Command::Imports(settings) => import::list(settings).await,
+        Command::Imports(ImportsSettings { command: None, common }) => import::list(&common).await,
+        Command::Imports(ImportsSettings { command: Some(ImportsCommand::Undo(settings)), common }) => {
+            manage::undo(settings, common).await
+        }
+        Command::Pages { command } => manage::pages(command).await,
+        Command::Views { command } => manage::views(command).await,
+        Command::Jobs(settings) => manage::list(settings).await,
         Command::Token(settings) => token::create(settings),
         Command::Snippet { service } => {
             terminal::print(&api::http::snippet(&service));
@@ -122,6 +132,9 @@ fn is_configuration(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<DatabaseError>().is_some_and(|error| !matches!(error, DatabaseError::Connect { .. }))
         || error.downcast_ref::<AccessError>().is_some()
         || error.downcast_ref::<follow::FollowRefused>().is_some()
+        || error.downcast_ref::<manage::NotConfirmed>().is_some()
+        || error.downcast_ref::<manage::NoReason>().is_some()
+        || error.downcast_ref::<NamesError>().is_some()
         || error.downcast_ref::<roles::RoleError>().is_some()
         || error.downcast_ref::<backup::BackedUpByPostgres>().is_some()
         || error.downcast_ref::<database::SchemaError>().is_some()

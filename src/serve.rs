@@ -15,6 +15,7 @@ use api::{
 };
 use futures_util::future::select_all;
 use increments::Recorder;
+use jobs::Jobs;
 use reports::{ReportReader, Reports, freshness::FreshnessFeed};
 use storage::{Database, DatabaseKind};
 use tokio::{
@@ -93,8 +94,9 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     // The tasks are in the order in which they stop.
     let mut tasks = Vec::new();
     let reader = reports.as_ref().map(|reports| reports.reader.clone());
+    let jobs = recorder.is_some().then(|| Jobs::new(&database));
     let (services, http) =
-        (Services { recorder, reports, readiness: readiness.clone(), metrics_renderer }, settings.http);
+        (Services { recorder, jobs, reports, readiness: readiness.clone(), metrics_renderer }, settings.http);
     tasks.push(ServiceTask::start("HTTP", |stop| async move {
         http::serve(listener, services, access, &http, stop).await;
         if let Some(reader) = reader {

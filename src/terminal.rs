@@ -72,6 +72,29 @@ pub(crate) fn visible(text: &str) -> String {
     })
 }
 
+/// Returns a line for each row, with its fields in columns that are as wide as their longest field.
+pub(crate) fn columns<const COUNT: usize>(rows: &[[String; COUNT]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..COUNT).map(width).collect();
+    let line = |row: &[String; COUNT]| {
+        let fields = row.iter().zip(&widths).map(|(field, width)| format!("{field:<width$}"));
+        fields.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Asks a question on standard error, and returns the line that is typed.
+///
+/// # Errors
+/// When standard input can't be read.
+pub(crate) fn ask(question: &str) -> io::Result<String> {
+    let mut output = io::stderr().lock();
+    output.write_all(visible(question).as_bytes()).and_then(|()| output.flush())?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line)
+}
+
 /// The progress of a command, on standard error if that is a terminal; nothing otherwise. It is erased when this is
 /// dropped.
 pub(crate) struct Progress(ProgressBar);

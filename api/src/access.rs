@@ -69,7 +69,7 @@ struct Rules {
     tokens_file: Option<TokensFile>,
     /// The scopes of requests without a token.
     anonymous: Scopes,
-    /// Whether every request has all scopes and no limits. Only a server on a loopback address can be open.
+    /// Whether every request has all scopes but `manage`, and no limits. Only a server on a loopback address can be open.
     is_open: bool,
     origins: Vec<Origin>,
     /// The host names that requests may be for, besides addresses and localhost; none where any name is accepted.
@@ -94,6 +94,13 @@ pub(crate) struct Principal {
     who: RateKey,
     scopes: Scopes,
     client: Client,
+}
+
+/// The right to change what was counted.
+#[derive(Clone, Debug)]
+pub(crate) struct ManagingTerms {
+    /// The client that idempotency keys belong to.
+    pub(crate) client: Client,
 }
 
 /// The terms on which a client records.
@@ -137,6 +144,11 @@ pub(crate) enum AuthError {
     NotBearer,
     #[error("the token is not known here")]
     WrongToken,
+    #[error(
+        "what was counted is changed only with a token that has the scope manage, and this server has no tokens: start it with \
+         --tokens-file"
+    )]
+    NoTokensHere,
     #[error("the token has not the scope {0}")]
     NoScope(Scope),
     #[error("the token is not known here any more")]
@@ -162,19 +174,22 @@ impl Access {
     /// Returns the access rules of a server that listens on `listen`.
     ///
     /// # Errors
-    /// When a token can't be read, when the server would be open to everybody on an address that is not loopback, or
-    /// when the list of sites is wrong.
+    /// When a token can't be read, when the server would be open to everybody on an address that is not loopback, when
+    /// requests without a token were to have the scope `manage`, or when the list of sites is wrong.
     pub fn new(settings: &AccessSettings, listen: SocketAddr) -> Result<Self, AccessError> {
         let given = settings.given_tokens()?;
         let (tokens, tokens_file) = match &settings.tokens_file {
             Some(path) => TokensFile::open(path, given).map(|(file, tokens)| (tokens, Some(file)))?,
             None => (given, None),
         };
+        if settings.anonymous.contains(&Scope::Manage) {
+            return Err(AccessError::AnonymousManage);
+        }
         let is_open = tokens.is_empty() && settings.anonymous.is_empty();
         if is_open && !listen.ip().to_canonical().is_loopback() {
             return Err(AccessError::OpenToAll(listen));
         }
-        let anonymous = if is_open { Scopes::ALL } else { settings.anonymous.iter().copied().collect() };
+        let anonymous = if is_open { Scopes::WITHOUT_TOKEN } else { settings.anonymous.iter().copied().collect() };
         let rate = |per_second, burst| {
             let per_second = NonZeroU32::new(per_second).filter(|_| !is_open)?;
             Some(RateLimit::new(per_second, burst))
@@ -185,7 +200,7 @@ impl Access {
             anonymous,
             is_open,
             origins: settings.allow_origin.clone(),
-            hosts: (anonymous == Scopes::ALL).then(|| settings.host.clone()),
+            hosts: (anonymous == Scopes::WITHOUT_TOKEN).then(|| settings.host.clone()),
             sites: Sites::new(&settings.site)?,
             proxies: settings.trust_forwarded_for,
             rate: rate(settings.rate_limit, settings.rate_burst),
@@ -323,16 +338,19 @@ impl Principal {
         }
     }
 
-    /// Waits until the principal's token is gone or lacks this scope, and returns which of the two. Never returns for an
-    /// anonymous client.
-    pub(crate) async fn loses(&self, scope: Scope) -> AuthError {
+    /// Waits until the principal's token is gone or lacks one of these scopes, and returns which of the two. Never returns for
+    /// an anonymous client.
+    pub(crate) async fn loses(&self, scopes: Scopes) -> AuthError {
         let RateKey::Token(id) = self.who else { return pending().await };
         let mut tokens = self.watch_tokens();
         loop {
             match tokens.borrow_and_update().with_id(id) {
                 None => return AuthError::TokenRemoved,
-                Some(token) if !token.scopes.has(scope) => return AuthError::ScopeRemoved(scope),
-                Some(_) => {}
+                Some(token) => {
+                    if let Some(lost) = scopes.missing_in(token.scopes) {
+                        return AuthError::ScopeRemoved(lost);
+                    }
+                }
             }
             if tokens.changed().await.is_err() {
                 return pending().await;
@@ -374,6 +392,7 @@ impl Principal {
         match self.who {
             _ if self.scopes.has(scope) => Ok(()),
             RateKey::Token(_) => Err(AuthError::NoScope(scope)),
+            RateKey::Address(_) if self.access.0.is_open => Err(AuthError::NoTokensHere),
             RateKey::Address(_) => Err(AuthError::NoToken),
         }
     }
@@ -398,6 +417,15 @@ impl Principal {
         })
     }
 
+    /// Returns the right to change what was counted.
+    ///
+    /// # Errors
+    /// When the principal lacks the scope `manage`.
+    pub(crate) fn managing(&self) -> Result<ManagingTerms, AuthError> {
+        self.require_scope(Scope::Manage)?;
+        Ok(ManagingTerms { client: self.client.clone() })
+    }
+
     /// Returns the key by which sockets and event streams are counted per client, or none on an open server, where they
     /// are not.
     pub(crate) fn limit_key(&self) -> Option<Network> {
@@ -409,7 +437,7 @@ impl AuthError {
     pub(crate) fn code(self) -> Code {
         match self {
             Self::NoToken | Self::NotBearer | Self::WrongToken | Self::TokenRemoved => Code::Unauthenticated,
-            Self::NoScope(_) | Self::ScopeRemoved(_) | Self::WrongHost => Code::Forbidden,
+            Self::NoTokensHere | Self::NoScope(_) | Self::ScopeRemoved(_) | Self::WrongHost => Code::Forbidden,
             Self::TooManyIncrements { .. } => Code::BadUserInput,
             Self::TooOften(_) | Self::IncrementsTooOften(_) => Code::Overloaded,
         }

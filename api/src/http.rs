@@ -45,6 +45,7 @@ use tower_http::compression::CompressionLayer;
 use tracing::warn;
 
 use increments::Recorder;
+use jobs::Jobs;
 use reports::Reports;
 
 pub use self::{
@@ -154,6 +155,8 @@ impl HttpSettings {
 pub struct Services {
     /// The recorder of page views, for mutations.
     pub recorder: Option<Recorder>,
+    /// The jobs, for mutations that change what was counted; in the processes that have a recorder.
+    pub jobs: Option<Jobs>,
     /// The reports, for queries and subscriptions.
     pub reports: Option<Reports>,
     /// The readiness check behind `/health/ready`.
@@ -192,7 +195,7 @@ fn service(
     settings: &HttpSettings,
     stop: CancellationToken,
 ) -> (Routes, TaskTracker) {
-    let Services { recorder, reports, readiness, metrics_renderer } = services;
+    let Services { recorder, jobs, reports, readiness, metrics_renderer } = services;
     let tasks = TaskTracker::new();
     let subscriber_limits =
         SubscriberLimits::new(settings.subscriber_connections, settings.subscriber_connections_each);
@@ -215,7 +218,7 @@ fn service(
     };
     let exporter = reports.as_ref().map(|reports| Exporter::new(reports.reader.clone()));
     let executor =
-        OperationExecutor::new(recorder, reports, settings.response_bounds(), limits, time_max, tasks.clone());
+        OperationExecutor::new(recorder, jobs, reports, settings.response_bounds(), limits, time_max, tasks.clone());
     let state = executor.map(|executor| AppState {
         executor,
         responses,

@@ -65,7 +65,8 @@ impl Client {
     }
 
     /// Returns the id that the client's keys are stored with.
-    pub(super) fn id(&self) -> &str {
+    #[must_use]
+    pub fn id(&self) -> &str {
         self.id.as_deref().unwrap_or(ANONYMOUS)
     }
 
@@ -73,6 +74,12 @@ impl Client {
     /// with these ids, so a request counts as a duplicate only if its increments are the same too.
     pub(super) fn former_ids(&self) -> [&str; 2] {
         [SHARED, self.former_id()]
+    }
+
+    /// Returns the id that the client had before it got its name, if it had another.
+    #[must_use]
+    pub fn id_before_its_name(&self) -> Option<&str> {
+        self.former.as_deref()
     }
 
     /// Returns the second of the [former ids](Self::former_ids).

@@ -264,6 +264,21 @@ impl ImportLog {
         Ok(views.await?.flatten().unwrap_or_default())
     }
 
+    /// Returns the views that an import has counted and that are known to be its own.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn views_by(&self, import: i64) -> Result<i64, DbErr> {
+        let sum = Expr::col(import_count::Column::Views).sum().cast_as("bigint");
+        let views = import_count::Entity::find()
+            .select_only()
+            .expr_as(sum, "views")
+            .filter(import_count::Column::Import.eq(import))
+            .into_tuple::<Option<i64>>()
+            .one(&self.database.readers);
+        Ok(views.await?.flatten().unwrap_or_default())
+    }
+
     /// Returns the imports, oldest first.
     ///
     /// # Errors

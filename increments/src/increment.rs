@@ -40,6 +40,12 @@ impl ValidationError {
     fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
+
+    /// Returns the message for a value that stands in another field.
+    #[must_use]
+    pub fn of_field(&self, field: &str) -> String {
+        format!("{field} {}", self.problem)
+    }
 }
 
 /// The characters that change the direction of the text behind them (Unicode's UAX #9, 2.1 to 2.4): embeddings and
@@ -276,6 +282,18 @@ impl IdempotencyKey {
     /// Returns the key's text and its client's id, which identify it together.
     pub(super) fn id(&self) -> (&str, &str) {
         (&self.text, self.client.id())
+    }
+
+    /// Returns the key's text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the key's client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Validates a client's key, which expires after 24 hours.

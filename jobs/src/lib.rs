@@ -5,15 +5,19 @@
 //! Here jobs are handed over and looked at. The Wolf checks again what is checked here, when it begins a job: what was
 //! true then may not be true any more. A job is done as a whole or refused.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 pub use entity::job::{Kind, Model as Job, PageSelection, Status, Task};
 use entity::{import, job, page, page_alias};
+use futures_util::{Stream, stream};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect, Statement,
 };
 use sha2::{Digest, Sha256};
 use storage::{Database, Purpose, Transaction, clock};
+use tokio::time::sleep;
 use tracing::info;
 
 /// The most jobs that may wait at a time.
@@ -24,6 +28,8 @@ pub const REASON_BYTES_MAX: usize = 1_024;
 pub const NAMES_MAX: usize = 1_000;
 /// The most views that one correction adds or takes away.
 pub const CORRECTION_MAX: i64 = 1_000_000_000;
+/// The time between two looks at a job that is followed.
+const FOLLOW_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,17 +44,27 @@ pub struct JobRequest {
 
 /// An idempotency key: a second request with it is the same job, for as long as the job is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobKey([u8; 32]);
+pub struct JobKey {
+    digest: KeyDigest,
+    /// The key as the same client had it before it got its name.
+    former: Option<KeyDigest>,
+}
+
+/// The SHA-256 of a key and its client.
+type KeyDigest = [u8; 32];
 
 impl JobKey {
-    /// Returns the key `text` of the client with this id.
+    /// Returns the key `text` of the client with this id, which had the id `former` before.
     #[must_use]
-    pub fn new(client: &str, text: &str) -> Self {
-        let mut digest = Sha256::new();
-        digest.update(client.len().to_le_bytes());
-        digest.update(client);
-        digest.update(text);
-        Self(digest.finalize().into())
+    pub fn new(client: &str, former: Option<&str>, text: &str) -> Self {
+        let of = |client: &str| {
+            let mut digest = Sha256::new();
+            digest.update(client.len().to_le_bytes());
+            digest.update(client);
+            digest.update(text);
+            digest.finalize().into()
+        };
+        Self { digest: of(client), former: former.map(of) }
     }
 }
 
@@ -88,7 +104,7 @@ pub enum JobError {
     #[error("this import was undone already")]
     UndoneAlready,
     /// The key was used for something else.
-    #[error("the idempotency key was used for another job")]
+    #[error("the key was used before, for another job")]
     KeyReused,
     /// Too many jobs wait.
     #[error("{JOBS_WAITING_MAX} jobs wait already; try again when the Wolf has done some")]
@@ -139,7 +155,7 @@ impl Jobs {
             kind: Set(request.task.kind()),
             task: Set(Some(task)),
             reason: Set(request.reason),
-            key_digest: Set(request.key.map(|key| key.0.to_vec())),
+            key_digest: Set(request.key.map(|key| key.digest.to_vec())),
             status: Set(Status::Queued),
             requested_at: Set(self.database.clock.database_now(&transaction).await?),
             pages: Set(0),
@@ -150,6 +166,14 @@ impl Jobs {
         let recorded_at = self.commit(transaction).await?;
         info!(job.id = job.id, job.kind = ?job.kind, "a job waits for the next refresh");
         Ok(Submitted { job, recorded_at, duplicate: false })
+    }
+
+    /// Checks a job without handing it over.
+    ///
+    /// # Errors
+    /// [`JobError`], if [`Jobs::submit`] would not take it.
+    pub async fn check(&self, task: &Task) -> Result<(), JobError> {
+        check(&self.database.readers, task).await
     }
 
     /// Commits, and returns from which `asOf` on the commit is known to every refresh: see `storage::clock`.
@@ -165,7 +189,17 @@ impl Jobs {
     /// # Errors
     /// When the database can't be read.
     pub async fn find(&self, id: i64) -> Result<Option<Job>, DbErr> {
-        job::Entity::find_by_id(id).one(&self.database.background).await
+        job::Entity::find_by_id(id).one(&self.database.readers).await
+    }
+
+    /// Returns the job as it is now, and again whenever it has changed, until it has ended; nothing if there is no such job.
+    /// An error is the last item.
+    pub fn follow(&self, id: i64) -> impl Stream<Item = Result<Job, DbErr>> + Send + use<> {
+        let following = Following { jobs: self.clone(), id, last: None, is_over: false };
+        stream::unfold(following, |mut following| async {
+            let item = following.next().await?;
+            Some((item, following))
+        })
     }
 
     /// Returns at most `limit` jobs before the job `before`, newest first.
@@ -174,19 +208,51 @@ impl Jobs {
     /// When the database can't be read.
     pub async fn newest(&self, before: Option<i64>, limit: u64) -> Result<Vec<Job>, DbErr> {
         let jobs = job::Entity::find().filter(job::Column::Id.lt(before.unwrap_or(i64::MAX)));
-        jobs.order_by_desc(job::Column::Id).limit(limit).all(&self.database.background).await
+        jobs.order_by_desc(job::Column::Id).limit(limit).all(&self.database.readers).await
+    }
+}
+
+/// A job that is looked at until it has ended.
+struct Following {
+    jobs: Jobs,
+    id: i64,
+    last: Option<Job>,
+    is_over: bool,
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<Result<Job, DbErr>> {
+        if self.is_over {
+            return None;
+        }
+        loop {
+            match self.jobs.find(self.id).await {
+                Ok(None) => return None,
+                Ok(found) if found == self.last => sleep(FOLLOW_PERIOD).await,
+                Ok(Some(job)) => {
+                    self.is_over = job.finished_at.is_some();
+                    self.last = Some(job.clone());
+                    return Some(Ok(job));
+                }
+                Err(failure) => {
+                    self.is_over = true;
+                    return Some(Err(failure));
+                }
+            }
+        }
     }
 }
 
 async fn earlier(transaction: &Transaction, key: &JobKey) -> Result<Option<Job>, DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         // One request with a key at a time: the second one sees the job of the first.
-        let lock = i64::from_le_bytes(std::array::from_fn(|index| key.0[index]));
+        let lock = i64::from_le_bytes(std::array::from_fn(|index| key.digest[index]));
         let values = [lock.into()];
         let lock = Statement::from_sql_and_values(DbBackend::Postgres, "SELECT pg_advisory_xact_lock($1)", values);
         transaction.execute_raw(lock).await?;
     }
-    job::Entity::find().filter(job::Column::KeyDigest.eq(key.0.to_vec())).one(transaction).await
+    let digests = [Some(key.digest), key.former].into_iter().flatten().map(|digest| digest.to_vec());
+    job::Entity::find().filter(job::Column::KeyDigest.is_in(digests)).one(transaction).await
 }
 
 /// Checks what can be known before the job is done.

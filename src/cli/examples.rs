@@ -124,7 +124,62 @@ Examples:
 pub(super) const IMPORTS: &str = "\
 Examples:
   # those into the database of this folder
-  analytics imports";
+  analytics imports
+  # take one back
+  analytics imports undo 6021834772915548061";
+
+pub(super) const IMPORTS_UNDO: &str = "\
+Examples:
+  # shows what will be taken back, and asks
+  analytics imports undo 6021834772915548061";
+
+pub(super) const PAGES: &str = "\
+Examples:
+  analytics pages rename /blog/frist /blog/first
+  analytics pages remove /users/jane.doe";
+
+pub(super) const PAGES_RENAME: &str = "\
+Examples:
+  # shows what will be moved, and asks
+  analytics pages rename /blog/frist /blog/first
+  # a page that has moved: later views of the old address count for the new one
+  analytics pages rename /about.html /about --keep-alias
+  # in a script
+  analytics pages rename /a /b --yes --reason 'moved on Monday'";
+
+pub(super) const PAGES_REMOVE: &str = "\
+Examples:
+  # shows how many pages and views there are, and asks
+  analytics pages remove /users/jane.doe /users/jane.doe/photos
+  # all pages whose names begin so
+  analytics pages remove --prefix /wp-admin/
+  # the pages of a list
+  analytics pages remove --names-from spam.txt --yes
+  # only their views of a day
+  analytics pages remove --contains casino --start 2026-11-20 --end 2026-11-21";
+
+pub(super) const VIEWS: &str = "\
+Examples:
+  analytics views remove --before 2026-01-01
+  analytics views correct /blog/first 2026-11-20T10:00:00Z -12 --reason 'a load test'";
+
+pub(super) const VIEWS_REMOVE: &str = "\
+Examples:
+  # all that was counted before this year
+  analytics views remove --before 2026-01-01
+  # an hour of a load test
+  analytics views remove --start 2026-11-20T10:00:00Z --end 2026-11-20T11:00:00Z";
+
+pub(super) const VIEWS_CORRECT: &str = "\
+Examples:
+  # 12 views fewer
+  analytics views correct /blog/first 2026-11-20T10:00:00Z -12 --reason 'a load test'
+  # 40 more
+  analytics views correct /blog/first 2026-11-20T10:00:00Z +40 --reason 'a lost log'";
+
+pub(super) const JOBS: &str = "\
+Examples:
+  analytics jobs";
 
 pub(super) const TOKEN: &str = "\
 Examples:
@@ -133,7 +188,9 @@ Examples:
   # for a server that records page views, by the name of its idempotency keys
   analytics token --scopes increments --client shop
   # for both
-  analytics token --scopes increments,reports";
+  analytics token --scopes increments,reports
+  # for a backend that removes pages when it is asked to forget them
+  analytics token --scopes manage --client accounts";
 
 pub(super) const SNIPPET: &str = "\
 Examples:

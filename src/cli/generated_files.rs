@@ -140,7 +140,8 @@ impl Setting {
             write!(title, ", by default `{}`", default.join(",")).unwrap();
         }
         let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        let values = argument.get_possible_values();
+        let mut values = argument.get_possible_values();
+        values.retain(|value| !value.is_hide_set());
         if !values.is_empty() && !value.is_empty() {
             let values: Vec<_> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();
             write!(meaning, ". One of {}", values.join(", ")).unwrap();

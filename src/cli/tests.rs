@@ -5,7 +5,26 @@ use clap::error::ErrorKind;
 use super::*;
 
 /// The flags without an environment variable: they say what one call of a command is to do.
-const WITHOUT_VARIABLE: [&str; 8] = ["again", "as", "client", "dry-run", "help", "live", "scopes", "version"];
+const WITHOUT_VARIABLE: [&str; 18] = [
+    "again",
+    "as",
+    "before",
+    "client",
+    "contains",
+    "dry-run",
+    "end",
+    "help",
+    "keep-alias",
+    "live",
+    "names-from",
+    "prefix",
+    "reason",
+    "scopes",
+    "search",
+    "start",
+    "version",
+    "yes",
+];
 
 fn all_commands() -> Vec<clap::Command> {
     let mut found = vec![Cli::command()];

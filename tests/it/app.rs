@@ -14,6 +14,7 @@ use entity::{
 };
 use futures_util::StreamExt;
 use increments::{Increment, PageName, Recorder, RecorderSettings, Request, Views};
+use jobs::Jobs;
 use reports::{
     ReportReader, ReportSettings, Reports,
     freshness::{Freshness, FreshnessFeed},
@@ -183,7 +184,7 @@ impl TestApp {
         let (recorder, committer) = Recorder::new(&database, &settings.recorder);
         let (feed, tail) = FreshnessFeed::new(&database);
         let reader = ReportReader::new(&database, feed.clone(), &ReportSettings { cache_bytes: 16 * 1024 * 1024 });
-        let services = services(&recorder, &reader, &feed);
+        let services = services(&database, &recorder, &reader, &feed);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
@@ -311,9 +312,15 @@ impl TestApp {
 }
 
 /// All services, always ready.
-pub(crate) fn services(recorder: &Recorder, reader: &ReportReader, feed: &FreshnessFeed) -> Services {
+pub(crate) fn services(
+    database: &Database,
+    recorder: &Recorder,
+    reader: &ReportReader,
+    feed: &FreshnessFeed,
+) -> Services {
     Services {
         recorder: Some(recorder.clone()),
+        jobs: Some(Jobs::new(database)),
         reports: Some(Reports { reader: reader.clone(), feed: feed.clone() }),
         readiness: Readiness::new(&["increments", "reports"], || Box::pin(async { Ok(()) })),
         metrics_renderer: None,

@@ -28,11 +28,12 @@ fn crates_know_only_what_the_design_says() {
         assert_eq!(dependencies, allowed, "{name}");
     };
     assert_depends_only_on("access_logs", &[]);
-    assert_depends_only_on("api", &["bots", "counts", "entity", "increments", "reports", "storage"]);
+    assert_depends_only_on("api", &["bots", "counts", "entity", "increments", "jobs", "reports", "storage"]);
     assert_depends_only_on("bots", &[]);
     assert_depends_only_on("counts", &["entity"]);
     assert_depends_only_on("import", &["access_logs", "bots", "counts", "entity", "increments", "storage"]);
     assert_depends_only_on("increments", &["entity", "storage"]);
+    assert_depends_only_on("jobs", &["entity", "storage"]);
     assert_depends_only_on("reports", &["counts", "entity", "storage"]);
     assert_depends_only_on("wolf", &["entity", "storage"]);
     assert_depends_only_on("storage", &[]);

@@ -241,7 +241,7 @@ async fn serve_beside(app: &TestApp, feed: FreshnessFeed, reader: ReportReader) 
     let address = listener.local_addr().unwrap();
     let settings = Settings::default().http;
     let access = Access::new(&settings.access, settings.listen).unwrap();
-    let (services, stop) = (services(&app.recorder, &reader, &feed), app.stop.clone());
+    let (services, stop) = (services(&app.database, &app.recorder, &reader, &feed), app.stop.clone());
     let mut serving = JoinSet::new();
     serving.spawn(async move { http::serve(listener, services, access, &settings, stop).await });
     (address.to_string(), serving)

@@ -51,6 +51,8 @@ mod import;
 mod import_of_counts;
 mod interleavings;
 mod jobs;
+mod jobs_api;
+mod jobs_cli;
 mod load;
 mod log_formats;
 mod logs;

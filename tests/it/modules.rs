@@ -9,7 +9,7 @@ use std::{
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The crates of the product.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "access_logs/src",
     "api/src",
     "bots/src",
@@ -17,6 +17,7 @@ const CRATES: [&str; 12] = [
     "entity/src",
     "import/src",
     "increments/src",
+    "jobs/src",
     "migration/src",
     "reports/src",
     "src",

@@ -70,7 +70,8 @@ async fn process_serves_only_its_services() {
                 let schema =
                     server.client.get(server.url("/schema.graphql")).send().await.unwrap().text().await.unwrap();
                 assert_eq!(schema.contains("type Mutation"), runs("increments"), "{what}");
-                assert_eq!(schema.contains("type Subscription"), runs("reports"), "{what}");
+                assert_eq!(schema.contains("type JobPayload"), runs("increments"), "{what}");
+                assert_eq!(schema.contains("freshness: Freshness!"), runs("reports"), "{what}");
                 assert_eq!(schema.contains("report("), runs("reports"), "{what}");
                 let version = server.data("{ version }", json!({})).await.unwrap();
                 assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));

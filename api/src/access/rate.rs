@@ -109,7 +109,7 @@ mod tests {
     };
 
     fn token() -> RateKey {
-        RateKey::Token(Token::of_secret("a", Scopes::ALL, None).id())
+        RateKey::Token(Token::of_secret("a", Scopes::WITHOUT_TOKEN, None).id())
     }
 
     fn count(number: u32) -> NonZeroU32 {

@@ -35,16 +35,16 @@ const ANONYMOUS_VIEWS: u32 = 1;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// A token as 'SCOPES sha256:HEX CLIENT', which `analytics token` prints. SCOPES are increments, reports or both; the
-    /// client's name is optional. Repeat the flag, or separate several tokens by ';'
+    /// A token as 'SCOPES sha256:HEX CLIENT', which `analytics token` prints. SCOPES are increments, reports and manage,
+    /// separated by ','; the client's name is optional. Repeat the flag, or separate several tokens by ';'
     #[arg(long, env = "ANALYTICS_TOKEN", value_delimiter = ';', value_name = "TOKEN", hide_env_values = true)]
     pub token: Vec<TokenText>,
     /// A file with one token per line, read at the start, at SIGHUP, and when it changes; empty lines and lines that begin
     /// with # are ignored
     #[arg(long, env = "ANALYTICS_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
-    /// The scopes of requests without a token: increments, reports or both. By default there are none if there are tokens;
-    /// if there are no tokens, both, on a loopback address only
+    /// The scopes of requests without a token: increments, reports or both; never manage. By default there are none if there
+    /// are tokens; if there are no tokens, both, on a loopback address only
     #[arg(long, env = "ANALYTICS_ANONYMOUS", value_delimiter = ',', value_name = "SCOPES", value_enum)]
     pub anonymous: Vec<Scope>,
     /// The most increments of a request without a token, unless everything is open to everybody
@@ -96,6 +96,12 @@ pub enum AccessError {
          --anonymous increments,reports what is open to everybody"
     )]
     OpenToAll(SocketAddr),
+    /// `--anonymous` has the scope `manage`.
+    #[error(
+        "--anonymous: manage is never given to requests without a token, since it takes away what was counted; give it to a \
+         token (`analytics token --scopes manage` makes one)"
+    )]
+    AnonymousManage,
     /// A value of `--token` is not a token.
     #[error("--token, number {number}")]
     Setting {

@@ -189,7 +189,7 @@ fn tokens_file_is_read_line_by_line() {
         std::fs::write(&folder, text).unwrap();
         access(LOOPBACK, |settings| settings.tokens_file = Some(folder.clone()))
     };
-    let line = Token::of_secret("a", Scopes::ALL, "shop".parse().ok()).to_string();
+    let line = Token::of_secret("a", Scopes::WITHOUT_TOKEN, "shop".parse().ok()).to_string();
     let known = read(&format!("# of the dashboard\n\n  {line}\r\n")).unwrap();
     assert!(principal(&known, Some("Bearer a")).is_ok());
     assert!(matches!(read(&format!("{line}\nsecret\n")), Err(AccessError::Line { number: 2, .. })));

@@ -117,13 +117,15 @@ mod tests {
     fn token_text_round_trips() {
         let line = format!("increments,reports {OF_TEST}");
         let token: Token = line.parse().unwrap();
-        assert_eq!(token.scopes, Scopes::ALL);
+        assert_eq!(token.scopes, Scopes::WITHOUT_TOKEN);
         assert_eq!(token.to_string(), line);
         assert!(token.is(&hash("test")) && !token.is(&hash("Test")) && !token.is(&hash("")));
-        assert_eq!(Token::of_secret("test", Scopes::ALL, None).to_string(), line);
+        assert_eq!(Token::of_secret("test", Scopes::WITHOUT_TOKEN, None).to_string(), line);
         let named = format!("{line} shop");
-        assert_eq!(Token::of_secret("test", Scopes::ALL, "shop".parse().ok()).to_string(), named);
+        assert_eq!(Token::of_secret("test", Scopes::WITHOUT_TOKEN, "shop".parse().ok()).to_string(), named);
         assert_eq!(named.parse::<Token>().unwrap().to_string(), named);
+        let managing = format!("reports,manage {OF_TEST} office");
+        assert_eq!(managing.parse::<Token>().unwrap().to_string(), managing);
         let capitals = format!("reports  {}", OF_TEST.to_uppercase().replace("SHA256", "sha256"));
         assert!(capitals.parse::<Token>().unwrap().is(&hash("test")));
     }
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_hash() {
-        let text = format!("{:?}", Token::of_secret("test", Scopes::ALL, None));
+        let text = format!("{:?}", Token::of_secret("test", Scopes::WITHOUT_TOKEN, None));
         assert!(!text.contains("9f86") && !text.contains("159"), "{text}");
     }
 }

@@ -4,6 +4,7 @@ use std::{error::Error as StdError, sync::Arc};
 
 use async_graphql::{Error, ErrorExtensions, Pos, ServerError, Value};
 use increments::{RecordError, ValidationError};
+use jobs::JobError;
 use reports::ReportError;
 use sea_orm::DbErr;
 use storage::DbErrorKind;
@@ -79,7 +80,20 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
     }
 }
 
-fn of_database(failure: &DbErr) -> Error {
+/// Converts the error of a job that is not taken. `field` is the field of the input that an error about the pages is about.
+pub(super) fn of_job(failure: &JobError, field: &str) -> Error {
+    let field = match failure {
+        JobError::Database(source) => return of_database(source),
+        JobError::TooManyJobs => return error(Code::Overloaded, failure.to_string()),
+        JobError::UnknownPage(_) | JobError::UnknownImport | JobError::UndoneAlready => field,
+        JobError::SameName | JobError::AliasOfItself | JobError::TargetIsAlias => "input.to",
+        JobError::TooManyAliases => "input.keepAlias",
+        JobError::KeyReused => "input.idempotencyKey",
+    };
+    error(Code::BadUserInput, format!("{field}: {failure}"))
+}
+
+pub(super) fn of_database(failure: &DbErr) -> Error {
     if DbErrorKind::is_timeout(failure) {
         tracing::warn!(error = failure as &dyn StdError, "a query took too long");
         return error(

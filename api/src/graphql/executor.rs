@@ -5,6 +5,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use async_graphql::{Request, Response, ServerError, Value, parser::types::OperationType};
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use increments::{RecordError, Recorder};
+use jobs::Jobs;
 use reports::{Provenance, Reports};
 use serde_json::{json, value::RawValue};
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ use super::{
     shared_subscriptions::SharedSubscriptions,
 };
 use crate::{
-    access::RecordingTerms,
+    access::{ManagingTerms, RecordingTerms},
     error_code::Code,
     metrics::{Executions, Operations},
 };
@@ -48,13 +49,14 @@ impl OperationExecutor {
     /// Returns an executor for the services that there are, or `None` without any.
     pub(crate) fn new(
         recorder: Option<Recorder>,
+        jobs: Option<Jobs>,
         reports: Option<Reports>,
         bounds: ResponseBounds,
         limits: ServerLimits,
         time_max: Duration,
         tasks: TaskTracker,
     ) -> Option<Self> {
-        let schema = AnalyticsSchema::new(recorder.clone(), reports, limits)?;
+        let schema = AnalyticsSchema::new(recorder.clone().zip(jobs), reports, limits)?;
         Code::describe_all();
         Some(Self {
             schema,
@@ -75,13 +77,13 @@ impl OperationExecutor {
 
     /// Executes the operation: one event for a query or mutation, one per event of a subscription.
     pub(crate) fn execute(&self, operation: AuthorizedOperation) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
-        let Operation { request, kind, order, memory, .. } = operation.into_inner();
+        let Operation { request, kind, managing, order, memory, .. } = operation.into_inner();
         let executor = self.clone();
         match kind {
             OperationType::Subscription => {
                 let execute = move |request| {
                     let budget = executor.bounds.budget(memory.clone());
-                    let responses = executor.execute_stream(request, budget.clone());
+                    let responses = executor.execute_stream(with_terms(request, managing.as_ref()), budget.clone());
                     let order = order.clone();
                     AssertUnwindSafe(responses)
                         .catch_unwind()
@@ -93,7 +95,8 @@ impl OperationExecutor {
             OperationType::Query | OperationType::Mutation => {
                 let budget = self.bounds.budget(memory);
                 let executed = async move {
-                    let execution = AssertUnwindSafe(executor.execute_once(kind, request, &budget)).catch_unwind();
+                    let execution =
+                        AssertUnwindSafe(executor.execute_once(kind, request, managing, &budget)).catch_unwind();
                     let (response, provenance) = execution.await.ok().unzip();
                     event(response, provenance.flatten(), &order, &budget, kind)
                 };
@@ -150,29 +153,37 @@ impl OperationExecutor {
         &self,
         kind: OperationType,
         request: Request,
+        managing: Option<ManagingTerms>,
         budget: &ResponseBudget,
     ) -> (Response, Option<Provenance>) {
         if kind == OperationType::Mutation {
+            let request = with_terms(request, managing.as_ref());
             let execution = self.schema.execute(request.data(ViewCell::default()));
             let response = self.in_time(&self.operations.mutations, execution).await;
             return (whole_or_nothing(response.unwrap_or_else(|late| late)), None);
         }
-        let execution = Box::pin(self.execute_query(request, budget));
+        let execution = Box::pin(self.execute_query(request, managing, budget));
         self.in_time(&self.operations.queries, execution).await.unwrap_or_else(|late| (late, None))
     }
 
     /// Executes a query. One whose report changes meanwhile, or that the database cancels, is executed again.
-    async fn execute_query(&self, mut request: Request, budget: &ResponseBudget) -> (Response, Option<Provenance>) {
+    async fn execute_query(
+        &self,
+        mut request: Request,
+        managing: Option<ManagingTerms>,
+        budget: &ResponseBudget,
+    ) -> (Response, Option<Provenance>) {
         for _ in 0..SHARED_TRIES {
             let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
             again.operation_name.clone_from(&request.operation_name);
-            let (response, provenance) = self.try_query(request, ViewCell::default(), budget).await;
+            let request_once = with_terms(request, managing.as_ref());
+            let (response, provenance) = self.try_query(request_once, ViewCell::default(), budget).await;
             if !is_marked::<VersionChanged>(&response) && !is_marked::<Cancelled>(&response) {
                 return (response, provenance);
             }
             request = again;
         }
-        self.try_query(request, ViewCell::in_own_transaction(), budget).await
+        self.try_query(with_terms(request, managing.as_ref()), ViewCell::in_own_transaction(), budget).await
     }
 
     async fn try_query(
@@ -220,6 +231,14 @@ impl OperationExecutor {
     /// Counts a query that was answered from the cache of responses.
     pub(crate) fn count_cached(&self) {
         self.operations.from_memory.increment(1);
+    }
+}
+
+/// Attaches the right to change what was counted, if the client has it and the operation needs it.
+fn with_terms(request: Request, managing: Option<&ManagingTerms>) -> Request {
+    match managing {
+        Some(terms) => request.data(terms.clone()),
+        None => request,
     }
 }
 

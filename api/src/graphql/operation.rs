@@ -10,11 +10,11 @@ use async_graphql::{
 use super::{
     errors::{count_error, request_error, set_code},
     query_limits,
-    schema::PUBLIC_FIELDS,
+    schema::scopes_of,
     selection::{self, FieldOrder},
 };
 use crate::{
-    access::{AuthError, Principal, Scope},
+    access::{AuthError, ManagingTerms, Principal, Scope, Scopes},
     error_code::Code,
     memory_budget::Reservation,
 };
@@ -23,8 +23,10 @@ use crate::{
 pub(crate) struct Operation {
     pub(super) request: Request,
     pub(super) kind: OperationType,
-    /// Whether it selects nothing but the schema itself, the program's version and the server's limits.
-    is_introspection: bool,
+    /// The scopes that its fields need; none if any scope will do.
+    scopes: Scopes,
+    /// The right to change what was counted, once it is known that the client has it.
+    pub(super) managing: Option<ManagingTerms>,
     /// The order of the fields in its responses.
     pub(super) order: FieldOrder,
     /// The memory reserved for the request, until nothing of the request is in use.
@@ -53,7 +55,7 @@ impl Operation {
         let operation = chosen(document, name.as_deref())?;
         selection::set_default_values(operation, &mut variables);
         let kind = operation.ty;
-        let is_introspection = query_limits::is_introspection(document, operation, &PUBLIC_FIELDS);
+        let scopes = scopes_of(kind, &query_limits::root_fields(document, operation));
         let order = FieldOrder::of(document, operation, &variables);
         if kind == OperationType::Subscription
             && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)
@@ -65,7 +67,7 @@ impl Operation {
         }
         request.variables = variables;
         request.operation_name = name;
-        Ok(Self { request, kind, is_introspection, order, memory: None })
+        Ok(Self { request, kind, scopes, managing: None, order, memory: None })
     }
 
     /// Attaches `memory`, the reservation for the request, which is released when nothing of the request is in use.
@@ -77,15 +79,22 @@ impl Operation {
         self.kind
     }
 
-    /// Authorizes the operation. A mutation needs the right to record, a query or subscription [`Scope::Reports`], and
-    /// introspection any scope.
+    /// Authorizes the operation. It needs the scopes of all its fields, and any scope if it selects nothing but the schema
+    /// itself, the program's version and the server's limits.
     ///
-    /// Errs when `principal` lacks the scope.
+    /// Errs when `principal` lacks a scope.
     pub(crate) fn authorize(mut self, principal: &Principal) -> Result<AuthorizedOperation, AuthError> {
-        match self.kind {
-            OperationType::Mutation => self.request = self.request.data(principal.recording()?),
-            OperationType::Query if self.is_introspection => principal.require_any_scope()?,
-            OperationType::Query | OperationType::Subscription => principal.require_scope(Scope::Reports)?,
+        if self.scopes.is_empty() {
+            principal.require_any_scope()?;
+        }
+        if self.scopes.has(Scope::Reports) {
+            principal.require_scope(Scope::Reports)?;
+        }
+        if self.scopes.has(Scope::Increments) {
+            self.request = self.request.data(principal.recording()?);
+        }
+        if self.scopes.has(Scope::Manage) {
+            self.managing = Some(principal.managing()?);
         }
         Ok(AuthorizedOperation(self))
     }
@@ -127,6 +136,11 @@ fn set_selection(document: &mut ExecutableDocument, name: Option<&str>, selectio
 impl AuthorizedOperation {
     pub(crate) fn kind(&self) -> OperationType {
         self.0.kind
+    }
+
+    /// Returns the scopes that the operation needs.
+    pub(crate) fn scopes(&self) -> Scopes {
+        self.0.scopes
     }
 
     /// Returns the operation, for its execution.

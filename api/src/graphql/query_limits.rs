@@ -114,27 +114,26 @@ pub(super) fn check_document(document: &ExecutableDocument) -> Result<(), QueryL
     Ok(())
 }
 
-/// Returns whether the operation selects nothing but the schema itself and the `root_fields`. The document must
+/// Returns the names of the fields that the operation selects of its root, as often as they are selected. The document must
 /// have passed [`check_document`]: its fragments have no cycles.
-pub(super) fn is_introspection(
-    document: &ExecutableDocument,
-    operation: &OperationDefinition,
-    root_fields: &[&str],
-) -> bool {
-    fn is_only(document: &ExecutableDocument, set: &SelectionSet, root_fields: &[&str]) -> bool {
-        set.items.iter().all(|selection| match &selection.node {
-            Selection::Field(field) => {
-                let name = field.node.name.node.as_str();
-                name.starts_with("__") || root_fields.contains(&name)
+pub(super) fn root_fields<'a>(document: &'a ExecutableDocument, operation: &'a OperationDefinition) -> Vec<&'a str> {
+    fn add<'a>(document: &'a ExecutableDocument, set: &'a SelectionSet, names: &mut Vec<&'a str>) {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => names.push(&field.node.name.node),
+                Selection::FragmentSpread(spread) => {
+                    // The validation refuses an unknown fragment.
+                    if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                        add(document, &fragment.node.selection_set.node, names);
+                    }
+                }
+                Selection::InlineFragment(fragment) => add(document, &fragment.node.selection_set.node, names),
             }
-            Selection::FragmentSpread(spread) => {
-                let fragment = document.fragments.get(&spread.node.fragment_name.node);
-                fragment.is_some_and(|fragment| is_only(document, &fragment.node.selection_set.node, root_fields))
-            }
-            Selection::InlineFragment(fragment) => is_only(document, &fragment.node.selection_set.node, root_fields),
-        })
+        }
     }
-    is_only(document, &operation.selection_set.node, root_fields)
+    let mut names = Vec::new();
+    add(document, &operation.selection_set.node, &mut names);
+    names
 }
 
 /// A count of a document's parts. It ends at the first limit exceeded, so it takes at most `PARTS_MAX` steps.

@@ -2,6 +2,7 @@
 
 mod freshness;
 mod inputs;
+mod job_fields;
 mod limits;
 mod mutation;
 mod query;
@@ -14,8 +15,8 @@ mod view_cell;
 use std::sync::Arc;
 
 use async_graphql::{
-    EmptyMutation, EmptySubscription, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
-    SubscriptionType, Value,
+    EmptyMutation, MergedObject, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
+    SubscriptionType, Value, parser::types::OperationType,
 };
 use chrono::{DateTime, Utc};
 use futures_util::{
@@ -24,19 +25,21 @@ use futures_util::{
 };
 
 use increments::Recorder;
+use jobs::Jobs;
 
 use super::{errors, query_limits, response_budget};
+use crate::access::{Scope, Scopes};
 pub(crate) use inputs::{PageFilter, PageSearch};
+use job_fields::{JOB_FIELDS, JobQueries, JobSubscriptions, MANAGING_MUTATIONS, ManagingMutations};
 use limits::Limits;
 pub(crate) use limits::ServerLimits;
-use mutation::Mutation;
+use mutation::RecordingMutation;
 pub(super) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
 };
-pub(super) use query::PUBLIC_FIELDS;
-use query::{Query, QueryWithoutReports};
+use query::{PUBLIC_FIELDS, Query, QueryOfIncrements, QueryOfReports, ReportQueries, ServerQueries};
 use reports::Reports;
-use subscription::Subscription;
+use subscription::{ReportSubscriptions, Subscriptions, SubscriptionsOfIncrements, SubscriptionsOfReports};
 use values::InputTypes;
 pub(super) use view_cell::ViewCell;
 
@@ -66,27 +69,46 @@ pub(super) struct AnalyticsSchema {
 
 #[derive(Clone)]
 enum ServedSchema {
-    Whole(Schema<Query, Mutation, Subscription>),
-    Increments(Schema<QueryWithoutReports, Mutation, EmptySubscription>),
-    Reports(Schema<Query, EmptyMutation, Subscription>),
+    Whole(Schema<Query, Mutation, Subscriptions>),
+    Increments(Schema<QueryOfIncrements, Mutation, SubscriptionsOfIncrements>),
+    Reports(Schema<QueryOfReports, EmptyMutation, SubscriptionsOfReports>),
+}
+
+/// What can be recorded, and changed.
+#[derive(Copy, Clone, Debug, MergedObject)]
+pub(super) struct Mutation(RecordingMutation, ManagingMutations);
+
+/// Returns the scopes that an operation with these fields of its root needs; none if any scope will do.
+pub(super) fn scopes_of(kind: OperationType, fields: &[&str]) -> Scopes {
+    let scope = |name: &str| match kind {
+        _ if name.starts_with("__") => None,
+        OperationType::Mutation if MANAGING_MUTATIONS.contains(&name) => Some(Scope::Manage),
+        OperationType::Mutation => Some(Scope::Increments),
+        OperationType::Query if PUBLIC_FIELDS.contains(&name) => None,
+        OperationType::Query | OperationType::Subscription if JOB_FIELDS.contains(&name) => Some(Scope::Manage),
+        OperationType::Query | OperationType::Subscription => Some(Scope::Reports),
+    };
+    fields.iter().filter_map(|name| scope(name)).collect()
 }
 
 impl AnalyticsSchema {
     /// Builds the schema for the handles that its resolvers use; `None` if there are none.
-    pub(super) fn new(recorder: Option<Recorder>, reports: Option<Reports>, limits: ServerLimits) -> Option<Self> {
+    pub(super) fn new(
+        recording: Option<(Recorder, Jobs)>,
+        reports: Option<Reports>,
+        limits: ServerLimits,
+    ) -> Option<Self> {
         let limits = Limits::new(limits);
-        let schema = match (recorder, reports) {
-            (Some(recorder), Some(Reports { reader, feed })) => {
-                let schema = described(limited(Schema::build(Query, Mutation, Subscription)));
-                ServedSchema::Whole(schema.data(recorder).data(reader).data(feed).data(limits).finish())
+        let schema = match (recording, reports) {
+            (Some((recorder, jobs)), Some(Reports { reader, feed })) => {
+                let schema = whole().data(recorder).data(jobs).data(reader).data(feed);
+                ServedSchema::Whole(schema.data(limits).finish())
             }
-            (Some(recorder), None) => {
-                let schema = described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription)));
-                ServedSchema::Increments(schema.data(recorder).data(limits).finish())
+            (Some((recorder, jobs)), None) => {
+                ServedSchema::Increments(of_increments().data(recorder).data(jobs).data(limits).finish())
             }
             (None, Some(Reports { reader, feed })) => {
-                let schema = described(limited(Schema::build(Query, EmptyMutation, Subscription)));
-                ServedSchema::Reports(schema.data(reader).data(feed).data(limits).finish())
+                ServedSchema::Reports(of_reports().data(reader).data(feed).data(limits).finish())
             }
             (None, None) => return None,
         };
@@ -142,7 +164,29 @@ impl ServedSchema {
 /// Returns the whole schema in the schema definition language, as `schema.graphql` holds it.
 #[must_use]
 pub fn sdl() -> String {
-    with_description(&exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish()))
+    with_description(&exported(&whole().finish()))
+}
+
+fn whole() -> SchemaBuilder<Query, Mutation, Subscriptions> {
+    let query = Query(ReportQueries, JobQueries, ServerQueries);
+    let subscriptions = Subscriptions(ReportSubscriptions, JobSubscriptions);
+    described(limited(Schema::build(query, Mutation(RecordingMutation, ManagingMutations), subscriptions)))
+}
+
+/// Returns the schema where nothing is read.
+fn of_increments() -> SchemaBuilder<QueryOfIncrements, Mutation, SubscriptionsOfIncrements> {
+    let (query, mutation) =
+        (QueryOfIncrements(JobQueries, ServerQueries), Mutation(RecordingMutation, ManagingMutations));
+    described(limited(Schema::build(query, mutation, SubscriptionsOfIncrements(JobSubscriptions))))
+}
+
+/// Returns the schema where nothing is recorded.
+fn of_reports() -> SchemaBuilder<QueryOfReports, EmptyMutation, SubscriptionsOfReports> {
+    described(limited(Schema::build(
+        QueryOfReports(ReportQueries, ServerQueries),
+        EmptyMutation,
+        SubscriptionsOfReports(ReportSubscriptions),
+    )))
 }
 
 fn exported<Q: ObjectType + 'static, M: ObjectType + 'static, S: SubscriptionType + 'static>(
@@ -189,18 +233,21 @@ mod tests {
 
     #[test]
     fn wrong_value_is_refused_in_each_part_of_the_schema_that_serves_its_field() {
-        let whole = exported(&described(limited(Schema::build(Query, Mutation, Subscription))).finish());
-        let increments =
-            exported(&described(limited(Schema::build(QueryWithoutReports, Mutation, EmptySubscription))).finish());
-        let reports = exported(&described(limited(Schema::build(Query, EmptyMutation, Subscription))).finish());
+        let whole = exported(&whole().finish());
+        let increments = exported(&of_increments().finish());
+        let reports = exported(&of_reports().finish());
         let record = "mutation ($value: RecordPageViewsInput!) { recordPageViews(input: $value) { views } }";
         let report = "query ($value: ReportFilter) { report(filter: $value) { totals { views } } }";
+        let rename = "mutation ($value: RenamePageInput!) { renamePage(input: $value) { duplicate } }";
         let live = "subscription ($value: ReportFilter) { report(filter: $value) { totals { views } } }";
         for (sdl, query, is_served) in [
             (&whole, record, true),
             (&whole, report, true),
             (&whole, live, true),
+            (&whole, rename, true),
             (&increments, record, true),
+            (&increments, rename, true),
+            (&reports, rename, false),
             (&increments, report, false),
             (&reports, record, false),
             (&reports, report, true),

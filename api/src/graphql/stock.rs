@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Data, Executor, Request, Response};
 use futures_util::stream::BoxStream;
 use increments::Recorder;
+use jobs::Jobs;
 use reports::Reports;
 
 use super::{
@@ -29,10 +30,10 @@ pub struct StockExecutor {
 impl StockExecutor {
     /// Builds the schema for these handles. Returns `None` if there are none.
     #[must_use]
-    pub fn new(recorder: Option<Recorder>, reports: Option<Reports>) -> Option<Self> {
+    pub fn new(recording: Option<(Recorder, Jobs)>, reports: Option<Reports>) -> Option<Self> {
         let terms = RecordingTerms::unlimited();
         let bounds = ResponseBounds::new(RESPONSE_BYTES, RESPONSE_BYTES);
-        Some(Self { schema: AnalyticsSchema::new(recorder, reports, ServerLimits::default())?, bounds, terms })
+        Some(Self { schema: AnalyticsSchema::new(recording, reports, ServerLimits::default())?, bounds, terms })
     }
 
     /// Attaches the data that the resolvers need.

@@ -45,6 +45,7 @@ impl From<AuthError> for HttpError {
             AuthError::NoScope(_) | AuthError::ScopeRemoved(_) => {
                 (StatusCode::FORBIDDEN, challenge("Bearer error=\"insufficient_scope\""))
             }
+            AuthError::NoTokensHere => (StatusCode::FORBIDDEN, None),
             AuthError::WrongHost => (StatusCode::MISDIRECTED_REQUEST, None),
             AuthError::TooManyIncrements { .. } => (StatusCode::BAD_REQUEST, None),
             AuthError::TooOften(seconds) | AuthError::IncrementsTooOften(seconds) => {

@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{state::App, subscriber_limits::SubscriberPermit};
 use crate::{
-    access::{Principal, Scope},
+    access::Principal,
     graphql::{
         AuthorizedOperation, ExecutionEvent, ResponseText,
         errors::{count_error, request_error},
@@ -81,7 +81,7 @@ impl Event {
 }
 
 /// Executes the operation apart from the connection, so that a slow client does not hold up the database. A
-/// subscription ends when its client disconnects, loses the right to read, or the server stops; queries and mutations
+/// subscription ends when its client disconnects, loses a scope that it needs, or the server stops; queries and mutations
 /// run to their end.
 async fn pump(
     app: App,
@@ -89,7 +89,8 @@ async fn pump(
     operation: Result<AuthorizedOperation, ServerError>,
     tx: mpsc::Sender<Event>,
 ) {
-    let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
+    let subscription = operation.as_ref().ok().filter(|operation| operation.kind() == OperationType::Subscription);
+    let scopes = subscription.map(AuthorizedOperation::scopes);
     let send = async {
         match operation {
             Err(refused) => drop(tx.send(Event::of_errors(&[refused])).await),
@@ -107,18 +108,16 @@ async fn pump(
             }
         }
         // A subscription that ends because the server stops is not complete.
-        if !(subscription && app.stop.is_cancelled()) {
+        if !(scopes.is_some() && app.stop.is_cancelled()) {
             drop(tx.send(Event::Other(COMPLETE)).await);
         }
     };
-    if !subscription {
-        return send.await;
-    }
+    let Some(scopes) = scopes else { return send.await };
     let denied = tokio::select! {
         () = send => return,
         () = tx.closed() => return,
         () = app.stop.cancelled() => return,
-        denied = principal.loses(Scope::Reports) => denied,
+        denied = principal.loses(scopes) => denied,
     };
     let error = count_error(request_error(denied.code(), denied.to_string()));
     let end = async {

@@ -5,6 +5,7 @@ use api::graphql::StockExecutor;
 use async_graphql_axum::{GraphQL, GraphQLSubscription};
 use axum::{Router, routing::post_service};
 use increments::Recorder;
+use jobs::Jobs;
 use reports::{ReportReader, Reports, freshness::FreshnessFeed};
 use storage::Database;
 use tokio::{
@@ -22,7 +23,8 @@ pub(crate) async fn run(settings: &ServiceSettings) -> anyhow::Result<()> {
     let (recorder, committer) = Recorder::new(&database, &settings.recorder);
     let (feed, listener) = FreshnessFeed::new(&database);
     let reader = ReportReader::new(&database, feed.clone(), &settings.reports);
-    let executor = StockExecutor::new(Some(recorder), Some(Reports { reader, feed })).context("nothing to serve")?;
+    let executor = StockExecutor::new(Some((recorder, Jobs::new(&database))), Some(Reports { reader, feed }))
+        .context("nothing to serve")?;
     let mut tasks = JoinSet::new();
     tasks.spawn(committer.run(Default::default()));
     tasks.spawn(listener.run(Default::default()));

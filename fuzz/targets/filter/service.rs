@@ -180,6 +180,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
     let access = Access::new(&settings.access, settings.listen).unwrap();
     let services = Services {
         recorder: Some(recorder),
+        jobs: Some(jobs::Jobs::new(&database)),
         reports: Some(Reports { reader, feed }),
         readiness: Readiness::new(&["increments", "reports"], || Box::pin(async { Ok(()) })),
         metrics_renderer: None,

@@ -8,10 +8,12 @@ use chrono_tz::Tz;
 
 use super::errors::error;
 use crate::error_code::Code;
+use jobs::PageSelection;
 use reports::{self, IntervalChoice, Range};
 
-/// The most page names in a filter.
+/// The most page names in a filter. A job may name as many.
 pub(super) const NAMES_MAX: usize = 1_000;
+const _: () = assert!(NAMES_MAX <= jobs::NAMES_MAX);
 /// The number of pages, or sections, listed when the query does not say.
 const LISTED_DEFAULT: i32 = 10;
 /// The most pages, or sections, in one list.
@@ -184,27 +186,48 @@ impl PageFilter {
     /// # Errors
     /// When a text is empty, too long or has control characters, or when there are too many names.
     pub(crate) fn parse(self) -> async_graphql::Result<reports::PageFilter> {
+        self.check("filter.pages")?;
+        Ok(match self {
+            Self::Names(names) => reports::PageFilter::Names(names),
+            Self::Prefix(prefix) => reports::PageFilter::Prefix(prefix),
+            Self::Contains(part) => reports::PageFilter::Contains(part),
+            Self::Search(PageSearch { text, ignore_case }) => {
+                reports::PageFilter::Search(reports::PageSearch::new(&text, ignore_case))
+            }
+        })
+    }
+
+    /// Returns the pages that a job is about: those that a report with this filter has. `field` is the filter's path.
+    pub(super) fn select(self, field: &str) -> async_graphql::Result<PageSelection> {
+        self.check(field)?;
+        Ok(match self {
+            Self::Names(names) if names.is_empty() => {
+                let message = format!("{field}.names must be 1 to {NAMES_MAX} names, not 0");
+                return Err(error(Code::BadUserInput, message));
+            }
+            Self::Names(names) => PageSelection::Names(names),
+            Self::Prefix(prefix) => PageSelection::Prefix(prefix),
+            Self::Contains(part) => PageSelection::Contains(part),
+            Self::Search(PageSearch { text, ignore_case }) => PageSelection::Search { text, ignore_case },
+        })
+    }
+
+    /// Errs when a text is too long or has control characters, or there are too many names. `field` is the filter's path.
+    fn check(&self, field: &str) -> async_graphql::Result<()> {
         match self {
             Self::Names(names) => {
                 if names.len() > NAMES_MAX {
-                    let message = format!("filter.pages.names must be at most {NAMES_MAX} names, not {}", names.len());
+                    let message = format!("{field}.names must be at most {NAMES_MAX} names, not {}", names.len());
                     return Err(error(Code::BadUserInput, message));
                 }
-                for (index, name) in names.iter().enumerate() {
-                    check_text(&format!("filter.pages.names[{index}]"), name)?;
-                }
-                Ok(reports::PageFilter::Names(names))
+                names
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(index, name)| check_text(&format!("{field}.names[{index}]"), name))
             }
-            Self::Prefix(prefix) => {
-                check_text("filter.pages.prefix", &prefix).map(|()| reports::PageFilter::Prefix(prefix))
-            }
-            Self::Contains(part) => {
-                check_text("filter.pages.contains", &part).map(|()| reports::PageFilter::Contains(part))
-            }
-            Self::Search(PageSearch { text, ignore_case }) => {
-                check_text("filter.pages.search.text", &text)?;
-                Ok(reports::PageFilter::Search(reports::PageSearch::new(&text, ignore_case)))
-            }
+            Self::Prefix(prefix) => check_text(&format!("{field}.prefix"), prefix),
+            Self::Contains(part) => check_text(&format!("{field}.contains"), part),
+            Self::Search(PageSearch { text, .. }) => check_text(&format!("{field}.search.text"), text),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What this server allows.
 
 use async_graphql::SimpleObject;
+use entity::page_alias;
 use increments::{
     INCREMENTS_PER_REQUEST_MAX, KEY_CHARACTERS_MAX, PAGE_BYTES_MAX, RecordingLimits, TITLE_BYTES_MAX, VIEWS_MAX,
 };
+use jobs::{CORRECTION_MAX, JOBS_WAITING_MAX, REASON_BYTES_MAX};
 use reports::POINTS_MAX;
 
 use super::{
@@ -42,7 +44,15 @@ pub(crate) struct Limits {
     title_bytes: SafeInt,
     /// The most characters of an idempotency key.
     idempotency_key_characters: SafeInt,
-    /// The most names in a filter.
+    /// The most bytes of a job's reason.
+    reason_bytes: SafeInt,
+    /// The most views that one correction adds or takes away.
+    correction_views: SafeInt,
+    /// The most jobs that may wait.
+    jobs_waiting: SafeInt,
+    /// The most aliases of pages.
+    page_aliases: SafeInt,
+    /// The most names in a filter, and in a job.
     filter_names: SafeInt,
     /// The most bytes of a text in a filter.
     filter_text_bytes: SafeInt,
@@ -86,6 +96,10 @@ impl Limits {
             page_bytes: number(PAGE_BYTES_MAX),
             title_bytes: number(TITLE_BYTES_MAX),
             idempotency_key_characters: number(KEY_CHARACTERS_MAX),
+            reason_bytes: number(REASON_BYTES_MAX),
+            correction_views: SafeInt(CORRECTION_MAX),
+            jobs_waiting: SafeInt(i64::try_from(JOBS_WAITING_MAX).unwrap_or(i64::MAX)),
+            page_aliases: SafeInt(i64::try_from(page_alias::ALIASES_MAX).unwrap_or(i64::MAX)),
             filter_names: number(NAMES_MAX),
             filter_text_bytes: number(TEXT_BYTES_MAX),
             listed: SafeInt(LISTED_MAX.into()),

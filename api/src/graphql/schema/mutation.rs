@@ -27,9 +27,9 @@ fn one_view() -> SafeInt {
     ONE_VIEW
 }
 
-/// The root type of mutations.
+/// The mutation that records.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Mutation;
+pub(crate) struct RecordingMutation;
 
 /// Increments that are recorded together or not at all.
 #[derive(Debug, Deserialize, InputObject)]
@@ -72,9 +72,8 @@ pub(crate) struct RecordPageViewsPayload {
     pub(crate) duplicate: bool,
 }
 
-/// What can be recorded.
 #[Object]
-impl Mutation {
+impl RecordingMutation {
     /// Record page views. Returns after they are committed.
     async fn record_page_views(
         &self,

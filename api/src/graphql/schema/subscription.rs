@@ -1,20 +1,34 @@
-//! The root type of subscriptions.
+//! The root types of subscriptions.
 
 use std::time::Instant;
 
-use async_graphql::{Context, Subscription};
+use async_graphql::{Context, MergedSubscription, Subscription};
 use futures_util::{Stream, StreamExt};
 use reports::{ReportReader, freshness::FreshnessFeed};
 
-use super::{errors, freshness::Freshness, inputs::ReportFilter, report::Report};
-
-/// The root type of subscriptions.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Subscription;
+use super::{errors, freshness::Freshness, inputs::ReportFilter, job_fields::JobSubscriptions, report::Report};
 
 /// What can be watched.
+#[derive(Copy, Clone, Debug, MergedSubscription)]
+#[graphql(name = "Subscription")]
+pub(crate) struct Subscriptions(pub(super) ReportSubscriptions, pub(super) JobSubscriptions);
+
+/// What can be watched.
+#[derive(Copy, Clone, Debug, MergedSubscription)]
+#[graphql(name = "Subscription")]
+pub(crate) struct SubscriptionsOfIncrements(pub(super) JobSubscriptions);
+
+/// What can be watched.
+#[derive(Copy, Clone, Debug, MergedSubscription)]
+#[graphql(name = "Subscription")]
+pub(crate) struct SubscriptionsOfReports(pub(super) ReportSubscriptions);
+
+/// The subscriptions of the report, where it is read.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct ReportSubscriptions;
+
 #[Subscription]
-impl Subscription {
+impl ReportSubscriptions {
     /// The current value first, then one on every change.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<impl Stream<Item = Freshness> + use<>> {
         Ok(context

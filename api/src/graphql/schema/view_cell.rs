@@ -1,6 +1,9 @@
 //! The view of the report that the resolvers of one response share.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_graphql::Context;
 use reports::{Provenance, ReportReader, ReportView};
@@ -13,6 +16,8 @@ use super::errors;
 pub(crate) struct ViewCell {
     view: Arc<OnceCell<ReportView>>,
     in_own_transaction: bool,
+    /// Whether the response shows something that is not of the report.
+    shows_more: Arc<AtomicBool>,
 }
 
 impl ViewCell {
@@ -21,9 +26,15 @@ impl ViewCell {
         Self { in_own_transaction: true, ..Self::default() }
     }
 
-    /// Returns what the response was read from, if it was read from the report.
+    /// Returns what the response was read from, if it was read from the report alone.
     pub(crate) fn provenance(&self) -> Option<Provenance> {
-        self.view.get().map(ReportView::provenance)
+        let view = self.view.get().filter(|_| !self.shows_more.load(Ordering::Relaxed));
+        view.map(ReportView::provenance)
+    }
+
+    /// Notes that the response shows something that is not of the report: it may change without a refresh.
+    pub(super) fn note_more(&self) {
+        self.shows_more.store(true, Ordering::Relaxed);
     }
 }
 
