@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Pages(PageSettings),
     /// A Citus cluster of a coordinator and three workers beside one plain server: recording and refreshes, as ratios
     Citus(CitusSettings),
+    /// A job that removes many views: how long recording takes meanwhile, on both databases
+    Removal(RemovalSettings),
     /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
     Bounds,
     /// The dashboard in Chromium: each interaction until it is drawn, with 13 months of 1,047 pages, on both databases
@@ -80,6 +82,20 @@ pub(crate) struct CitusSettings {
     /// How often each load is measured, in turns; the medians count
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
+}
+
+/// How a removal is measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RemovalSettings {
+    /// The number of pages that are removed
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) pages: u32,
+    /// The hours in which each of them was viewed once
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) hours: u16,
+    /// How long recording is measured without a job
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
 }
 
 /// How the import is measured.

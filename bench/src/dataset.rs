@@ -192,7 +192,7 @@ impl Dataset {
 /// A migrated database and a recorder.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    database: Database,
+    pub(crate) database: Database,
     pub(crate) recorder: Recorder,
     committing: JoinSet<()>,
 }

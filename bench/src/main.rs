@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod measure;
 mod pages;
+mod removal;
 mod report;
 mod scale;
 mod server;
@@ -42,6 +43,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Report(settings) => report::run(&settings).await,
         Command::Pages(settings) => pages::run(&settings).await,
         Command::Citus(settings) => citus::run(&settings).await,
+        Command::Removal(settings) => removal::run(&settings).await,
         Command::Bounds => bounds::run().await,
         Command::Dashboard(settings) => dashboard::run(&settings).await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,
