@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
 use entity::{
-    Grain,
+    Grain, page,
     page_views_report::{self, Column as Report, PAGE_DATE},
 };
 use sea_orm::{
@@ -67,12 +67,28 @@ pub(crate) async fn last_dates(
 pub(crate) async fn write(transaction: &Transaction, rows: Vec<(String, NaiveDate)>) -> Result<u64, DbErr> {
     let backend = transaction.get_database_backend();
     let statement = if backend == DbBackend::Postgres {
+        // A Citus cluster looks nothing up for the rows of a list.
+        let mut titles = titles(transaction, rows.iter().map(|(name, _)| name.clone()).collect()).await?;
+        let titles: Vec<String> = rows.iter().map(|(name, _)| titles.remove(name).unwrap_or_default()).collect();
         let (names, dates): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        let values: [Value; 3] = [names.into(), dates.into(), PAGE_DATE.into()];
+        let values: [Value; 4] = [names.into(), dates.into(), PAGE_DATE.into(), titles.into()];
         Statement::from_sql_and_values(backend, include_str!("page_rows/postgres_write.sql"), values)
     } else {
         let values = [json!(rows).to_string().into(), PAGE_DATE.into()];
         Statement::from_sql_and_values(backend, include_str!("page_rows/sqlite_write.sql"), values)
     };
     Ok(transaction.execute_raw(statement).await?.rows_affected())
+}
+
+/// Returns the titles of those of the pages `names` that have one.
+async fn titles(transaction: &Transaction, names: Vec<String>) -> Result<HashMap<String, String>, DbErr> {
+    let titled: Vec<(String, String)> = page::Entity::find()
+        .select_only()
+        .columns([page::Column::Name, page::Column::Title])
+        .filter(page::Column::Title.is_not_null())
+        .filter(page::Column::Name.in_subquery(bound_list::names(transaction.get_database_backend(), names)))
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    Ok(titled.into_iter().collect())
 }
