@@ -4,10 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
 use entity::{Hour, page, page_alias};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
-use storage::Transaction;
+use storage::{Transaction, clock::Clock};
 
 use crate::{
     counts::{self, Bounds},
@@ -24,9 +23,9 @@ pub(crate) async fn resolve(
     transaction: &Transaction,
     hours: &[Hour],
     top_pages: TopPages,
-    now: DateTime<Utc>,
+    clock: &Clock,
 ) -> Result<u64, WolfError> {
-    let days = move_counts(transaction, hours.iter().copied(), now).await.context("move the counts of aliases")?;
+    let days = move_counts(transaction, hours.iter().copied(), clock).await.context("move the counts of aliases")?;
     Ok(recount(transaction, &days, top_pages).await?.rows_changed)
 }
 
@@ -35,7 +34,7 @@ pub(crate) async fn resolve(
 pub(crate) async fn move_counts(
     transaction: &Transaction,
     hours: impl Iterator<Item = Hour>,
-    now: DateTime<Utc>,
+    clock: &Clock,
 ) -> Result<BTreeSet<Bucketed>, DbErr> {
     let targets = targets(transaction).await?;
     if targets.is_empty() {
@@ -48,6 +47,7 @@ pub(crate) async fn move_counts(
     let target = |name: &str| targets.get(name).cloned().unwrap_or_else(|| name.to_owned());
     let mut changed: BTreeSet<Bucketed> = taken.hours.keys().map(|(hour, name)| (hour.date(), name.clone())).collect();
     if !changed.is_empty() {
+        let now = clock.database_now(transaction).await?;
         let names: BTreeSet<_> = changed.iter().map(|(_, name)| target(name)).collect();
         changed.extend(changed.clone().into_iter().map(|(date, name)| (date, target(&name))));
         pages::insert_missing(transaction, names.into_iter().collect(), now).await?;

@@ -70,8 +70,7 @@ pub(crate) async fn rebuild(
         // A rebuild does no jobs, so it promises nothing new: `asOf` stays what it is.
         record.announced = None;
     }
-    let now = lock.clock.database_now(&transaction).await.context("read the database's clock")?;
-    work.move_aliases(&transaction, now).await.context("move the counts of aliases")?;
+    work.move_aliases(&transaction, &lock.clock).await.context("move the counts of aliases")?;
     // As in every refresh, the counts are read by later statements than the marks are deleted by.
     delete_all_marks(&transaction).await.context("delete the stale marks")?;
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;

@@ -114,6 +114,9 @@ pub(crate) async fn recount(
     days: &BTreeSet<Bucketed>,
     top_pages: TopPages,
 ) -> Result<Recounted, WolfError> {
+    if days.is_empty() {
+        return Ok(Recounted::default());
+    }
     let counted = counted(transaction, days).await.context(RECOUNT)?;
     let reported = reported(transaction, Grain::Day, days.iter()).await.context(RECOUNT)?;
     let mut recount = Recount { transaction, recounted: Recounted::default(), grown_flags: BTreeSet::new() };

@@ -175,13 +175,13 @@ async fn merge_portion(
     top_pages: TopPages,
     work: &StaleWork,
 ) -> Result<Merged, WolfError> {
-    let now = lock.clock.database_now(transaction).await.context("read the database's clock")?;
     if work.has_removed_lately {
+        let now = lock.clock.database_now(transaction).await.context("read the database's clock")?;
         pages::restore(transaction, hours, now).await.context("restore the pages that are viewed again")?;
     }
     // First the marks, then the counts: an increment recorded in between is merged, and its hour stays marked.
     let stale = stale_marks::take_hours(transaction, hours).await.context("delete the stale marks")?;
-    let moved = aliases::resolve(transaction, hours, top_pages, now).await?;
+    let moved = aliases::resolve(transaction, hours, top_pages, &lock.clock).await?;
     let merged = if work.is_cluster {
         let rows_changed = citus::merge(transaction, hours, &stale, top_pages).await;
         rows_changed.map(|rows_changed| Merged { rows_changed, ..Merged::default() })
@@ -245,8 +245,8 @@ impl StaleWork {
     }
 
     /// Moves the counts of aliases in the stale hours to their targets.
-    pub(crate) async fn move_aliases(&self, transaction: &Transaction, now: DateTime<Utc>) -> Result<(), DbErr> {
-        aliases::move_counts(transaction, self.hours.iter().copied(), now).await.map(drop)
+    pub(crate) async fn move_aliases(&self, transaction: &Transaction, clock: &Clock) -> Result<(), DbErr> {
+        aliases::move_counts(transaction, self.hours.iter().copied(), clock).await.map(drop)
     }
 
     /// Returns whether a job waits: what it changes may not be promised yet.
@@ -327,7 +327,7 @@ pub(crate) async fn refresh_view(transaction: &Transaction, clock: &Clock) -> Re
         pages::restore(transaction, &hours, now).await?;
     }
     stale_marks::delete_all(transaction).await?;
-    aliases::move_counts(transaction, hours.into_iter(), now).await?;
+    aliases::move_counts(transaction, hours.into_iter(), clock).await?;
     renew_view(transaction).await
 }
 
