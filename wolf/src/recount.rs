@@ -358,8 +358,21 @@ async fn last_of(
     grain: Grain,
     candidates: &[Bucketed],
 ) -> Result<HashMap<String, NaiveDate>, DbErr> {
-    let sql = include_str!("recount/last_dates.sql").replace("{grain}", &format!("'{}'", grain.as_str()));
-    let statement = sent::joined(transaction.get_database_backend(), &sql, candidates.iter());
+    let mut last: HashMap<String, NaiveDate> = HashMap::new();
+    for (date, name) in present(transaction, grain, candidates).await? {
+        last.entry(name).and_modify(|last| *last = Ord::max(date, *last)).or_insert(date);
+    }
+    Ok(last)
+}
+
+/// Returns those of `buckets` in which the page has a row.
+pub(crate) async fn present(
+    transaction: &Transaction,
+    grain: Grain,
+    buckets: &[Bucketed],
+) -> Result<Vec<Bucketed>, DbErr> {
+    let sql = include_str!("recount/present.sql").replace("{grain}", &format!("'{}'", grain.as_str()));
+    let statement = sent::joined(transaction.get_database_backend(), &sql, buckets.iter());
     let rows = transaction.query_all_raw(statement).await?;
     rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }

@@ -13,8 +13,8 @@ use storage::Transaction;
 use crate::{
     counts::Bounds,
     pages,
-    recount::{site_dates, site_months},
-    sent::{self, Bucketed},
+    recount::{present, site_dates, site_months},
+    sent::Bucketed,
 };
 
 /// How many pages are looked through at a time for those that are selected.
@@ -179,14 +179,6 @@ impl Finder {
         self.days.extend(there);
         Ok(())
     }
-}
-
-/// Returns those of `buckets` in which the page has a row.
-async fn present(transaction: &Transaction, grain: Grain, buckets: &[Bucketed]) -> Result<Vec<Bucketed>, DbErr> {
-    let sql = include_str!("finder/present.sql").replace("{grain}", &format!("'{}'", grain.as_str()));
-    let statement = sent::joined(transaction.get_database_backend(), &sql, buckets.iter());
-    let rows = transaction.query_all_raw(statement).await?;
-    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
 /// Returns the pages of a day whose names come after `after`, in order.
