@@ -271,6 +271,10 @@ fn filter_of(pages: PageSelection) -> PageFilter {
         PageSelection::Prefix(prefix) => PageFilter::Prefix(prefix),
         PageSelection::Contains(part) => PageFilter::Contains(part),
         PageSelection::Search { text, ignore_case } => PageFilter::Search(PageSearch::new(&text, ignore_case)),
+        PageSelection::Combined { any, not } => {
+            let filters = |selections: Vec<_>| selections.into_iter().map(filter_of).collect();
+            PageFilter::combined(any.map(filters), filters(not))
+        }
     }
 }
 

@@ -146,9 +146,40 @@ pub enum PageSelection {
         /// Whether capital and small letters are the same.
         ignore_case: bool,
     },
+    /// The pages that one of some selections has and none of others.
+    Combined {
+        /// The selections whose pages these are; all pages without it.
+        any: Option<Vec<PageSelection>>,
+        /// The selections whose pages are left out.
+        not: Vec<PageSelection>,
+    },
 }
 
 impl PageSelection {
+    /// Returns whether titles are searched.
+    #[must_use]
+    pub fn has_search(&self) -> bool {
+        matches!(self, Self::Search { .. }) || self.parts().any(Self::has_search)
+    }
+
+    /// Returns all names that are given.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Names(names) => names.iter().map(String::as_str).collect(),
+            selection => selection.parts().flat_map(Self::names).collect(),
+        }
+    }
+
+    /// Returns the selections that this one combines.
+    fn parts(&self) -> impl Iterator<Item = &Self> {
+        let (any, not) = match self {
+            Self::Combined { any, not } => (any.as_deref().unwrap_or_default(), not.as_slice()),
+            _ => Default::default(),
+        };
+        any.iter().chain(not)
+    }
+
     /// Returns whether the page `name` with this title is selected.
     #[must_use]
     pub fn admits(&self, name: &str, title: Option<&str>) -> bool {
@@ -164,6 +195,10 @@ impl PageSelection {
                 let searched = folded(text);
                 [Some(name), title].into_iter().flatten().any(|of| folded(of).contains(&searched))
             }
+            Self::Combined { any, not } => {
+                let admit = |selections: &[Self]| selections.iter().any(|selection| selection.admits(name, title));
+                any.as_deref().is_none_or(admit) && !admit(not)
+            }
         }
     }
 }
@@ -172,12 +207,20 @@ impl PageSelection {
 mod tests {
     use super::*;
 
+    /// All pages that begin with `/a` or contain `b`, but not `/a/b`, nor those with a draft's title.
+    fn combined() -> PageSelection {
+        let any = vec![PageSelection::Prefix("/a".to_owned()), PageSelection::Contains("b".to_owned())];
+        let draft = PageSelection::Search { text: "draft".to_owned(), ignore_case: true };
+        PageSelection::Combined { any: Some(any), not: vec![PageSelection::Names(vec!["/a/b".to_owned()]), draft] }
+    }
+
     #[test]
     fn task_is_read_back_from_its_json() {
         let start = Some(DateTime::UNIX_EPOCH);
         for task in [
             Task::RenamePage { from: "/a".to_owned(), to: "/b".to_owned(), keep_alias: true },
             Task::RemoveViews { pages: Some(PageSelection::Names(vec!["/a".to_owned()])), start, end: None },
+            Task::RemoveViews { pages: Some(combined()), start: None, end: None },
             Task::CorrectViews { page: "/a".to_owned(), hour: DateTime::UNIX_EPOCH, views: -3 },
             Task::UndoImport { import: i64::MAX },
         ] {
@@ -193,5 +236,13 @@ mod tests {
         assert!(!search(false).admits("/x", Some("Das über-ich")));
         assert!(PageSelection::Prefix("/a".to_owned()).admits("/ab", None));
         assert!(!PageSelection::Contains("b".to_owned()).admits("/a", Some("b")), "names only");
+        let combined = combined();
+        assert_eq!((combined.has_search(), combined.names()), (true, vec!["/a/b"]));
+        assert!(combined.admits("/a/c", None) && combined.admits("/b", Some("news")));
+        assert!(
+            !combined.admits("/a/b", None) && !combined.admits("/b", Some("Draft")) && !combined.admits("/c", None)
+        );
+        let all_but = PageSelection::Combined { any: None, not: vec![PageSelection::Prefix("/a".to_owned())] };
+        assert!(all_but.admits("/b", None) && !all_but.admits("/a", None));
     }
 }

@@ -259,10 +259,10 @@ async fn earlier(transaction: &Transaction, key: &JobKey) -> Result<Option<Job>,
 async fn check<C: ConnectionTrait>(db: &C, task: &Task) -> Result<(), JobError> {
     match task {
         Task::RenamePage { from, to, keep_alias } => check_rename(db, from, to, *keep_alias).await,
-        Task::RemoveViews { pages: Some(PageSelection::Names(names)), .. } => {
-            for name in names {
+        Task::RemoveViews { pages: Some(pages), .. } => {
+            for name in pages.names() {
                 if !is_page(db, name).await? && alias_target(db, name).await?.is_none() {
-                    return Err(JobError::UnknownPage(name.clone()));
+                    return Err(JobError::UnknownPage(name.to_owned()));
                 }
             }
             Ok(())

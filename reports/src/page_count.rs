@@ -29,22 +29,42 @@ pub(super) async fn page_count(
     if parts.is_empty() {
         return Ok(0);
     }
-    if *filter == PageFilter::All {
-        if let Some(pages) = of_one_bucket(db, &parts).await? {
-            ways::count_pages(Way::Summary);
-            return Ok(pages);
+    match filter.difference() {
+        (PageFilter::All, left_out) => {
+            let ends_now = ranges.last().is_some_and(|last| last.end >= span.end);
+            // Before the first counted hour nothing is counted on its day.
+            let since = if start <= span.first { span.first.day_start() } else { start };
+            let pages = match of_all(db, &parts, ends_now.then_some(since)).await? {
+                Some(pages) => pages,
+                None => scan(db, &parts, &PageFilter::All).await?,
+            };
+            let left_out = match left_out {
+                Some(left_out) => scan(db, &parts, left_out).await?,
+                None => 0,
+            };
+            Ok(pages - left_out)
         }
-        let ends_now = ranges.last().is_some_and(|last| last.end >= span.end);
-        // Before the first counted hour nothing is counted on its day.
-        let start = if start <= span.first { span.first.day_start() } else { start };
-        if ends_now && let Some(pages) = since(db, start).await? {
-            ways::count_pages(Way::Summary);
-            return Ok(pages);
-        }
+        (filter, _) => scan(db, &parts, filter).await,
     }
+}
+
+/// Returns the number of all pages in `parts`, which reach from `since` to the last counted hour if that is given, by numbers
+/// on the site's rows, if these tell it.
+async fn of_all(db: &Transaction, parts: &[Part], since: Option<Hour>) -> Result<Option<i64>, DbErr> {
+    let mut pages = of_one_bucket(db, parts).await?;
+    if let (None, Some(start)) = (pages, since) {
+        pages = self::since(db, start).await?;
+    }
+    if pages.is_some() {
+        ways::count_pages(Way::Summary);
+    }
+    Ok(pages)
+}
+
+async fn scan(db: &Transaction, parts: &[Part], filter: &PageFilter) -> Result<i64, DbErr> {
     ways::count_pages(Way::Scan);
     let mut sql = Sql::new(db);
-    let rows = rows(&mut sql, &parts, Names::Of(filter));
+    let rows = rows(&mut sql, parts, Names::Of(filter));
     let count = format!("SELECT count(*) FROM (SELECT name FROM ({rows}) AS rows GROUP BY name) AS pages");
     number(db, sql.statement(&count)).await
 }

@@ -59,9 +59,17 @@ pub(super) async fn views(db: &Transaction, ranges: &[RowRange], filter: &PageFi
     if ranges.is_empty() {
         return Ok(0);
     }
-    let mut sql = Sql::new(db);
-    let rows = rows(&mut sql, &parts(ranges), filter.cheapest());
-    number(db, sql.statement(&format!("SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM ({rows}) AS rows"))).await
+    let parts = parts(ranges);
+    let sum = async |filter: &PageFilter| {
+        let mut sql = Sql::new(db);
+        let rows = rows(&mut sql, &parts, filter.cheapest());
+        number(db, sql.statement(&format!("SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM ({rows}) AS rows")))
+            .await
+    };
+    match filter.difference() {
+        (all, Some(left_out)) => Ok(sum(all).await? - sum(left_out).await?),
+        (filter, None) => sum(filter).await,
+    }
 }
 
 /// Returns the one number that `statement` selects.
@@ -96,13 +104,26 @@ pub(super) async fn numbers_of(db: &Transaction, statement: Statement, names: &[
     Ok(names.iter().map(|name| numbers.remove(name).unwrap_or(0)).collect())
 }
 
-/// Returns the sums of the views by hour, day or month.
+/// Returns the sums of the views by hour, day or month. The sum of all pages in a bucket may be one of several parts, of which
+/// some are below zero.
 pub(super) async fn buckets(
     db: &Transaction,
     ranges: &[RowRange],
     filter: &PageFilter,
     of: SumsOf,
 ) -> Result<Vec<BucketSum>, DbErr> {
+    match (filter.difference(), of) {
+        ((all, Some(left_out)), SumsOf::AllPages) => {
+            let mut buckets = sums(db, ranges, all, of).await?;
+            let left_out = sums(db, ranges, left_out, of).await?;
+            buckets.extend(left_out.into_iter().map(|sum| BucketSum { views: -sum.views, ..sum }));
+            Ok(buckets)
+        }
+        _ => sums(db, ranges, filter, of).await,
+    }
+}
+
+async fn sums(db: &Transaction, ranges: &[RowRange], filter: &PageFilter, of: SumsOf) -> Result<Vec<BucketSum>, DbErr> {
     let (name, names) = match of {
         SumsOf::AllPages => ("''", filter.cheapest()),
         SumsOf::EachPage => ("name", Names::Of(filter)),
@@ -193,11 +214,7 @@ pub(super) async fn span(db: &Transaction) -> Result<Option<Span>, DbErr> {
 pub(super) async fn matches(db: &Transaction, filter: &PageFilter) -> Result<Option<PageFilter>, DbErr> {
     let mut sql = Sql::new(db);
     let date = sql.bind(PAGE_DATE);
-    let condition = match filter {
-        PageFilter::Search(search) => Some(search.finds(&mut sql, "page")),
-        filter => filter.condition(&mut sql, "page"),
-    };
-    let Some(condition) = condition else { return Ok(None) };
+    let Some(condition) = filter.condition_of_page(&mut sql, "page") else { return Ok(None) };
     let statement = sql.statement(&format!(
         "SELECT name FROM page_views_report AS page WHERE page.grain = 'page' AND page.date = {date} AND {condition} \
          LIMIT {}",

@@ -58,8 +58,8 @@ pub(super) enum QueryResult {
 }
 
 impl ReportQuery {
-    /// Returns the filter whose pages have to be looked for, if that is not the query itself.
-    pub(super) fn searching(&mut self) -> Option<&mut Arc<PageFilter>> {
+    /// Returns the filter, some of whose pages may have to be looked for, if that is not the query itself.
+    pub(super) fn filter(&mut self) -> Option<&mut Arc<PageFilter>> {
         match self {
             Self::FirstHour | Self::Matches(_) | Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => None,
             Self::Views(_, filter)
@@ -68,9 +68,7 @@ impl ReportQuery {
             | Self::PreviousSeries(_, _, filter, ..)
             | Self::Pages(_, filter, ..)
             | Self::Sections(_, filter, ..)
-            | Self::ViewsOfSections(_, filter, ..) => {
-                matches!(**filter, PageFilter::Contains(_) | PageFilter::Search(_)).then_some(filter)
-            }
+            | Self::ViewsOfSections(_, filter, ..) => Some(filter),
         }
     }
 
@@ -162,15 +160,13 @@ impl ReportQuery {
             | Self::Views(_, filter)
             | Self::PageCount(_, filter)
             | Self::Series(_, filter, ..)
-            | Self::PreviousSeries(_, _, filter, ..) => bytes_of_filter(filter),
-            Self::Pages(_, filter, _, after, _) => bytes_of_filter(filter) + bytes_of_cursor(after.as_ref()),
+            | Self::PreviousSeries(_, _, filter, ..) => filter.bytes(),
+            Self::Pages(_, filter, _, after, _) => filter.bytes() + bytes_of_cursor(after.as_ref()),
             Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names) => bytes_of_texts(names),
             Self::Sections(_, filter, prefix, after, _) => {
-                bytes_of_filter(filter) + prefix.len() + bytes_of_cursor(after.as_ref())
+                filter.bytes() + prefix.len() + bytes_of_cursor(after.as_ref())
             }
-            Self::ViewsOfSections(_, filter, prefix, names) => {
-                bytes_of_filter(filter) + prefix.len() + bytes_of_texts(names)
-            }
+            Self::ViewsOfSections(_, filter, prefix, names) => filter.bytes() + prefix.len() + bytes_of_texts(names),
         };
         size_of::<Self>() + variable
     }
@@ -207,7 +203,7 @@ impl QueryResult {
     pub(super) fn bytes_with(&self, query: &ReportQuery) -> usize {
         let variable = match self {
             Self::Hour(_) | Self::Number(_) => 0,
-            Self::Matches(filter) => filter.as_deref().map_or(0, bytes_of_filter),
+            Self::Matches(filter) => filter.as_deref().map_or(0, PageFilter::bytes),
             Self::Series(buckets) => buckets.len() * size_of::<Bucket>(),
             Self::Pages(rows) => rows.iter().map(bytes_of_row).sum(),
             Self::Numbers(numbers) => size_of_val::<[i64]>(numbers),
@@ -231,15 +227,4 @@ fn bytes_of_cursor(cursor: Option<&PageCursor>) -> usize {
 
 fn bytes_of_texts(texts: &[String]) -> usize {
     texts.iter().map(|text| size_of::<String>() + text.capacity()).sum()
-}
-
-fn bytes_of_filter(filter: &PageFilter) -> usize {
-    let text = |text: &String| size_of::<String>() + text.capacity();
-    size_of::<PageFilter>()
-        + match filter {
-            PageFilter::All => 0,
-            PageFilter::Names(names) => bytes_of_texts(names),
-            PageFilter::Prefix(part) | PageFilter::Contains(part) => text(part),
-            PageFilter::Search(search) => text(search.text()),
-        }
 }

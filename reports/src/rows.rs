@@ -3,13 +3,16 @@
 use std::ops::Range;
 
 use chrono::NaiveDate;
-use entity::page_views_report::{SITE_INDEX, hour_column};
+use entity::page_views_report::{PAGE_DATE, SITE_INDEX, hour_column};
 
 use super::{
     cover::{RowRange, Unit},
-    page_filter::{Names, PageFilter},
+    page_filter::{Keys, Names, PageFilter, after_prefix, begins_with},
     sql::Sql,
 };
+
+/// The common table of the names of all pages of a filter.
+const FOUND: &str = "found";
 
 /// Rows of days or months, or the views of some hours of one day's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,44 +75,92 @@ impl Part {
         format!("SELECT grain, date, top_views, pages, last_pages FROM {report} WHERE site.name = '' AND {contains}")
     }
 
-    /// Returns the query of the rows of `names` in it: `date`, `name` and `columns`, of the row `row`.
-    fn select(&self, sql: &mut Sql, names: Names<'_>, columns: &str) -> String {
-        let filter = match names {
-            Names::Site => None,
-            Names::Of(PageFilter::Search(search)) => Some(search.has_found(sql, "row")),
-            Names::Of(filter) => filter.condition(sql, "row"),
-        };
-        let filter = match (names, filter) {
-            (Names::Site, _) => "row.name = ''".to_owned(),
-            // Each day's or month's rows of the names are looked up, unless that would join rows of different nodes.
-            (Names::Of(PageFilter::Names(_) | PageFilter::Prefix(_)), Some(filter)) if !sql.is_distributed => {
-                let grain = self.grain();
-                let site_rows = format!("({}) AS site", self.site_rows(sql));
-                let condition =
-                    format!("row.grain = '{grain}' AND row.date = site.date AND row.name <> '' AND {filter}");
-                let rows = sql.look_up(&site_rows, "page_views_report AS row", "*", &condition);
-                return format!("SELECT row.date, row.name, {columns} FROM {rows}");
+    /// Returns queries of the rows of `names` in it, none of which has a row of another: `date`, `name` and `columns`, of the
+    /// row `row`.
+    fn selects(&self, sql: &mut Sql, names: Names<'_>, columns: &str) -> Vec<String> {
+        let condition = match names {
+            Names::Site => "row.name = ''".to_owned(),
+            Names::Of(filter) => {
+                // Each day's or month's rows of the names are looked up, unless that would join rows of different nodes.
+                if let Some(keys) = filter.keys().filter(|_| !sql.is_distributed) {
+                    return self.look_ups(sql, filter, keys, columns);
+                }
+                let condition = if filter.has_search() { found(sql, filter) } else { filter.condition(sql, "row") };
+                ["row.name <> ''".to_owned()].into_iter().chain(condition).collect::<Vec<_>>().join(" AND ")
             }
-            (_, filter) => ["row.name <> ''".to_owned()].into_iter().chain(filter).collect::<Vec<_>>().join(" AND "),
         };
         let contains = self.contains(sql, "row");
         let report = match names {
             Names::Site => sql.report_by(SITE_INDEX, "row"),
             Names::Of(_) => "page_views_report AS row".to_owned(),
         };
-        format!("SELECT row.date, row.name, {columns} FROM {report} WHERE {contains} AND {filter}")
+        vec![format!("SELECT row.date, row.name, {columns} FROM {report} WHERE {contains} AND {condition}")]
     }
+
+    /// Returns queries that look up the rows of the pages of `filter` by its `keys`: by the names, and by the prefixes.
+    fn look_ups(&self, sql: &mut Sql, filter: &PageFilter, keys: Keys<'_>, columns: &str) -> Vec<String> {
+        let Keys { names, prefixes } = keys;
+        let mut queries = Vec::new();
+        if !names.is_empty() || prefixes.is_empty() {
+            let is_named = sql.is_one_of("row.name", names);
+            queries.push(self.look_up(sql, filter, "", &is_named, columns));
+        }
+        match prefixes {
+            [] => {}
+            [prefix] => {
+                let begins = begins_with(sql, "row", prefix);
+                queries.push(self.look_up(sql, filter, "", &begins, columns));
+            }
+            prefixes => {
+                let ranges =
+                    prefixes.iter().filter_map(|prefix| Some((prefix.clone(), after_prefix(prefix)?))).collect();
+                let ranges = format!(" CROSS JOIN {}", sql.ranges(ranges));
+                queries.push(self.look_up(sql, filter, &ranges, &sql.is_in_range("row.name"), columns));
+            }
+        }
+        queries
+    }
+
+    /// Returns the query that looks up the rows of the pages of `filter` that `has_key` is true of, for each of the site's rows,
+    /// joined with `keys`.
+    fn look_up(&self, sql: &mut Sql, filter: &PageFilter, keys: &str, has_key: &str, columns: &str) -> String {
+        let grain = self.grain();
+        let left = format!("({}) AS site{keys}", self.site_rows(sql));
+        let left_out = filter.left_out(sql, "row").map_or_else(String::new, |left_out| format!(" AND {left_out}"));
+        let condition =
+            format!("row.grain = '{grain}' AND row.date = site.date AND row.name <> '' AND {has_key}{left_out}");
+        let rows = sql.look_up(&left, "page_views_report AS row", "*", &condition);
+        format!("SELECT row.date, row.name, {columns} FROM {rows}")
+    }
+}
+
+/// Returns the condition that the page of the row `row` is among all pages of `filter`, whose own rows the statement looks
+/// through once.
+fn found(sql: &mut Sql, filter: &PageFilter) -> Option<String> {
+    sql.once(FOUND, |sql| {
+        let date = sql.bind(PAGE_DATE);
+        let condition =
+            filter.condition_of_page(sql, "page").map_or_else(String::new, |condition| format!(" AND {condition}"));
+        format!(
+            "SELECT name FROM page_views_report AS page WHERE page.grain = 'page' AND page.date = {date}{condition}"
+        )
+    });
+    Some(format!("row.name IN (SELECT name FROM {FOUND})"))
 }
 
 /// Returns the query of all rows in `parts`: `date`, `name` and `views`. Rows without views in the parts are left out.
 pub(super) fn rows(sql: &mut Sql, parts: &[Part], names: Names<'_>) -> String {
-    let select = |part: &Part| {
+    let mut selects = Vec::new();
+    for part in parts {
         let views = part.views("row");
-        let select = part.select(sql, names, &format!("{views} AS views"));
-        // A whole day or month has views, or no row.
-        if part.is_whole() { select } else { format!("{select}{}{views} > 0", join_condition(&select)) }
-    };
-    parts.iter().map(select).collect::<Vec<_>>().join(" UNION ALL ")
+        for select in part.selects(sql, names, &format!("{views} AS views")) {
+            // A whole day or month has views, or no row.
+            let condition =
+                if part.is_whole() { String::new() } else { format!("{}{views} > 0", join_condition(&select)) };
+            selects.push(select + &condition);
+        }
+    }
+    selects.join(" UNION ALL ")
 }
 
 /// Returns what joins another condition to `select`, which may end with a join.
@@ -130,8 +181,8 @@ pub(super) fn hours_of_days(sql: &mut Sql, ranges: &[&RowRange], names: Names<'_
         }
     }
     let hours = (0..24).map(|hour| format!("row.{}", hour_column(hour))).collect::<Vec<_>>().join(", ");
-    let select = |Range { start, end }| Part { unit: Unit::Day, start, end, hours: None }.select(sql, names, &hours);
-    days.into_iter().map(select).collect::<Vec<_>>().join(" UNION ALL ")
+    let selects = |Range { start, end }| Part { unit: Unit::Day, start, end, hours: None }.selects(sql, names, &hours);
+    days.into_iter().flat_map(selects).collect::<Vec<_>>().join(" UNION ALL ")
 }
 
 #[cfg(test)]

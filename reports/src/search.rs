@@ -11,9 +11,6 @@ use sea_orm::DbBackend;
 
 use super::sql::Sql;
 
-/// The common table of the names of all pages that are found.
-const FOUND: &str = "found";
-
 /// A text that a page's name or title has to contain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageSearch {
@@ -86,17 +83,6 @@ impl PageSearch {
             "(SELECT {finds} FROM page_views_report AS page \
              WHERE page.grain = 'page' AND page.date = {date} AND page.name = {row}.name)"
         )
-    }
-
-    /// Returns the condition that the page of the row `row` is among all that are found. The statement finds them once.
-    pub(super) fn has_found(&self, sql: &mut Sql, row: &str) -> String {
-        sql.once(FOUND, |sql| {
-            let (date, finds) = (sql.bind(PAGE_DATE), self.finds(sql, "page"));
-            format!(
-                "SELECT name FROM page_views_report AS page WHERE page.grain = 'page' AND page.date = {date} AND {finds}"
-            )
-        });
-        format!("{row}.name IN (SELECT name FROM {FOUND})")
     }
 }
 

@@ -37,6 +37,27 @@ impl Sql {
         }
     }
 
+    /// Binds ranges of names: the first one, and the one behind the last. Returns them as the table `range`.
+    pub(super) fn ranges(&mut self, ranges: Vec<(String, String)>) -> String {
+        match self.backend {
+            DbBackend::Postgres => {
+                let (first, behind): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
+                let (first, behind) = (self.bind(first), self.bind(behind));
+                format!("unnest(CAST({first} AS text[]), CAST({behind} AS text[])) AS range (first, behind)")
+            }
+            _ => {
+                let ranges = self.bind(json!(ranges).to_string());
+                format!("(SELECT value ->> 0 AS first, value ->> 1 AS behind FROM json_each({ranges})) AS range")
+            }
+        }
+    }
+
+    /// Returns the condition that `column` is in a row of the table of [ranges](Self::ranges).
+    pub(super) fn is_in_range(&self, column: &str) -> String {
+        let collation = if self.backend == DbBackend::Postgres { " COLLATE \"C\"" } else { "" };
+        format!("{column} >= range.first{collation} AND {column} < range.behind{collation}")
+    }
+
     /// Returns the report as `row`, read by `index`.
     pub(super) fn report_by(&self, index: &str, row: &str) -> String {
         format!("{RELATION} AS {row}{}", indexed_by(self.backend, index))

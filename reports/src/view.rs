@@ -310,13 +310,15 @@ impl ReportView {
         found
     }
 
-    /// Returns the query with the names of the pages that its filter finds, unless they are many. All queries of a version
+    /// Returns the query with the names of the pages that its filter looks for, unless they are many. All queries of a version
     /// look for them once.
     fn find_pages(&self, mut query: ReportQuery) -> BoxFuture<'_, Result<ReportQuery, ReportError>> {
         Box::pin(async move {
-            if let Some(filter) = query.searching() {
-                match self.result(ReportQuery::Matches(Arc::clone(filter))).await? {
-                    QueryResult::Matches(Some(names)) => *filter = names,
+            if let Some(filter) = query.filter()
+                && let Some(sought) = filter.sought()
+            {
+                match self.result(ReportQuery::Matches(Arc::new(sought.clone()))).await? {
+                    QueryResult::Matches(Some(names)) => *filter = filter.with_found(&names),
                     QueryResult::Matches(None) => {}
                     other => return Err(mismatch(&other)),
                 }

@@ -26,6 +26,7 @@ mod client_scripts;
 mod clients;
 mod clocks;
 mod cluster;
+mod combined_filters;
 mod command_line;
 mod comparison;
 mod conflicts;

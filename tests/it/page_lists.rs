@@ -17,7 +17,7 @@ use wolf::Maintenance;
 
 use crate::{
     app::{Rung, TestApp},
-    model::Counts,
+    model::{Counts, is_chosen},
     search::titled,
 };
 
@@ -126,7 +126,23 @@ impl Case {
         let number = self.below(4) as usize;
         let (prefix, part) = (["/blog/", "/docs/", "/", "/none"][number], ["log", "1", "Blog", "none"][number]);
         let (text, ignore_case) = (["LOG/", "über", "DOCS", "B"][number], self.below(2) == 0);
-        match self.below(7) {
+        match self.below(9) {
+            7 | 8 => {
+                let conditions = |case: &mut Self, numbers: u32| -> Vec<_> {
+                    (0..case.below(numbers)).map(|_| case.filter()).filter(|one| one.is_object()).collect()
+                };
+                let (any, not) = (conditions(self, 4), conditions(self, 3));
+                for condition in any.iter().chain(&not) {
+                    if condition["combined"].is_object() {
+                        return condition.clone();
+                    }
+                }
+                match (any.is_empty(), not.is_empty()) {
+                    (true, true) => Value::Null,
+                    (true, false) => json!({ "combined": { "not": not } }),
+                    (false, _) => json!({ "combined": { "any": any, "not": not } }),
+                }
+            }
             3 => json!({ "search": { "text": text, "ignoreCase": ignore_case } }),
             0 => json!({ "prefix": prefix }),
             1 => json!({ "contains": part }),
@@ -137,7 +153,6 @@ impl Case {
 
     /// The pages of a range, most viewed first. Of a day whose hours were dropped, hours are not known.
     fn expected(&self, filter: &Value, start: DateTime<Utc>, end: DateTime<Utc>) -> Vec<(String, i64)> {
-        let text = |field: &str| filter[field].as_str().map(str::to_owned);
         let mut views: BTreeMap<&str, i64> = BTreeMap::new();
         for ((page, date, hour), count) in &self.counts {
             let day = date.and_time(chrono::NaiveTime::MIN).and_utc();
@@ -147,17 +162,7 @@ impl Case {
                 let hour = day + TimeDelta::hours((*hour).into());
                 (hour, hour + TimeDelta::hours(1))
             };
-            let named = filter["names"].as_array().is_none_or(|names| names.contains(&json!(page)));
-            let prefixed = text("prefix").is_none_or(|prefix| page.starts_with(&prefix));
-            let contains = text("contains").is_none_or(|part| page.contains(&part));
-            let found = filter["search"]["text"].as_str().is_none_or(|text| {
-                let has = |of: &str| match filter["search"]["ignoreCase"] == true {
-                    true => of.to_lowercase().contains(&text.to_lowercase()),
-                    false => of.contains(text),
-                };
-                has(page) || has(title(page))
-            });
-            if start <= from && to <= end && named && prefixed && contains && found {
+            if start <= from && to <= end && is_chosen(filter, page, title(page)) {
                 *views.entry(page).or_default() += count;
             }
         }

@@ -8,7 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::Hour;
 use serde_json::{Value, json};
 
-use crate::{model::Counts, on_all_databases};
+use crate::{
+    model::{Counts, is_chosen},
+    on_all_databases,
+};
 use generator::{Field, Generator, INTROSPECTION, Literal};
 
 const QUERIES: usize = 400;
@@ -98,27 +101,12 @@ fn time(value: &Value) -> DateTime<Utc> {
 
 /// Views by page in `[start, end)` of the pages that the report's filter chooses.
 fn expected(report: &Field, counts: &Counts, start: &Value, end: &Value) -> BTreeMap<String, i64> {
-    let filter = report.argument("filter").and_then(|filter| filter.get("pages"));
-    let part = |name: &str| filter.and_then(|filter| filter.get(name));
-    let text = |name: &str| part(name).and_then(Literal::as_text);
-    let names = part("names").map(Literal::texts);
-    let search = part("search").and_then(|search| Some((search.get("text")?.as_text()?, search.get("ignoreCase"))));
-    let finds = |page: &str| match search {
-        Some((text, Some(Literal::Json(Value::Bool(false))))) => page.contains(text),
-        Some((text, _)) => page.to_lowercase().contains(&text.to_lowercase()),
-        None => true,
-    };
-    let chosen = |page: &str| {
-        names.as_ref().is_none_or(|names| names.contains(&page))
-            && text("prefix").is_none_or(|prefix| page.starts_with(prefix))
-            && text("contains").is_none_or(|part| page.contains(part))
-            && finds(page)
-    };
+    let filter = report.argument("filter").and_then(|filter| filter.get("pages")).map_or(Value::Null, Literal::to_json);
     let (start, end) = (time(start), time(end));
     let mut pages = BTreeMap::new();
     for ((page, date, hour), views) in counts {
         let at = Hour::new(*date, *hour).start();
-        if chosen(page) && start <= at && at < end {
+        if is_chosen(&filter, page, "") && start <= at && at < end {
             *pages.entry(page.clone()).or_default() += views;
         }
     }

@@ -441,7 +441,7 @@ async fn id_of_a_report_is_that_of_its_filter() {
 #[tokio::test]
 async fn limits_are_those_that_the_server_keeps() {
     const LIMITS: &str = "{ limits { requestBytes recording { increments views } withoutToken { increments views } pageBytes
-        titleBytes idempotencyKeyCharacters filterNames filterTextBytes listed seriesPoints listFields answerBytes queryBytes
+        titleBytes idempotencyKeyCharacters filterNames filterConditions filterTextBytes listed seriesPoints listFields answerBytes queryBytes
         queryDepth queryComplexity queryAliases socketOperations } }";
     let app = TestApp::start_with(crate::app::Rung::Sqlite, |settings| {
         settings.http.body_bytes = 2_000_000;
@@ -455,7 +455,7 @@ async fn limits_are_those_that_the_server_keeps() {
     let expected = json!({
         "requestBytes": 2_000_000, "recording": { "increments": 10_000, "views": 1_000_000 },
         "withoutToken": { "increments": 20, "views": 3 }, "pageBytes": 1_024, "titleBytes": 1_024,
-        "idempotencyKeyCharacters": 128, "filterNames": 1_000, "filterTextBytes": 1_024, "listed": 1_000,
+        "idempotencyKeyCharacters": 128, "filterNames": 1_000, "filterConditions": 20, "filterTextBytes": 1_024, "listed": 1_000,
         "seriesPoints": 10_000, "listFields": 100_000, "answerBytes": 8 * 1024 * 1024, "queryBytes": 64 * 1024,
         "queryDepth": 16, "queryComplexity": 20_000, "queryAliases": 100, "socketOperations": 7,
     });

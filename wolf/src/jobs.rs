@@ -336,7 +336,7 @@ impl Work {
             Task::RemoveViews { pages, start, end } => {
                 let bounds = Bounds { start: start.map(Hour::at_or_after), end: end.map(Hour::at_or_after) };
                 let found = match &pages {
-                    Some(selection @ PageSelection::Search { .. }) => search(transaction, selection).await?,
+                    Some(selection) if selection.has_search() => search(transaction, selection).await?,
                     _ => HashSet::new(),
                 };
                 let finder = Finder::new(pages.clone(), bounds);
@@ -360,7 +360,7 @@ impl Work {
                 let bounds = *bounds;
                 let is_removed = |page: &str| match &*selection {
                     None => true,
-                    Some(PageSelection::Search { .. }) => found.contains(page),
+                    Some(selection) if selection.has_search() => found.contains(page),
                     Some(selection) => selection.admits(page, None),
                 };
                 let kept = |page: &str, hour| (!is_removed(page) || !bounds.have(hour)).then(|| page.to_owned());

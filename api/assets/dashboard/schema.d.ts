@@ -3,7 +3,9 @@
 export type Comparison = 'PREVIOUS_PERIOD' | 'SAME_PERIOD_LAST_YEAR' | 'SAME_WEEKDAYS_LAST_YEAR';
 export type Granularity = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
 export type IntervalInput = { period: Period } | { range: TimeRange };
-export type PageFilter = { names: string[] } | { prefix: string } | { contains: string } | { search: PageSearch };
+export type PageCombination = { any?: PageCondition[] | null; not?: PageCondition[] | null };
+export type PageCondition = { names: string[] } | { prefix: string } | { contains: string } | { search: PageSearch };
+export type PageFilter = { names: string[] } | { prefix: string } | { contains: string } | { search: PageSearch } | { combined: PageCombination };
 export type PageOrder = 'VIEWS' | 'CHANGE' | 'NAME';
 export type PageSearch = { text: string; ignoreCase?: boolean };
 export type Period = 'TODAY' | 'YESTERDAY' | 'LAST_24_HOURS' | 'LAST_7_DAYS' | 'LAST_30_DAYS' | 'THIS_MONTH' | 'LAST_MONTH' | 'LAST_12_MONTHS' | 'THIS_YEAR' | 'ALL_TIME';

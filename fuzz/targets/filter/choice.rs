@@ -71,6 +71,18 @@ fn zone(choices: &mut Unstructured) -> Result<Value> {
 }
 
 fn pages(choices: &mut Unstructured) -> Result<Value> {
+    if choices.int_in_range(0..=4)? > 0 {
+        return condition(choices);
+    }
+    let list = |choices: &mut Unstructured| {
+        let count = choices.int_in_range(0..=3)?;
+        (0..count).map(|_| condition(choices)).filter(|one| !matches!(one, Ok(Value::Null))).collect::<Result<Value>>()
+    };
+    let any = if choices.arbitrary()? { list(choices)? } else { Value::Null };
+    Ok(json!({ "combined": { "any": any, "not": list(choices)? } }))
+}
+
+fn condition(choices: &mut Unstructured) -> Result<Value> {
     Ok(match choices.int_in_range(0..=6)? {
         0 => Value::Null,
         1 => {

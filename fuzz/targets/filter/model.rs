@@ -92,19 +92,25 @@ fn views<'a>(counts: &'a Counts, pages: &Value, start: DateTime<Utc>, end: DateT
 
 fn is_chosen(page: &str, pages: &Value) -> bool {
     let text = |part: &str| pages[part].as_str().map(str::to_owned);
-    match &pages["names"] {
-        // GraphQL takes one value for a list of one.
-        Value::String(name) => page == name,
-        Value::Array(names) => names.iter().any(|name| name == page),
-        _ => {
-            text("prefix").is_none_or(|prefix| page.starts_with(&prefix))
-                && text("contains").is_none_or(|part| page.contains(&part))
-                && pages["search"]["text"].as_str().is_none_or(|part| match &pages["search"]["ignoreCase"] {
-                    Value::Bool(false) => page.contains(part),
-                    _ => page.to_lowercase().contains(&part.to_lowercase()),
-                })
-        }
+    // GraphQL takes one value for a list of one.
+    let entries = |list: &'_ Value| match list {
+        Value::Null => Vec::new(),
+        Value::Array(entries) => entries.clone(),
+        one => vec![one.clone()],
+    };
+    let is_any = |list: &Value| entries(list).iter().any(|condition| is_chosen(page, condition));
+    if !pages["names"].is_null() {
+        return entries(&pages["names"]).iter().any(|name| name == page);
     }
+    let combined = &pages["combined"];
+    (combined["any"].is_null() || is_any(&combined["any"]))
+        && !is_any(&combined["not"])
+        && text("prefix").is_none_or(|prefix| page.starts_with(&prefix))
+        && text("contains").is_none_or(|part| page.contains(&part))
+        && pages["search"]["text"].as_str().is_none_or(|part| match &pages["search"]["ignoreCase"] {
+            Value::Bool(false) => page.contains(part),
+            _ => page.to_lowercase().contains(&part.to_lowercase()),
+        })
 }
 
 /// Compares ratios up to the last digit, which is lost when JSON is read. There is no ratio to zero.

@@ -55,9 +55,14 @@ impl Literal {
         Some(name)
     }
 
-    pub(crate) fn texts(&self) -> Vec<&str> {
-        let Self::List(entries) = self else { return self.as_text().into_iter().collect() };
-        entries.iter().filter_map(Self::as_text).collect()
+    /// The value as it is in variables.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Json(value) => value.clone(),
+            Self::Enum(name) => json!(name),
+            Self::List(entries) => entries.iter().map(Self::to_json).collect(),
+            Self::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
+        }
     }
 
     fn print(&self) -> String {

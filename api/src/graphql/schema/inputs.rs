@@ -14,6 +14,8 @@ use reports::{self, IntervalChoice, Range};
 /// The most page names in a filter. A job may name as many.
 pub(super) const NAMES_MAX: usize = 1_000;
 const _: () = assert!(NAMES_MAX <= jobs::NAMES_MAX);
+/// The most conditions of a combined filter.
+pub(super) const CONDITIONS_MAX: usize = 20;
 /// The number of pages, or sections, listed when the query does not say.
 const LISTED_DEFAULT: i32 = 10;
 /// The most pages, or sections, in one list.
@@ -135,6 +137,30 @@ pub(crate) enum PageFilter {
     Contains(String),
     /// Pages whose names or titles have a text in them, with the limits of `contains`.
     Search(PageSearch),
+    /// Pages by several conditions.
+    Combined(PageCombination),
+}
+
+/// Pages by several conditions: at least one, and at most 20 with 1,000 names in all.
+#[derive(Debug, InputObject)]
+pub(crate) struct PageCombination {
+    /// Only pages of which one of these is true; all pages when left out.
+    pub(crate) any: Option<Vec<PageCondition>>,
+    /// But no pages of which one of these is true.
+    pub(crate) not: Option<Vec<PageCondition>>,
+}
+
+/// Exactly one of these, each as in `PageFilter`.
+#[derive(Debug, OneofObject)]
+pub(crate) enum PageCondition {
+    /// Pages by name.
+    Names(Vec<String>),
+    /// Pages whose names begin so.
+    Prefix(String),
+    /// Pages whose names have this in them.
+    Contains(String),
+    /// Pages whose names or titles have a text in them.
+    Search(PageSearch),
 }
 
 /// A text in the names or titles of pages.
@@ -184,35 +210,99 @@ impl PageFilter {
     /// Checks the filter.
     ///
     /// # Errors
-    /// When a text is empty, too long or has control characters, or when there are too many names.
+    /// When a text is empty, too long or has control characters, or when there are too many names or conditions.
     pub(crate) fn parse(self) -> async_graphql::Result<reports::PageFilter> {
-        self.check("filter.pages")?;
-        Ok(match self {
+        let (any, not) = self.check("filter.pages")?;
+        let filters = |conditions: Vec<_>| conditions.into_iter().map(PageCondition::filter).collect();
+        Ok(reports::PageFilter::combined(any.map(filters), filters(not)))
+    }
+
+    /// Returns the pages that a job is about: those that a report with this filter has. `field` is the filter's path.
+    pub(super) fn select(self, field: &str) -> async_graphql::Result<PageSelection> {
+        let is_combined = matches!(self, Self::Combined(_));
+        let (any, not) = self.check(field)?;
+        let selections = |conditions: Vec<_>| conditions.into_iter().map(PageCondition::selection).collect();
+        let (any, not): (Option<Vec<_>>, _) = (any.map(selections), selections(not));
+        match any.as_deref() {
+            Some([PageSelection::Names(names)]) if names.is_empty() && !is_combined => {
+                let message = format!("{field}.names must be 1 to {NAMES_MAX} names, not 0");
+                Err(error(Code::BadUserInput, message))
+            }
+            Some([one]) if !is_combined => Ok(one.clone()),
+            _ => Ok(PageSelection::Combined { any, not }),
+        }
+    }
+
+    /// Returns the conditions of which one is true of the pages, and those of which none is. `field` is the filter's path.
+    ///
+    /// Errs when a text is too long or has control characters, or there are too many names or conditions.
+    fn check(self, field: &str) -> async_graphql::Result<Conditions> {
+        let condition = match self {
+            Self::Names(names) => PageCondition::Names(names),
+            Self::Prefix(prefix) => PageCondition::Prefix(prefix),
+            Self::Contains(part) => PageCondition::Contains(part),
+            Self::Search(search) => PageCondition::Search(search),
+            Self::Combined(combination) => return combination.check(&format!("{field}.combined")),
+        };
+        condition.check(field)?;
+        Ok((Some(vec![condition]), Vec::new()))
+    }
+}
+
+/// The conditions of which one is true of pages, if there are any, and those of which none is.
+type Conditions = (Option<Vec<PageCondition>>, Vec<PageCondition>);
+
+impl PageCombination {
+    fn check(self, field: &str) -> async_graphql::Result<Conditions> {
+        let refused = |message: String| Err(error(Code::BadUserInput, message));
+        let Self { any, not } = self;
+        if any.as_ref().is_some_and(Vec::is_empty) {
+            return refused(format!("{field}.any must not be empty: leave it out for all pages"));
+        }
+        let not = not.unwrap_or_default();
+        let conditions = || any.iter().flatten().chain(&not);
+        let number = conditions().count();
+        if number == 0 || number > CONDITIONS_MAX {
+            return refused(format!("{field} must have 1 to {CONDITIONS_MAX} conditions, not {number}"));
+        }
+        for (list, conditions) in [("any", any.as_deref().unwrap_or_default()), ("not", &not)] {
+            for (index, condition) in conditions.iter().enumerate() {
+                condition.check(&format!("{field}.{list}[{index}]"))?;
+            }
+        }
+        let names = conditions().map(|condition| match condition {
+            PageCondition::Names(names) => names.len(),
+            _ => 0,
+        });
+        let names: usize = names.sum();
+        if names > NAMES_MAX {
+            return refused(format!("{field} must have at most {NAMES_MAX} names in all, not {names}"));
+        }
+        Ok((any, not))
+    }
+}
+
+impl PageCondition {
+    fn filter(self) -> reports::PageFilter {
+        match self {
             Self::Names(names) => reports::PageFilter::Names(names),
             Self::Prefix(prefix) => reports::PageFilter::Prefix(prefix),
             Self::Contains(part) => reports::PageFilter::Contains(part),
             Self::Search(PageSearch { text, ignore_case }) => {
                 reports::PageFilter::Search(reports::PageSearch::new(&text, ignore_case))
             }
-        })
+        }
     }
 
-    /// Returns the pages that a job is about: those that a report with this filter has. `field` is the filter's path.
-    pub(super) fn select(self, field: &str) -> async_graphql::Result<PageSelection> {
-        self.check(field)?;
-        Ok(match self {
-            Self::Names(names) if names.is_empty() => {
-                let message = format!("{field}.names must be 1 to {NAMES_MAX} names, not 0");
-                return Err(error(Code::BadUserInput, message));
-            }
+    fn selection(self) -> PageSelection {
+        match self {
             Self::Names(names) => PageSelection::Names(names),
             Self::Prefix(prefix) => PageSelection::Prefix(prefix),
             Self::Contains(part) => PageSelection::Contains(part),
             Self::Search(PageSearch { text, ignore_case }) => PageSelection::Search { text, ignore_case },
-        })
+        }
     }
 
-    /// Errs when a text is too long or has control characters, or there are too many names. `field` is the filter's path.
     fn check(&self, field: &str) -> async_graphql::Result<()> {
         match self {
             Self::Names(names) => {

@@ -10,7 +10,7 @@ use reports::POINTS_MAX;
 
 use super::{
     COMPLEXITY_MAX, DEPTH_MAX,
-    inputs::{LISTED_MAX, NAMES_MAX, TEXT_BYTES_MAX},
+    inputs::{CONDITIONS_MAX, LISTED_MAX, NAMES_MAX, TEXT_BYTES_MAX},
     query_limits::{ALIASES_MAX, QUERY_BYTES_MAX},
     response_budget::LIST_FIELDS_MAX,
     scalars::SafeInt,
@@ -54,6 +54,8 @@ pub(crate) struct Limits {
     page_aliases: SafeInt,
     /// The most names in a filter, and in a job.
     filter_names: SafeInt,
+    /// The most conditions of a combined filter.
+    filter_conditions: SafeInt,
     /// The most bytes of a text in a filter.
     filter_text_bytes: SafeInt,
     /// The most pages, or sections, in one list.
@@ -101,6 +103,7 @@ impl Limits {
             jobs_waiting: SafeInt(i64::try_from(JOBS_WAITING_MAX).unwrap_or(i64::MAX)),
             page_aliases: SafeInt(i64::try_from(page_alias::ALIASES_MAX).unwrap_or(i64::MAX)),
             filter_names: number(NAMES_MAX),
+            filter_conditions: number(CONDITIONS_MAX),
             filter_text_bytes: number(TEXT_BYTES_MAX),
             listed: SafeInt(LISTED_MAX.into()),
             series_points: number(POINTS_MAX),
