@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use wolf::{Maintenance, StaleHours};
+use wolf::{Maintenance, RefreshRequests, StaleHours};
 
 use crate::{
     cli::{ServeSettings, Service},
@@ -115,8 +115,10 @@ pub(crate) async fn serve(settings: ServeSettings) -> anyhow::Result<()> {
     }
     if let Some((refresher, maintenance)) = wolf {
         let cron = settings.wolf.refresh_cron;
+        let pause = Duration::from_millis(settings.wolf.requested_refresh_pause_ms);
+        let requests = RefreshRequests::new(&database, pause);
         tasks.push(ServiceTask::start("the Wolf", |stop| async move {
-            Ok(wolf::run(refresher, maintenance, cron, stop).await?)
+            Ok(wolf::run(refresher, maintenance, cron, requests, stop).await?)
         }));
     }
     if let Some(freshness_listener) = freshness_listener {

@@ -10,6 +10,7 @@ pub(crate) enum Code {
     Forbidden,
     Overloaded,
     Unavailable,
+    NotFreshEnough,
     PayloadTooLarge,
     AnswerTooLarge,
     PersistedQueryNotSupported,
@@ -19,12 +20,13 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Overloaded,
         Self::Unavailable,
+        Self::NotFreshEnough,
         Self::PayloadTooLarge,
         Self::AnswerTooLarge,
         Self::PersistedQueryNotSupported,
@@ -40,6 +42,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
+            Self::NotFreshEnough => "NOT_FRESH_ENOUGH",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -51,7 +54,7 @@ impl Code {
 
     /// Returns whether the same request may succeed later.
     pub(crate) fn is_retryable(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Unavailable)
+        matches!(self, Self::Overloaded | Self::Unavailable | Self::NotFreshEnough)
     }
 
     /// Counts an error that is sent to a client.

@@ -15,6 +15,8 @@ mod schema;
 mod selection;
 mod shared_subscriptions;
 mod stock;
+mod turn;
+mod waiting_reads;
 
 pub(crate) use event::ExecutionEvent;
 pub(crate) use executor::OperationExecutor;
@@ -23,5 +25,6 @@ pub(crate) use operation::{AuthorizedOperation, Operation};
 pub(crate) use query_limits::QUERY_BYTES_MAX;
 pub(crate) use response_budget::{ResponseBounds, ResponseText};
 pub use schema::sdl;
-pub(crate) use schema::{PageFilter, PageSearch, ServerLimits};
+pub(crate) use schema::{FRESHNESS_ARGUMENTS, PageFilter, PageSearch, ServerLimits};
 pub use stock::StockExecutor;
+pub(crate) use turn::Turn;

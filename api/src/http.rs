@@ -117,6 +117,9 @@ pub struct HttpSettings {
     /// Milliseconds after which a query or mutation fails with UNAVAILABLE
     #[arg(long, env = "ANALYTICS_REQUEST_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub request_timeout_ms: u64,
+    /// The longest time in milliseconds that a query may wait for a fresher report (notBefore)
+    #[arg(long, env = "ANALYTICS_READ_WAIT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(0..=600_000))]
+    pub read_wait_ms: u32,
     /// About how many bytes the cache of whole responses may take, which are valid until the next refresh; 0 turns it off
     #[arg(long, env = "ANALYTICS_RESPONSE_CACHE_BYTES", value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
     pub response_cache_bytes: u64,
@@ -214,11 +217,20 @@ fn service(
         request_bytes: settings.body_bytes,
         answer_bytes: settings.response_bytes,
         socket_operations: settings.socket_operations,
+        read_wait_ms: settings.read_wait_ms,
         without_token: access.limits_without_token(),
     };
     let exporter = reports.as_ref().map(|reports| Exporter::new(reports.reader.clone()));
-    let executor =
-        OperationExecutor::new(recorder, jobs, reports, settings.response_bounds(), limits, time_max, tasks.clone());
+    let executor = OperationExecutor::new(
+        recorder,
+        jobs,
+        reports,
+        settings.response_bounds(),
+        limits,
+        time_max,
+        tasks.clone(),
+        stop.clone(),
+    );
     let state = executor.map(|executor| AppState {
         executor,
         responses,

@@ -26,9 +26,9 @@ pub struct Model {
     /// The version of the report's content. It grows with every transaction that changes the report, so equal versions
     /// mean an equal report.
     pub content_version: i64,
-    /// The number of stale hours that were refreshed.
+    /// The number of stale hours that the refresh found.
     pub hours: i32,
-    /// The number of report rows that changed.
+    /// The number of report rows that changed, so far while the refresh runs.
     pub rows_changed: i64,
     /// Why the refresh failed. The text has no SQL and no secrets.
     pub error: Option<String>,
@@ -42,6 +42,8 @@ pub struct Model {
     pub duration_ms: Option<i64>,
     /// The value of `refresh_clock.elapsed_ms` that this refresh announced. Null if it announced none.
     pub elapsed_ms: Option<i64>,
+    /// The number of stale hours that are still to be merged, while the refresh merges. Null in all other rows.
+    pub hours_left: Option<i32>,
 }
 
 impl Model {
@@ -72,6 +74,17 @@ pub async fn newest<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> 
 /// When the query fails.
 pub async fn newest_successful<C: ConnectionTrait>(db: &C) -> Result<Option<Model>, DbErr> {
     Entity::find().filter(Column::AsOf.is_not_null()).order_by_desc(Column::Id).one(db).await
+}
+
+/// Returns at most `limit` refreshes before the row `before`, newest first. Rows of other changes of the report are left out.
+///
+/// # Errors
+/// When the query fails.
+pub async fn history<C: ConnectionTrait>(db: &C, before: Option<i64>, limit: u64) -> Result<Vec<Model>, DbErr> {
+    // Every refresh announces its time, unless it fails before.
+    let is_refresh = Condition::any().add(Column::ElapsedMs.is_not_null()).add(Column::Error.is_not_null());
+    let rows = Entity::find().filter(Column::Id.lt(before.unwrap_or(i64::MAX))).filter(is_refresh);
+    rows.order_by_desc(Column::Id).limit(limit).all(db).await
 }
 
 /// The newest rows, read in one statement.

@@ -1,4 +1,4 @@
-//! Jobs: changes of what was counted. A job is handed over by one transaction; the Wolf does it in its next refresh, in
+//! Jobs: changes of what was counted, and requests for a refresh. A job is handed over by one transaction; the Wolf does it in its next refresh, in
 //! portions, before that refresh promises its `asOf`. So `asOf >= recordedAt` means that a job has ended, as it means
 //! for increments that they are in the report.
 //!
@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 pub use entity::job::{Kind, Model as Job, PageSelection, Status, Task};
-use entity::{import, job, page, page_alias};
+use entity::{import, job, page, page_alias, refresh_request};
 use futures_util::{Stream, stream};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Statement,
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
+    sea_query::{Expr, ExprTrait},
 };
 use sha2::{Digest, Sha256};
 use storage::{Database, Purpose, Transaction, clock};
@@ -166,6 +169,25 @@ impl Jobs {
         let recorded_at = self.commit(transaction).await?;
         info!(job.id = job.id, job.kind = ?job.kind, "a job waits for the next refresh");
         Ok(Submitted { job, recorded_at, duplicate: false })
+    }
+
+    /// Asks the Wolf for a refresh. Returns the time from which on `asOf` is that of a refresh that began after this call.
+    ///
+    /// # Errors
+    /// When the database can't be used.
+    pub async fn request_refresh(&self) -> Result<DateTime<Utc>, DbErr> {
+        let transaction = self.database.background.begin(Purpose::Change).await?;
+        let announced_at = entity::refresh_clock::read(&transaction).await?.announced_at;
+        // A refresh with this `asOf` or a later one is announced after the reading above.
+        let requested_at = clock::recorded_at(self.database.clock.database_now(&transaction).await?, announced_at);
+        let before = refresh_request::Column::RequestedAt;
+        refresh_request::Entity::update_many()
+            .col_expr(before, Expr::value(requested_at))
+            .filter(before.is_null().or(before.lt(requested_at)))
+            .exec(&transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(requested_at)
     }
 
     /// Checks a job without handing it over.

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 8] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 9] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -58,6 +58,7 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 8] = [
         &["jobs", "jobs_key_digest_key", "jobs_pkey", "jobs_to_do", "page_aliases", "page_aliases_pkey"],
     ),
     ("m20261127_000010_staged_counts", &["stale_pages_batch"]),
+    ("m20261127_000012_freshness", &["refresh_requests", "refresh_requests_pkey"]),
 ];
 
 /// Why this program can't use a database.

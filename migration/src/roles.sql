@@ -49,6 +49,8 @@ GRANT SELECT, INSERT, UPDATE ON imports, import_chunks, import_counts TO analyti
 -- Hands jobs over to the Wolf, and tells how far they are.
 GRANT SELECT, INSERT ON jobs TO analytics_increments;
 GRANT SELECT ON page_aliases TO analytics_increments;
+-- Asks for a refresh.
+GRANT SELECT, UPDATE ON refresh_requests TO analytics_increments;
 
 -- Reports: reads the report and how fresh it is, and can write nothing.
 GRANT SELECT ON page_views_report, report_refreshes, report_publication TO analytics_reports;
@@ -64,6 +66,7 @@ GRANT SELECT, INSERT, DELETE ON merge_deltas TO analytics_wolf;
 GRANT SELECT, UPDATE ON report_publication TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
 GRANT UPDATE ON refresh_clock TO analytics_wolf;
+GRANT SELECT ON refresh_requests TO analytics_wolf;
 -- Jobs move counts and take them away, with their pages, and with what imports have kept of them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON pages, page_views, kept_days, page_aliases TO analytics_wolf;
 GRANT SELECT, UPDATE, DELETE ON jobs TO analytics_wolf;

@@ -1,8 +1,9 @@
 //! The errors of reading the report.
 
+use chrono::{DateTime, Utc};
 use sea_orm::DbErr;
 
-use crate::interval::IntervalError;
+use crate::{freshness::RequiredFreshness, interval::IntervalError};
 
 /// An error of reading the report.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,4 +17,12 @@ pub enum ReportError {
     /// The report has changed since the view was created: create another one.
     #[error("the report has changed meanwhile")]
     VersionChanged,
+    /// The report is not as fresh as the reader requires.
+    #[error("the report is not fresh enough")]
+    NotFreshEnough {
+        /// What the reader requires.
+        required: RequiredFreshness,
+        /// What the report has reached; `None` before the first refresh.
+        as_of: Option<DateTime<Utc>>,
+    },
 }

@@ -5,9 +5,12 @@ mod feed;
 mod listener;
 mod metrics;
 mod notifications;
+mod required;
 mod status;
 
+pub use entity::report_refresh::Model as Refresh;
 pub(crate) use feed::Changes;
 pub use feed::FreshnessFeed;
 pub use listener::FreshnessListener;
-pub use status::{Freshness, RefreshStatus};
+pub use required::RequiredFreshness;
+pub use status::{Freshness, RefreshProgress, RefreshStatus};

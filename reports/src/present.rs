@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use entity::{AHEAD_MAX, Hour};
 
-use crate::freshness::{Freshness, RefreshStatus};
+use crate::freshness::{Freshness, RefreshStatus, RequiredFreshness};
 
 /// The present hour: all that relative intervals depend on of the clock.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +54,8 @@ pub struct Provenance {
     pub status: RefreshStatus,
     /// What the response depends on of the clock, besides the status.
     pub clock: ClockUse,
+    /// What the reader required of the freshness.
+    pub required: RequiredFreshness,
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! A view of one version of the report.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use chrono::TimeDelta;
@@ -10,7 +13,7 @@ use entity::Hour;
 use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 use storage::{clock::Moment, snapshot::Snapshots};
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     cache::Cache,
@@ -27,7 +30,7 @@ use super::{
     sections::SectionRow,
     snapshot::Snapshot,
 };
-use crate::freshness::{Freshness, FreshnessFeed, RefreshStatus};
+use crate::freshness::{Freshness, FreshnessFeed, RefreshStatus, RequiredFreshness};
 
 /// One version of the report and its freshness: all results of it are consistent with each other. A cheap handle: clone
 /// it.
@@ -39,6 +42,7 @@ struct Inner {
     freshness: Freshness,
     moment: Moment,
     clock_reads: ClockReads,
+    required: Mutex<RequiredFreshness>,
     source: Source,
     moved: AtomicBool,
 }
@@ -61,7 +65,7 @@ enum Source {
         feed: FreshnessFeed,
         /// The snapshot that computations of this view share. A view that only waits holds none, so that computations find
         /// a free connection.
-        shared: Mutex<Weak<Snapshot>>,
+        shared: AsyncMutex<Weak<Snapshot>>,
     },
 }
 
@@ -71,12 +75,13 @@ impl ReportView {
     }
 
     pub(super) fn of_cache(freshness: Freshness, cache: Cache, snapshots: Snapshots, feed: FreshnessFeed) -> Self {
-        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: Mutex::default() })
+        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: AsyncMutex::default() })
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
         let (moment, clock_reads) = (Moment::now(), ClockReads::default());
-        Self(Arc::new(Inner { freshness, moment, clock_reads, source, moved: AtomicBool::new(false) }))
+        let (required, moved) = (Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Inner { freshness, moment, clock_reads, required, source, moved }))
     }
 
     /// The freshness of this version.
@@ -99,6 +104,35 @@ impl ReportView {
         self.0.freshness.staleness(self.0.moment.monotonic)
     }
 
+    /// Notes what a reader requires of the freshness of this view.
+    ///
+    /// # Errors
+    /// [`ReportError::NotFreshEnough`] if the view does not meet it.
+    pub fn require(&self, required: RequiredFreshness) -> Result<(), ReportError> {
+        {
+            let mut all = self.0.required.lock().unwrap_or_else(PoisonError::into_inner);
+            *all = all.and(required);
+        }
+        self.check_freshness()
+    }
+
+    /// Checks at the present moment that this view meets what was required of it.
+    ///
+    /// # Errors
+    /// [`ReportError::NotFreshEnough`].
+    pub fn check_freshness(&self) -> Result<(), ReportError> {
+        let (required, freshness) = (self.required(), self.freshness());
+        if required.is_met_by(freshness, Instant::now()) {
+            Ok(())
+        } else {
+            Err(ReportError::NotFreshEnough { required, as_of: freshness.as_of })
+        }
+    }
+
+    fn required(&self) -> RequiredFreshness {
+        *self.0.required.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the status of the report at the moment of this view.
     #[must_use]
     pub fn status(&self) -> RefreshStatus {
@@ -114,7 +148,7 @@ impl ReportView {
             (false, true) => ClockUse::Hour(moment.wall.into()),
             (false, false) => ClockUse::None,
         };
-        Provenance { freshness: self.0.freshness.clone(), status: self.status(), clock }
+        Provenance { freshness: self.0.freshness.clone(), status: self.status(), clock, required: self.required() }
     }
 
     /// Returns whether the view holds a connection, for which others may wait.

@@ -66,6 +66,11 @@ impl TestDatabase {
         Self { url, rung: Rung::Table, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// The same database once more, for another process. This one has to outlive it.
+    pub(crate) fn again(&self) -> Self {
+        Self { url: self.url.clone(), rung: self.rung, folder: tempfile::tempdir().unwrap() }
+    }
+
     /// The same PostgreSQL database, reached through `proxy`.
     pub(crate) fn through(&self, proxy: &Proxy) -> Self {
         self.at(&proxy.address)
@@ -138,6 +143,7 @@ impl Default for Settings {
                 connections: 30_000,
                 connections_each: Some(30_000),
                 request_timeout_ms: 60_000,
+                read_wait_ms: 30_000,
                 // Off: a query that a test repeats is executed again. tests/it/response_cache.rs turns it on.
                 response_cache_bytes: 0,
                 access: AccessSettings::default(),

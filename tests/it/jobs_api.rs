@@ -100,6 +100,7 @@ async fn jobs_are_handed_over_and_seen_with_the_scope_manage_only() {
             ("{ job(id: 1) { id } }", &["manage"]),
             ("{ jobs { nodes { id } } limits { pageBytes } }", &["manage"]),
             (mixed, &["reports", "manage"]),
+            ("mutation { requestRefresh { requestedAt } }", &["manage"]),
         ] {
             for scopes in SCOPES.map(Some).into_iter().chain([None]) {
                 let response = post(&app, scopes, query, &Value::Null).await;

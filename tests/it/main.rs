@@ -45,6 +45,7 @@ mod exactly_once;
 mod export;
 mod faults;
 mod follow;
+mod fresh_reads;
 mod freshness;
 mod growing_logs;
 mod http;

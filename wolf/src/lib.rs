@@ -4,7 +4,7 @@
 //! ([`Refresher`]). The stale hours, the log of refreshes and the report's freshness are all rows of the database, so
 //! a Wolf that is killed loses nothing.
 //!
-//! * `worker`, `schedule`: when a refresh begins
+//! * `worker`, `schedule`, `requests`: when a refresh begins
 //! * `refresh`: one refresh, from the announcement of its `asOf` to the row that records its end
 //! * `merge`: how a refresh adds the changes of stale hours to a report that is a table
 //! * `rebuild`: the report built anew and swapped in, and conversions between its kinds
@@ -40,6 +40,7 @@ mod recount;
 mod refresh;
 mod refresher;
 mod report_kind;
+mod requests;
 mod schedule;
 mod sent;
 mod settings;
@@ -55,6 +56,7 @@ pub use progress::Progress;
 pub use refresh::{LockMode, Refreshed};
 pub use refresher::{Outcome, Refresher};
 pub use report_kind::ReportKind;
+pub use requests::RefreshRequests;
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{ReportKindSetting, WolfSettings};
 pub use verify::{Difference, Verification, WrongSummary, verify};

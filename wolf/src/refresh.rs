@@ -6,8 +6,6 @@ mod lock;
 mod log;
 mod stale_marks;
 
-use std::time::{Duration, Instant};
-
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Hour, report_refresh};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
@@ -38,8 +36,6 @@ pub(crate) const COUNTS_MAX: usize = 50_000;
 const TITLES_PER_TRANSACTION: usize = 1_000;
 /// The most hours that became stale during a refresh and go before its backlog, in one transaction.
 const FRESH_HOURS_MAX: u64 = 16;
-/// The time between two rows by which a long refresh records its progress.
-const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a refresh did.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -89,6 +85,7 @@ pub(crate) async fn refresh(
         let done = finish(lock, transaction, record, &work, ContentChange::Unchanged, 0).await?;
         return Ok(Some((kind, done)));
     }
+    record.note_progress(work.hours.len(), work.hours.len(), 0);
     record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the refresh's start")?;
     transaction.commit().await.context("record the refresh's start")?;
 
@@ -123,7 +120,6 @@ async fn merge_in_portions(
 ) -> Result<Refreshed, WolfError> {
     let mut backlog = Backlog::new(work.hours.iter().copied(), counts_max);
     let mut jobs = work.newest_job.map(|newest| JobRunner::new(&lock.clock, top_pages, newest));
-    let mut recorded_at = Instant::now();
     let mut total = 0;
     loop {
         let (done, all) = backlog.progress();
@@ -155,9 +151,9 @@ async fn merge_in_portions(
             return finish(lock, transaction, record, work, content, total).await;
         }
         // Every process that caches answers has to learn of every change.
-        if content == ContentChange::Changed || recorded_at.elapsed() > PROGRESS_PERIOD {
+        let is_due = record.note_progress(work.hours.len(), backlog.hours_left(), total);
+        if content == ContentChange::Changed || is_due {
             record.record_progress(&transaction, content).await.context("record the refresh's progress")?;
-            recorded_at = Instant::now();
         }
         lock.publish(transaction, work.is_cluster).await?;
         backlog.portion_done();

@@ -13,6 +13,9 @@ pub struct WolfSettings {
     /// When to refresh the report, in UTC: a cron expression of six fields, 'second minute hour day month weekday'
     #[arg(long, env = "ANALYTICS_REFRESH_CRON", default_value = "*/10 * * * * *", value_name = "CRON")]
     pub refresh_cron: Schedule,
+    /// The shortest time in milliseconds between two refreshes that clients ask for (requestRefresh)
+    #[arg(long, env = "ANALYTICS_REQUESTED_REFRESH_PAUSE_MS", default_value_t = 1_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=86_400_000))]
+    pub requested_refresh_pause_ms: u64,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a comment here would replace the heading of --help")]
     pub report_kind: ReportKindSetting,

@@ -16,14 +16,15 @@ use crate::{
     maintenance::Maintenance,
     refresh::LockMode,
     refresher::{Outcome, Refresher},
+    requests::RefreshRequests,
     schedule::Schedule,
 };
 
 /// The pause after a refresh for which the database could not be reached.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Refreshes at once and then at every tick of `schedule`, with maintenance in between, until `stop`. A refresh under way
-/// ends before this returns. A refresh that fails is logged, and the next tick tries again.
+/// Refreshes at once, then at every tick of `schedule`, and when `requests` are due, with maintenance in between, until
+/// `stop`. A refresh under way ends before this returns. A refresh that fails is logged, and the next tick tries again.
 ///
 /// Whatever the wall clock does: if the next tick was N seconds away when a refresh began, the next one begins after at
 /// most N + 1 seconds.
@@ -34,6 +35,7 @@ pub async fn run(
     refresher: Refresher,
     maintenance: Maintenance,
     schedule: Schedule,
+    requests: RefreshRequests,
     stop: CancellationToken,
 ) -> Result<(), WolfError> {
     let wake = Arc::new(Notify::new());
@@ -45,6 +47,7 @@ pub async fn run(
     let mut refreshing = std::pin::pin!(refreshing);
     tokio::select! {
         ticked = ticking => ticked.map_err(WolfError::Schedule)?,
+        () = requests.notify_when_due(&wake) => {}
         () = &mut refreshing => return Ok(()),
     }
     refreshing.await;

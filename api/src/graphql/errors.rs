@@ -5,7 +5,7 @@ use std::{error::Error as StdError, sync::Arc};
 use async_graphql::{Error, ErrorExtensions, Pos, ServerError, Value};
 use increments::{RecordError, ValidationError};
 use jobs::JobError;
-use reports::ReportError;
+use reports::{ReportError, freshness::RequiredFreshness};
 use sea_orm::DbErr;
 use storage::DbErrorKind;
 
@@ -73,6 +73,23 @@ pub(super) fn of_report(failure: &ReportError) -> Error {
     match failure {
         ReportError::Interval(interval) => error(Code::BadUserInput, interval.to_string()),
         ReportError::Database(source) => of_database(source),
+        ReportError::NotFreshEnough { required, as_of } => {
+            let reached = as_of.map_or_else(
+                || "there was no refresh yet".to_owned(),
+                |as_of| format!("asOf is {}", as_of.to_rfc3339()),
+            );
+            let wanted = match required {
+                RequiredFreshness { not_before: Some(not_before), .. }
+                    if as_of.is_none_or(|as_of| as_of < *not_before) =>
+                {
+                    format!("report.notBefore is {}", not_before.to_rfc3339())
+                }
+                _ => "it is staler than report.maxStalenessSeconds".to_owned(),
+            };
+            let failure = error(Code::NotFreshEnough, format!("the report is not fresh enough: {wanted}, {reached}"));
+            let as_of = as_of.map_or(Value::Null, |as_of| Value::from(as_of.to_rfc3339()));
+            failure.extend_with(|_, extensions| extensions.set("asOf", as_of))
+        }
         ReportError::VersionChanged => Error {
             source: Some(Arc::new(VersionChanged)),
             ..error(Code::Unavailable, "the report has changed meanwhile, try again")

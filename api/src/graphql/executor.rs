@@ -1,6 +1,11 @@
 //! Executes operations: in bounded time and memory, and so that every response shows one version of the report.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_graphql::{Request, Response, ServerError, Value, parser::types::OperationType};
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
@@ -9,7 +14,7 @@ use jobs::Jobs;
 use reports::{Provenance, Reports};
 use serde_json::{json, value::RawValue};
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     errors::{Cancelled, VersionChanged, assign_code, count_error, count_errors, panicked, request_error},
@@ -20,6 +25,8 @@ use super::{
     schema::{AnalyticsSchema, ServerLimits, ViewCell, record},
     selection::FieldOrder,
     shared_subscriptions::SharedSubscriptions,
+    turn::Turn,
+    waiting_reads::{Verdict, WaitingReads, not_fresh_enough},
 };
 use crate::{
     access::{ManagingTerms, RecordingTerms},
@@ -41,6 +48,7 @@ pub(crate) struct OperationExecutor {
     time_max: Duration,
     operations: Arc<Operations>,
     shared_subscriptions: SharedSubscriptions,
+    waiting_reads: WaitingReads,
     /// The tasks that compute the events of subscriptions.
     tasks: TaskTracker,
 }
@@ -55,7 +63,9 @@ impl OperationExecutor {
         limits: ServerLimits,
         time_max: Duration,
         tasks: TaskTracker,
+        stop: CancellationToken,
     ) -> Option<Self> {
+        let waiting_reads = WaitingReads::new(reports.as_ref(), stop);
         let schema = AnalyticsSchema::new(recorder.clone().zip(jobs), reports, limits)?;
         Code::describe_all();
         Some(Self {
@@ -66,6 +76,7 @@ impl OperationExecutor {
             time_max,
             operations: Arc::new(Operations::new()),
             shared_subscriptions: SharedSubscriptions::default(),
+            waiting_reads,
             tasks,
         })
     }
@@ -77,7 +88,7 @@ impl OperationExecutor {
 
     /// Executes the operation: one event for a query or mutation, one per event of a subscription.
     pub(crate) fn execute(&self, operation: AuthorizedOperation) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
-        let Operation { request, kind, managing, order, memory, .. } = operation.into_inner();
+        let Operation { request, kind, managing, order, memory, turn, .. } = operation.into_inner();
         let executor = self.clone();
         match kind {
             OperationType::Subscription => {
@@ -95,12 +106,15 @@ impl OperationExecutor {
             OperationType::Query | OperationType::Mutation => {
                 let budget = self.bounds.budget(memory);
                 let executed = async move {
-                    let execution =
-                        AssertUnwindSafe(executor.execute_once(kind, request, managing, &budget)).catch_unwind();
-                    let (response, provenance) = execution.await.ok().unzip();
-                    event(response, provenance.flatten(), &order, &budget, kind)
+                    let execution = executor.execute_once(kind, request, managing, &budget, turn.as_deref());
+                    let (response, provenance) = match AssertUnwindSafe(execution).catch_unwind().await {
+                        Ok(Some((response, provenance))) => (Some(response), provenance),
+                        Ok(None) => return None,
+                        Err(_panic) => (None, None),
+                    };
+                    Some(event(response, provenance, &order, &budget, kind))
                 };
-                stream::once(executed).boxed()
+                stream::once(executed).filter_map(future::ready).boxed()
             }
         }
     }
@@ -155,15 +169,43 @@ impl OperationExecutor {
         request: Request,
         managing: Option<ManagingTerms>,
         budget: &ResponseBudget,
-    ) -> (Response, Option<Provenance>) {
+        turn: Option<&Turn>,
+    ) -> Option<(Response, Option<Provenance>)> {
         if kind == OperationType::Mutation {
             let request = with_terms(request, managing.as_ref());
             let execution = self.schema.execute(request.data(ViewCell::default()));
             let response = self.in_time(&self.operations.mutations, execution).await;
-            return (whole_or_nothing(response.unwrap_or_else(|late| late)), None);
+            return Some((whole_or_nothing(response.unwrap_or_else(|late| late)), None));
         }
-        let execution = Box::pin(self.execute_query(request, managing, budget));
-        self.in_time(&self.operations.queries, execution).await.unwrap_or_else(|late| (late, None))
+        self.execute_when_fresh(request, managing, budget, turn).await
+    }
+
+    /// Executes a query, and again after it has waited for the report to be as fresh as it requires. Returns `None` if it was
+    /// cancelled while it waited.
+    async fn execute_when_fresh(
+        &self,
+        mut request: Request,
+        managing: Option<ManagingTerms>,
+        budget: &ResponseBudget,
+        turn: Option<&Turn>,
+    ) -> Option<(Response, Option<Provenance>)> {
+        let begun = Instant::now();
+        for attempt in 0.. {
+            let again = same_request(&request);
+            let execution = Box::pin(self.execute_query(request, managing.clone(), budget));
+            let executed = self.in_time(&self.operations.queries, execution).await;
+            let (response, provenance) = executed.unwrap_or_else(|late| (late, None));
+            let Some(read) = not_fresh_enough(&response) else { return Some((response, provenance)) };
+            // Nothing is held while it waits.
+            budget.reset();
+            match self.waiting_reads.wait(read, begun, attempt, turn).await {
+                Verdict::Again => request = again,
+                Verdict::TooLate => return Some((response, None)),
+                Verdict::Refused(refusal) => return Some((refusal, None)),
+                Verdict::Cancelled => return None,
+            }
+        }
+        None
     }
 
     /// Executes a query. One whose report changes meanwhile, or that the database cancels, is executed again.
@@ -174,8 +216,7 @@ impl OperationExecutor {
         budget: &ResponseBudget,
     ) -> (Response, Option<Provenance>) {
         for _ in 0..SHARED_TRIES {
-            let mut again = Request::new(request.query.clone()).variables(request.variables.clone());
-            again.operation_name.clone_from(&request.operation_name);
+            let again = same_request(&request);
             let request_once = with_terms(request, managing.as_ref());
             let (response, provenance) = self.try_query(request_once, ViewCell::default(), budget).await;
             if !is_marked::<VersionChanged>(&response) && !is_marked::<Cancelled>(&response) {
@@ -194,6 +235,11 @@ impl OperationExecutor {
     ) -> (Response, Option<Provenance>) {
         budget.reset();
         let response = self.schema.execute(request.data(view.clone()).data(budget.clone())).await;
+        // The report has grown older while it was read.
+        let response = match view.check_freshness() {
+            Err(stale) if response.errors.is_empty() => Response::from_errors(vec![stale]),
+            _ => response,
+        };
         (whole_or_nothing(response), view.provenance())
     }
 
@@ -232,6 +278,13 @@ impl OperationExecutor {
     pub(crate) fn count_cached(&self) {
         self.operations.from_memory.increment(1);
     }
+}
+
+/// Returns a request like `request`, without what is attached to it.
+fn same_request(request: &Request) -> Request {
+    let mut same = Request::new(request.query.clone()).variables(request.variables.clone());
+    same.operation_name.clone_from(&request.operation_name);
+    same
 }
 
 /// Attaches the right to change what was counted, if the client has it and the operation needs it.

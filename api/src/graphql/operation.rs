@@ -12,6 +12,7 @@ use super::{
     query_limits,
     schema::scopes_of,
     selection::{self, FieldOrder},
+    turn::Turn,
 };
 use crate::{
     access::{AuthError, ManagingTerms, Principal, Scope, Scopes},
@@ -31,6 +32,8 @@ pub(crate) struct Operation {
     pub(super) order: FieldOrder,
     /// The memory reserved for the request, until nothing of the request is in use.
     pub(super) memory: Option<Arc<Reservation>>,
+    /// The operation's permit to be executed, if it needs one.
+    pub(super) turn: Option<Arc<Turn>>,
 }
 
 /// An operation that its client is allowed to execute.
@@ -67,7 +70,7 @@ impl Operation {
         }
         request.variables = variables;
         request.operation_name = name;
-        Ok(Self { request, kind, scopes, managing: None, order, memory: None })
+        Ok(Self { request, kind, scopes, managing: None, order, memory: None, turn: None })
     }
 
     /// Attaches `memory`, the reservation for the request, which is released when nothing of the request is in use.
@@ -134,6 +137,11 @@ fn set_selection(document: &mut ExecutableDocument, name: Option<&str>, selectio
 }
 
 impl AuthorizedOperation {
+    /// Attaches the permit to be executed, which the operation gives back while it waits.
+    pub(crate) fn with_turn(self, turn: Arc<Turn>) -> Self {
+        Self(Operation { turn: Some(turn), ..self.0 })
+    }
+
     pub(crate) fn kind(&self) -> OperationType {
         self.0.kind
     }

@@ -1,18 +1,20 @@
 //! The GraphQL schema: its types, and its resolvers, which call the handles that do the work.
 
+mod fresh_reads;
 mod freshness;
 mod inputs;
 mod job_fields;
 mod limits;
 mod mutation;
 mod query;
+mod refreshes;
 mod report;
 mod scalars;
 mod subscription;
 mod values;
 mod view_cell;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
     EmptyMutation, MergedObject, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
@@ -29,10 +31,11 @@ use jobs::Jobs;
 
 use super::{errors, query_limits, response_budget};
 use crate::access::{Scope, Scopes};
+pub(crate) use fresh_reads::{FRESHNESS_ARGUMENTS, FreshRead};
 pub(crate) use inputs::{PageFilter, PageSearch};
 use job_fields::{JOB_FIELDS, JobQueries, JobSubscriptions, MANAGING_MUTATIONS, ManagingMutations};
-use limits::Limits;
 pub(crate) use limits::ServerLimits;
+use limits::{Limits, ReadWaitMax};
 use mutation::RecordingMutation;
 pub(super) use mutation::{
     MUTATION, MUTATION_INPUT, MUTATION_PAYLOAD, RecordPageViewsInput, RecordPageViewsPayload, record,
@@ -98,17 +101,18 @@ impl AnalyticsSchema {
         reports: Option<Reports>,
         limits: ServerLimits,
     ) -> Option<Self> {
+        let wait_max = ReadWaitMax(Duration::from_millis(limits.read_wait_ms.into()));
         let limits = Limits::new(limits);
         let schema = match (recording, reports) {
             (Some((recorder, jobs)), Some(Reports { reader, feed })) => {
                 let schema = whole().data(recorder).data(jobs).data(reader).data(feed);
-                ServedSchema::Whole(schema.data(limits).finish())
+                ServedSchema::Whole(schema.data(limits).data(wait_max).finish())
             }
             (Some((recorder, jobs)), None) => {
                 ServedSchema::Increments(of_increments().data(recorder).data(jobs).data(limits).finish())
             }
             (None, Some(Reports { reader, feed })) => {
-                ServedSchema::Reports(of_reports().data(reader).data(feed).data(limits).finish())
+                ServedSchema::Reports(of_reports().data(reader).data(feed).data(limits).data(wait_max).finish())
             }
             (None, None) => return None,
         };

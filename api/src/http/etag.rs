@@ -15,7 +15,7 @@ use reports::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::graphql::sdl;
+use crate::graphql::{FRESHNESS_ARGUMENTS, sdl};
 
 /// The most bytes of a request that are hashed. The hash is made before the request is parsed, and a mutation's
 /// increments may have megabytes.
@@ -25,14 +25,17 @@ const TAG_BYTES: usize = 16;
 
 /// The hash of the parts of a tag that do not depend on the moment.
 #[derive(Clone, Debug)]
-pub(super) struct RequestHash(Sha256);
+pub(super) struct RequestHash {
+    hash: Sha256,
+    may_require_freshness: bool,
+}
 
 /// Returns the hash of the program's version and its schema, with which every tag begins.
 pub(super) fn program() -> RequestHash {
     let mut hash = Sha256::new();
     add(&mut hash, Some(env!("CARGO_PKG_VERSION")));
     add(&mut hash, Some(&sdl()));
-    RequestHash(hash)
+    RequestHash { hash, may_require_freshness: false }
 }
 
 impl RequestHash {
@@ -44,9 +47,18 @@ impl RequestHash {
             return None;
         }
         for part in parts.into_iter().chain([Some(media)]) {
-            add(&mut self.0, part);
+            add(&mut self.hash, part);
         }
+        let [query, ..] = parts;
+        self.may_require_freshness =
+            query.is_some_and(|query| FRESHNESS_ARGUMENTS.iter().any(|argument| query.contains(argument)));
         Some(self)
+    }
+
+    /// Returns whether the query has the name of an argument that requires a freshness. Then a response that was right before
+    /// may not be any more, although nothing has changed but the time.
+    pub(super) fn may_require_freshness(&self) -> bool {
+        self.may_require_freshness
     }
 
     /// Returns the tag of a response from the report's version in `freshness`. There is none before the first refresh;
@@ -59,7 +71,7 @@ impl RequestHash {
     /// Returns the hash of the request and of the report's state, from which the tags are made. There is none before the
     /// first refresh and while one is under way.
     pub(super) fn state(&self, freshness: &Freshness, status: RefreshStatus) -> Option<StateHash> {
-        let mut hash = HashWriter(self.0.clone());
+        let mut hash = HashWriter(self.hash.clone());
         // The times in the freshness tell apart databases with the same number of refreshes.
         freshness.is_settled().then(|| (freshness, status).hash(&mut hash))?;
         Some(StateHash(hash))
@@ -134,13 +146,18 @@ mod tests {
             scheduled_at: Some(began_at),
             duration_ms: Some(0),
             elapsed_ms: None,
+            hours_left: None,
         };
         let rows = Newest { row: Some(row.clone()), successful: Some(row), database_now: Some(began_at) };
         Freshness::of_rows(rows, began_at, Instant::now())
     }
 
+    fn empty() -> RequestHash {
+        RequestHash { hash: Sha256::new(), may_require_freshness: false }
+    }
+
     fn tag(freshness: &Freshness, status: RefreshStatus, clock: ClockUse) -> Option<String> {
-        RequestHash(Sha256::new()).tag(freshness, status, clock)
+        empty().tag(freshness, status, clock)
     }
 
     #[test]
@@ -170,10 +187,10 @@ mod tests {
         ] {
             assert_ne!(first, tag(freshness, status, clock), "{status:?} {clock:?}");
         }
-        let request = |parts| RequestHash(Sha256::new()).request(parts, "application/json").unwrap();
+        let request = |parts| empty().request(parts, "application/json").unwrap();
         let of = |parts| request(parts).tag(&seventh, RefreshStatus::Fresh, ClockUse::None);
         assert_ne!(of([Some("ab"), None, Some("c")]), of([Some("a"), None, Some("bc")]));
         assert_ne!(of([Some(""), None, None]), of([None, None, None]));
-        assert!(RequestHash(Sha256::new()).request([None, None, Some(&"x".repeat(PARTS_BYTES_MAX + 1))], "").is_none());
+        assert!(empty().request([None, None, Some(&"x".repeat(PARTS_BYTES_MAX + 1))], "").is_none());
     }
 }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::parameters::ExportParameters;
-use super::{error::HttpError, response::validators, state::App};
+use super::{error::HttpError, response::Validators, state::App};
 use crate::access::{Principal, Scope};
 
 /// The most time that an export may take. A snapshot that is held keeps the database from clearing away old rows.
@@ -84,7 +84,7 @@ async fn get(
     if let Some((request, if_none_match)) = request.as_ref().zip(headers.typed_get::<IfNoneMatch>())
         && let Some(tag) = app.responses.current(request, &if_none_match).await
     {
-        return Ok((StatusCode::NOT_MODIFIED, validators(&tag)).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, Validators::of_tag(tag), ()).into_response());
     }
     let Some(exporter) = &app.exporter else { return Ok(StatusCode::NOT_FOUND.into_response()) };
     let (export, permit) = exporter.begin(pages, start, end).await?;
@@ -100,7 +100,7 @@ async fn get(
     ];
     let as_of = [(AS_OF, as_of.unwrap_or_else(|| "never".to_owned()))];
     Ok(match tag {
-        Some(tag) => (fixed, as_of, validators(&tag), body).into_response(),
+        Some(tag) => (fixed, as_of, Validators::of_tag(tag), body).into_response(),
         None => (fixed, as_of, [(header::CACHE_CONTROL, "no-store")], body).into_response(),
     })
 }

@@ -1,5 +1,7 @@
 //! Handles GraphQL requests over HTTP, GET and POST: <https://graphql.github.io/graphql-over-http/draft/>
 
+use std::time::Instant;
+
 use async_graphql::{ServerError, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
@@ -8,6 +10,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use chrono::TimeDelta;
 use headers::{HeaderMapExt, IfNoneMatch};
 use serde_json::json;
 
@@ -18,7 +21,8 @@ use super::{
     etag::RequestHash,
     event_stream,
     parameters::{Parameters, QueryParameters},
-    response::{respond, respond_with, validators},
+    response::{Validators, respond, respond_with},
+    response_cache::is_named,
     state::App,
     subscriber_limits::Subscriber,
     websocket,
@@ -57,7 +61,7 @@ pub(super) async fn get(
         if if_none_match.is_none()
             && let Some((tag, cached)) = cached(&app, &principal, accepted, request.as_ref()).await
         {
-            return Ok((validators(&tag), cached).into_response());
+            return Ok((Validators::of_tag(tag), cached).into_response());
         }
         let memory = parameters.reserve(&app.body_memory)?;
         let operation = match Operation::read(parameters.parse()?) {
@@ -69,17 +73,25 @@ pub(super) async fn get(
             Ok(operation) => operation.with_memory(memory).authorize(&principal)?,
             Err(refused) => return Ok(execute(&app, &principal, Err(refused), accepted, None).await.0),
         };
-        if let Some((request, if_none_match)) = request.as_ref().zip(if_none_match)
+        if let Some((request, if_none_match)) = request.as_ref().zip(if_none_match.as_ref())
             && operation.kind() == OperationType::Query
-            && let Some(tag) = app.responses.current(request, &if_none_match).await
+            && let Some(tag) = app.responses.current(request, if_none_match).await
         {
             app.executor.count_not_modified();
-            return Ok((StatusCode::NOT_MODIFIED, validators(&tag)).into_response());
+            return Ok((StatusCode::NOT_MODIFIED, Validators::of_tag(tag), ()).into_response());
         }
-        Ok(match execute(&app, &principal, Ok(operation), accepted, request).await {
-            (response, Some(tag)) => (validators(&tag), response).into_response(),
-            (response, None) => response,
-        })
+        let (response, executed) = execute(&app, &principal, Ok(operation), accepted, request).await;
+        let Some(Executed { tag, lifetime }) = executed else { return Ok(response) };
+        let validators = match lifetime {
+            Some(lifetime) => Validators::with_lifetime(tag, lifetime, !headers.contains_key(header::AUTHORIZATION)),
+            None => Validators::of_tag(tag),
+        };
+        let has_copy =
+            if_none_match.is_some_and(|named| named != IfNoneMatch::any() && is_named(&named, validators.tag()));
+        if has_copy {
+            return Ok((StatusCode::NOT_MODIFIED, validators, ()).into_response());
+        }
+        Ok((validators, response).into_response())
     };
     response.await.unwrap_or_else(|refusal: HttpError| refusal.respond(accepted.media))
 }
@@ -180,14 +192,21 @@ async fn cached(
     Some((tag, respond_with(StatusCode::OK, accepted.media, text.into_bytes())))
 }
 
-/// Executes the operation and caches its response. Returns the response, and its `ETag` if it has one.
+/// What an executed response depends on.
+struct Executed {
+    tag: String,
+    /// How long a copy may be used without asking again, if the request required a freshness.
+    lifetime: Option<TimeDelta>,
+}
+
+/// Executes the operation and caches its response. Returns the response, and what it depends on if it has an `ETag`.
 async fn execute(
     app: &App,
     principal: &Principal,
     operation: Result<AuthorizedOperation, ServerError>,
     accepted: Accepted,
     request: Option<RequestHash>,
-) -> (Response, Option<String>) {
+) -> (Response, Option<Executed>) {
     let subscription = operation.as_ref().is_ok_and(|operation| operation.kind() == OperationType::Subscription);
     if accepted.events == Events::Preferred || (subscription && accepted.events == Events::Accepted) {
         let response = match app.subscriber_limits.take(Subscriber::EventStream, principal.limit_key()) {
@@ -209,11 +228,11 @@ async fn execute(
         ExecutionEvent::RequestErrors(errors) => (request_errors(media, &errors), None),
         ExecutionEvent::Response { text, provenance } => {
             let response = respond_with(StatusCode::OK, media, text.bytes().clone());
-            let tag = match request.zip(provenance) {
-                Some((request, provenance)) => app.responses.store(&request, &provenance, text).await,
-                None => None,
-            };
-            (response, tag)
+            let Some((request, provenance)) = request.zip(provenance) else { return (response, None) };
+            let required = provenance.required;
+            let lifetime = required.is_some().then(|| required.lifetime(&provenance.freshness, Instant::now()));
+            let tag = app.responses.store(&request, &provenance, text).await;
+            (response, tag.map(|tag| Executed { tag, lifetime }))
         }
     }
 }

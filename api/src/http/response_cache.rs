@@ -46,8 +46,12 @@ impl ResponseCache {
         self.program.clone().request(parts, media)
     }
 
-    /// Returns the response that is valid now and its `ETag`, if it is cached.
+    /// Returns the response that is valid now and its `ETag`, if it is cached. That of a request that may require a freshness
+    /// never is: whether it is valid is known only when it has been executed.
     pub(super) async fn get(&self, request: &RequestHash) -> Option<(String, ResponseText)> {
+        if request.may_require_freshness() {
+            return None;
+        }
         let responses = self.responses.as_ref()?;
         for tag in tags_at(request, &self.feed.as_ref()?.known()?, Moment::now()) {
             if let Some(response) = responses.get(&tag).await {
@@ -57,10 +61,10 @@ impl ResponseCache {
         None
     }
 
-    /// Returns the `ETag` of the client's copy if that copy is still current.
+    /// Returns the `ETag` of the client's copy if that copy is still current, unless the request may require a freshness.
     pub(super) async fn current(&self, request: &RequestHash, if_none_match: &IfNoneMatch) -> Option<String> {
         // `*` names no copy.
-        if *if_none_match == IfNoneMatch::any() {
+        if *if_none_match == IfNoneMatch::any() || request.may_require_freshness() {
             return None;
         }
         // When the database can't be reached, the query itself reports the error.
@@ -68,16 +72,18 @@ impl ResponseCache {
         tags_at(request, &freshness, Moment::now()).find(|tag| is_named(if_none_match, tag))
     }
 
-    /// Caches the response, unless it is longer than [`RESPONSE_BYTES_MAX`], and returns its `ETag` if it has one.
+    /// Caches the response, unless it is longer than [`RESPONSE_BYTES_MAX`] or for a request that may require a freshness, and
+    /// returns its `ETag` if it has one.
     pub(super) async fn store(
         &self,
         request: &RequestHash,
         provenance: &Provenance,
         response: ResponseText,
     ) -> Option<String> {
-        let Provenance { freshness, status, clock } = provenance;
+        let Provenance { freshness, status, clock, .. } = provenance;
         let tag = request.tag(freshness, *status, *clock)?;
-        if let Some(responses) = self.responses.as_ref().filter(|_| response.bytes().len() <= RESPONSE_BYTES_MAX) {
+        let is_kept = response.bytes().len() <= RESPONSE_BYTES_MAX && !request.may_require_freshness();
+        if let Some(responses) = self.responses.as_ref().filter(|_| is_kept) {
             responses.insert(tag.clone(), response).await;
         }
         Some(tag)

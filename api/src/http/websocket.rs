@@ -46,7 +46,7 @@ use crate::{
     access::{AuthError, Principal, TokenList},
     error_code::Code,
     graphql::{
-        AuthorizedOperation, ExecutionEvent, Operation, ResponseText,
+        AuthorizedOperation, ExecutionEvent, Operation, ResponseText, Turn,
         errors::{count_error, request_error},
     },
     memory_budget::Reservation,
@@ -438,12 +438,9 @@ impl OperationTask {
                 self.stop.run_until_cancelled(self.execute(&app, operation)).await.flatten()
             }
             Ok(operation) => {
-                // A query or mutation can be cancelled only while it waits for a permit.
-                let permit = match self.executing.try_acquire() {
-                    Ok(permit) => Some(permit),
-                    Err(_taken) => self.stop.run_until_cancelled(self.executing.acquire()).await.and_then(Result::ok),
-                };
-                if permit.is_some() { self.execute(&app, operation).await } else { None }
+                // A query or mutation can be cancelled only while it has no permit.
+                let turn = Arc::new(Turn::new(Arc::clone(&self.executing), self.stop.clone()));
+                if turn.take().await { self.execute(&app, operation.with_turn(Arc::clone(&turn))).await } else { None }
             }
         };
         self.send(last.map(OutputMessage::Other), true).await;

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use entity::report_refresh;
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
 use storage::{Connections, Database, DatabaseKind, clock::Clock};
 use tokio::sync::watch;
 
-use super::{Freshness, FreshnessListener, RefreshStatus, metrics};
+use super::{Freshness, FreshnessListener, Refresh, RefreshStatus, RequiredFreshness, metrics};
 
 /// The period of polling without notifications: on SQLite, on a standby, behind some poolers.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -89,6 +90,14 @@ impl FreshnessFeed {
         Ok(self.publish(freshness, Some(read_at)))
     }
 
+    /// Returns at most `limit` refreshes before the one with the id `before`, newest first.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn history(&self, before: Option<i64>, limit: u64) -> Result<Vec<Refresh>, DbErr> {
+        report_refresh::history(&self.db, before, limit).await
+    }
+
     /// Returns the latest published freshness, or `None` if the database confirmed it too long ago. A refresh is published
     /// as soon as PostgreSQL notifies, and by the next poll without notifications or after a lost one.
     #[must_use]
@@ -96,6 +105,12 @@ impl FreshnessFeed {
         let state = self.state.borrow();
         let recent = state.read_at.is_some_and(|read_at| read_at.elapsed() < state.poll() * POLLS_MISSED_MAX);
         state.latest.as_ref().filter(|_| recent).map(|update| update.freshness.clone())
+    }
+
+    /// Returns how many subscribers and waiting queries there are.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.state.receiver_count()
     }
 
     /// Sets the metrics of the report's age.
@@ -117,6 +132,19 @@ impl FreshnessFeed {
             last = Some(visible);
             std::future::ready(changed.then_some(update.freshness))
         })
+    }
+
+    /// Waits until the published `as_of` has reached what is `required`. Returns `false` if the listener has ended before.
+    /// While somebody waits, it counts as a subscriber.
+    pub async fn reaches(&self, required: RequiredFreshness) -> bool {
+        let mut changes = self.changes();
+        loop {
+            match changes.next().await {
+                Some(update) if required.is_reached_by(&update.freshness) => return true,
+                Some(_) => {}
+                None => return false,
+            }
+        }
     }
 
     /// Subscribes to every update: the current one first.

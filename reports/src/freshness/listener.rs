@@ -41,7 +41,7 @@ impl FreshnessListener {
                 latest.into_iter().for_each(|update| drop(self.feed.publish(update.freshness, None)));
             }
             // One borrow: a second one within it would wait for a writer that waits for the first.
-            let pause = self.feed.state.borrow().pause(Instant::now(), self.feed.state.receiver_count());
+            let pause = self.feed.state.borrow().pause(Instant::now(), self.feed.subscribers());
             tokio::select! { () = wake.notified() => {} () = sleep(pause) => {} }
         }
     }

@@ -42,8 +42,20 @@ pub(super) struct NewestRow {
     pub(super) id: i64,
     under_way: bool,
     error: Option<String>,
+    progress: Option<RefreshProgress>,
     /// The last dates of the schedule.
     schedule: Option<Schedule>,
+}
+
+/// How far a refresh under way is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RefreshProgress {
+    /// The number of stale hours that it found.
+    pub hours: i32,
+    /// The number of these hours that are still to be merged.
+    pub hours_left: i32,
+    /// The number of report rows that it has changed so far.
+    pub rows_changed: i64,
 }
 
 /// When a report becomes overdue, by the database's clock.
@@ -88,12 +100,20 @@ impl Freshness {
             said_at: newest.scheduled_at.unwrap_or(newest.started_at),
             overdue_at,
         });
+        let (hours, rows_changed) = (newest.hours, newest.rows_changed);
+        let progress = newest.hours_left.map(|hours_left| RefreshProgress { hours, hours_left, rows_changed });
         let age = |at| Age::new(at, database_now, read_at);
         let mut freshness = Self {
             next_refresh_at: newest.next_refresh_at,
             hours_since: newest.hours_since,
             content_version: newest.content_version,
-            newest: NewestRow { id: newest.id, under_way: newest.finished_at.is_none(), error: newest.error, schedule },
+            newest: NewestRow {
+                id: newest.id,
+                under_way: newest.finished_at.is_none(),
+                error: newest.error,
+                progress,
+                schedule,
+            },
             ages: Ages { look: None, schedule: schedule.map(|schedule| age(schedule.said_at)) },
             ..Self::default()
         };
@@ -136,6 +156,12 @@ impl Freshness {
         self.newest.error.as_deref()
     }
 
+    /// Returns how far the refresh under way is, if there is one.
+    #[must_use]
+    pub fn progress(&self) -> Option<RefreshProgress> {
+        self.newest.progress
+    }
+
     /// Returns a copy with only the fields that clients see: two equal copies are no change to a subscriber.
     pub(super) fn client_visible(&self) -> Self {
         let newest = NewestRow { id: 0, schedule: None, ..self.newest.clone() };
@@ -154,6 +180,13 @@ impl Freshness {
         // Rather a millisecond late than early.
         let left = holds + TimeDelta::milliseconds(1) - self.ages.schedule?.at(now);
         Some(left.to_std().unwrap_or_default())
+    }
+
+    /// Returns the time from `now` until the next refresh is due, by the elapsed time; negative once that has passed, `None` if
+    /// no schedule has ever run.
+    pub(super) fn until_next_refresh(&self, now: Instant) -> Option<TimeDelta> {
+        let said_at = self.newest.schedule.map(|schedule| schedule.said_at)?;
+        Some(self.next_refresh_at? - said_at - self.ages.schedule?.at(now))
     }
 
     /// Takes the greater ages of this and `known`, where they are of the same instants: a clock that went back makes nothing
@@ -176,8 +209,20 @@ impl Freshness {
         let said_at = DateTime::UNIX_EPOCH;
         let schedule = overdue_after.map(|after| Schedule { said_at, overdue_at: said_at + after });
         let ages = Ages { look: None, schedule: Some(Age::new(said_at, said_at, read_at)) };
-        let newest = NewestRow { id, under_way, error: None, schedule };
+        let newest = NewestRow { id, under_way, error: None, progress: None, schedule };
         Self { refresh_id: id, newest, ages, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+impl Freshness {
+    /// Creates a freshness that is `stale` at `read_at`, after which the next refresh is due in `next`.
+    pub(crate) fn of_test_at(read_at: Instant, stale: TimeDelta, next: TimeDelta) -> Self {
+        let said_at = DateTime::UNIX_EPOCH;
+        let mut freshness = Self::of_test(1, false, read_at, Some(next * 2));
+        freshness.next_refresh_at = Some(said_at + next);
+        freshness.ages.look = Some(Age::new(said_at, said_at + stale, read_at));
+        freshness
     }
 }
 

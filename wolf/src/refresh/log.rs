@@ -4,7 +4,7 @@
 //! end. So the row with the greatest id is always the newest. Each row has the version of the report's content, and
 //! every transaction that changes the report writes a row with a greater version.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use entity::{REFRESH_CHANNEL, report_refresh};
@@ -13,6 +13,9 @@ use storage::clock::Clock;
 
 use super::{announcement::Announcement, lock::RefreshLock};
 use crate::schedule::Schedule;
+
+/// The shortest time between two figures of a refresh's progress: each is an event of the subscription to the freshness.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
 
 /// One refresh, as its rows record it.
 #[derive(Clone, Debug)]
@@ -28,6 +31,16 @@ pub(crate) struct RefreshRecord<'a> {
     schedule: Option<&'a Schedule>,
     /// The id of the row that records it as under way.
     under_way_id: Option<i64>,
+    progress: Option<Progress>,
+}
+
+/// How far a refresh is.
+#[derive(Copy, Clone, Debug)]
+struct Progress {
+    hours: usize,
+    hours_left: usize,
+    rows_changed: u64,
+    noted_at: Instant,
 }
 
 /// The end of a refresh.
@@ -63,16 +76,27 @@ impl<'a> RefreshRecord<'a> {
     pub(crate) async fn new(lock: &RefreshLock, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
         let (clock, begun) = (lock.clock.clone(), lock.clock.monotonic());
         let started_at = clock.database_now(&lock.db).await?;
-        Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_id: None })
+        Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_id: None, progress: None })
     }
 
-    /// Records that the refresh is under way, and when the next one is due.
+    /// Notes how far the refresh is, for the next row. Returns whether that is due: at first, and once a second.
+    pub(crate) fn note_progress(&mut self, hours: usize, hours_left: usize, rows_changed: u64) -> bool {
+        let is_due = self.progress.is_none_or(|before| before.noted_at.elapsed() >= PROGRESS_PERIOD);
+        if is_due {
+            self.progress = Some(Progress { hours, hours_left, rows_changed, noted_at: Instant::now() });
+        }
+        is_due
+    }
+
+    /// Records that the refresh is under way, how far it is, and when the next one is due.
     pub(crate) async fn record_progress<C: ConnectionTrait>(
         &mut self,
         db: &C,
         content: ContentChange,
     ) -> Result<(), DbErr> {
-        self.under_way_id = Some(self.replace_under_way(db, content, Default::default()).await?.id);
+        self.under_way_id = Some(
+            self.replace_under_way(db, content, self.progress.map_or_else(Default::default, Progress::row)).await?.id,
+        );
         Ok(())
     }
 
@@ -147,6 +171,18 @@ impl<'a> RefreshRecord<'a> {
             ..row
         };
         insert_and_notify(db, row).await
+    }
+}
+
+impl Progress {
+    fn row(self) -> report_refresh::ActiveModel {
+        let number = |hours| i32::try_from(hours).unwrap_or(i32::MAX);
+        report_refresh::ActiveModel {
+            hours: Set(number(self.hours)),
+            hours_left: Set(Some(number(self.hours_left))),
+            rows_changed: Set(i64::try_from(self.rows_changed).unwrap_or(i64::MAX)),
+            ..Default::default()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use async_graphql::{Enum, ID, Object};
+use async_graphql::{Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::scalars::SafeInt;
@@ -20,6 +20,17 @@ pub(crate) enum RefreshStatus {
     Failed,
     /// The next refresh is late by more than one interval, or there never was one.
     Overdue,
+}
+
+/// How far a refresh is that is under way.
+#[derive(Copy, Clone, Debug, SimpleObject)]
+pub(crate) struct RefreshProgress {
+    /// How many stale hours it found.
+    hours: i32,
+    /// How many of these hours are still to be merged. Of a report that is a materialized view all are until the end.
+    hours_left: i32,
+    /// How many rows of the report it has changed so far.
+    rows_changed: SafeInt,
 }
 
 /// The type `Freshness`.
@@ -95,6 +106,15 @@ impl Freshness {
     /// How long the refresh took.
     async fn duration_ms(&self) -> Option<SafeInt> {
         self.freshness().duration.map(|duration| SafeInt(duration.num_milliseconds()))
+    }
+
+    /// How far the refresh under way is, about once a second; null while none is.
+    async fn progress(&self) -> Option<RefreshProgress> {
+        self.freshness().progress().map(|progress| RefreshProgress {
+            hours: progress.hours,
+            hours_left: progress.hours_left,
+            rows_changed: SafeInt(progress.rows_changed),
+        })
     }
 
     /// Why the last refresh failed, if it did.

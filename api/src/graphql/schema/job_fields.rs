@@ -23,8 +23,8 @@ use crate::{access::ManagingTerms, error_code::Code};
 use increments::{BackDating, IdempotencyKey, PageName, check_at, is_allowed_in_names};
 
 /// The mutations that need the scope `manage`.
-pub(super) const MANAGING_MUTATIONS: [&str; 5] =
-    ["renamePage", "removePages", "removeViews", "correctViews", "undoImport"];
+pub(super) const MANAGING_MUTATIONS: [&str; 6] =
+    ["renamePage", "removePages", "removeViews", "correctViews", "undoImport", "requestRefresh"];
 /// The fields of queries and subscriptions that need the scope `manage`.
 pub(super) const JOB_FIELDS: [&str; 2] = ["job", "jobs"];
 
@@ -91,6 +91,13 @@ pub(crate) struct JobPayload {
     recorded_at: DateTime<Utc>,
     /// True when the idempotency key had been seen: `job` is the one of then.
     duplicate: bool,
+}
+
+/// A refresh that was asked for.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct RequestRefreshPayload {
+    /// To be used as `notBefore`: `freshness.asOf` is at or after it once a refresh has ended that began after the request.
+    requested_at: DateTime<Utc>,
 }
 
 /// Jobs, newest first.
@@ -272,6 +279,13 @@ impl ManagingMutations {
         let UndoImportInput { import_id, reason, idempotency_key } = input;
         let import = number("input.importId", &import_id)?;
         submit(context, "input.importId", Task::UndoImport { import }, reason, idempotency_key).await
+    }
+
+    /// Ask for a refresh before the next one of the schedule. Requests that wait share one refresh, and the Wolf begins at most
+    /// one in a second, unless it is set otherwise.
+    async fn request_refresh(&self, context: &Context<'_>) -> async_graphql::Result<RequestRefreshPayload> {
+        let requested_at = handle(context)?.request_refresh().await;
+        Ok(RequestRefreshPayload { requested_at: requested_at.map_err(|failure| errors::of_database(&failure))? })
     }
 }
 

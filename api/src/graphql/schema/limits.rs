@@ -1,5 +1,7 @@
 //! What this server allows.
 
+use std::time::Duration;
+
 use async_graphql::SimpleObject;
 use entity::page_alias;
 use increments::{
@@ -16,6 +18,10 @@ use super::{
     scalars::SafeInt,
 };
 
+/// The longest wait for a fresher report.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct ReadWaitMax(pub(super) Duration);
+
 /// The limits that are set for this server.
 #[derive(Copy, Clone, Debug, Default)]
 pub(crate) struct ServerLimits {
@@ -25,6 +31,8 @@ pub(crate) struct ServerLimits {
     pub(crate) answer_bytes: u32,
     /// The most operations under way on a WebSocket.
     pub(crate) socket_operations: u32,
+    /// The most milliseconds that a query may wait for a fresher report.
+    pub(crate) read_wait_ms: u32,
     /// Those of a request without a token, if it has others.
     pub(crate) without_token: Option<RecordingLimits>,
 }
@@ -76,6 +84,8 @@ pub(crate) struct Limits {
     query_aliases: SafeInt,
     /// The most operations under way on a WebSocket.
     socket_operations: SafeInt,
+    /// The longest that a query may wait for a fresher report, in milliseconds.
+    wait_ms: SafeInt,
 }
 
 /// What one request may record.
@@ -114,6 +124,7 @@ impl Limits {
             query_complexity: number(COMPLEXITY_MAX),
             query_aliases: number(ALIASES_MAX),
             socket_operations: SafeInt(server.socket_operations.into()),
+            wait_ms: SafeInt(server.read_wait_ms.into()),
         }
     }
 }

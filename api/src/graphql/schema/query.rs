@@ -1,9 +1,17 @@
 //! The root types of queries.
 
 use async_graphql::{Context, MergedObject, Object};
+use chrono::{DateTime, Utc};
 
 use super::{
-    freshness::Freshness, inputs::ReportFilter, job_fields::JobQueries, limits::Limits, report::Report, view_cell,
+    fresh_reads::FreshRead,
+    freshness::Freshness,
+    inputs::{self, ReportFilter},
+    job_fields::JobQueries,
+    limits::Limits,
+    refreshes::RefreshConnection,
+    report::Report,
+    view_cell,
 };
 
 /// The root fields that show nothing of what is counted: a token with any scope may ask for them.
@@ -38,14 +46,43 @@ impl ReportQueries {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
+        #[graphql(
+            desc = "What `freshness.asOf` must have reached, such as a `recordedAt`. The query waits for it, and fails with \
+                    `NOT_FRESH_ENOUGH` when it has not come in time."
+        )]
+        not_before: Option<DateTime<Utc>>,
+        #[graphql(
+            desc = "How many milliseconds to wait for `notBefore`; 10,000 when left out, or what `limits.waitMs` allows if that \
+                    is less."
+        )]
+        wait_ms: Option<i32>,
+        #[graphql(
+            desc = "The greatest `freshness.stalenessSeconds`, 0 to 3,155,760,000. A report that is staler is refused with \
+                    `NOT_FRESH_ENOUGH`; nothing is waited for."
+        )]
+        max_staleness_seconds: Option<f64>,
     ) -> async_graphql::Result<Report> {
         let filter = filter.unwrap_or_default().parse()?;
-        Report::new(view_cell::report_view(context).await?.clone(), filter, false).await
+        let read = FreshRead::parse(context, not_before, wait_ms, max_staleness_seconds)?;
+        Report::new(read.view(context).await?.clone(), filter, false).await
     }
 
     /// How current the report is; of the same moment as the reports of this answer.
     async fn freshness(&self, context: &Context<'_>) -> async_graphql::Result<Freshness> {
         Ok(Freshness::OfView(view_cell::report_view(context).await?.clone()))
+    }
+
+    /// Refreshes, newest first: those of the last 7 days, failed ones and one that is under way included.
+    #[graphql(complexity = "inputs::list_complexity(first, child_complexity)")]
+    async fn refreshes(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many refreshes: 0 to 1,000, 10 when left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor of the refresh to go on behind; from the newest when left out.")] after: Option<
+            String,
+        >,
+    ) -> async_graphql::Result<RefreshConnection> {
+        RefreshConnection::read(context, first, after).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use async_graphql::Context;
+use async_graphql::{Context, PathSegment, Pos, ServerError};
 use reports::{Provenance, ReportReader, ReportView};
 use tokio::sync::OnceCell;
 
@@ -30,6 +30,15 @@ impl ViewCell {
     pub(crate) fn provenance(&self) -> Option<Provenance> {
         let view = self.view.get().filter(|_| !self.shows_more.load(Ordering::Relaxed));
         view.map(ReportView::provenance)
+    }
+
+    /// Checks that the report is still as fresh as the response's fields require.
+    ///
+    /// Errs with an error of the field `report`.
+    pub(crate) fn check_freshness(&self) -> Result<(), ServerError> {
+        let Some(Err(stale)) = self.view.get().map(ReportView::check_freshness) else { return Ok(()) };
+        let failure = errors::of_report(&stale).into_server_error(Pos::default());
+        Err(ServerError { path: vec![PathSegment::Field("report".to_owned())], locations: Vec::new(), ..failure })
     }
 
     /// Notes that the response shows something that is not of the report: it may change without a refresh.

@@ -1,0 +1,370 @@
+//! Queries that say how fresh their report must be: they wait, or fail with an error of their own, and are never answered from
+//! an older report than they asked for, by whatever way they come.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::Jobs;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use reqwest::header;
+use sea_orm::{ConnectionTrait, EntityTrait};
+use serde_json::{Value, json};
+use sqlx::Executor;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wolf::{LockMode, Maintenance, RefreshRequests, Refresher, Schedule};
+
+use crate::{
+    app::{Rung, TestApp, increment},
+    cluster, on_all_databases,
+    process::Server,
+    wait::{eventually, wait_for},
+    websocket::WebSocket,
+};
+
+const QUERY: &str = "query ($page: [String!], $notBefore: DateTime, $waitMs: Int, $max: Float) { \
+    report(filter: { interval: { period: ALL_TIME }, pages: { names: $page } }, \
+           notBefore: $notBefore, waitMs: $waitMs, maxStalenessSeconds: $max) \
+    { freshness { asOf } totals { views } } }";
+const AT: &str = "2026-03-01T00:00:00Z";
+
+/// The ways by which a query comes.
+const WAYS: [&str; 3] = ["POST", "GET", "WebSocket"];
+
+/// Executes a query by one of [`WAYS`], and returns the response.
+async fn execute(address: &str, client: &reqwest::Client, way: &str, query: &str, variables: &Value) -> Value {
+    let url = format!("http://{address}/graphql");
+    match way {
+        "POST" => {
+            let body = json!({ "query": query, "variables": variables });
+            client.post(url).json(&body).send().await.unwrap().json().await.unwrap()
+        }
+        "GET" => {
+            let variables = variables.to_string();
+            let request = client.get(url).query(&[("query", query), ("variables", variables.as_str())]);
+            request.send().await.unwrap().json().await.unwrap()
+        }
+        _ => {
+            let mut socket = WebSocket::connect(address).await;
+            socket.subscribe_with("one", &json!({ "query": query, "variables": variables })).await;
+            socket.next_of("one").await["payload"].take()
+        }
+    }
+}
+
+fn views(answer: &Value) -> Option<i64> {
+    answer["data"]["report"]["totals"]["views"].as_i64()
+}
+
+fn as_of(answer: &Value) -> Option<DateTime<Utc>> {
+    answer["data"]["report"]["freshness"]["asOf"].as_str()?.parse().ok()
+}
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
+}
+
+on_all_databases! {
+    async fn query_waits_until_the_report_has_what_was_recorded(app: TestApp) {
+        app.record([("/a", AT, 1)]).await;
+        app.refresh().await;
+        let recorded_at = app.record([("/a", AT, 1)]).await;
+        let mut waiting = JoinSet::new();
+        for way in WAYS {
+            let (address, client) = (app.address.clone(), app.client.clone());
+            let variables = json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 30_000 });
+            waiting.spawn(async move { execute(&address, &client, way, QUERY, &variables).await });
+        }
+        // They wait in the feed of the report's freshness.
+        eventually("three queries to wait", async || app.feed.subscribers() == 3).await;
+        assert!(waiting.try_join_next().is_none());
+        app.refresh().await;
+        while let Some(answer) = wait_for("the answer", waiting.join_next()).await {
+            let answer = answer.unwrap();
+            assert_eq!(views(&answer), Some(2), "{answer}");
+            assert!(as_of(&answer) >= Some(recorded_at), "{answer}");
+        }
+    }
+
+    async fn query_that_is_not_fresh_enough_in_time_fails_with_a_code_of_its_own(app: TestApp) {
+        let never = json!({ "page": ["/a"], "notBefore": AT, "waitMs": 0 });
+        for way in WAYS {
+            let answer = execute(&app.address, &app.client, way, QUERY, &never).await;
+            assert_eq!((code(&answer), &answer["errors"][0]["extensions"]["asOf"]), ("NOT_FRESH_ENOUGH", &Value::Null));
+        }
+        app.record([("/a", AT, 1)]).await;
+        let reached = app.refresh().await.as_of.unwrap();
+        let recorded_at = app.record([("/a", AT, 1)]).await;
+        for (way, variables) in WAYS.into_iter().flat_map(|way| [
+            (way, json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 0 })),
+            (way, json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 20 })),
+            (way, json!({ "page": ["/a"], "max": 0 })),
+            (way, json!({ "page": ["/a"], "notBefore": reached, "waitMs": 30_000, "max": 0 })),
+        ]) {
+            let answer = execute(&app.address, &app.client, way, QUERY, &variables).await;
+            assert_eq!(answer["data"], Value::Null, "{way} {variables} {answer}");
+            let error = &answer["errors"][0];
+            assert_eq!((code(&answer), &error["path"]), ("NOT_FRESH_ENOUGH", &json!(["report"])), "{way} {variables}");
+            assert_eq!(error["extensions"]["retryable"], true);
+            let told: DateTime<Utc> = error["extensions"]["asOf"].as_str().unwrap().parse().unwrap();
+            assert_eq!(told, reached, "{way} {variables}");
+        }
+        // What is there is given, by the same arguments.
+        let reached = json!({ "page": ["/a"], "notBefore": reached, "waitMs": 0, "max": 3_600 });
+        for way in WAYS {
+            let answer = execute(&app.address, &app.client, way, QUERY, &reached).await;
+            assert_eq!(views(&answer), Some(1), "{answer}");
+        }
+    }
+
+    async fn query_asks_the_database_before_it_fails_for_what_its_process_does_not_know(app: TestApp) {
+        app.record([("/a", AT, 1)]).await;
+        app.refresh().await;
+        let recorded_at = app.record([("/a", AT, 1)]).await;
+        // The refresh is committed, and this process may not have heard of it.
+        app.refresher.refresh(LockMode::Wait, None).await.unwrap();
+        let variables = json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 0 });
+        let answer = execute(&app.address, &app.client, "POST", QUERY, &variables).await;
+        assert_eq!(views(&answer), Some(2), "{answer}");
+    }
+
+    async fn wrong_arguments_are_refused_by_name_and_limit(app: TestApp) {
+        for (arguments, wanted) in [
+            ("notBefore: \"2026-01-01T00:00:00Z\", waitMs: -1", "report.waitMs must be 0 to 30000"),
+            ("notBefore: \"2026-01-01T00:00:00Z\", waitMs: 30001", "report.waitMs must be 0 to 30000"),
+            ("waitMs: 1", "report.notBefore, which is missing"),
+            ("maxStalenessSeconds: -0.5", "report.maxStalenessSeconds must be 0 to 3155760000, not -0.5"),
+            ("maxStalenessSeconds: 1e300", "report.maxStalenessSeconds must be 0 to 3155760000"),
+        ] {
+            let errors = app.errors(&format!("{{ report({arguments}) {{ id }} }}"), json!({})).await;
+            assert_eq!(errors.len(), 1, "{arguments}");
+            let (code, message) = &errors[0];
+            assert!(code == "BAD_USER_INPUT" && message.contains(wanted), "{arguments}: {code} {message}");
+        }
+    }
+
+    async fn copy_of_a_cache_is_not_confirmed_when_it_has_become_too_stale(app: TestApp) {
+        app.record([("/a", AT, 1)]).await;
+        app.refresh().await;
+        let get = async |tag: Option<&str>, arguments: &str| {
+            let query = format!("{{ report(filter: {{ interval: {{ period: ALL_TIME }} }}, {arguments}) {{ totals {{ views }} }} }}");
+            let request = app.client.get(format!("http://{}/graphql", app.address)).query(&[("query", query)]);
+            let request = tag.map_or_else(|| request.try_clone().unwrap(), |tag| request.try_clone().unwrap().header(header::IF_NONE_MATCH, tag));
+            request.send().await.unwrap()
+        };
+        let cache_control = |response: &reqwest::Response| response.headers()[header::CACHE_CONTROL].to_str().unwrap().to_owned();
+        let first = get(None, "maxStalenessSeconds: 3").await;
+        let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
+        // Without a schedule, the report may be refreshed at any time; so the bound alone counts.
+        let max_age: i64 = cache_control(&first).strip_prefix("public, max-age=").unwrap().parse().unwrap();
+        assert!((1..=2).contains(&max_age), "{max_age}");
+        let again = get(Some(&tag), "maxStalenessSeconds: 3").await;
+        assert_eq!(again.status(), 304);
+        assert!(cache_control(&again).starts_with("public, max-age="), "{}", cache_control(&again));
+        // While it is not too stale, it is confirmed; after that never.
+        eventually("the copy to be too stale", async || get(Some(&tag), "maxStalenessSeconds: 3").await.status() != 304).await;
+        let late = get(Some(&tag), "maxStalenessSeconds: 3").await;
+        assert_eq!((late.status().as_u16(), cache_control(&late).as_str()), (200, "no-store"));
+        let late: Value = late.json().await.unwrap();
+        assert_eq!((code(&late), &late["data"]), ("NOT_FRESH_ENOUGH", &Value::Null));
+        // What requires nothing is validated each time.
+        assert_eq!(cache_control(&get(None, "maxStalenessSeconds: null").await), "private, no-cache");
+    }
+
+    async fn no_read_is_older_than_it_asked_for(app: TestApp) {
+        let seed = rand::random();
+        // A second process, that of a reader, with all caches.
+        let database = app.test_database.connect().await;
+        let second = TestApp::serve(app.test_database.again(), |settings| settings.http.response_cache_bytes = 1024 * 1024).await;
+        let addresses = [app.address.clone(), second.address.clone()];
+        let mut readers = JoinSet::new();
+        for reader in 0..4_u64 {
+            let (addresses, client, recorder) = (addresses.clone(), app.client.clone(), app.recorder.clone());
+            readers.spawn(async move {
+                let mut random = StdRng::seed_from_u64(seed ^ reader);
+                let page = format!("/{reader}");
+                for round in 1..=12_i64 {
+                    let recorded = recorder.record(increments::Request::new(vec![increment(&page, AT.parse().unwrap(), 1)], None));
+                    let recorded_at = recorded.await.unwrap().recorded_at;
+                    let (way, address) = (WAYS[random.random_range(0..WAYS.len())], &addresses[random.random_range(0..2_usize)]);
+                    let mut variables = json!({ "page": [page], "notBefore": recorded_at });
+                    if random.random_bool(0.5) {
+                        variables["waitMs"] = json!(random.random_range(0..40));
+                    }
+                    loop {
+                        let answer = execute(address, &client, way, QUERY, &variables).await;
+                        if code(&answer) == "NOT_FRESH_ENOUGH" {
+                            continue;
+                        }
+                        assert_eq!(views(&answer), Some(round), "seed {seed}: {way} {variables} {answer}");
+                        assert!(as_of(&answer) >= Some(recorded_at), "seed {seed}: {answer}");
+                        break;
+                    }
+                }
+            });
+        }
+        let mut random = StdRng::seed_from_u64(seed);
+        let refresher = Refresher::new(&database);
+        while !readers.is_empty() {
+            // The Wolf pauses, and the clock jumps. (On PostgreSQL the clock is the database's, which can't be set here.)
+            crate::wait::pace(Duration::from_millis(random.random_range(0..60))).await;
+            let hours = random.random_range(-30..30);
+            [&app.database, &database].into_iter().for_each(|database| database.clock.step(TimeDelta::hours(hours)));
+            refresher.refresh(LockMode::Wait, None).await.unwrap();
+            while let Some(ended) = readers.try_join_next() {
+                ended.unwrap();
+            }
+        }
+        second.stop.cancel();
+        second.stopped().await;
+    }
+
+    async fn requested_refresh_is_one_that_began_later(app: TestApp) {
+        let (stop, jobs) = (CancellationToken::new(), Jobs::new(&app.database));
+        let requests = RefreshRequests::new(&app.database, Duration::from_millis(100));
+        let yearly: Schedule = "0 0 0 1 1 *".parse().unwrap();
+        let maintenance = Maintenance::new(&app.database, None);
+        let wolf = tokio::spawn(wolf::run(app.refresher.clone(), maintenance, yearly, requests, stop.clone()));
+        app.until_freshness("the first refresh", |known| known.as_of.is_some()).await;
+        let refreshes = async || entity::report_refresh::Entity::find().all(&app.database.readers).await.unwrap();
+        for round in 1..=5 {
+            let recorded_at = app.record([("/a", AT, 1)]).await;
+            let requested_at = jobs.request_refresh().await.unwrap();
+            assert!(requested_at >= recorded_at);
+            let variables = json!({ "page": ["/a"], "notBefore": requested_at, "waitMs": 30_000 });
+            let answer = execute(&app.address, &app.client, "POST", QUERY, &variables).await;
+            assert_eq!(views(&answer), Some(round), "{answer}");
+        }
+        // Requests that wait share a refresh.
+        let before = refreshes().await.len();
+        let mut requests = JoinSet::new();
+        for _ in 0..50 {
+            let jobs = jobs.clone();
+            requests.spawn(async move { jobs.request_refresh().await.unwrap() });
+        }
+        for requested_at in requests.join_all().await {
+            let variables = json!({ "page": ["/a"], "notBefore": requested_at, "waitMs": 30_000 });
+            let answer = execute(&app.address, &app.client, "POST", QUERY, &variables).await;
+            assert_eq!(views(&answer), Some(5), "{answer}");
+        }
+        assert!(refreshes().await.len() - before < 25, "{} refreshes", refreshes().await.len() - before);
+        stop.cancel();
+        wolf.await.unwrap().unwrap();
+    }
+
+    async fn history_lists_refreshes_newest_first_and_failed_ones(app: TestApp) {
+        app.record([("/a", AT, 1), ("/a", "2026-03-01T01:00:00Z", 1)]).await;
+        let first = app.refresh().await;
+        let second = app.refresh().await;
+        let failed = "INSERT INTO report_refreshes (started_at, finished_at, error, content_version, hours, rows_changed) \
+            SELECT started_at, finished_at, 'why', content_version, 0, 0 FROM report_refreshes ORDER BY id DESC LIMIT 1";
+        app.database.background.execute_unprepared(failed).await.unwrap();
+        let query = "query ($after: String) { refreshes(first: 2, after: $after) { \
+            nodes { id asOf startedAt finishedAt durationMs hours rowsChanged error } pageInfo { hasNextPage endCursor } } }";
+        let page = app.data(query, json!({})).await["refreshes"].take();
+        let nodes = page["nodes"].as_array().unwrap();
+        assert_eq!((&nodes[0]["error"], &nodes[0]["asOf"]), (&json!("why"), &Value::Null));
+        assert_eq!((&nodes[1]["id"], &nodes[1]["hours"], &nodes[1]["rowsChanged"]), (&json!(second.id.to_string()), &json!(0), &json!(0)));
+        assert_eq!(page["pageInfo"]["hasNextPage"], true);
+        let page = app.data(query, json!({ "after": page["pageInfo"]["endCursor"] })).await["refreshes"].take();
+        assert_eq!(page["pageInfo"]["hasNextPage"], false);
+        let node = &page["nodes"][0];
+        assert_eq!((&node["id"], &node["hours"]), (&json!(first.id.to_string()), &json!(2)));
+        assert_eq!(node["rowsChanged"], first.rows_changed);
+        assert_eq!(node["asOf"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap(), first.as_of.unwrap());
+    }
+}
+
+/// A subscriber of the freshness sees how far a refresh is, while its portions wait for a lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refresh_under_way_tells_its_progress() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/a", AT, 1), ("/a", "2026-03-01T01:00:00Z", 1)]).await;
+    let mut socket = WebSocket::connect(&app.address).await;
+    let query = "subscription { freshness { status progress { hours hoursLeft rowsChanged } } }";
+    socket.subscribe("one", query).await;
+    let mut holder = cluster::connect(&app.test_database.url).await;
+    holder.execute("BEGIN; LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
+    let refresher = app.refresher.clone();
+    let refreshing = tokio::spawn(async move { refresher.refresh(LockMode::Wait, None).await });
+    let under_way = loop {
+        let freshness = socket.next_of("one").await["payload"]["data"]["freshness"].take();
+        if freshness["status"] == "REFRESHING" {
+            break freshness;
+        }
+        assert_eq!(freshness["progress"], Value::Null, "{freshness}");
+    };
+    assert_eq!(under_way["progress"], json!({ "hours": 2, "hoursLeft": 2, "rowsChanged": 0 }));
+    holder.execute("COMMIT").await.unwrap();
+    refreshing.await.unwrap().unwrap();
+    loop {
+        let freshness = socket.next_of("one").await["payload"]["data"]["freshness"].take();
+        if freshness["status"] != "REFRESHING" {
+            assert_eq!(freshness["progress"], Value::Null, "{freshness}");
+            break;
+        }
+    }
+}
+
+/// Waiting queries end at once when the server stops, and hold no connection to the database while they wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_queries_end_with_their_server_and_hold_no_connection() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/a", AT, 1)]).await;
+    app.refresh().await;
+    let variables = json!({ "page": ["/a"], "notBefore": "2999-01-01T00:00:00Z", "waitMs": 30_000 });
+    let mut waiting = JoinSet::new();
+    for _ in 0..100 {
+        let (address, client, variables) = (app.address.clone(), app.client.clone(), variables.clone());
+        waiting.spawn(async move { execute(&address, &client, "POST", QUERY, &variables).await });
+    }
+    eventually("all queries to wait", async || app.feed.subscribers() == 100).await;
+    // Other queries find a connection, and the pool has few.
+    let answer = execute(&app.address, &app.client, "POST", QUERY, &json!({ "page": ["/a"] })).await;
+    assert_eq!(views(&answer), Some(1));
+    app.stop.cancel();
+    while let Some(answer) = wait_for("the end of a waiting query", waiting.join_next()).await {
+        assert_eq!(code(&answer.unwrap()), "NOT_FRESH_ENOUGH");
+    }
+    app.stopped().await;
+}
+
+/// A read of one's own write outlives a server that is killed: the next process gives what was asked for, or nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_of_an_own_write_survives_a_killed_server() {
+    let app = TestApp::start(Rung::Table).await;
+    let recorded_at = app.record([("/a", AT, 1)]).await;
+    let variables = json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 30_000 });
+    for _ in 0..3 {
+        let server = Server::start(&app.test_database, &["--refresh-cron", "0 0 0 1 1 *"]);
+        let answer = server.data(QUERY, variables.clone()).await.unwrap();
+        assert_eq!(answer["report"]["totals"]["views"], 1);
+        server.signal("KILL");
+    }
+}
+
+/// Queries that wait on a socket leave room for its other operations, and end when their client no longer wants them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_queries_of_a_socket_hold_up_no_other_operation() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/a", AT, 1)]).await;
+    app.refresh().await;
+    let mut socket = WebSocket::connect(&app.address).await;
+    let variables = json!({ "page": ["/a"], "notBefore": "2999-01-01T00:00:00Z", "waitMs": 30_000 });
+    let ids: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    for id in &ids {
+        socket.subscribe_with(id, &json!({ "query": QUERY, "variables": variables })).await;
+    }
+    eventually("all queries to wait", async || app.feed.subscribers() == 20).await;
+    let record = json!({ "increments": [{ "page": "/a", "at": AT }] });
+    let mutation = "mutation ($input: RecordPageViewsInput!) { recordPageViews(input: $input) { views } }";
+    socket.subscribe_with("record", &json!({ "query": mutation, "variables": { "input": record } })).await;
+    assert_eq!(socket.next().await["payload"]["data"]["recordPageViews"]["views"], 1);
+    for id in &ids {
+        socket.complete(id).await;
+    }
+    eventually("no query to wait", async || app.feed.subscribers() == 0).await;
+    drop(socket);
+    app.stop.cancel();
+    app.stopped().await;
+}
