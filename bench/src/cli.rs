@@ -190,6 +190,9 @@ pub(crate) struct SubscriberSettings {
     /// How many refreshes they are told of
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) refreshes: u32,
+    /// Each subscribes to a report of a page of its own
+    #[arg(long)]
+    pub(crate) different: bool,
 }
 
 /// How recording is measured.

@@ -132,16 +132,19 @@ impl Dataset {
 
     /// Records one view more of every page in the last hour, in one transaction.
     pub(crate) async fn change(&self) -> anyhow::Result<()> {
-        let increments: anyhow::Result<Vec<_>> = (0..PAGES).map(|page| increment(page, self.last_hour)).collect();
+        self.change_some(PAGES).await
+    }
+
+    /// Records one view more of each of the first `pages` pages in the last hour, in one transaction.
+    pub(crate) async fn change_some(&self, pages: u16) -> anyhow::Result<()> {
+        let increments: anyhow::Result<Vec<_>> = (0..pages).map(|page| increment(page, self.last_hour)).collect();
         self.recorder.record(Request::new(increments?, None)).await.context("can't record the change")?;
         Ok(())
     }
 
     /// Records one view of one page in the last hour.
     pub(crate) async fn change_one(&self) -> anyhow::Result<()> {
-        let request = Request::new(vec![increment(0, self.last_hour)?], None);
-        self.recorder.record(request).await.context("can't record the change")?;
-        Ok(())
+        self.change_some(1).await
     }
 
     /// A recorder like that of a service which records on one connection.

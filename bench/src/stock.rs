@@ -167,7 +167,7 @@ async fn measure_subscribers(
         for (transport, watched) in transports.iter().zip(&mut watched) {
             progress.step(format!("{}, run {run} of {}", transport.name(), settings.runs));
             let service = transport.start(server, &dataset.url).await?;
-            let audience = Audience::gather(&service, FRESHNESS, settings.subscribers).await?;
+            let audience = Audience::gather(&service, |_| FRESHNESS.to_owned(), settings.subscribers).await?;
             let (mut latency, mut last) = (load::latencies()?, Duration::ZERO);
             for _ in 0..settings.refreshes {
                 dataset.change_one().await?;

@@ -38,6 +38,10 @@ const SUBSCRIPTIONS: [(&str, &str); 2] = [
         "subscription { report { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } } }",
     ),
 ];
+/// What each subscribes to that has a page of its own.
+const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}\"] } }) { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } } }";
+/// How many of the pages a refresh changes, where each subscriber has its own.
+const CHANGED: [u16; 3] = [1, 100, PAGES];
 pub(crate) const FRESHNESS: &str = "subscription { freshness { refreshId status asOf } }";
 /// How many connect at the same time.
 const CONNECTING_MAX: usize = 200;
@@ -68,23 +72,41 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
         figures::count(settings.subscribers),
         settings.refreshes
     ));
-    for (name, query) in SUBSCRIPTIONS {
-        progress.part(name);
+    let audiences: Vec<Topic> = if settings.different {
+        let name = |changed| {
+            format!(
+                "a page each, {} of {} pages changed",
+                figures::count(u32::from(changed)),
+                figures::count(u32::from(PAGES))
+            )
+        };
+        CHANGED.map(|changed| Topic { name: name(changed), query: OF_PAGE, changed }).into()
+    } else {
+        SUBSCRIPTIONS.map(|(name, query)| Topic { name: name.to_owned(), query, changed: 1 }).into()
+    };
+    for topic in audiences {
+        progress.part(&topic.name);
         let mut dataset = Dataset::create(&mut server, u64::from(PAGES) * 24, &progress).await?;
         dataset.convert_to_table().await?;
         dataset.refresher.refresh(wolf::LockMode::Wait, None).await?;
-        let row = measure(&server, &mut dataset, name, query, settings, &progress).await?;
+        let row = measure(&server, &mut dataset, &topic, settings, &progress).await?;
         progress.print(&row);
         dataset.drop(&server).await?;
     }
     Ok(())
 }
 
+/// What is subscribed to, and how many pages change.
+struct Topic {
+    name: String,
+    query: &'static str,
+    changed: u16,
+}
+
 async fn measure(
     server: &Server,
     dataset: &mut Dataset,
-    name: &str,
-    query: &str,
+    topic: &Topic,
     settings: &SubscriberSettings,
     progress: &Progress,
 ) -> anyhow::Result<String> {
@@ -94,11 +116,11 @@ async fn measure(
     ensure!(url != dataset.url, "the address of the database has no user");
     let service = Service::start(server, Place::Postgres, &url, &SERVE).await?;
     progress.step("connects");
-    let audience = Audience::gather(&service, query, settings.subscribers).await?;
+    let audience = Audience::gather(&service, |number| topic.query_of(number), settings.subscribers).await?;
     let (mut latency, mut statements) = (load::latencies()?, 0);
     for number in 1..=settings.refreshes {
         progress.step(format!("refresh {number} of {}", settings.refreshes));
-        dataset.change_one().await?;
+        dataset.change_some(topic.changed).await?;
         let said = server.log()?.len();
         audience.refresh(dataset, &mut latency).await?;
         statements += said_by_service(&server.log()?[said..]);
@@ -109,12 +131,19 @@ async fn measure(
     #[expect(clippy::cast_precision_loss, reason = "printed with a digit")]
     let kib = each as f64 / 1_024.0;
     Ok(format!(
-        "| {name} | {kib:.1} | {} | {} | {} | {:.1} |",
+        "| {} | {kib:.1} | {} | {} | {} | {:.1} |",
+        topic.name,
         quantile_ms(&latency, 0.5),
         quantile_ms(&latency, 0.99),
         quantile_ms(&latency, 1.0),
         f64::from(statements) / f64::from(settings.refreshes),
     ))
+}
+
+impl Topic {
+    fn query_of(&self, number: u32) -> String {
+        self.query.replace("{page}", &format!("/page/{:05}", number % u32::from(PAGES)))
+    }
 }
 
 /// Subscribers that are connected to one service.
@@ -127,13 +156,20 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
-    /// Connects `subscribers` subscribers of `query`, each of which has its first value.
-    pub(crate) async fn gather(service: &Service, query: &str, subscribers: u32) -> anyhow::Result<Self> {
+    /// Connects `subscribers` subscribers, each of its `query`, and each of which has its first value.
+    pub(crate) async fn gather(
+        service: &Service,
+        query: impl Fn(u32) -> String,
+        subscribers: u32,
+    ) -> anyhow::Result<Self> {
         let board = Arc::new(Board::default());
         let before = service.memory_bytes()?;
         let mut listening = JoinSet::new();
         let mut opening = futures_util::stream::iter(0..subscribers)
-            .map(|_| Subscriber::open(service.address(), query))
+            .map(|number| {
+                let query = query(number);
+                async move { Subscriber::open(service.address(), &query).await }
+            })
             .buffer_unordered(CONNECTING_MAX);
         while let Some(subscriber) = opening.next().await {
             listening.spawn(subscriber?.listen(Arc::clone(&board)));

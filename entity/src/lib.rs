@@ -17,6 +17,7 @@ pub mod page_view;
 pub mod page_views_report;
 pub mod refresh_clock;
 pub mod refresh_request;
+pub mod report_change;
 pub mod report_refresh;
 pub mod stale_hour;
 pub mod stale_title;

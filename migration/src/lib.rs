@@ -19,6 +19,7 @@ mod m20261127_000008_distributed_marks;
 mod m20261127_000009_jobs;
 mod m20261127_000010_staged_counts;
 mod m20261127_000012_freshness;
+mod m20261127_000013_changed_pages;
 mod obstacles;
 
 pub use obstacles::{Obstacle, check};
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000009_jobs::Migration),
             Box::new(m20261127_000010_staged_counts::Migration),
             Box::new(m20261127_000012_freshness::Migration),
+            Box::new(m20261127_000013_changed_pages::Migration),
         ]
     }
 }

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 9] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 10] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -59,6 +59,7 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 9] = [
     ),
     ("m20261127_000010_staged_counts", &["stale_pages_batch"]),
     ("m20261127_000012_freshness", &["refresh_requests", "refresh_requests_pkey"]),
+    ("m20261127_000013_changed_pages", &["report_changes", "report_changes_pkey"]),
 ];
 
 /// Why this program can't use a database.

@@ -53,7 +53,7 @@ GRANT SELECT ON page_aliases TO analytics_increments;
 GRANT SELECT, UPDATE ON refresh_requests TO analytics_increments;
 
 -- Reports: reads the report and how fresh it is, and can write nothing.
-GRANT SELECT ON page_views_report, report_refreshes, report_publication TO analytics_reports;
+GRANT SELECT ON page_views_report, report_refreshes, report_changes, report_publication TO analytics_reports;
 
 -- Wolf: owns the report and its definition, builds new ones, takes marks, and drops what is old.
 GRANT CREATE ON SCHEMA public TO analytics_wolf;
@@ -64,7 +64,7 @@ GRANT INSERT ON stale_hours TO analytics_wolf;
 GRANT SELECT, UPDATE, DELETE ON stale_pages TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON merge_deltas TO analytics_wolf;
 GRANT SELECT, UPDATE ON report_publication TO analytics_wolf;
-GRANT SELECT, INSERT, DELETE ON report_refreshes TO analytics_wolf;
+GRANT SELECT, INSERT, DELETE ON report_refreshes, report_changes TO analytics_wolf;
 GRANT UPDATE ON refresh_clock TO analytics_wolf;
 GRANT SELECT ON refresh_requests TO analytics_wolf;
 -- Jobs move counts and take them away, with their pages, and with what imports have kept of them.

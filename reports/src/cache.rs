@@ -10,6 +10,7 @@ use sea_orm::DbErr;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    changes::ContentChanges,
     error::ReportError,
     report_query::{QueryResult, ReportQuery},
 };
@@ -19,14 +20,23 @@ const ENTRY_BYTES: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    version: i64,
+    /// The version of the content; `None` for the newest result of a query of named pages.
+    version: Option<i64>,
     query: ReportQuery,
+}
+
+/// A result, and the version that it is of.
+#[derive(Clone, Debug)]
+struct Entry {
+    version: i64,
+    result: QueryResult,
 }
 
 /// A cheap handle: clone it.
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
-    values: future::Cache<Key, QueryResult>,
+    values: future::Cache<Key, Entry>,
+    changes: ContentChanges,
     /// The computations under way. They run as tasks of their own, so that one goes on for all who wait for it when the
     /// first of them is dropped, or is not polled because its client does not read.
     computing: TaskTracker,
@@ -55,9 +65,9 @@ pub struct CacheFigures {
 
 impl Cache {
     /// Creates a cache of at most about `bytes_max` bytes.
-    pub(super) fn new(bytes_max: u64) -> Self {
-        let weigh = |key: &Key, value: &QueryResult| {
-            u32::try_from(value.bytes_with(&key.query) + ENTRY_BYTES).unwrap_or(u32::MAX)
+    pub(super) fn new(bytes_max: u64, changes: ContentChanges) -> Self {
+        let weigh = |key: &Key, value: &Entry| {
+            u32::try_from(value.result.bytes_with(&key.query) + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
         let values = future::Cache::builder()
             .max_capacity(bytes_max)
@@ -65,10 +75,11 @@ impl Cache {
             // By age alone: queries of an older version do not come again, however frequent they were.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { values, computing: TaskTracker::new(), counters: Arc::default() }
+        Self { values, changes, computing: TaskTracker::new(), counters: Arc::default() }
     }
 
-    /// Returns the result of `query` on the report's `version`. Calls `compute` if it is neither cached nor being computed.
+    /// Returns the result of `query` on the report's `version`: also that of another version, if the query is of named pages and
+    /// these are the same in both. Calls `compute` if it is neither cached nor being computed.
     /// An error is returned to all who wait, and not cached.
     pub(super) async fn get_or_compute<F>(
         &self,
@@ -79,24 +90,50 @@ impl Cache {
     where
         F: Future<Output = Result<QueryResult, ReportError>> + Send + 'static,
     {
-        let key = Key { version, query };
-        if let Some(value) = self.values.get(&key).await {
+        let key = Key { version: Some(version), query };
+        let found = match self.values.get(&key).await {
+            Some(entry) => Some(entry.result),
+            None => self.carry_over(version, &key.query).await,
+        };
+        if let Some(result) = found {
             self.counters.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(value);
+            return Ok(result);
         }
         self.counters.misses.fetch_add(1, Ordering::Relaxed);
         let compute = compute(key.query.clone());
         let (values, counters) = (self.values.clone(), Arc::clone(&self.counters));
         let counted = async move {
             counters.computed.fetch_add(1, Ordering::Relaxed);
-            compute.await
+            Ok(Entry { version, result: compute.await? })
         };
-        let computed = self.computing.spawn(async move { values.try_get_with(key, counted).await }).await;
-        match computed {
-            Ok(computed) => computed.map_err(|failure| (*failure).clone()),
+        let computing = async move {
+            let computed = values.try_get_with(key.clone(), counted).await;
+            if let (Ok(entry), Some(_)) = (&computed, key.query.names()) {
+                values.insert(Key { version: None, ..key }, entry.clone()).await;
+            }
+            computed
+        };
+        match self.computing.spawn(computing).await {
+            Ok(computed) => computed.map(|entry| entry.result).map_err(|failure: Arc<ReportError>| (*failure).clone()),
             // The computation panicked.
             Err(ended) => Err(ReportError::Database(DbErr::Custom(ended.to_string()))),
         }
+    }
+
+    /// Returns the result of another version, if the pages that `query` names are the same in both.
+    async fn carry_over(&self, version: i64, query: &ReportQuery) -> Option<QueryResult> {
+        let names = query.names()?;
+        let key = Key { version: None, query: query.clone() };
+        let entry = self.values.get(&key).await?;
+        if !self.changes.are_same(names, entry.version, version).await {
+            return None;
+        }
+        let result = entry.result.clone();
+        if entry.version < version {
+            // So that it is never too many versions old.
+            self.values.insert(key, Entry { version, ..entry }).await;
+        }
+        Some(result)
     }
 
     /// Updates the memory of all entries, which otherwise follows with a delay.

@@ -23,8 +23,10 @@
 //! # }
 //! ```
 
+mod batches;
 mod cache;
 mod calendar;
+mod changes;
 mod cover;
 mod error;
 mod export;

@@ -6,7 +6,9 @@ use futures_util::{Stream, stream};
 use storage::{Database, snapshot::Snapshots};
 
 use super::{
+    batches::Batches,
     cache::{Cache, CacheFigures},
+    changes::ContentChanges,
     error::ReportError,
     export::Export,
     page_filter::PageFilter,
@@ -42,6 +44,7 @@ pub struct ReportReader {
     snapshots: Snapshots,
     feed: FreshnessFeed,
     cache: Cache,
+    batches: Batches,
     cache_enabled: bool,
 }
 
@@ -54,7 +57,8 @@ impl ReportReader {
         Self {
             snapshots: Snapshots::new(&database.readers, &database.clock, entity::page_views_report::RELATION),
             feed,
-            cache: Cache::new(settings.cache_bytes),
+            cache: Cache::new(settings.cache_bytes, ContentChanges::new(&database.readers)),
+            batches: Batches::default(),
             cache_enabled: settings.cache_bytes > 0,
         }
     }
@@ -109,7 +113,13 @@ impl ReportReader {
     }
 
     fn view_of(&self, freshness: Freshness) -> ReportView {
-        ReportView::of_cache(freshness, self.cache.clone(), self.snapshots.clone(), self.feed.clone())
+        ReportView::of_cache(
+            freshness,
+            self.cache.clone(),
+            self.batches.clone(),
+            self.snapshots.clone(),
+            self.feed.clone(),
+        )
     }
 
     /// Returns the present view, and another one after every refresh. A slow subscriber skips to the latest. However many

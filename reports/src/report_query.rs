@@ -20,6 +20,14 @@ use super::{
     sections::{self, SectionRow},
 };
 
+/// The most pages of which a statement tells what queries of single pages ask for.
+const PAGES_PER_BATCH_MAX: usize = 1_000;
+/// The most rows or points that it reads of all of them, about.
+const PARTS_PER_BATCH_MAX: usize = 100_000;
+/// The most days beside whole months in a cover, and the fewest of a month.
+const DAYS_OF_COVER: usize = 62;
+const DAYS_OF_MONTH: usize = 28;
+
 /// A query whose result depends on it and on the content of the report alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ReportQuery {
@@ -58,6 +66,65 @@ pub(super) enum QueryResult {
 }
 
 impl ReportQuery {
+    /// Returns the names of the pages whose rows alone the result depends on, if these are named.
+    pub(super) fn names(&self) -> Option<&[String]> {
+        match self {
+            Self::FirstHour | Self::Matches(_) => None,
+            Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names) => Some(names),
+            Self::Views(_, filter)
+            | Self::PageCount(_, filter)
+            | Self::Series(_, filter, ..)
+            | Self::PreviousSeries(_, _, filter, ..)
+            | Self::Pages(_, filter, ..)
+            | Self::Sections(_, filter, ..)
+            | Self::ViewsOfSections(_, filter, ..) => match &**filter {
+                PageFilter::Names(names) => Some(names),
+                _ => None,
+            },
+        }
+    }
+
+    /// Returns the query of many pages that tells the result of this one of a single page, without names, and the page's name.
+    pub(super) fn of_one_page(&self) -> Option<(Self, &str)> {
+        let many = match self {
+            Self::Views(interval, _) | Self::PageCount(interval, _) | Self::ViewsOf(interval, _) => {
+                Self::ViewsOf(*interval, [].into())
+            }
+            Self::Series(interval, _, granularity, calendar) | Self::SeriesOf(interval, _, granularity, calendar) => {
+                Self::SeriesOf(*interval, [].into(), *granularity, *calendar)
+            }
+            Self::Viewed(_) => Self::Viewed([].into()),
+            _ => return None,
+        };
+        match self.names() {
+            Some([name]) => Some((many, name)),
+            _ => None,
+        }
+    }
+
+    /// Returns the same query of the pages `of`, if it is one of many pages.
+    pub(super) fn of_pages(mut self, of: Arc<[String]>) -> Self {
+        if let Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names) = &mut self {
+            *names = of;
+        }
+        self
+    }
+
+    /// Returns the most pages of which the query is to be made at once.
+    pub(super) fn pages_max(&self) -> usize {
+        let days = |interval: &Interval| interval.end.start().signed_duration_since(interval.start.start()).num_days();
+        let days = |interval: &Interval| usize::try_from(days(interval)).unwrap_or(0);
+        // About as many rows, or points, has each page.
+        let of_each = match self {
+            Self::ViewsOf(interval, _) => days(interval).min(DAYS_OF_COVER + days(interval).div_euclid(DAYS_OF_MONTH)),
+            Self::SeriesOf(interval, _, granularity, calendar) => {
+                days(interval).max(interval.points(*granularity, *calendar).unwrap_or(0))
+            }
+            _ => DAYS_OF_COVER,
+        };
+        (PARTS_PER_BATCH_MAX / of_each.max(1)).clamp(1, PAGES_PER_BATCH_MAX)
+    }
+
     /// Returns the filter, some of whose pages may have to be looked for, if that is not the query itself.
     pub(super) fn filter(&mut self) -> Option<&mut Arc<PageFilter>> {
         match self {
@@ -199,6 +266,19 @@ async fn fill_series(
 }
 
 impl QueryResult {
+    /// Returns the result of `query`, of a single page, from this one of many, in which the page is at `place`.
+    pub(super) fn of_page(&self, query: &ReportQuery, place: usize) -> Option<Self> {
+        Some(match (query, self) {
+            (ReportQuery::Views(..), Self::Numbers(numbers)) => Self::Number(*numbers.get(place)?),
+            (ReportQuery::PageCount(..), Self::Numbers(numbers)) => Self::Number(i64::from(*numbers.get(place)? > 0)),
+            (ReportQuery::ViewsOf(..), Self::Numbers(numbers)) => Self::Numbers([*numbers.get(place)?].into()),
+            (ReportQuery::Series(..), Self::SeriesOf(all)) => Self::Series(all.get(place)?.clone().into()),
+            (ReportQuery::SeriesOf(..), Self::SeriesOf(all)) => Self::SeriesOf([all.get(place)?.clone()].into()),
+            (ReportQuery::Viewed(..), Self::Viewed(all)) => Self::Viewed([all.get(place)?.clone()].into()),
+            _ => return None,
+        })
+    }
+
     /// The memory that it takes together with its query, in bytes, about.
     pub(super) fn bytes_with(&self, query: &ReportQuery) -> usize {
         let variable = match self {

@@ -10,12 +10,13 @@ use std::{
 
 use chrono::TimeDelta;
 use entity::Hour;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::DbErr;
 use storage::{clock::Moment, snapshot::Snapshots};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
+    batches::Batches,
     cache::Cache,
     calendar::Calendar,
     error::ReportError,
@@ -61,6 +62,7 @@ enum Source {
     /// Cached results of the version, and snapshots of it for all others.
     Cache {
         cache: Cache,
+        batches: Batches,
         snapshots: Snapshots,
         feed: FreshnessFeed,
         /// The snapshot that computations of this view share. A view that only waits holds none, so that computations find
@@ -74,8 +76,14 @@ impl ReportView {
         Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot))
     }
 
-    pub(super) fn of_cache(freshness: Freshness, cache: Cache, snapshots: Snapshots, feed: FreshnessFeed) -> Self {
-        Self::new(freshness, Source::Cache { cache, snapshots, feed, shared: AsyncMutex::default() })
+    pub(super) fn of_cache(
+        freshness: Freshness,
+        cache: Cache,
+        batches: Batches,
+        snapshots: Snapshots,
+        feed: FreshnessFeed,
+    ) -> Self {
+        Self::new(freshness, Source::Cache { cache, batches, snapshots, feed, shared: AsyncMutex::default() })
     }
 
     fn new(freshness: Freshness, source: Source) -> Self {
@@ -333,15 +341,28 @@ impl ReportView {
             Source::Cache { cache, .. } => cache,
         };
         let view = self.clone();
-        let compute = |query: ReportQuery| async move {
-            let query = view.find_pages(query).await?;
-            view.acquire_snapshot().await?.execute(&query).await
-        };
+        let compute = |query: ReportQuery| async move { view.compute(query).await };
         let found = cache.get_or_compute(self.0.freshness.content_version, query, compute).await;
         if matches!(found, Err(ReportError::VersionChanged)) {
             self.0.moved.store(true, Ordering::Relaxed);
         }
         found
+    }
+
+    /// Reads the result from a snapshot, together with others that wait where the query is of a single page.
+    async fn compute(self, query: ReportQuery) -> Result<QueryResult, ReportError> {
+        let Source::Cache { batches, .. } = &self.0.source else { return Err(ReportError::VersionChanged) };
+        let Some((many, name)) = query.of_one_page() else {
+            let query = self.find_pages(query).await?;
+            return self.acquire_snapshot().await?.execute(&query).await;
+        };
+        let read = |query: ReportQuery| {
+            let view = self.clone();
+            async move { view.acquire_snapshot().await?.execute(&query).await }.boxed()
+        };
+        let version = self.0.freshness.content_version;
+        let (result, place) = batches.result(version, many, name.to_owned(), read).await?;
+        result.of_page(&query, place).ok_or_else(|| mismatch(&result))
     }
 
     /// Returns the query with the names of the pages that its filter looks for, unless they are many. All queries of a version

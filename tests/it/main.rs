@@ -19,6 +19,7 @@ mod browser_views;
 mod browsers;
 mod cache;
 mod calendar;
+mod carried_results;
 #[cfg(feature = "citus-tests")]
 mod citus;
 mod client_keys;

@@ -25,6 +25,7 @@
 
 mod aliases;
 mod bound_list;
+mod changed_pages;
 mod citus;
 mod clock_steps;
 mod counts;

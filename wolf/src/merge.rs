@@ -24,6 +24,7 @@ use sea_orm::{
 use storage::Transaction;
 
 use crate::{
+    changed_pages::ChangedPages,
     site_rows::{self, Bucket, SiteRow},
     top_pages::TopPages,
 };
@@ -47,6 +48,8 @@ pub(crate) struct StaleHour {
 pub(crate) struct Merged {
     /// The number of report rows that changed.
     pub(crate) rows_changed: u64,
+    /// The pages whose rows these are.
+    pub(crate) pages: ChangedPages,
     /// The number of rows that the report lacks: months of pages of which it has days.
     pub(crate) rows_missing: u64,
     /// The hours that have more changed counts than could be read, and those that were not reached.
@@ -142,6 +145,7 @@ async fn merge_by(
         let names = stale.names.as_deref().filter(|names| look_ups_pay(names.len(), day_rows));
         let hour_delta = statements.hour_delta(stale.hour, names, day_rows, left).await?;
         left = left.saturating_sub(hour_delta.counts());
+        merged.pages.add(hour_delta.existing.names.iter().chain(&hour_delta.new.names));
         hour_deltas.push(hour_delta);
         if left == 0 {
             merged.unfinished = hours[index..].iter().map(|stale| stale.hour).collect();

@@ -20,7 +20,9 @@ pub(crate) use self::{
     stale_marks::{delete_all as delete_all_marks, marked_hours},
 };
 use crate::{
-    aliases, citus,
+    aliases,
+    changed_pages::ChangedPages,
+    citus,
     error::{Context, WolfError},
     jobs::{self, JobRunner},
     merge::{self, Merged},
@@ -131,33 +133,47 @@ async fn merge_in_portions(
         if !merged.unfinished.is_empty() {
             backlog.unfinished(&merged.unfinished);
         }
-        let mut changed = merged.rows_changed;
+        let (mut changed, mut pages) = (merged.rows_changed, merged.pages);
         let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
         let names = names.await.context("delete the stale titles' marks")?;
         let titles = names.len();
         if titles > 0 {
+            pages.add(&names);
             changed += merge::retitle(&transaction, names).await.context("change the titles")?;
         }
         let is_merged = backlog.is_empty() && titles < TITLES_PER_TRANSACTION;
         if let Some(runner) = jobs.as_mut().filter(|_| is_merged) {
             let portion = runner.portion(&transaction).await?;
             changed += portion.rows_changed;
+            pages.add_any();
             jobs = jobs.filter(|_| !portion.is_last);
         }
         total += changed;
         let content = ContentChange::of(changed);
         if is_merged && jobs.is_none() {
             work.publish_jobs(lock, &transaction).await?;
-            return finish(lock, transaction, record, work, content, total).await;
+            let done = record_success(&transaction, record, work, content, total).await?;
+            record_pages(&transaction, content, pages).await?;
+            lock.publish(transaction, work.is_cluster && content == ContentChange::Changed).await?;
+            return Ok(done);
         }
         // Every process that caches answers has to learn of every change.
         let is_due = record.note_progress(work.hours.len(), backlog.hours_left(), total);
         if content == ContentChange::Changed || is_due {
             record.record_progress(&transaction, content).await.context("record the refresh's progress")?;
         }
+        record_pages(&transaction, content, pages).await?;
         lock.publish(transaction, work.is_cluster).await?;
         backlog.portion_done();
         transaction = lock.begin().await.context("begin the next merge")?;
+    }
+}
+
+/// Records the changed pages with the version that the transaction has made, if it has made one.
+async fn record_pages(transaction: &Transaction, content: ContentChange, pages: ChangedPages) -> Result<(), WolfError> {
+    match content {
+        ContentChange::Changed => pages.record(transaction).await.context("record the changed pages"),
+        ContentChange::Unchanged => Ok(()),
     }
 }
 
@@ -180,7 +196,12 @@ async fn merge_portion(
     let moved = aliases::resolve(transaction, hours, top_pages, &lock.clock).await?;
     let merged = if work.is_cluster {
         let rows_changed = citus::merge(transaction, hours, &stale, top_pages).await;
-        rows_changed.map(|rows_changed| Merged { rows_changed, ..Merged::default() })
+        rows_changed.map(|rows_changed| {
+            let mut merged = Merged { rows_changed, ..Merged::default() };
+            // Each node knows its own pages only.
+            merged.pages.add_any();
+            merged
+        })
     } else if stale.is_empty() {
         Ok(Merged::default())
     } else {
@@ -188,6 +209,9 @@ async fn merge_portion(
     };
     let mut merged = merged.context("merge the stale hours")?;
     merged.rows_changed += moved;
+    if moved > 0 {
+        merged.pages.add_any();
+    }
     if merged.rows_missing > 0 {
         return Err(WolfError::RowsMissing { rows: merged.rows_missing });
     }

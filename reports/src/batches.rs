@@ -1,0 +1,162 @@
+//! Queries of single pages that wait at the same time are read together: many names in one statement.
+//!
+//! The first query of a kind reads; those that come meanwhile wait for the next statement, as increments wait for the next
+//! commit. So a lone query waits for nobody, and of ten thousand few statements are made.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::BoxFuture;
+use sea_orm::DbErr;
+use tokio::{sync::oneshot, task::yield_now};
+
+use super::{
+    error::ReportError,
+    report_query::{QueryResult, ReportQuery},
+};
+
+/// A version of the content, and a query of many pages without their names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    version: i64,
+    query: ReportQuery,
+}
+
+/// The result for many pages, and the place of one of them.
+type Part = Result<(QueryResult, usize), ReportError>;
+
+/// Those who wait for the parts of pages, by the pages' names.
+type Waiting = BTreeMap<String, Vec<oneshot::Sender<Part>>>;
+
+/// The queries that wait. A cheap handle: clone it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batches(Arc<Mutex<HashMap<Key, Waiting>>>);
+
+/// The right to read the queries of a key. If it is dropped before all are read, those who wait fail.
+struct Reader<'a> {
+    batches: &'a Batches,
+    key: Key,
+    has_ended: bool,
+}
+
+impl Batches {
+    /// Returns the result that `query`, a query of many pages without names, has for the page `name`, and the page's place in
+    /// it. `read` reads the result for many pages.
+    pub(super) async fn result(
+        &self,
+        version: i64,
+        query: ReportQuery,
+        name: String,
+        read: impl Fn(ReportQuery) -> BoxFuture<'static, Result<QueryResult, ReportError>>,
+    ) -> Part {
+        let (sender, part) = oneshot::channel();
+        let key = Key { version, query };
+        let is_first = {
+            let mut all = self.lock();
+            let is_first = !all.contains_key(&key);
+            all.entry(key.clone()).or_default().entry(name).or_default().push(sender);
+            is_first
+        };
+        if is_first {
+            Reader { batches: self, key, has_ended: false }.read_all(read).await;
+        }
+        // The reader has panicked.
+        part.await.unwrap_or_else(|ended| Err(ReportError::Database(DbErr::Custom(ended.to_string()))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Waiting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader<'_> {
+    /// Reads until nobody waits.
+    async fn read_all(mut self, read: impl Fn(ReportQuery) -> BoxFuture<'static, Result<QueryResult, ReportError>>) {
+        // Queries that are about to wait come first.
+        yield_now().await;
+        while let Some(waiting) = self.take() {
+            let (names, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+            let result = read(self.key.query.clone().of_pages(names.into())).await;
+            for (place, waiting) in waiting.into_iter().enumerate() {
+                for sender in waiting {
+                    // Nobody may wait any more.
+                    drop(sender.send(result.clone().map(|result| (result, place))));
+                }
+            }
+        }
+    }
+
+    /// Takes as many as one statement reads. Ends the key when nobody waits.
+    fn take(&mut self) -> Option<Waiting> {
+        let mut all = self.batches.lock();
+        let Some(waiting) = all.get_mut(&self.key).filter(|waiting| !waiting.is_empty()) else {
+            all.remove(&self.key);
+            self.has_ended = true;
+            return None;
+        };
+        let behind = waiting.keys().nth(self.key.query.pages_max()).cloned();
+        let rest = behind.map(|behind| waiting.split_off(&behind)).unwrap_or_default();
+        Some(std::mem::replace(waiting, rest))
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        // Once it has ended, the key may be another reader's.
+        if !self.has_ended {
+            self.batches.lock().remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::{FutureExt, future::join_all};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn queries_that_wait_are_read_together_and_each_gets_its_own() {
+        let (batches, reads) = (Batches::default(), Arc::new(AtomicUsize::new(0)));
+        let read = |query: ReportQuery| {
+            let reads = Arc::clone(&reads);
+            async move {
+                reads.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+                let ReportQuery::Viewed(names) = query else { panic!("{query:?}") };
+                assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "each name once");
+                let numbers = names.iter().map(|name| name.parse::<i64>().unwrap());
+                Ok(QueryResult::Numbers(numbers.collect()))
+            }
+            .boxed()
+        };
+        let viewed = || ReportQuery::Viewed([].into());
+        // Of each page twice, as of its views and whether it has any.
+        let asked: Vec<usize> = (0..1_000).chain(0..1_000).collect();
+        let parts = join_all(asked.iter().map(|number| batches.result(7, viewed(), number.to_string(), read))).await;
+        for (number, part) in asked.iter().zip(parts) {
+            let (QueryResult::Numbers(numbers), place) = part.unwrap() else { panic!("another result") };
+            assert_eq!(usize::try_from(numbers[place]), Ok(*number));
+        }
+        assert_eq!(reads.load(Ordering::Relaxed), 1_000_usize.div_ceil(viewed().pages_max()));
+        assert!(batches.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn reader_that_ends_early_leaves_nobody_waiting() {
+        let batches = Batches::default();
+        let never = |_query| std::future::pending().boxed();
+        let mut first = Box::pin(batches.result(7, ReportQuery::Viewed([].into()), "/a".to_owned(), never));
+        assert!((&mut first).now_or_never().is_none());
+        let second = batches.result(7, ReportQuery::Viewed([].into()), "/b".to_owned(), never);
+        let mut second = Box::pin(second);
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert!(matches!(second.await, Err(ReportError::Database(_))));
+        assert!(batches.lock().is_empty());
+    }
+}
