@@ -122,7 +122,7 @@ impl ReportQuery {
             }
             _ => DAYS_OF_COVER,
         };
-        (PARTS_PER_BATCH_MAX / of_each.max(1)).clamp(1, PAGES_PER_BATCH_MAX)
+        PARTS_PER_BATCH_MAX.div_euclid(of_each.max(1)).clamp(1, PAGES_PER_BATCH_MAX)
     }
 
     /// Returns the filter, some of whose pages may have to be looked for, if that is not the query itself.
