@@ -103,7 +103,9 @@ pub(crate) async fn refresh(
             finish(lock, transaction, record, &work, ContentChange::Changed, changed).await?
         }
         ReportKind::Table => {
-            merge_in_portions(lock, transaction, counts_max, top_pages, progress, record, &work).await?
+            let merging = merge_in_portions(lock, transaction, counts_max, top_pages, progress, record, &work);
+            // A large future.
+            Box::pin(merging).await?
         }
     };
     Ok(Some((kind, done)))
