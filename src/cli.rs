@@ -6,6 +6,7 @@
 mod examples;
 #[cfg(test)]
 mod generated_files;
+mod groups;
 pub(crate) mod manage;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use storage::{
 };
 use wolf::{ReportKind, ReportKindSetting, WolfSettings};
 
+pub(crate) use self::groups::{ApplyGroupsSettings, GroupsCommand};
 use self::manage::{ImportsCommand, PagesCommand, ViewsCommand};
 use crate::{follow::FollowSettings, log_settings::LogSettings, role_prefix::RolePrefix, spans::Endpoint, terminal};
 
@@ -140,6 +142,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ViewsCommand,
     },
+    /// Declare groups of pages, whose totals and series cost what those of the whole site cost; or list them
+    #[command(after_long_help = examples::GROUPS)]
+    Groups {
+        #[command(subcommand)]
+        command: GroupsCommand,
+    },
     /// List the changes of what was counted, newest first: those that wait, and those that are done
     #[command(after_long_help = examples::JOBS)]
     Jobs(CommonSettings),
@@ -189,6 +197,7 @@ impl Command {
             | Self::Import(ImportSettings { common, .. }) => Some(&common.log),
             Self::Pages { command } => Some(&command.common().log),
             Self::Views { command } => Some(&command.common().log),
+            Self::Groups { command } => Some(&command.common().log),
             Self::Backup(settings) => Some(&settings.log),
             Self::Export(settings) => Some(&settings.common.log),
             Self::Demo(settings) => Some(&settings.log),
@@ -220,6 +229,7 @@ impl Command {
             | Self::Import(ImportSettings { common, .. }) => Some(&common.connection.database_url),
             Self::Pages { command } => Some(&command.common().connection.database_url),
             Self::Views { command } => Some(&command.common().connection.database_url),
+            Self::Groups { command } => Some(&command.common().connection.database_url),
             Self::Backup(settings) => Some(&settings.database_url),
             Self::Export(settings) => Some(&settings.common.connection.database_url),
             _ => None,

@@ -7,6 +7,7 @@ mod database;
 mod demo;
 mod export;
 mod follow;
+mod groups;
 mod hangup;
 mod healthcheck;
 mod import;
@@ -107,6 +108,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Pages { command } => manage::pages(command).await,
         Command::Views { command } => manage::views(command).await,
+        Command::Groups { command } => groups::groups(command).await,
         Command::Jobs(settings) => manage::list(settings).await,
         Command::Token(settings) => token::create(settings),
         Command::Snippet { service } => {
@@ -134,6 +136,7 @@ fn is_configuration(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<follow::FollowRefused>().is_some()
         || error.downcast_ref::<manage::NotConfirmed>().is_some()
         || error.downcast_ref::<manage::NoReason>().is_some()
+        || error.downcast_ref::<groups::GroupsRefused>().is_some()
         || error.downcast_ref::<NamesError>().is_some()
         || error.downcast_ref::<roles::RoleError>().is_some()
         || error.downcast_ref::<backup::BackedUpByPostgres>().is_some()

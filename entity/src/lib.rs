@@ -13,6 +13,8 @@ pub mod kept_day;
 pub mod letters;
 pub mod page;
 pub mod page_alias;
+pub mod page_group;
+pub mod page_membership;
 pub mod page_view;
 pub mod page_views_report;
 pub mod refresh_clock;

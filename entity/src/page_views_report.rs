@@ -2,6 +2,7 @@
 //!
 //! A row of [`Grain::Day`] or [`Grain::Month`] has the views of one page, or of the whole site, in one bucket; that of a
 //! day also has them by hour, in columns ([`hour_column`]). A row of [`Grain::Page`] tells of a page, whatever the time.
+//! Groups of pages have rows of grains of their own, so that no page's name collides with a group's.
 //! The site's rows also tell of the pages' rows in their bucket, where that is known.
 
 use chrono::NaiveDate;
@@ -20,6 +21,18 @@ pub enum Grain {
     /// A page; its `date` is [`PAGE_DATE`].
     #[sea_orm(string_value = "page")]
     Page,
+    /// A declared group of pages; its `name` is the group's, its `date` is [`PAGE_DATE`].
+    #[sea_orm(string_value = "group")]
+    Group,
+    /// One day of a group, with its hours.
+    #[sea_orm(string_value = "group_day")]
+    GroupDay,
+    /// One month of a group.
+    #[sea_orm(string_value = "group_month")]
+    GroupMonth,
+    /// The groups of a page that is in any; its `date` is [`PAGE_DATE`].
+    #[sea_orm(string_value = "member")]
+    Member,
 }
 
 impl Grain {
@@ -30,6 +43,10 @@ impl Grain {
             Self::Day => "day",
             Self::Month => "month",
             Self::Page => "page",
+            Self::Group => "group",
+            Self::GroupDay => "group_day",
+            Self::GroupMonth => "group_month",
+            Self::Member => "member",
         }
     }
 }
@@ -40,7 +57,7 @@ pub const RELATION: &str = "page_views_report";
 /// The `name` of rows with the whole site's sums. A page's name is never empty.
 pub const SITE: &str = "";
 
-/// The `date` of all rows of [`Grain::Page`], so that a page's row is found by its key.
+/// The `date` of all rows that are of no time, so that a page's row is found by its key.
 pub const PAGE_DATE: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
 
 /// The index of the site's rows, by grain and date.
@@ -81,7 +98,8 @@ pub struct Model {
     /// Set if the page is among the most viewed ones of its bucket: wherever the site's `top_views` is known, every page
     /// with at least as many views is.
     pub top: Option<bool>,
-    /// The page's title, only at [`Grain::Page`].
+    /// The page's title, at [`Grain::Page`]. At [`Grain::Group`] the reason why the group's sums are not complete, if they are
+    /// not; at [`Grain::Member`] the page's groups as a JSON list.
     pub title: Option<String>,
     /// The last day on which the page was viewed, only at [`Grain::Page`].
     pub last_date: Option<Date>,

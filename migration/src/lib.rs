@@ -18,6 +18,7 @@ mod m20261126_000007_days_with_hours;
 mod m20261127_000008_distributed_marks;
 mod m20261127_000009_jobs;
 mod m20261127_000010_staged_counts;
+mod m20261127_000011_groups;
 mod m20261127_000012_freshness;
 mod m20261127_000013_changed_pages;
 mod obstacles;
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000008_distributed_marks::Migration),
             Box::new(m20261127_000009_jobs::Migration),
             Box::new(m20261127_000010_staged_counts::Migration),
+            Box::new(m20261127_000011_groups::Migration),
             Box::new(m20261127_000012_freshness::Migration),
             Box::new(m20261127_000013_changed_pages::Migration),
         ]

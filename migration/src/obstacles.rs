@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 10] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 11] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -58,6 +58,10 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 10] = [
         &["jobs", "jobs_key_digest_key", "jobs_pkey", "jobs_to_do", "page_aliases", "page_aliases_pkey"],
     ),
     ("m20261127_000010_staged_counts", &["stale_pages_batch"]),
+    (
+        "m20261127_000011_groups",
+        &["counted_hours_of_groups", "page_groups", "page_groups_pkey", "page_memberships", "page_memberships_pkey"],
+    ),
     ("m20261127_000012_freshness", &["refresh_requests", "refresh_requests_pkey"]),
     ("m20261127_000013_changed_pages", &["report_changes", "report_changes_pkey"]),
 ];

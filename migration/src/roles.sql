@@ -70,9 +70,12 @@ GRANT SELECT ON refresh_requests TO analytics_wolf;
 -- Jobs move counts and take them away, with their pages, and with what imports have kept of them.
 GRANT SELECT, INSERT, UPDATE, DELETE ON pages, page_views, kept_days, page_aliases TO analytics_wolf;
 GRANT SELECT, UPDATE, DELETE ON jobs TO analytics_wolf;
+-- Groups of pages are declared by its login, and it notes which groups a page is in.
+GRANT SELECT, INSERT, UPDATE, DELETE ON page_groups, page_memberships TO analytics_wolf;
 GRANT SELECT, UPDATE ON imports TO analytics_wolf;
 GRANT SELECT, UPDATE, DELETE ON import_counts TO analytics_wolf;
 ALTER VIEW counted_hours OWNER TO analytics_wolf;
+ALTER VIEW counted_hours_of_groups OWNER TO analytics_wolf;
 ALTER VIEW page_views_live OWNER TO analytics_wolf;
 -- Of either kind: a materialized view is a table to this statement.
 ALTER TABLE page_views_report OWNER TO analytics_wolf;

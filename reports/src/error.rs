@@ -11,6 +11,17 @@ pub enum ReportError {
     /// The interval or the series is not possible, or too long.
     #[error(transparent)]
     Interval(#[from] IntervalError),
+    /// The report has no group of this name.
+    #[error("there is no group {0:?}")]
+    UnknownGroup(String),
+    /// The report does not have the sums of a group.
+    #[error("the group {group} is not complete: {reason}")]
+    IncompleteGroup {
+        /// The group's name.
+        group: String,
+        /// Why.
+        reason: String,
+    },
     /// The report could not be read.
     #[error("the report can't be read")]
     Database(#[from] DbErr),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, interval_at};
 use crate::{
     error::ReportError,
     freshness::Freshness,
+    groups,
     page_filter::PageFilter,
     queries::{span, titles, views_by_hour},
     snapshot::Snapshot,
@@ -53,6 +54,7 @@ impl Export {
     ) -> Result<Self, ReportError> {
         let [start, end] = [start, end].map(|bound| bound.map(Hour::containing));
         let snapshot = Snapshot::begin(snapshots).await?;
+        groups::check(&snapshot.transaction, pages.groups()).await?;
         let span = span(&snapshot.transaction).await?;
         let nothing = Hour::containing(DateTime::UNIX_EPOCH);
         let (first, behind) = span.map_or((nothing, nothing), |span| (span.first.day_start(), span.end));

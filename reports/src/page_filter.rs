@@ -4,7 +4,7 @@ use std::{mem::size_of, slice, sync::Arc};
 
 use sea_orm::DbBackend;
 
-use super::{search::PageSearch, sql::Sql};
+use super::{groups, search::PageSearch, sql::Sql};
 
 /// The pages of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum PageFilter {
     Contains(String),
     /// The pages whose names or titles contain a text.
     Search(PageSearch),
+    /// The pages of a declared group.
+    Group(String),
     /// The pages of any of several filters.
     AnyOf(Union),
     /// The pages of the first filter without those of the second.
@@ -38,6 +40,8 @@ pub struct Union {
 pub(super) enum Names<'a> {
     /// The site's empty name.
     Site,
+    /// The name of a group, whose rows have a grain of their own.
+    Group(&'a str),
     /// Names of pages.
     Of(&'a PageFilter),
 }
@@ -82,8 +86,8 @@ impl PageFilter {
 
     fn without(self, left_out: Self) -> Self {
         match self {
-            Self::Names(mut names) if !left_out.has_search() => {
-                names.retain(|name| !left_out.admits(name, None));
+            Self::Names(mut names) if !left_out.has_search() && left_out.groups().is_empty() => {
+                names.retain(|name| !left_out.admits(name, None, &[]));
                 Self::Names(names)
             }
             kept => Self::Except(Arc::new(kept), Arc::new(left_out)),
@@ -92,7 +96,11 @@ impl PageFilter {
 
     /// Returns the names with the fewest rows that have the same sums.
     pub(super) fn cheapest(&self) -> Names<'_> {
-        if *self == Self::All { Names::Site } else { Names::Of(self) }
+        match self {
+            Self::All => Names::Site,
+            Self::Group(group) => Names::Group(group),
+            _ => Names::Of(self),
+        }
     }
 
     /// Returns two filters of which the sums of the second, if there is one, are subtracted from those of the first: of all
@@ -104,21 +112,31 @@ impl PageFilter {
         }
     }
 
-    /// Returns whether the page `name` with this title is one of the filter's.
-    #[must_use]
-    pub fn admits(&self, name: &str, title: Option<&str>) -> bool {
+    /// Returns the names of the declared groups that it has.
+    pub(super) fn groups(&self) -> Vec<&str> {
+        match self {
+            Self::Group(group) => vec![group],
+            Self::AnyOf(union) => union.others.iter().flat_map(Self::groups).collect(),
+            Self::Except(kept, left_out) => [kept.groups(), left_out.groups()].concat(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns whether the page `name` with this title, which is in `groups`, is one of the filter's.
+    pub(super) fn admits(&self, name: &str, title: Option<&str>, groups: &[String]) -> bool {
         match self {
             Self::All => true,
             Self::Names(names) => names.iter().any(|one| one == name),
             Self::Prefix(prefix) => name.starts_with(prefix),
             Self::Contains(part) => name.contains(part),
             Self::Search(search) => [Some(name), title].into_iter().flatten().any(|text| search.is_in(text)),
+            Self::Group(group) => groups.contains(group),
             Self::AnyOf(Union { names, prefixes, others }) => {
                 names.iter().any(|one| one == name)
                     || prefixes.iter().any(|prefix| name.starts_with(prefix))
-                    || others.iter().any(|filter| filter.admits(name, title))
+                    || others.iter().any(|filter| filter.admits(name, title, groups))
             }
-            Self::Except(kept, left_out) => kept.admits(name, title) && !left_out.admits(name, title),
+            Self::Except(kept, left_out) => kept.admits(name, title, groups) && !left_out.admits(name, title, groups),
         }
     }
 
@@ -138,11 +156,16 @@ impl PageFilter {
     }
 
     /// Returns the filter whose pages have to be looked for, if any have: those of this filter, or those that it leaves out
-    /// of all pages.
-    pub(super) fn sought(&self) -> Option<&Self> {
+    /// of all pages. For sums of views, those of a group need not be: it has rows of its own.
+    pub(super) fn sought(&self, for_sums: bool) -> Option<&Self> {
         let (kept, left_out) = self.difference();
         let sought = left_out.unwrap_or(kept);
-        sought.has(&|filter| matches!(filter, Self::Contains(_) | Self::Search(_))).then_some(sought)
+        let is_sought = |filter: &Self| match filter {
+            Self::Contains(_) | Self::Search(_) => true,
+            Self::Group(_) => !for_sums || *filter != *sought,
+            _ => false,
+        };
+        sought.has(&is_sought).then_some(sought)
     }
 
     /// Returns the same filter, with the names of the pages that were [sought](Self::sought).
@@ -195,6 +218,7 @@ impl PageFilter {
                 RowOf::Page => search.finds(sql, row),
                 RowOf::Any => search.finds_page_of(sql, row),
             }),
+            Self::Group(group) => Some(groups::has_page_of(sql, row, group)),
             Self::AnyOf(Union { names, prefixes, others }) => {
                 let mut any: Vec<_> = prefixes.iter().map(|prefix| begins_with(sql, row, prefix)).collect();
                 if !names.is_empty() {
@@ -225,7 +249,7 @@ impl PageFilter {
         let more = match self {
             Self::All => 0,
             Self::Names(names) => texts(names),
-            Self::Prefix(part) | Self::Contains(part) => text(part),
+            Self::Prefix(part) | Self::Contains(part) | Self::Group(part) => text(part),
             Self::Search(search) => text(search.text()),
             Self::AnyOf(Union { names, prefixes, others }) => {
                 texts(names) + texts(prefixes) + others.iter().map(Self::bytes).sum::<usize>()
@@ -320,7 +344,7 @@ mod tests {
     fn title_is_searched_before_a_page_is_left_out() {
         let search = PageFilter::Search(PageSearch::new("draft", true));
         let filter = PageFilter::combined(Some(vec![names(["/a"])]), vec![search]);
-        assert!(filter.admits("/a", None) && filter.admits("/a", Some("news")));
-        assert!(!filter.admits("/a", Some("A Draft")) && !filter.admits("/b", None));
+        assert!(filter.admits("/a", None, &[]) && filter.admits("/a", Some("news"), &[]));
+        assert!(!filter.admits("/a", Some("A Draft"), &[]) && !filter.admits("/b", None, &[]));
     }
 }

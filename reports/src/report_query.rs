@@ -9,6 +9,7 @@ use super::{
     calendar::Calendar,
     cover::{RowRange, cover, cover_each},
     error::ReportError,
+    groups::{self, Group},
     interval::{Bucket, Granularity, Interval},
     page_count::page_count,
     page_figures::{self, Viewed, add, boundaries},
@@ -32,6 +33,10 @@ const DAYS_OF_MONTH: usize = 28;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ReportQuery {
     FirstHour,
+    /// All declared groups.
+    Groups,
+    /// The groups of a page, if the filter's groups are complete.
+    GroupsOf(Arc<str>, Arc<PageFilter>),
     /// The pages that a filter has to look for.
     Matches(Arc<PageFilter>),
     Views(Interval, Arc<PageFilter>),
@@ -54,6 +59,8 @@ pub(super) enum ReportQuery {
 #[derive(Clone, Debug)]
 pub(super) enum QueryResult {
     Hour(Option<Hour>),
+    Groups(Arc<[Group]>),
+    Names(Arc<[String]>),
     /// The names of the pages, unless they are many.
     Matches(Option<Arc<PageFilter>>),
     Number(i64),
@@ -69,7 +76,7 @@ impl ReportQuery {
     /// Returns the names of the pages whose rows alone the result depends on, if these are named.
     pub(super) fn names(&self) -> Option<&[String]> {
         match self {
-            Self::FirstHour | Self::Matches(_) => None,
+            Self::FirstHour | Self::Groups | Self::GroupsOf(..) | Self::Matches(_) => None,
             Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names) => Some(names),
             Self::Views(_, filter)
             | Self::PageCount(_, filter)
@@ -125,10 +132,32 @@ impl ReportQuery {
         PARTS_PER_BATCH_MAX.div_euclid(of_each.max(1)).clamp(1, PAGES_PER_BATCH_MAX)
     }
 
+    /// Returns whether the result is made of sums of views.
+    pub(super) fn is_sum(&self) -> bool {
+        matches!(self, Self::Views(..) | Self::Series(..) | Self::PreviousSeries(..))
+    }
+
+    /// Returns the names of the groups whose sums or pages are asked for.
+    fn groups(&self) -> Vec<&str> {
+        match self {
+            Self::FirstHour | Self::Groups | Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => Vec::new(),
+            Self::GroupsOf(_, filter)
+            | Self::Matches(filter)
+            | Self::Views(_, filter)
+            | Self::PageCount(_, filter)
+            | Self::Series(_, filter, ..)
+            | Self::PreviousSeries(_, _, filter, ..)
+            | Self::Pages(_, filter, ..)
+            | Self::Sections(_, filter, ..)
+            | Self::ViewsOfSections(_, filter, ..) => filter.groups(),
+        }
+    }
+
     /// Returns the filter, some of whose pages may have to be looked for, if that is not the query itself.
     pub(super) fn filter(&mut self) -> Option<&mut Arc<PageFilter>> {
         match self {
-            Self::FirstHour | Self::Matches(_) | Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => None,
+            Self::FirstHour | Self::Groups | Self::GroupsOf(..) | Self::Matches(_) => None,
+            Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => None,
             Self::Views(_, filter)
             | Self::PageCount(_, filter)
             | Self::Series(_, filter, ..)
@@ -141,14 +170,20 @@ impl ReportQuery {
 
     /// Reads the result from the report.
     pub(super) async fn execute(&self, db: &Transaction) -> Result<QueryResult, ReportError> {
-        if let Self::Matches(filter) = self {
-            return Ok(QueryResult::Matches(queries::matches(db, filter).await?.map(Arc::new)));
+        groups::check(db, self.groups()).await?;
+        match self {
+            Self::Matches(filter) => {
+                return Ok(QueryResult::Matches(queries::matches(db, filter).await?.map(Arc::new)));
+            }
+            Self::Groups => return Ok(QueryResult::Groups(groups::groups(db).await?.into())),
+            Self::GroupsOf(page, _) => return Ok(QueryResult::Names(groups::groups_of(db, page).await?.into())),
+            _ => {}
         }
         let Some(span) = queries::span(db).await? else { return self.of_nothing() };
         let rows = |interval: &Interval| cover_of_counted(interval, span);
         Ok(match self {
             Self::FirstHour => QueryResult::Hour(Some(span.first)),
-            Self::Matches(_) => QueryResult::Matches(None),
+            Self::Matches(_) | Self::Groups | Self::GroupsOf(..) => return self.of_nothing(),
             Self::Views(interval, filter) => QueryResult::Number(queries::views(db, &rows(interval), filter).await?),
             Self::PageCount(interval, filter) => {
                 QueryResult::Number(page_count(db, interval.start, &rows(interval), span, filter).await?)
@@ -198,6 +233,8 @@ impl ReportQuery {
         Ok(match self {
             Self::FirstHour => QueryResult::Hour(None),
             Self::Matches(_) => QueryResult::Matches(None),
+            Self::Groups => QueryResult::Groups([].into()),
+            Self::GroupsOf(..) => QueryResult::Names([].into()),
             Self::Views(..) | Self::PageCount(..) => QueryResult::Number(0),
             Self::Series(interval, _, granularity, calendar) => {
                 QueryResult::Series(interval.buckets(*granularity, *calendar)?.into())
@@ -222,7 +259,8 @@ impl ReportQuery {
     /// The memory that it takes, in bytes, about.
     fn bytes(&self) -> usize {
         let variable = match self {
-            Self::FirstHour => 0,
+            Self::FirstHour | Self::Groups => 0,
+            Self::GroupsOf(page, filter) => page.len() + filter.bytes(),
             Self::Matches(filter)
             | Self::Views(_, filter)
             | Self::PageCount(_, filter)
@@ -283,6 +321,8 @@ impl QueryResult {
     pub(super) fn bytes_with(&self, query: &ReportQuery) -> usize {
         let variable = match self {
             Self::Hour(_) | Self::Number(_) => 0,
+            Self::Groups(groups) => groups.iter().map(Group::bytes).sum(),
+            Self::Names(names) => bytes_of_texts(names),
             Self::Matches(filter) => filter.as_deref().map_or(0, PageFilter::bytes),
             Self::Series(buckets) => buckets.len() * size_of::<Bucket>(),
             Self::Pages(rows) => rows.iter().map(bytes_of_row).sum(),

@@ -62,15 +62,20 @@ impl Part {
         if self.unit == Unit::Month { "month" } else { "day" }
     }
 
-    /// Returns the condition that the row `row` lies in it.
-    pub(super) fn contains(&self, sql: &mut Sql, row: &str) -> String {
+    /// The grain of the rows of groups.
+    fn grain_of_groups(&self) -> &'static str {
+        if self.unit == Unit::Month { "group_month" } else { "group_day" }
+    }
+
+    /// Returns the condition that the row `row` of `grain` lies in it.
+    fn contains(&self, sql: &mut Sql, row: &str, grain: &str) -> String {
         let (start, end) = (sql.bind(self.start), sql.bind(self.end));
-        format!("{row}.grain = '{}' AND {row}.date >= {start} AND {row}.date < {end}", self.grain())
+        format!("{row}.grain = '{grain}' AND {row}.date >= {start} AND {row}.date < {end}")
     }
 
     /// Returns the query of the site's rows of it: `grain`, `date`, `top_views`, `pages` and `last_pages`.
     pub(super) fn site_rows(&self, sql: &mut Sql) -> String {
-        let contains = self.contains(sql, "site");
+        let contains = self.contains(sql, "site", self.grain());
         let report = sql.report_by(SITE_INDEX, "site");
         format!("SELECT grain, date, top_views, pages, last_pages FROM {report} WHERE site.name = '' AND {contains}")
     }
@@ -78,8 +83,19 @@ impl Part {
     /// Returns queries of the rows of `names` in it, none of which has a row of another: `date`, `name` and `columns`, of the
     /// row `row`.
     fn selects(&self, sql: &mut Sql, names: Names<'_>, columns: &str) -> Vec<String> {
+        let grain = match names {
+            Names::Group(_) => self.grain_of_groups(),
+            _ => self.grain(),
+        };
         let condition = match names {
             Names::Site => "row.name = ''".to_owned(),
+            Names::Group(group) => {
+                let is_group = format!("row.name = {}", sql.bind(group));
+                if !sql.is_distributed {
+                    return vec![self.look_up(sql, grain, "", &is_group, columns)];
+                }
+                is_group
+            }
             Names::Of(filter) => {
                 // Each day's or month's rows of the names are looked up, unless that would join rows of different nodes.
                 if let Some(keys) = filter.keys().filter(|_| !sql.is_distributed) {
@@ -89,10 +105,10 @@ impl Part {
                 ["row.name <> ''".to_owned()].into_iter().chain(condition).collect::<Vec<_>>().join(" AND ")
             }
         };
-        let contains = self.contains(sql, "row");
+        let contains = self.contains(sql, "row", grain);
         let report = match names {
             Names::Site => sql.report_by(SITE_INDEX, "row"),
-            Names::Of(_) => "page_views_report AS row".to_owned(),
+            Names::Group(_) | Names::Of(_) => "page_views_report AS row".to_owned(),
         };
         vec![format!("SELECT row.date, row.name, {columns} FROM {report} WHERE {contains} AND {condition}")]
     }
@@ -101,34 +117,36 @@ impl Part {
     fn look_ups(&self, sql: &mut Sql, filter: &PageFilter, keys: Keys<'_>, columns: &str) -> Vec<String> {
         let Keys { names, prefixes } = keys;
         let mut queries = Vec::new();
+        let mut look_up = |sql: &mut Sql, keys: &str, has_key: &str| {
+            let left_out = filter.left_out(sql, "row").map_or_else(String::new, |left_out| format!(" AND {left_out}"));
+            queries.push(self.look_up(sql, self.grain(), keys, &format!("{has_key}{left_out}"), columns));
+        };
         if !names.is_empty() || prefixes.is_empty() {
             let is_named = sql.is_one_of("row.name", names);
-            queries.push(self.look_up(sql, filter, "", &is_named, columns));
+            look_up(sql, "", &is_named);
         }
         match prefixes {
             [] => {}
             [prefix] => {
                 let begins = begins_with(sql, "row", prefix);
-                queries.push(self.look_up(sql, filter, "", &begins, columns));
+                look_up(sql, "", &begins);
             }
             prefixes => {
                 let ranges =
                     prefixes.iter().filter_map(|prefix| Some((prefix.clone(), after_prefix(prefix)?))).collect();
                 let ranges = format!(" CROSS JOIN {}", sql.ranges(ranges));
-                queries.push(self.look_up(sql, filter, &ranges, &sql.is_in_range("row.name"), columns));
+                let is_in_range = sql.is_in_range("row.name");
+                look_up(sql, &ranges, &is_in_range);
             }
         }
         queries
     }
 
-    /// Returns the query that looks up the rows of the pages of `filter` that `has_key` is true of, for each of the site's rows,
-    /// joined with `keys`.
-    fn look_up(&self, sql: &mut Sql, filter: &PageFilter, keys: &str, has_key: &str, columns: &str) -> String {
-        let grain = self.grain();
+    /// Returns the query that looks up the rows of `grain` that `has_key` is true of, for each of the site's rows, joined with
+    /// `keys`.
+    fn look_up(&self, sql: &mut Sql, grain: &str, keys: &str, has_key: &str, columns: &str) -> String {
         let left = format!("({}) AS site{keys}", self.site_rows(sql));
-        let left_out = filter.left_out(sql, "row").map_or_else(String::new, |left_out| format!(" AND {left_out}"));
-        let condition =
-            format!("row.grain = '{grain}' AND row.date = site.date AND row.name <> '' AND {has_key}{left_out}");
+        let condition = format!("row.grain = '{grain}' AND row.date = site.date AND row.name <> '' AND {has_key}");
         let rows = sql.look_up(&left, "page_views_report AS row", "*", &condition);
         format!("SELECT row.date, row.name, {columns} FROM {rows}")
     }

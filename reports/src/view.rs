@@ -20,6 +20,7 @@ use super::{
     cache::Cache,
     calendar::Calendar,
     error::ReportError,
+    groups::Group,
     interval::{Bucket, Granularity, Interval},
     page_figures::Viewed,
     page_filter::PageFilter,
@@ -181,10 +182,36 @@ impl ReportView {
         }
     }
 
-    /// Returns the sum of the views.
+    /// Returns all declared groups of pages by name.
     ///
     /// # Errors
     /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
+    pub async fn groups(&self) -> Result<Arc<[Group]>, ReportError> {
+        match self.result(ReportQuery::Groups).await? {
+            QueryResult::Groups(groups) => Ok(groups),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns whether the page `name` with this title is one of the filter's.
+    ///
+    /// # Errors
+    /// Those of [`views`](Self::views).
+    pub async fn admits(&self, filter: &Arc<PageFilter>, name: &str, title: Option<&str>) -> Result<bool, ReportError> {
+        if filter.groups().is_empty() {
+            return Ok(filter.admits(name, title, &[]));
+        }
+        match self.result(ReportQuery::GroupsOf(name.into(), Arc::clone(filter))).await? {
+            QueryResult::Names(groups) => Ok(filter.admits(name, title, &groups)),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Returns the sum of the views.
+    ///
+    /// # Errors
+    /// [`ReportError::Database`]; [`ReportError::VersionChanged`]; [`ReportError::UnknownGroup`] and
+    /// [`ReportError::IncompleteGroup`], as of all that is read of a filter.
     pub async fn views(&self, interval: Interval, filter: &Arc<PageFilter>) -> Result<i64, ReportError> {
         self.number(ReportQuery::Views(interval, Arc::clone(filter))).await
     }
@@ -369,8 +396,9 @@ impl ReportView {
     /// look for them once.
     fn find_pages(&self, mut query: ReportQuery) -> BoxFuture<'_, Result<ReportQuery, ReportError>> {
         Box::pin(async move {
+            let is_sum = query.is_sum();
             if let Some(filter) = query.filter()
-                && let Some(sought) = filter.sought()
+                && let Some(sought) = filter.sought(is_sum)
             {
                 match self.result(ReportQuery::Matches(Arc::new(sought.clone()))).await? {
                     QueryResult::Matches(Some(names)) => *filter = filter.with_found(&names),

@@ -177,6 +177,26 @@ Examples:
   # 40 more
   analytics views correct /blog/first 2026-11-20T10:00:00Z +40 --reason 'a lost log'";
 
+pub(super) const GROUPS: &str = "\
+Examples:
+  analytics groups apply groups.toml
+  analytics groups list";
+
+pub(super) const GROUPS_APPLY: &str = "\
+Examples:
+  # groups.toml:
+  #   blog = '/blog/**'
+  #   product = '/p/*'
+  #   docs-en = ['/en/docs/**', '!/en/docs/internal/**']
+  analytics groups apply groups.toml
+  # only shows how many pages each group has
+  analytics groups apply groups.toml --dry-run";
+
+pub(super) const GROUPS_LIST: &str = "\
+Examples:
+  # those in the database of this folder
+  analytics groups list";
+
 pub(super) const JOBS: &str = "\
 Examples:
   analytics jobs";

@@ -1,6 +1,6 @@
 //! The service in the process of the tests, on a database of its own, refreshed only by the test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{
     access::{Access, AccessSettings},
@@ -237,7 +237,9 @@ impl TestApp {
         let Outcome::Refreshed(done) = self.refresher.refresh(LockMode::Wait, None).await.unwrap() else {
             panic!("a refresh that waits for its lock stood by")
         };
-        self.until_freshness("the refresh in the feed", |known| known.refresh_id >= done.id).await;
+        // Groups may have been built after it, which a row of its own tells.
+        let newest = report_refresh::newest(&self.database.readers).await.unwrap().map_or(done.id, |row| row.id);
+        self.until_freshness("the refresh in the feed", |known| known.refresh_id >= newest).await;
         done
     }
 
@@ -273,9 +275,14 @@ impl TestApp {
         report_rows(&self.database).await
     }
 
-    /// Reads the report's version, all its sums and the pages' titles in one snapshot. On a Citus cluster that is one in which
+    /// The sums of the groups in the report.
+    pub(crate) async fn group_rows(&self) -> Rows {
+        group_rows_of(&self.database.readers).await
+    }
+
+    /// Reads the report's version, all its sums, the pages' titles and the groups in one snapshot. On a Citus cluster that is one in which
     /// no refresh became visible meanwhile.
-    pub(crate) async fn content(&self) -> (i64, Rows, Titles) {
+    pub(crate) async fn content(&self) -> (i64, Rows, Titles, Groups) {
         let snapshots = storage::snapshot::Snapshots::new(
             &self.database.readers,
             &self.database.clock,
@@ -285,7 +292,8 @@ impl TestApp {
         eventually("a consistent snapshot", async || {
             let Ok(snapshot) = snapshots.begin().await else { return false };
             let version = report_refresh::newest(&snapshot).await.unwrap().map_or(0, |row| row.content_version);
-            let read = (version, rows_of(&snapshot).await, titles_of(&snapshot).await);
+            let groups = groups_of(&snapshot).await;
+            let read = (version, rows_of(&snapshot).await, titles_of(&snapshot).await, groups);
             content = snapshot.is_consistent().await.unwrap().then_some(read);
             content.is_some()
         })
@@ -350,11 +358,21 @@ pub(crate) async fn report_rows(database: &Database) -> Rows {
 
 /// The sums of the report: of each day with its hours, and of each month.
 async fn rows_of<C: ConnectionTrait>(db: &C) -> Rows {
+    sums_of(db, ["day", "month"]).await
+}
+
+/// The sums of groups in the report.
+pub(crate) async fn group_rows_of<C: ConnectionTrait>(db: &C) -> Rows {
+    sums_of(db, ["group_day", "group_month"]).await
+}
+
+async fn sums_of<C: ConnectionTrait>(db: &C, [day, month]: [&str; 2]) -> Rows {
     let hours = (0..24).map(hour_column).collect::<Vec<_>>().join(", ");
-    let sql = format!("SELECT grain, name, date, views, {hours} FROM page_views_report WHERE grain <> 'page'");
+    let sql =
+        format!("SELECT grain, name, date, views, {hours} FROM page_views_report WHERE grain IN ('{day}', '{month}')");
     let mut found = BTreeMap::new();
     for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap() {
-        let grain = if row.try_get_by_index::<String>(0).unwrap() == "day" { "day" } else { "month" };
+        let grain = if row.try_get_by_index::<String>(0).unwrap() == day { "day" } else { "month" };
         let (name, date): (String, NaiveDate) = (row.try_get_by_index(1).unwrap(), row.try_get_by_index(2).unwrap());
         for (hour, index) in (0..24).zip(4..) {
             if let Some(views) = row.try_get_by_index::<Option<i64>>(index).unwrap() {
@@ -366,6 +384,26 @@ async fn rows_of<C: ConnectionTrait>(db: &C) -> Rows {
         assert_eq!(found.insert((grain, name, date, 0), views), None, "a row stands twice");
     }
     found
+}
+
+/// The groups of the report as readers see them: the pages and the rows of each; `None` of one that is not complete.
+pub(crate) type Groups = BTreeMap<String, Option<(BTreeSet<String>, Rows)>>;
+
+async fn groups_of<C: ConnectionTrait>(db: &C) -> Groups {
+    let of_grain = async |grain| report::Entity::find().filter(report::Column::Grain.eq(grain)).all(db).await.unwrap();
+    let (groups, members, rows) =
+        (of_grain(Grain::Group).await, of_grain(Grain::Member).await, group_rows_of(db).await);
+    let group = |group: report::Model| {
+        let is_in = |member: &&report::Model| {
+            let groups: Vec<String> = serde_json::from_str(member.title.as_ref().unwrap()).unwrap();
+            groups.contains(&group.name)
+        };
+        let pages = members.iter().filter(is_in).map(|member| member.name.clone()).collect();
+        let rows = rows.iter().filter(|((_, name, ..), _)| *name == group.name);
+        let rows = rows.map(|(key, views)| (key.clone(), *views)).collect();
+        (group.name.clone(), group.title.is_none().then_some((pages, rows)))
+    };
+    groups.into_iter().map(group).collect()
 }
 
 /// The titles of the report's pages.

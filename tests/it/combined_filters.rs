@@ -11,7 +11,14 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-use crate::{app::TestApp, model::is_chosen, on_all_databases, search::titled, websocket::WebSocket};
+use crate::{
+    app::TestApp,
+    groups,
+    model::{declared, is_chosen},
+    on_all_databases,
+    search::titled,
+    websocket::WebSocket,
+};
 
 const START: &str = "2026-02-10T05:00:00Z";
 const END: &str = "2026-04-20T17:00:00Z";
@@ -67,10 +74,12 @@ fn condition(rng: &mut TestRng) -> Value {
         ["1", "old", "%_", "o", "none"],
         ["draft", "Ä", "BLOG", "1", "none"],
     ];
-    match draw(rng, 4) {
+    let declared = ["old", "docs", "short", "but-blog", "docs"];
+    match draw(rng, 5) {
         0 => json!({ "names": &names[number..] }),
         1 => json!({ "prefix": prefixes[number] }),
         2 => json!({ "contains": parts[number] }),
+        3 => json!({ "group": declared[number] }),
         _ => json!({ "search": { "text": texts[number], "ignoreCase": draw(rng, 3) > 0 } }),
     }
 }
@@ -157,6 +166,7 @@ async fn check(app: &TestApp, views: &Views, pages: &Value) {
 on_all_databases! {
     async fn combined_filters_equal_the_model_in_all_that_a_report_tells(app: TestApp) {
         let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[23; 32]);
+        groups::declare(&app, &declared()).await;
         let mut views = record(&app, &mut rng, 900).await;
         for _ in 0..25 {
             check(&app, &views, &filter(&mut rng)).await;
@@ -166,6 +176,9 @@ on_all_databases! {
         for pages in [
             json!({ "combined": { "not": [{ "names": ["/blog/old/6"] }] } }),
             json!({ "combined": { "not": [{ "search": { "text": "draft" } }] } }),
+            json!({ "combined": { "not": [{ "group": "old" }] } }),
+            json!({ "combined": { "any": [{ "group": "short" }, { "names": ["/blog/0"] }], "not": [{ "group": "docs" }] } }),
+            json!({ "group": "but-blog" }),
             json!({ "combined": { "any": [{ "prefix": "/blog/" }, { "prefix": "/d" }, { "names": ["/blog/0", "x/%_4"] }] } }),
             json!({ "combined": { "any": [{ "prefix": "/" }, { "prefix": "\u{10ffff}" }], "not": [{ "contains": "1" }] } }),
         ] {

@@ -22,12 +22,13 @@ const README_LINES_MAX: usize = 150;
 const ARCHITECTURE_WORDS_MAX: usize = 2_500;
 const COLUMNS_MAX: usize = 120;
 /// The pages whose commands are run.
-const RUN: [&str; 10] = [
+const RUN: [&str; 11] = [
     "README.md",
     "docs/api.md",
     "docs/import.md",
     "docs/export.md",
     "docs/corrections.md",
+    "docs/groups.md",
     "docs/log-formats.md",
     "docs/access.md",
     "docs/operations.md",
@@ -297,6 +298,11 @@ fn commands_of_the_access_page_work_in_the_order_printed() {
 #[test]
 fn commands_of_the_corrections_page_work_in_the_order_printed() {
     run_page("docs/corrections.md", None);
+}
+
+#[test]
+fn commands_of_the_groups_page_work_in_the_order_printed() {
+    run_page("docs/groups.md", None);
 }
 
 #[test]

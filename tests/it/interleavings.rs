@@ -1,4 +1,4 @@
-//! Any interleaving of recording, refreshing, converting, rebuilding, pruning, crashing and changing what was counted ends with a report that is
+//! Any interleaving of recording, refreshing, converting, rebuilding, pruning, crashing, declaring groups and changing what was counted ends with a report that is
 //! equal to its definition and to a plain model.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -16,8 +16,9 @@ use storage::clock;
 use wolf::{LockMode, Maintenance, ReportKind};
 
 use crate::{
-    app::{Rung, TestApp, Titles},
-    model::{self, Counts, Rows},
+    app::{Groups, Rung, TestApp, Titles},
+    groups,
+    model::{self, Counts, Declared, Rows},
 };
 
 const CASES: u8 = 8;
@@ -37,7 +38,12 @@ enum Step {
     Prune(u32),
     /// A change of what was counted, and refreshes that are cut off after so many microseconds before one that ends.
     Job(Change, Vec<u64>),
+    /// Groups in place of those that are declared: of each a group of patterns.
+    Declare(Vec<Vec<u8>>),
 }
+
+/// Patterns of groups.
+const PATTERNS: [&str; 6] = ["/1*", "/?", "!/3", "/**", "/2", "!/1?"];
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -60,6 +66,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::Convert),
         1 => any::<bool>().prop_map(Step::Rebuild),
         2 => (48..24 * 10_u32).prop_map(Step::Prune),
+        3 => prop::collection::vec(prop::collection::vec(0..6_u8, 1..4), 0..6).prop_map(Step::Declare),
         6 => (changes(), prop::collection::vec(0..30_000_u64, 0..3)).prop_map(|(change, cuts)| Step::Job(change, cuts)),
     ];
     prop::collection::vec(step, STEPS)
@@ -82,7 +89,8 @@ struct Case {
     /// The targets of aliases.
     aliases: BTreeMap<String, String>,
     /// The report by its version.
-    versions: BTreeMap<i64, (Rows, Titles)>,
+    versions: BTreeMap<i64, (Rows, Titles, Groups)>,
+    groups: Declared,
 }
 
 impl Case {
@@ -118,6 +126,14 @@ impl Case {
             }
             Step::Convert(_) => {}
             Step::Job(change, cuts) => self.change(change, cuts).await,
+            Step::Declare(all) => {
+                let patterns = |chosen: &Vec<u8>| {
+                    let others = chosen.iter().map(|pattern| PATTERNS[usize::from(*pattern)]);
+                    ["/0"].into_iter().chain(others).map(str::to_owned).collect()
+                };
+                self.groups = (0..).zip(all).map(|(number, chosen)| (format!("g{number}"), patterns(chosen))).collect();
+                groups::declare(&self.app, &self.groups).await;
+            }
             Step::Prune(hours) => Maintenance::new(&self.app.database, Some(*hours)).run().await.unwrap(),
         }
     }
@@ -236,11 +252,13 @@ impl Case {
 
     /// Checks that a version has one content, and that versions only grow.
     async fn check_version(&mut self, context: &str) {
-        let (version, rows, titles) = self.app.content().await;
+        let (version, rows, titles, groups) = self.app.content().await;
         assert!(self.versions.last_key_value().is_none_or(|(last, _)| *last <= version), "{context}");
         assert_adds_up(&rows, context);
-        if let Some(same) = self.versions.insert(version, (rows.clone(), titles.clone())) {
-            assert!(same == (rows, titles), "version {version} stands for two contents; {context}");
+        assert_groups_add_up(&rows, &groups, context);
+        let content = (rows, titles, groups);
+        if let Some(same) = self.versions.insert(version, content.clone()) {
+            assert!(same == content, "version {version} stands for two contents; {context}");
         }
     }
 
@@ -251,6 +269,11 @@ impl Case {
         let since = report_refresh::newest(&self.app.database.readers).await.unwrap().and_then(|row| row.hours_since);
         let kept = |rows: Rows| -> Rows { rows.into_iter().filter(|(key, _)| is_kept(key, since)).collect() };
         assert_eq!(kept(self.app.report_rows().await), kept(model::report(&self.counts)), "{context}");
+        let expected = model::groups(&self.counts, &self.groups);
+        assert_eq!(kept(self.app.group_rows().await), kept(expected), "{context}");
+        let (_, _, _, groups) = self.app.content().await;
+        assert!(groups.values().all(Option::is_some), "{context}");
+        assert!(groups.keys().eq(self.groups.keys()), "{context}");
     }
 }
 
@@ -274,6 +297,19 @@ fn assert_adds_up(rows: &Rows, context: &str) {
     assert_eq!(differences, BTreeMap::new(), "{context}");
 }
 
+/// Checks that each group is the sum of its pages, also between the transactions of one refresh.
+fn assert_groups_add_up(rows: &Rows, groups: &Groups, context: &str) {
+    for (group, (pages, sums)) in groups.iter().filter_map(|(name, group)| Some((name, group.as_ref()?))) {
+        let mut expected = Rows::new();
+        for ((grain, name, date, hour), views) in rows {
+            if pages.contains(name) {
+                *expected.entry((grain, group.clone(), *date, *hour)).or_default() += views;
+            }
+        }
+        assert_eq!(*sums, expected, "{context}");
+    }
+}
+
 /// Of days whose hours were dropped, some hours may be there (views that came later), but only days and months count.
 fn is_kept((grain, _, date, _): &(&str, String, NaiveDate, i16), since: Option<NaiveDate>) -> bool {
     *grain != "hour" || since.is_none_or(|since| *date >= since)
@@ -294,6 +330,7 @@ async fn report_equals_the_model_after_any_interleaving(rung: Rung) {
             counts: Counts::new(),
             aliases: BTreeMap::new(),
             versions: BTreeMap::new(),
+            groups: Declared::new(),
         };
         for (number, step) in steps.iter().enumerate() {
             case.step(step).await;

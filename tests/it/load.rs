@@ -132,7 +132,7 @@ async fn sums_agree_between_the_transactions_of_a_merge() {
         merging.spawn(async move { merged.refresh().await });
         let mut seen = std::collections::BTreeMap::new();
         while merging.try_join_next().is_none() {
-            let (version, rows, _) = app.content().await;
+            let (version, rows, ..) = app.content().await;
             model::assert_adds_up(&rows);
             let same = seen.insert(version, rows.clone());
             assert!(same.is_none_or(|same| same == rows), "version {version} stands for two contents");

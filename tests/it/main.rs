@@ -48,6 +48,7 @@ mod faults;
 mod follow;
 mod fresh_reads;
 mod freshness;
+mod groups;
 mod growing_logs;
 mod http;
 mod import;

@@ -15,7 +15,7 @@ const TIME: &str = "an RFC 3339 time with an offset from UTC, such as 2026-11-20
 const SAFE_INT: &str = "a whole number from -(2^53 - 1) to 2^53 - 1";
 const INCREMENT: &str = "an object with the fields page, views, at, title";
 const INTERVAL: &str = "an object with exactly one of period, range";
-const PAGES: &str = "an object with exactly one of names, prefix, contains, search, combined";
+const PAGES: &str = "an object with exactly one of names, prefix, contains, search, group, combined";
 const PERIODS: &str = "one of TODAY, YESTERDAY, LAST_24_HOURS, LAST_7_DAYS, LAST_30_DAYS, THIS_MONTH, LAST_MONTH, \
                        LAST_12_MONTHS, THIS_YEAR, ALL_TIME";
 
@@ -142,7 +142,7 @@ fn filters() -> Vec<(Value, String)> {
         case(json!({ "pages": { "prefix": false } }), "filter.pages.prefix must be a string, not false"),
         case(
             json!({ "pages": { "suffix": "a" } }),
-            "filter.pages.suffix is not a field of PageFilter, which has names, prefix, contains, search, \
+            "filter.pages.suffix is not a field of PageFilter, which has names, prefix, contains, search, group, \
              combined",
         ),
         case(json!({ "pages": { "combined": {} } }), "filter.pages.combined must have 1 to 20 conditions, not 0"),
@@ -165,7 +165,7 @@ fn filters() -> Vec<(Value, String)> {
         case(
             json!({ "pages": { "combined": { "any": [{ "combined": {} }] } } }),
             "filter.pages.combined.any[0].combined is not a field of PageCondition, which has names, prefix, contains, \
-             search",
+             search, group",
         ),
         case(json!({ "timeZone": 2 }), "filter.timeZone must be a string, not 2"),
         case(

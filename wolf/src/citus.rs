@@ -4,11 +4,13 @@
 //! All other statements keep to what Citus allows: only columns, `excluded` and immutable functions in `DO UPDATE`,
 //! `name` in every conflict target, times as bound values, one statement a text.
 
+mod groups;
 mod marks;
 mod merge;
 mod publication;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use storage::Transaction;
 
 pub(crate) use self::{
     marks::has_stale_titles,
@@ -17,7 +19,7 @@ pub(crate) use self::{
 };
 
 /// The distributed tables besides the report. All tables are placed as the first one is.
-const COUNTS: [&str; 5] = ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas"];
+const COUNTS: [&str; 6] = ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas", "page_memberships"];
 
 /// Returns whether the database has the extension.
 pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
@@ -59,6 +61,19 @@ fn statement(table: &str) -> String {
          WHERE NOT {}{condition}",
         is_distributed(table)
     )
+}
+
+async fn query(
+    transaction: &Transaction,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<QueryResult>, DbErr> {
+    transaction.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await
+}
+
+async fn execute(transaction: &Transaction, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, DbErr> {
+    let done = transaction.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
+    Ok(done.rows_affected())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! * `merge`: how a refresh adds the changes of stale hours to a report that is a table
 //! * `rebuild`: the report built anew and swapped in, and conversions between its kinds
 //! * `top_pages`, `site_rows`: the flags and numbers by which lists and counts of pages need not read every row
+//! * `groups`, `declared_groups`: the sums of pages that are chosen by declared patterns
 //! * `maintenance`: what is deleted when it is old
 //! * `verify`: compares the report with its definition
 //!
@@ -29,7 +30,9 @@ mod changed_pages;
 mod citus;
 mod clock_steps;
 mod counts;
+mod declared_groups;
 mod error;
+mod groups;
 mod jobs;
 mod maintenance;
 mod merge;
@@ -50,7 +53,11 @@ mod top_pages;
 mod verify;
 mod worker;
 
+pub use declared_groups::{DeclaredGroup, DeclaredGroups, GroupPreview, declare_groups, list_groups, preview_groups};
 pub use error::WolfError;
+pub use groups::definitions::{
+    DefinitionError, GroupDefinitions, GroupMatcher, GroupsOfPage, PATTERN_BYTES_MAX, PATTERNS_MAX,
+};
 pub use maintenance::Maintenance;
 pub use metrics::{HISTOGRAMS, StaleHours};
 pub use progress::Progress;

@@ -5,6 +5,7 @@
 
 mod batch_size;
 mod deltas;
+mod group_deltas;
 pub(crate) mod hour_columns;
 pub(crate) mod page_rows;
 mod postgres;
@@ -29,6 +30,7 @@ use crate::{
     top_pages::TopPages,
 };
 use deltas::{BucketDelta, HourDelta, PageDeltas, bucket_deltas};
+use group_deltas::group_deltas;
 use postgres::Postgres;
 use sqlite::Sqlite;
 
@@ -110,7 +112,7 @@ trait MergeStatements {
 ///
 /// One statement compares an hour's counts with the report, so the deltas are right whatever marks there are, and a
 /// second merge of the same hours changes nothing. The sums of the pages and of the site add up after each merge, even
-/// if it leaves hours unfinished. So do the flags and the numbers of pages on the site's rows.
+/// if it leaves hours unfinished. So do those of groups, the flags and the numbers of pages on the site's rows.
 pub(crate) async fn merge(
     transaction: &Transaction,
     hours: &[StaleHour],
@@ -153,6 +155,10 @@ async fn merge_by(
         }
     }
     let bucket_deltas = bucket_deltas(hour_deltas);
+    for mut group_delta in group_deltas(transaction, &bucket_deltas).await? {
+        let groups = std::mem::take(&mut group_delta.new);
+        merged.rows_changed += statements.add_new(&group_delta, groups, TopViews::default()).await?.rows_changed;
+    }
     let changed: BTreeSet<_> = bucket_deltas.iter().flat_map(|bucket_delta| bucket_delta.buckets.clone()).collect();
     site_rows.retain(|bucket, _| changed.contains(bucket));
     let mut viewed: BTreeMap<String, NaiveDate> = BTreeMap::new();

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use storage::Transaction;
 
-use crate::bound_list;
+use crate::{bound_list, groups::memberships};
 
 /// The most rows of one statement.
 const ROWS_PER_STATEMENT: usize = 1_000;
@@ -48,13 +48,13 @@ pub(crate) async fn after<C: ConnectionTrait>(
     pages.into_tuple().all(db).await
 }
 
-/// Deletes pages.
+/// Deletes pages, with the groups that are noted of them.
 pub(crate) async fn delete(transaction: &Transaction, names: &[String]) -> Result<(), DbErr> {
     for portion in names.chunks(ROWS_PER_STATEMENT) {
         let delete = page::Entity::delete_many().filter(page::Column::Name.is_in(portion.iter().cloned()));
         delete.exec(transaction).await?;
     }
-    Ok(())
+    memberships::delete(transaction, names).await
 }
 
 /// Inserts the pages that have counts in `hours` and are missing.
@@ -74,9 +74,13 @@ pub(crate) async fn restore(transaction: &Transaction, hours: &[Hour], now: Date
     insert_missing(transaction, missing.into_tuple().all(transaction).await?, now).await
 }
 
-/// Deletes the pages without counts.
+/// Deletes the pages without counts, and the groups that are noted of such pages.
 pub(crate) async fn delete_without_counts(transaction: &Transaction) -> Result<(), DbErr> {
-    transaction.execute_unprepared(include_str!("pages/delete_without_counts.sql")).await.map(drop)
+    for table in ["pages", "page_memberships"] {
+        let sql = include_str!("pages/delete_without_counts.sql").replace("{table}", table);
+        transaction.execute_unprepared(&sql).await?;
+    }
+    Ok(())
 }
 
 /// Gives the page `to` the title of the page `from` if it has none, and inserts it if it is new.

@@ -21,6 +21,7 @@ pub(crate) use self::swap::{TRIES_MAX as SWAP_TRIES_MAX, blocking_transactions};
 use crate::{
     citus,
     error::{Context, WolfError},
+    groups::{Groups, build as groups},
     jobs,
     refresh::{
         Announcer, ContentChange, RefreshLock, RefreshRecord, Refreshed, StaleWork, delete_all_marks, finish,
@@ -71,6 +72,7 @@ pub(crate) async fn rebuild(
         record.announced = None;
     }
     work.move_aliases(&transaction, &lock.clock).await.context("move the counts of aliases")?;
+    work.restore_pages(&transaction, &lock.clock).await.context("restore the pages that are viewed again")?;
     // As in every refresh, the counts are read by later statements than the marks are deleted by.
     delete_all_marks(&transaction).await.context("delete the stale marks")?;
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
@@ -113,11 +115,12 @@ pub(crate) async fn convert(
     }
     swap::hold_off_vacuums(&transaction).await?;
     builder.build(&transaction, wanted, Source::Report).await.context("convert the report")?;
+    let has_groups = !Groups::read(&transaction).await.context("convert the report")?.is_empty();
     let mut swap = Swap::new(&transaction, before, builder.swap_tries_max);
     loop {
         swap.begin_try().await?;
-        if wanted == ReportKind::MaterializedView {
-            // A view is computed from the counts, which may be newer than the report was.
+        if wanted == ReportKind::MaterializedView || has_groups {
+            // A view is computed from the counts, which may be newer than the report was; so may be what is declared.
             let changed = record_content_change(&transaction, &lock.clock, None, None).await;
             changed.context("record the report's conversion")?;
         }
@@ -141,8 +144,7 @@ impl Builder {
             (DbBackend::Sqlite, Source::Counts(progress)) => {
                 page_views_report::Entity::delete_many().exec(transaction).await?;
                 let rows = fill(transaction, RELATION, progress).await?;
-                self.summarize(transaction, RELATION).await?;
-                Ok(rows)
+                Ok(rows + self.summarize(transaction, RELATION).await?)
             }
             (_, source) => self.build_next(transaction, to, source).await,
         }
@@ -151,8 +153,11 @@ impl Builder {
     async fn build_next(self, transaction: &Transaction, to: ReportKind, source: Source<'_>) -> Result<u64, DbErr> {
         let run = async |sql: &str| execute_each(transaction, sql).await;
         let is_counted = matches!(source, Source::Counts(_));
-        let rows = match (to, source) {
-            (ReportKind::MaterializedView, _) => run(include_str!("rebuild/view.sql")).await?,
+        let mut rows = match (to, source) {
+            (ReportKind::MaterializedView, _) => {
+                groups::prepare_view(transaction, true).await?;
+                run(include_str!("rebuild/view.sql")).await?
+            }
             (ReportKind::Table, source) => {
                 run(include_str!("rebuild/table.sql")).await?;
                 citus::distribute(transaction, NEXT).await?;
@@ -169,16 +174,18 @@ impl Builder {
             if !is_counted {
                 run(&include_str!("rebuild/count_pages.sql").replace("{target}", NEXT)).await?;
             }
-            self.summarize(transaction, NEXT).await?;
+            rows += self.summarize(transaction, NEXT).await?;
         }
         Ok(rows)
     }
 
-    /// Counts the pages of `target` by their last days, and flags the most viewed ones of each bucket.
-    async fn summarize(self, transaction: &Transaction, target: &'static str) -> Result<(), DbErr> {
+    /// Counts the pages of `target` by their last days, flags the most viewed ones of each bucket, and builds the rows of groups.
+    /// Returns how many these are.
+    async fn summarize(self, transaction: &Transaction, target: &'static str) -> Result<u64, DbErr> {
         let last_pages = include_str!("rebuild/count_last_pages.sql").replace("{target}", target);
         transaction.execute_unprepared(&last_pages).await?;
-        self.top_pages.flag_all(transaction, target).await
+        self.top_pages.flag_all(transaction, target).await?;
+        groups::fill(transaction, target).await
     }
 }
 

@@ -20,6 +20,7 @@ use storage::Transaction;
 use crate::{
     bound_list,
     error::{Context, WolfError},
+    groups::{Groups, memberships},
     merge::page_rows,
     sent::{self, Bucketed},
     site_rows::{self, Bucket, SiteRow},
@@ -137,6 +138,7 @@ pub(crate) async fn recount(
     if by_day.is_empty() {
         return Ok(recount.recounted);
     }
+    recount.groups(&by_day).await?;
     let day_changes = recount.grain(Grain::Day, by_day.into_iter().map(|(day, views)| (day.clone(), views)), reported);
     let day_changes = day_changes.await?;
     by_month.retain(|_, views| views.all != 0);
@@ -210,6 +212,44 @@ impl Recount<'_> {
         let deleted = delete(self.transaction, grain, &deleted.cloned().collect::<Vec<_>>()).await.context(RECOUNT)?;
         self.recounted.rows_changed += rows + deleted;
         Ok(changes)
+    }
+}
+
+impl Recount<'_> {
+    /// Changes the rows of the groups of the pages whose days change by `differences`.
+    async fn groups(&mut self, differences: &BTreeMap<&Bucketed, Views>) -> Result<(), WolfError> {
+        let mut groups = Groups::read(self.transaction).await.context(RECOUNT)?;
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let pages = differences.keys().map(|(_, name)| name.as_str()).collect();
+        let members = groups.of_pages(self.transaction, pages).await.context(RECOUNT)?;
+        let (mut days, mut months) = (BTreeMap::<Bucketed, Views>::new(), BTreeMap::<Bucketed, Views>::new());
+        for ((date, name), difference) in differences {
+            for group in groups.with_rows(&members, name, *date) {
+                days.entry((*date, group.clone())).or_default().change(difference);
+            }
+            let month = Hour::new(*date, 0).month_start().date();
+            for group in groups.with_rows(&members, name, month) {
+                months.entry((month, group.clone())).or_default().all += difference.all;
+            }
+        }
+        for (grain, differences) in [(Grain::GroupDay, days), (Grain::GroupMonth, months)] {
+            let mut rows = reported(self.transaction, grain, differences.keys()).await.context(RECOUNT)?;
+            for (bucket, difference) in differences {
+                rows.entry(bucket).or_default().views.change(&difference);
+            }
+            let impossible = rows.values().filter(|row| !row.views.is_possible()).fold(0, |rows, _| rows + 1);
+            if impossible > 0 {
+                return Err(WolfError::RowsMissing { rows: impossible });
+            }
+            let (written, deleted): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, row)| row.views.all > 0);
+            let deleted: Vec<_> = deleted.into_iter().map(|(bucket, _)| bucket).collect();
+            let written: Vec<_> = written.iter().collect();
+            self.recounted.rows_changed += write(self.transaction, grain, &written).await.context(RECOUNT)?;
+            self.recounted.rows_changed += delete(self.transaction, grain, &deleted).await.context(RECOUNT)?;
+        }
+        Ok(())
     }
 }
 
@@ -333,6 +373,9 @@ async fn page_rows(transaction: &Transaction, changes: Changes, gone: &mut Vec<S
     }
     rows += page_rows::write(transaction, lowered).await?;
     rows += delete(transaction, Grain::Page, &ended).await?;
+    rows += delete(transaction, Grain::Member, &ended).await?;
+    let names: Vec<_> = ended.iter().map(|(_, name)| name.clone()).collect();
+    memberships::delete(transaction, &names).await?;
     site_rows::add_last_pages(transaction, last_pages).await?;
     gone.extend(ended.into_iter().map(|(_, name)| name));
     Ok(rows)

@@ -24,6 +24,7 @@ use crate::{
     changed_pages::ChangedPages,
     citus,
     error::{Context, WolfError},
+    groups::build::{VIEW_TRIES_MAX, prepare_view, view_lacks_pages},
     jobs::{self, JobRunner},
     merge::{self, Merged},
     pages,
@@ -271,6 +272,14 @@ impl StaleWork {
         aliases::move_counts(transaction, self.hours.iter().copied(), clock).await.map(drop)
     }
 
+    /// Inserts the pages of the stale hours that a job has removed and a recorder still knows.
+    pub(crate) async fn restore_pages(&self, transaction: &Transaction, clock: &Clock) -> Result<(), DbErr> {
+        if !self.has_removed_lately {
+            return Ok(());
+        }
+        pages::restore(transaction, &self.hours, clock.database_now(transaction).await?).await
+    }
+
     /// Returns whether a job waits: what it changes may not be promised yet.
     pub(crate) fn has_jobs(&self) -> bool {
         self.newest_job.is_some()
@@ -353,8 +362,22 @@ pub(crate) async fn refresh_view(transaction: &Transaction, clock: &Clock) -> Re
     renew_view(transaction).await
 }
 
-/// Refreshes the materialized view. Returns about how many rows changed.
+/// Refreshes the materialized view, with the groups of its pages. Returns about how many rows changed.
 pub(crate) async fn renew_view(transaction: &Transaction) -> Result<u64, DbErr> {
+    let mut changed = 0;
+    for _ in 0..VIEW_TRIES_MAX {
+        prepare_view(transaction, false).await?;
+        changed += refresh_concurrently(transaction).await?;
+        // A page that was counted meanwhile for the first time. Its mark is there still, if groups have to wait for it.
+        if !view_lacks_pages(transaction).await? {
+            break;
+        }
+    }
+    Ok(changed)
+}
+
+/// Refreshes the materialized view. Returns about how many rows changed.
+async fn refresh_concurrently(transaction: &Transaction) -> Result<u64, DbErr> {
     let before = rows_written(transaction).await?;
     transaction.execute_unprepared("REFRESH MATERIALIZED VIEW CONCURRENTLY page_views_report").await?;
     let after = rows_written(transaction).await?;

@@ -3,12 +3,14 @@
 use std::{fmt, time::Duration};
 
 use chrono::NaiveDate;
+use entity::page_views_report::PAGE_DATE;
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
 use storage::{Database, Transaction, snapshot::Snapshots};
 use tokio::time::timeout;
 
 use crate::{
     error::{Context, WolfError},
+    groups::{BUILDING, build::pages_in_other_groups},
     refresh::marked_hours,
 };
 
@@ -22,9 +24,9 @@ const SNAPSHOT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A row that differs from its definition.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
 pub struct Difference {
-    /// `hour`, `day` or `month`.
+    /// `hour`, `day` or `month`, of groups `group_hour`, `group_day` or `group_month`; `page`, `member` or `group`.
     pub grain: String,
-    /// The page's name, empty for the whole site.
+    /// The page's name, empty for the whole site; or the group's.
     pub name: String,
     /// The bucket's first day.
     pub date: NaiveDate,
@@ -111,17 +113,25 @@ async fn marks(transaction: &Transaction) -> Result<i64, WolfError> {
 }
 
 async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verification, WolfError> {
-    let (month, page_date, retitled) = match backend {
+    let (month, page_date, retitled, member_of) = match backend {
         DbBackend::Postgres => (
             "date_trunc('month', date::timestamp)::date",
             "'1970-01-01'::date",
             "SELECT name FROM stale_titles UNION ALL SELECT name FROM stale_pages WHERE date IS NULL",
+            "LATERAL jsonb_array_elements_text(page_memberships.member_of::jsonb) AS member_of (value)",
         ),
-        _ => ("date(date, 'start of month')", "'1970-01-01'", "SELECT name FROM stale_titles"),
+        _ => (
+            "date(date, 'start of month')",
+            "'1970-01-01'",
+            "SELECT name FROM stale_titles",
+            "json_each(page_memberships.member_of) AS member_of",
+        ),
     };
     let sql = include_str!("verify/differences.sql")
         .replace("{marked}", marked_hours(backend))
         .replace("{retitled}", retitled)
+        .replace("{member_of}", member_of)
+        .replace("{building}", BUILDING)
         .replace("{month}", month)
         .replace("{page_date}", page_date)
         .replace("{limit}", &DIFFERENCES_MAX.to_string());
@@ -129,9 +139,16 @@ async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verifi
     let differences = differences.context("compare the report with its definition")?;
     let sql = include_str!("verify/summaries.sql").replace("{limit}", &DIFFERENCES_MAX.to_string());
     let summaries = WrongSummary::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await;
-    let summaries = summaries.context("compare the report's summaries with its rows")?;
-    let count = differences.first().map_or(0, |first| first.differences)
+    let mut summaries = summaries.context("compare the report's summaries with its rows")?;
+    let mut count = differences.first().map_or(0, |first| first.differences)
         + summaries.first().map_or(0, |first| first.differences);
+    for name in pages_in_other_groups(transaction).await.context("compare the groups of pages with their patterns")? {
+        count += 1;
+        if summaries.len() < usize::try_from(DIFFERENCES_MAX).unwrap_or(usize::MAX) {
+            let (grain, summary) = ("page".to_owned(), "is in other groups than their patterns say".to_owned());
+            summaries.push(WrongSummary { grain, name, date: PAGE_DATE, summary, differences: 0 });
+        }
+    }
     const VIEWS: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM counted_hours";
     let row = transaction.query_one_raw(Statement::from_string(backend, VIEWS)).await;
     let views = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index(0)));

@@ -52,6 +52,13 @@ impl Exporter {
 
 impl From<ReportError> for HttpError {
     fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::UnknownGroup(_) => return Self::malformed(error.to_string()),
+            ReportError::IncompleteGroup { .. } => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, error.to_string());
+            }
+            _ => {}
+        }
         warn!(error = &error as &dyn Error, "an export can't be made");
         let message = "the counts can't be read now";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)

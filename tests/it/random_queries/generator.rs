@@ -264,6 +264,7 @@ impl Generator {
                 if self.one_in(8) { json!(self.one_of(&odd)) } else { json!(at.to_rfc3339()) }
             }
             ("String", "timeZone") => json!(self.one_of(chrono_tz::TZ_VARIANTS.as_slice()).name()),
+            ("String", "group") => json!(self.one_of(&["old", "docs", "short", "but-blog", "none"])),
             ("Boolean", _) => json!(self.one_in(2)),
             _ => json!(self.one_of(&["/a", "/a/b", "/%_x", "/nowhere", "%", "a", "ä", "\"", "\\", "/", "'"])),
         }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use entity::{Grain, Hour};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 use storage::Transaction;
 
-use super::marks;
+use super::{execute, groups, marks, query};
 use crate::{
     merge::{StaleHour, hour_columns},
     site_rows::{self, Bucket, SiteRow},
@@ -39,6 +39,7 @@ pub(crate) async fn merge(
         let site_rows = top_pages.limit_flags(transaction, site_rows).await?;
         site_rows::write(transaction, &site_rows).await?;
         rows += view_pages(transaction).await?;
+        rows += groups::add(transaction).await?;
     }
     rows += execute(transaction, include_str!("retitle.sql"), []).await?;
     marks::delete_taken(transaction).await?;
@@ -156,17 +157,4 @@ async fn view_pages(transaction: &Transaction) -> Result<u64, DbErr> {
         site_rows::add_last_pages(transaction, last_pages).await?;
     }
     Ok(rows)
-}
-
-async fn query(
-    transaction: &Transaction,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
-) -> Result<Vec<QueryResult>, DbErr> {
-    transaction.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await
-}
-
-async fn execute(transaction: &Transaction, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<u64, DbErr> {
-    let done = transaction.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await?;
-    Ok(done.rows_affected())
 }

@@ -16,6 +16,7 @@ use storage::Transaction;
 use crate::{
     bound_list, citus,
     error::{Context, WolfError},
+    groups::sums,
     refresh::{RefreshLock, record_content_change, refresh_view},
     report_kind::ReportKind,
 };
@@ -121,9 +122,10 @@ async fn keep_in_day(transaction: &Transaction, date: NaiveDate, dropped: &[Drop
 }
 
 /// Deletes the views of the same hour from the rows of their day in a report that is a table, and subtracts them from those
-/// of the site. An hour without views is null.
+/// of the site and of groups. An hour without views is null.
 async fn drop_from_report(transaction: &Transaction, hour: Hour, dropped: Vec<Dropped>) -> Result<(), DbErr> {
     let views: i64 = dropped.iter().map(|row| row.views).sum();
+    sums::drop_hour(transaction, hour, dropped.iter().map(|row| (row.name.as_str(), row.views))).await?;
     let names = dropped.into_iter().map(|row| row.name).collect();
     let names = bound_list::names(transaction.get_database_backend(), names);
     let of_day = || {

@@ -10,7 +10,7 @@ pub(crate) fn fill_in(sql: &str, hours: &[i16], row: &str, sent: impl Fn(usize) 
     // An hour without views is null.
     let set = |_, column: String| {
         format!(
-            "{column} = CASE WHEN report.grain = 'day' AND {row}.{column} <> 0 \
+            "{column} = CASE WHEN report.grain IN ('day', 'group_day') AND {row}.{column} <> 0 \
              THEN coalesce(report.{column}, 0) + {row}.{column} ELSE report.{column} END"
         )
     };
@@ -19,7 +19,9 @@ pub(crate) fn fill_in(sql: &str, hours: &[i16], row: &str, sent: impl Fn(usize) 
         .replace("{hours_sent}", &list(&|index, column| format!("{} AS {column}", sent(index))))
         .replace(
             "{hour_values}",
-            &list(&|_, column| format!("CASE bucket.grain WHEN 'day' THEN nullif(delta.{column}, 0) END")),
+            &list(&|_, column| {
+                format!("CASE WHEN bucket.grain IN ('day', 'group_day') THEN nullif(delta.{column}, 0) END")
+            }),
         )
         .replace("{hour_sets}", &list(&set))
 }
@@ -32,7 +34,9 @@ mod tests {
     fn columns_of_hours_are_filled_in() {
         let sql = "INSERT (views{hour_names}) SELECT views{hour_values} FROM unnest($1{hour_arrays})";
         let filled = fill_in(sql, &[3, 14], "delta", |index| format!("${}", 2 + index));
-        let value = |hour: &str| format!("CASE bucket.grain WHEN 'day' THEN nullif(delta.hour_{hour}, 0) END");
+        let value = |hour: &str| {
+            format!("CASE WHEN bucket.grain IN ('day', 'group_day') THEN nullif(delta.hour_{hour}, 0) END")
+        };
         let values = format!("{}, {}", value("03"), value("14"));
         let expected = format!("INSERT (views, hour_03, hour_14) SELECT views, {values} FROM unnest($1, $2, $3)");
         assert_eq!(filled, expected);

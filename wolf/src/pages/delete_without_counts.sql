@@ -1,4 +1,4 @@
--- Deletes the pages that have no counts.
-DELETE FROM pages
-WHERE NOT EXISTS (SELECT 1 FROM page_views WHERE page_views.name = pages.name)
-    AND NOT EXISTS (SELECT 1 FROM kept_days WHERE kept_days.name = pages.name)
+-- Deletes the rows of pages that have no counts from {table}.
+DELETE FROM {table}
+WHERE NOT EXISTS (SELECT 1 FROM page_views WHERE page_views.name = {table}.name)
+    AND NOT EXISTS (SELECT 1 FROM kept_days WHERE kept_days.name = {table}.name)

@@ -1,4 +1,5 @@
-//! Work after a committed refresh: the planner's statistics, and the conversion of a report that has outgrown its kind.
+//! Work after a committed refresh: the planner's statistics, flags and groups, and the conversion of a report that has outgrown
+//! its kind.
 //! A failure here does not fail the refresh.
 
 use std::{
@@ -17,9 +18,11 @@ use tracing::{debug, info, warn};
 
 use super::Refresher;
 use crate::{
+    citus,
     error::{Context, WolfError},
+    groups::build::{self as groups, Portion},
     rebuild::{blocking_transactions, execute_each},
-    refresh::Refreshed,
+    refresh::{Refreshed, record_content_change, refresh_view},
     report_kind::ReportKind,
     top_pages::unflagged_bucket,
 };
@@ -30,6 +33,8 @@ const ANALYZE_ROWS_MIN: i64 = 50_000;
 const CONVERSION_PAUSE: Duration = Duration::from_secs(60);
 /// How long a refresh may be followed by flagging the most viewed rows; the rest is done after the next refreshes.
 const FLAGGING_MAX: Duration = Duration::from_secs(5);
+/// How long a refresh may be followed by building rows of groups; the rest is done after the next refreshes.
+const BUILDING_MAX: Duration = Duration::from_secs(5);
 const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
 
 /// The work that is due, until it is done. Clones share it.
@@ -70,6 +75,9 @@ impl Refresher {
         if kind == ReportKind::Table
             && let Err(error) = self.flag_top_pages().await
         {
+            warn!(error = &error as &dyn Error, "{FAILED}");
+        }
+        if let Err(error) = Box::pin(self.build_groups()).await {
             warn!(error = &error as &dyn Error, "{FAILED}");
         }
         let limit = self.follow_ups.view_limit;
@@ -115,6 +123,39 @@ impl Refresher {
         Ok(())
     }
 
+    /// Brings the report to groups that were declared, changed or removed since the last refresh.
+    async fn build_groups(&self) -> Result<(), WolfError> {
+        const BUILD: &str = "build the rows of groups";
+        let begun = Instant::now();
+        let is_due = async || groups::is_due(&self.lock.db).await.context("look for groups");
+        if !is_due().await? {
+            return Ok(());
+        }
+        let is_cluster = citus::is_installed(&self.lock.db).await.context(BUILD)?;
+        let mut recorded = None;
+        while begun.elapsed() < BUILDING_MAX {
+            let transaction = self.lock.begin().await.context(BUILD)?;
+            let portion = match ReportKind::read(&transaction).await.context("read the report's kind")? {
+                ReportKind::Table => groups::next_portion(&transaction).await.context(BUILD)?,
+                ReportKind::MaterializedView if is_due().await? => {
+                    refresh_view(&transaction, &self.lock.clock).await.context(BUILD)?;
+                    Portion::Seen
+                }
+                ReportKind::MaterializedView => Portion::Nothing,
+            };
+            match portion {
+                Portion::Nothing => return transaction.rollback().await.context(BUILD),
+                Portion::Unseen => {}
+                Portion::Seen => {
+                    let changed = record_content_change(&transaction, &self.lock.clock, None, recorded).await;
+                    recorded = Some(changed.context(BUILD)?);
+                }
+            }
+            self.lock.publish(transaction, is_cluster).await?;
+        }
+        Ok(())
+    }
+
     async fn make_statistics(&self, done: Refreshed) {
         let due = &self.follow_ups.statistics_due;
         if done.rows_changed >= ANALYZE_ROWS_MIN {
@@ -123,7 +164,7 @@ impl Refresher {
         if !due.load(Ordering::Relaxed) {
             return;
         }
-        let sql = "ANALYZE page_views_report;\nANALYZE page_views;\nANALYZE pages;";
+        let sql = "ANALYZE page_views_report;\nANALYZE page_views;\nANALYZE pages;\nANALYZE page_memberships;";
         let begun = Instant::now();
         match execute_each(&self.lock.db, sql).await.context("make the planner's statistics") {
             Ok(_) => {

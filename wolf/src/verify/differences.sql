@@ -1,5 +1,5 @@
 -- Where the report is not what its definition says, in the one snapshot of this statement.
--- {marked} and {retitled}: the queries of the marks. {month}: the first day of a row's month. {page_date}: the date of the pages' rows. {limit}: the most differences that are
+-- {marked} and {retitled}: the queries of the marks. {member_of}: the groups of a page. {building}: why a group has no sums yet. {month}: the first day of a row's month. {page_date}: the date of the pages' rows. {limit}: the most differences that are
 -- returned.
 WITH
 -- The hours whose counts changed since the last refresh: nothing is wrong about them, so the report's views are believed, and
@@ -56,7 +56,21 @@ days AS (
 months AS (
     SELECT name, {month} AS date, CAST(sum(views) AS bigint) AS views FROM days GROUP BY 1, 2
 ),
--- The rows that the report should have: of the pages, of the whole site, whose name is empty, and those with the titles.
+-- The sums by page and day, once for each group of the page. A group that is being built has them from a day on.
+days_of_groups AS (
+    SELECT
+        page_groups.name AS group_name, page_groups.is_complete, page_groups.built_from, days.date, days.views,
+        days.hour_00, days.hour_01, days.hour_02, days.hour_03, days.hour_04, days.hour_05, days.hour_06, days.hour_07,
+        days.hour_08, days.hour_09, days.hour_10, days.hour_11, days.hour_12, days.hour_13, days.hour_14, days.hour_15,
+        days.hour_16, days.hour_17, days.hour_18, days.hour_19, days.hour_20, days.hour_21, days.hour_22, days.hour_23
+    FROM days
+    JOIN page_memberships ON page_memberships.name = days.name
+    CROSS JOIN {member_of}
+    JOIN page_groups ON page_groups.name = member_of.value
+    WHERE page_groups.effective IS NOT NULL AND page_groups.problem IS NULL
+),
+-- The rows that the report should have: of the pages, of the whole site, whose name is empty, those with the titles, and those
+-- of groups.
 expected AS (
     SELECT
         'day' AS grain, name, date, views, NULL AS title,
@@ -105,6 +119,48 @@ expected AS (
         CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint)
     FROM (SELECT DISTINCT name FROM days) AS viewed
     LEFT JOIN pages ON pages.name = viewed.name
+    UNION ALL
+    SELECT
+        'member', page_memberships.name, {page_date}, 0, page_memberships.member_of,
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint)
+    FROM (SELECT DISTINCT name FROM days) AS viewed
+    JOIN page_memberships ON page_memberships.name = viewed.name
+    WHERE page_memberships.member_of <> '[]'
+    UNION ALL
+    SELECT
+        'group', name, {page_date}, 0, coalesce(problem, CASE WHEN NOT is_complete THEN '{building}' END),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint)
+    FROM page_groups WHERE effective IS NOT NULL
+    UNION ALL
+    SELECT
+        'group_day', group_name, date, CAST(sum(views) AS bigint), NULL,
+        CAST(sum(hour_00) AS bigint), CAST(sum(hour_01) AS bigint), CAST(sum(hour_02) AS bigint), CAST(sum(hour_03) AS bigint),
+        CAST(sum(hour_04) AS bigint), CAST(sum(hour_05) AS bigint), CAST(sum(hour_06) AS bigint), CAST(sum(hour_07) AS bigint),
+        CAST(sum(hour_08) AS bigint), CAST(sum(hour_09) AS bigint), CAST(sum(hour_10) AS bigint), CAST(sum(hour_11) AS bigint),
+        CAST(sum(hour_12) AS bigint), CAST(sum(hour_13) AS bigint), CAST(sum(hour_14) AS bigint), CAST(sum(hour_15) AS bigint),
+        CAST(sum(hour_16) AS bigint), CAST(sum(hour_17) AS bigint), CAST(sum(hour_18) AS bigint), CAST(sum(hour_19) AS bigint),
+        CAST(sum(hour_20) AS bigint), CAST(sum(hour_21) AS bigint), CAST(sum(hour_22) AS bigint), CAST(sum(hour_23) AS bigint)
+    FROM days_of_groups WHERE is_complete OR date >= built_from GROUP BY group_name, date
+    UNION ALL
+    SELECT
+        'group_month', group_name, {month}, CAST(sum(views) AS bigint), NULL,
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint),
+        CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(NULL AS bigint)
+    FROM days_of_groups WHERE is_complete OR {month} >= built_from GROUP BY 2, 3
 ),
 -- The rows that differ, with both sides.
 differing AS (
@@ -155,12 +211,12 @@ differences AS (
     FROM differing
     WHERE expected_views IS DISTINCT FROM reported_views
         OR (expected_title IS DISTINCT FROM reported_title
-            AND differing.name NOT IN (SELECT name FROM retitled))
+            AND (differing.grain <> 'page' OR differing.name NOT IN (SELECT name FROM retitled)))
     UNION ALL
-    SELECT 'hour', name, date, hour, expected_views, reported_views, NULL, NULL
+    SELECT CASE grain WHEN 'day' THEN 'hour' ELSE 'group_hour' END, name, date, hour, expected_views, reported_views, NULL, NULL
     FROM (
         SELECT
-            name, date, CAST(of_day.hour AS smallint) AS hour,
+            grain, name, date, CAST(of_day.hour AS smallint) AS hour,
             CASE of_day.hour
             WHEN 0 THEN expected_00 WHEN 1 THEN expected_01 WHEN 2 THEN expected_02 WHEN 3 THEN expected_03
             WHEN 4 THEN expected_04 WHEN 5 THEN expected_05 WHEN 6 THEN expected_06 WHEN 7 THEN expected_07
@@ -178,7 +234,7 @@ differences AS (
             WHEN 20 THEN reported_20 WHEN 21 THEN reported_21 WHEN 22 THEN reported_22 WHEN 23 THEN reported_23
             END AS reported_views
         FROM differing CROSS JOIN of_day
-        WHERE grain = 'day'
+        WHERE grain IN ('day', 'group_day')
     ) AS hours
     WHERE expected_views IS DISTINCT FROM reported_views
 )

@@ -3,11 +3,11 @@
 WITH
 -- What the site's rows say.
 site AS MATERIALIZED (
-    SELECT grain, name, date, pages, last_pages, top_views FROM page_views_report WHERE name = '' AND grain <> 'page'
+    SELECT grain, name, date, pages, last_pages, top_views FROM page_views_report WHERE name = '' AND grain IN ('day', 'month')
 ),
 -- How many pages' rows each bucket has.
 counted AS MATERIALIZED (
-    SELECT grain, date, count(*) AS pages FROM page_views_report WHERE name <> '' AND grain <> 'page' GROUP BY grain, date
+    SELECT grain, date, count(*) AS pages FROM page_views_report WHERE name <> '' AND grain IN ('day', 'month') GROUP BY grain, date
 ),
 -- How many pages were viewed on a day and not since.
 last_viewed AS MATERIALIZED (
@@ -22,9 +22,9 @@ wrong (grain, name, date, summary) AS (
     SELECT page.grain, page.name, page.date, 'is not flagged, though it has as many views as the flagged ones'
     FROM page_views_report AS page
     JOIN site ON site.grain = page.grain AND site.date = page.date
-    WHERE page.name <> '' AND page.grain <> 'page' AND page.top IS NULL AND page.views >= site.top_views
+    WHERE page.name <> '' AND page.grain IN ('day', 'month') AND page.top IS NULL AND page.views >= site.top_views
     UNION ALL
-    SELECT grain, name, date, 'is flagged' FROM page_views_report WHERE top AND (name = '' OR grain = 'page')
+    SELECT grain, name, date, 'is flagged' FROM page_views_report WHERE top AND (name = '' OR grain NOT IN ('day', 'month'))
     UNION ALL
     SELECT site.grain, site.name, site.date, 'has another number of pages'
     FROM site

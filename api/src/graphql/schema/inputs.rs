@@ -137,6 +137,9 @@ pub(crate) enum PageFilter {
     Contains(String),
     /// Pages whose names or titles have a text in them, with the limits of `contains`.
     Search(PageSearch),
+    /// Pages of a declared group, by its name. Its totals and series cost what those of the whole site cost, its lists what those
+    /// of `contains` cost. While the report does not have its sums, the error is `UNAVAILABLE`.
+    Group(String),
     /// Pages by several conditions.
     Combined(PageCombination),
 }
@@ -161,6 +164,8 @@ pub(crate) enum PageCondition {
     Contains(String),
     /// Pages whose names or titles have a text in them.
     Search(PageSearch),
+    /// Pages of a declared group.
+    Group(String),
 }
 
 /// A text in the names or titles of pages.
@@ -222,7 +227,11 @@ impl PageFilter {
         let is_combined = matches!(self, Self::Combined(_));
         let (any, not) = self.check(field)?;
         let selections = |conditions: Vec<_>| conditions.into_iter().map(PageCondition::selection).collect();
-        let (any, not): (Option<Vec<_>>, _) = (any.map(selections), selections(not));
+        let selections =
+            any.map(selections).map_or(Some(None), |any: Option<Vec<_>>| any.map(Some)).zip(selections(not));
+        let Some((any, not)) = selections else {
+            return Err(error(Code::BadUserInput, format!("{field} must not have a group: name its pages otherwise")));
+        };
         match any.as_deref() {
             Some([PageSelection::Names(names)]) if names.is_empty() && !is_combined => {
                 let message = format!("{field}.names must be 1 to {NAMES_MAX} names, not 0");
@@ -242,6 +251,7 @@ impl PageFilter {
             Self::Prefix(prefix) => PageCondition::Prefix(prefix),
             Self::Contains(part) => PageCondition::Contains(part),
             Self::Search(search) => PageCondition::Search(search),
+            Self::Group(group) => PageCondition::Group(group),
             Self::Combined(combination) => return combination.check(&format!("{field}.combined")),
         };
         condition.check(field)?;
@@ -291,16 +301,19 @@ impl PageCondition {
             Self::Search(PageSearch { text, ignore_case }) => {
                 reports::PageFilter::Search(reports::PageSearch::new(&text, ignore_case))
             }
+            Self::Group(group) => reports::PageFilter::Group(group),
         }
     }
 
-    fn selection(self) -> PageSelection {
-        match self {
+    /// Returns the same condition for a job; `None` of a group: what is declared may change before the job is done.
+    fn selection(self) -> Option<PageSelection> {
+        Some(match self {
             Self::Names(names) => PageSelection::Names(names),
             Self::Prefix(prefix) => PageSelection::Prefix(prefix),
             Self::Contains(part) => PageSelection::Contains(part),
             Self::Search(PageSearch { text, ignore_case }) => PageSelection::Search { text, ignore_case },
-        }
+            Self::Group(_) => return None,
+        })
     }
 
     fn check(&self, field: &str) -> async_graphql::Result<()> {
@@ -318,6 +331,7 @@ impl PageCondition {
             Self::Prefix(prefix) => check_text(&format!("{field}.prefix"), prefix),
             Self::Contains(part) => check_text(&format!("{field}.contains"), part),
             Self::Search(PageSearch { text, .. }) => check_text(&format!("{field}.search.text"), text),
+            Self::Group(group) => check_text(&format!("{field}.group"), group),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The type `Report` and the types of its sums and series.
 
+mod groups;
 mod list;
 mod page_list;
 mod sections;
@@ -8,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use entity::Hour;
+use entity::{Hour, page_group::GROUPS_MAX};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     response_budget::{ItemCost, ROOM_WAIT_MAX, ResponseBudget},
     scalars::{LocalDateTime, SafeInt},
 };
+use groups::GroupReport;
 use page_list::{PageConnection, PageList, PageViews};
 use sections::{SectionConnection, SectionList};
 
@@ -190,6 +192,12 @@ impl Report {
     async fn site(&self) -> Self {
         let filter = ParsedFilter { pages: Arc::new(PageFilter::All), ..self.filter.clone() };
         Self { filter, ..self.clone() }
+    }
+
+    /// The report of each declared group, of the same interval and moment, by name. The filter's pages are of no account.
+    #[graphql(complexity = "GROUPS_MAX * child_complexity")]
+    async fn groups(&self) -> async_graphql::Result<Vec<GroupReport>> {
+        Ok(read(self.view.groups().await)?.iter().map(|group| GroupReport::new(self, group)).collect())
     }
 
     /// The views by bucket, in the order of time, empty buckets included; at most 10,000. The points and pages of an answer

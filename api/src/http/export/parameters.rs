@@ -23,8 +23,8 @@ pub(super) struct ExportParameters {
 }
 
 impl ExportParameters {
-    /// Reads the parameters `start`, `end`, and one of `names` (as often as there are names), `prefix`, `contains` and
-    /// `search` (with `ignoreCase`).
+    /// Reads the parameters `start`, `end`, and one of `names` (as often as there are names), `prefix`, `contains`,
+    /// `search` (with `ignoreCase`) and `group`.
     pub(super) fn parse(query: &str) -> Result<Self, HttpError> {
         if query.len() > PARAMETERS_BYTES_MAX {
             let message = format!("the parameters must be at most {PARAMETERS_BYTES_MAX} bytes");
@@ -38,6 +38,7 @@ impl ExportParameters {
                 "names" => names.push(value),
                 "prefix" => others.push(PageFilter::Prefix(value)),
                 "contains" => others.push(PageFilter::Contains(value)),
+                "group" => others.push(PageFilter::Group(value)),
                 "search" => others.push(PageFilter::Search(PageSearch { text: value, ignore_case: true })),
                 "start" => set_once(&mut start, "start", moment("start", &value)?)?,
                 "end" => set_once(&mut end, "end", moment("end", &value)?)?,
@@ -45,8 +46,8 @@ impl ExportParameters {
                 other => {
                     let other: String = other.chars().filter(|character| !character.is_control()).take(64).collect();
                     return Err(HttpError::malformed(format!(
-                        "there is no parameter \"{other}\": they are names, prefix, contains, search, ignoreCase, start \
-                         and end"
+                        "there is no parameter \"{other}\": they are names, prefix, contains, search, ignoreCase, group, \
+                         start and end"
                     )));
                 }
             }
@@ -55,7 +56,7 @@ impl ExportParameters {
             others.push(PageFilter::Names(names));
         }
         if others.len() > 1 {
-            return Err(HttpError::malformed("only one of names, prefix, contains and search may be given"));
+            return Err(HttpError::malformed("only one of names, prefix, contains, search and group may be given"));
         }
         let pages = match (others.pop(), ignore_case) {
             (None, None) => None,

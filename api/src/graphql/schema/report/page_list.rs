@@ -136,7 +136,7 @@ impl PageList {
         let (viewed, views) = (read(viewed)?, read(views)?);
         let found = viewed.first().and_then(Option::as_ref).zip(names.first()).zip(views.first());
         let Some(((Viewed { title, .. }, name), views)) = found else { return Ok(None) };
-        if !self.report.filter.pages.admits(name, title.as_deref()) {
+        if !read(view.admits(&self.report.filter.pages, name, title.as_deref()).await)? {
             return Ok(None);
         }
         let row = PageRow { name: name.clone(), title: title.clone(), views: *views, rank: *views };

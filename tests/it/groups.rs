@@ -1,0 +1,338 @@
+//! Declared groups of pages: their sums beside those of pages, whatever is recorded, declared, changed or dropped.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ::jobs::{JobRequest, Jobs, PageSelection, Task};
+use chrono::{NaiveDate, TimeDelta};
+use entity::page_group::GROUPS_MAX;
+use sea_orm::{ConnectionTrait, Statement};
+use serde_json::{Value, json};
+use storage::clock;
+use wolf::{GroupDefinitions, LockMode, Maintenance, ReportKind};
+
+use crate::{
+    app::{Rung, TestApp},
+    model::{self, Declared},
+    on_all_databases, process,
+};
+
+const DAY: &str = "2026-03-01T10:00:00Z";
+
+/// Declares groups in place of all others.
+pub(crate) async fn declare(app: &TestApp, groups: &Declared) {
+    let definitions = GroupDefinitions::new(groups.clone()).unwrap();
+    wolf::declare_groups(&app.database, &definitions).await.unwrap();
+}
+
+pub(crate) fn declared<const N: usize>(groups: [(&str, &[&str]); N]) -> Declared {
+    let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+    groups.into_iter().map(|(name, patterns)| (name.to_owned(), owned(patterns))).collect()
+}
+
+fn usual() -> Declared {
+    declared([("blog", &["/blog/**"]), ("docs", &["/docs/**", "!/docs/internal/**"]), ("all", &["/**"])])
+}
+
+/// Asserts that the report is right and has exactly these groups.
+async fn assert_right(app: &TestApp, groups: &Declared) {
+    let found = wolf::verify(&app.database).await.unwrap();
+    assert_eq!((found.differences, found.summaries), (vec![], vec![]));
+    let counts = app.counts().await;
+    assert_eq!(app.report_rows().await, model::report(&counts));
+    assert_eq!(app.group_rows().await, model::groups(&counts, groups));
+}
+
+const QUERY: &str = "query ($group: String!) {
+    report(filter: { interval: { period: ALL_TIME }, pages: { group: $group } }) {
+        totals { views pages }
+        series(granularity: MONTH) { views }
+        pages(first: 3) { totalCount nodes { page views } }
+        page(name: \"/blog/a\") { views }
+    }
+}";
+
+async fn of_group(app: &TestApp, group: &str) -> Value {
+    app.data(QUERY, json!({ "group": group })).await["report"].take()
+}
+
+async fn errors_of(app: &TestApp, group: &str) -> (String, String) {
+    app.errors(QUERY, json!({ "group": group })).await.remove(0)
+}
+
+async fn execute(app: &TestApp, sql: &str) {
+    let db = &app.database.background;
+    db.execute_raw(Statement::from_string(app.database.kind.backend(), sql)).await.unwrap();
+}
+
+on_all_databases! {
+    async fn groups_have_the_sums_of_their_pages(app: TestApp) {
+        app.record([("/blog/a", DAY, 3), ("/docs/x", DAY, 5), ("/docs/internal/y", DAY, 7)]).await;
+        app.refresh().await;
+        declare(&app, &usual()).await;
+        assert_eq!(errors_of(&app, "blog").await, (
+            "BAD_USER_INPUT".to_owned(), "filter.pages.group: there is no group \"blog\"".to_owned()
+        ));
+        app.refresh().await;
+        assert_right(&app, &usual()).await;
+        // Known and new pages, in known and new days and months.
+        app.record([("/blog/a", "2026-03-01T11:00:00Z", 1), ("/blog/b", "2026-04-02T01:00:00Z", 2)]).await;
+        app.record([("/docs/x", "2026-03-31T23:00:00Z", 10), ("blog", DAY, 100)]).await;
+        app.refresh().await;
+        assert_right(&app, &usual()).await;
+        let blog = of_group(&app, "blog").await;
+        assert_eq!(blog["totals"], json!({ "views": 6, "pages": 2 }));
+        let months: i64 = blog["series"].as_array().unwrap().iter().map(|month| month["views"].as_i64().unwrap()).sum();
+        assert_eq!(months, 6);
+        let pages = json!([{ "page": "/blog/a", "views": 4 }, { "page": "/blog/b", "views": 2 }]);
+        assert_eq!(blog["pages"], json!({ "totalCount": 2, "nodes": pages }));
+        assert_eq!(blog["page"], json!({ "views": 4 }));
+        assert_eq!(of_group(&app, "docs").await["totals"], json!({ "views": 15, "pages": 1 }));
+        assert_eq!(of_group(&app, "docs").await["page"], Value::Null);
+    }
+
+    async fn breakdown_has_every_group_and_says_which_is_not_complete(app: TestApp) {
+        app.record([("/blog/a", DAY, 3), ("/docs/x", DAY, 5)]).await;
+        declare(&app, &usual()).await;
+        app.refresh().await;
+        let query = "{ report(filter: { interval: { period: ALL_TIME }, pages: { prefix: \"/none\" } }) {
+            groups { name incomplete totals { views } series(granularity: MONTH) { views } pages(first: 1) { nodes { page } } }
+        } }";
+        let group = |name: &str, views: i64, page: &str| json!({
+            "name": name, "incomplete": null, "totals": { "views": views }, "pages": { "nodes": [{ "page": page }] }
+        });
+        let found = async || {
+            let mut groups = app.data(query, json!({})).await["report"]["groups"].take();
+            for group in groups.as_array_mut().unwrap() {
+                let series = group.as_object_mut().unwrap().remove("series").unwrap();
+                let views = series.as_array().map(|series| series.iter().map(|month| month["views"].as_i64().unwrap()).sum::<i64>());
+                assert_eq!(json!(views), group["totals"].get("views").cloned().unwrap_or_default());
+            }
+            groups
+        };
+        assert_eq!(found().await, json!([group("all", 8, "/docs/x"), group("blog", 3, "/blog/a"), group("docs", 5, "/docs/x")]));
+    }
+
+    async fn changed_and_removed_groups_take_effect_with_the_next_refresh(app: TestApp) {
+        app.record([("/blog/a", DAY, 3), ("/news/b", DAY, 5)]).await;
+        declare(&app, &usual()).await;
+        app.refresh().await;
+        let changed = declared([("blog", &["/blog/**", "/news/**"]), ("docs", &["/docs/**"])]);
+        declare(&app, &changed).await;
+        // Until then the old declarations hold.
+        assert_right(&app, &usual()).await;
+        assert_eq!(of_group(&app, "blog").await["totals"]["views"], 3);
+        app.refresh().await;
+        assert_right(&app, &changed).await;
+        assert_eq!(of_group(&app, "blog").await["totals"]["views"], 8);
+        assert_eq!(errors_of(&app, "all").await.0, "BAD_USER_INPUT");
+        declare(&app, &Declared::new()).await;
+        app.refresh().await;
+        assert_right(&app, &Declared::new()).await;
+        let rows = "SELECT count(*) FROM page_memberships";
+        let statement = Statement::from_string(app.database.kind.backend(), rows);
+        let row = app.database.readers.query_one_raw(statement).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0);
+    }
+
+    async fn group_follows_jobs_dropped_hours_conversions_and_rebuilds(app: TestApp) {
+        let old = (clock::process_now() - TimeDelta::days(40)).to_rfc3339();
+        app.record([("/blog/a", DAY, 3), ("/blog/b", DAY, 4), ("/docs/x", DAY, 5), ("/blog/a", old.as_str(), 6)]).await;
+        declare(&app, &usual()).await;
+        app.refresh().await;
+        let jobs = Jobs::new(&app.database);
+        for task in [
+            Task::RenamePage { from: "/blog/a".to_owned(), to: "/docs/a".to_owned(), keep_alias: true },
+            Task::CorrectViews { page: "/blog/b".to_owned(), hour: DAY.parse().unwrap(), views: -1 },
+            Task::RemoveViews { pages: Some(PageSelection::Names(vec!["/docs/x".to_owned()])), start: None, end: None },
+        ] {
+            jobs.submit(JobRequest { task, reason: None, key: None }).await.unwrap();
+            app.refresh().await;
+            assert_right(&app, &usual()).await;
+        }
+        // By its alias, and again after its removal.
+        app.record([("/blog/a", DAY, 10), ("/docs/x", DAY, 1)]).await;
+        app.refresh().await;
+        assert_right(&app, &usual()).await;
+        let before = app.group_rows().await;
+        Maintenance::new(&app.database, Some(48)).run().await.unwrap();
+        let found = wolf::verify(&app.database).await.unwrap();
+        assert_eq!((found.differences, found.summaries), (vec![], vec![]));
+        let without_hours = |rows: &model::Rows| -> model::Rows {
+            rows.iter().filter(|((grain, ..), _)| *grain != "hour").map(|(key, views)| (key.clone(), *views)).collect()
+        };
+        let after = app.group_rows().await;
+        assert_eq!(after, without_hours(&before), "all hours are older than 48 hours");
+        for wanted in [ReportKind::MaterializedView, ReportKind::Table, ReportKind::MaterializedView] {
+            if app.test_database.rung != Rung::Sqlite && !app.is_on_a_cluster() {
+                app.refresher.ensure_kind(wanted).await.unwrap();
+            }
+            app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
+            let found = wolf::verify(&app.database).await.unwrap();
+            assert_eq!((found.differences, found.summaries), (vec![], vec![]));
+            assert_eq!(app.group_rows().await, after);
+        }
+    }
+
+    async fn verify_finds_wrong_rows_of_groups_and_wrong_groups_of_pages(app: TestApp) {
+        app.record([("/blog/a", DAY, 3), ("/docs/x", DAY, 5)]).await;
+        declare(&app, &usual()).await;
+        app.refresh().await;
+        if app.test_database.rung == Rung::MaterializedView {
+            // Its rows can't be written, but what it is made of can.
+            execute(&app, "UPDATE page_memberships SET member_of = '[]' WHERE name = '/blog/a'").await;
+            let found = wolf::verify(&app.database).await.unwrap();
+            assert!(found.differences.iter().any(|row| row.grain == "group_day" && row.name == "blog"));
+            assert_eq!(found.summaries.len(), 1);
+            return;
+        }
+        for (sql, grain) in [
+            ("UPDATE page_views_report SET views = views + 1 WHERE grain = 'group_month' AND name = 'blog'", "group_month"),
+            ("UPDATE page_views_report SET hour_10 = 1 WHERE grain = 'group_day' AND name = 'blog'", "group_hour"),
+            ("DELETE FROM page_views_report WHERE grain = 'member' AND name = '/blog/a'", "member"),
+            ("DELETE FROM page_views_report WHERE grain = 'group' AND name = 'docs'", "group"),
+        ] {
+            execute(&app, sql).await;
+            let found = wolf::verify(&app.database).await.unwrap();
+            let grains: Vec<_> = found.differences.iter().map(|difference| difference.grain.as_str()).collect();
+            assert_eq!(grains, [grain], "{sql}");
+            app.refresher.rebuild(None, &|_, _| {}).await.unwrap();
+            assert_right(&app, &usual()).await;
+        }
+    }
+
+    async fn ninth_group_of_a_page_makes_it_incomplete_and_never_wrong(app: TestApp) {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let mut groups: Declared = names.iter().map(|name| ((*name).to_owned(), vec!["/**".to_owned()])).collect();
+        groups.insert("z".to_owned(), vec!["/z/**".to_owned()]);
+        app.record([("/x", DAY, 3)]).await;
+        declare(&app, &groups).await;
+        app.refresh().await;
+        assert_right(&app, &groups).await;
+        app.record([("/z/new", DAY, 4)]).await;
+        app.refresh().await;
+        let (code, message) = errors_of(&app, "z").await;
+        assert_eq!((code.as_str(), message.as_str()), (
+            "UNAVAILABLE", "the group z is not complete: a page would be in more than 8 groups; try again later"
+        ));
+        let without_z: Declared = groups.iter().filter(|(name, _)| *name != "z").map(|(name, patterns)| (name.clone(), patterns.clone())).collect();
+        assert_right(&app, &without_z).await;
+        let definitions = GroupDefinitions::new(groups.clone()).unwrap();
+        let preview = wolf::preview_groups(&app.database, &definitions).await.unwrap();
+        assert_eq!(preview.too_many.unwrap().0, "/z/new");
+        groups.remove("a");
+        declare(&app, &groups).await;
+        app.refresh().await;
+        assert_right(&app, &groups).await;
+        assert_eq!(of_group(&app, "z").await["totals"]["views"], 4);
+    }
+
+    async fn many_groups_are_built_in_portions_that_may_be_cut_off(app: TestApp) {
+        let pages: Vec<String> = (0..2_500).map(|number| format!("/p/{}/{number}", number % 3)).collect();
+        app.record(pages.iter().map(|page| (page.as_str(), DAY, 1))).await;
+        app.record(pages.iter().map(|page| (page.as_str(), "2026-02-01T00:00:00Z", 1))).await;
+        app.refresh().await;
+        let groups: Declared = (0..GROUPS_MAX)
+            .map(|number| (format!("g{number}"), vec![format!("/p/*/{number}*"), "!/p/*/?".to_owned()]))
+            .collect();
+        declare(&app, &groups).await;
+        let mut cut = 0;
+        while !wolf::list_groups(&app.database).await.unwrap().iter().all(|group| group.pending.is_none()) {
+            cut += 1;
+            let refresh = app.refresher.refresh(LockMode::Wait, None);
+            drop(tokio::time::timeout(Duration::from_millis(20 * cut), refresh).await);
+            app.record([("/p/0/17", DAY, 1), (format!("/p/1/new{cut}").as_str(), DAY, 1)]).await;
+            let found = wolf::verify(&app.database).await.unwrap();
+            assert_eq!((found.differences, found.summaries), (vec![], vec![]), "{cut}");
+        }
+        app.refresh().await;
+        assert_right(&app, &groups).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_wolves_build_groups_while_one_of_them_is_changed() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/blog/a", DAY, 3), ("/docs/x", DAY, 5)]).await;
+    app.refresh().await;
+    for round in 0..6_u8 {
+        let groups =
+            declared([("blog", &["/blog/**"]), ("docs", if round % 2 == 0 { &["/docs/**"] } else { &["/**"] })]);
+        declare(&app, &groups).await;
+        let [one, other] = [app.refresher.clone(), wolf::Refresher::new(&app.database)];
+        app.record([("/docs/x", DAY, 1), (format!("/blog/{round}").as_str(), DAY, 1)]).await;
+        let (one, other) = tokio::join!(one.refresh(LockMode::Wait, None), other.refresh(LockMode::Wait, None));
+        one.unwrap();
+        other.unwrap();
+        app.refresh().await;
+        assert_right(&app, &groups).await;
+    }
+}
+
+#[tokio::test]
+async fn group_and_page_of_one_name_have_their_own_sums() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("blog", DAY, 3), ("/blog/a", DAY, 5)]).await;
+    let groups = declared([("blog", &["/blog/**"])]);
+    declare(&app, &groups).await;
+    app.refresh().await;
+    assert_right(&app, &groups).await;
+    assert_eq!(of_group(&app, "blog").await["totals"]["views"], 5);
+    let rows: BTreeMap<_, _> =
+        app.report_rows().await.into_iter().filter(|((_, name, ..), _)| name == "blog").collect();
+    let month = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
+    assert_eq!(rows.get(&("month", "blog".to_owned(), month, 0)), Some(&3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_files_of_groups_are_refused_with_the_reason() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    let long = "a".repeat(65);
+    let nine: String = (0..9).map(|number| format!("g{number} = '/**'\n")).collect();
+    let many: String = (0..=GROUPS_MAX).map(|number| format!("g{number} = '/a'\n")).collect();
+    app.record([("/x", DAY, 1)]).await;
+    for (file, words) in [
+        ("blog = ", "is not in TOML"),
+        ("blog = 3", "the group blog must be a pattern or a list of patterns"),
+        ("blog = ['/a', 3]", "the group blog must be a pattern or a list of patterns"),
+        ("[blog]\na = '/a'", "the group blog must be a pattern or a list of patterns"),
+        ("blog = []", "the group blog must have 1 to 32 patterns, not 0"),
+        ("blog = '!/a'", "the group blog must have a pattern that does not begin with '!'"),
+        ("blog = '/[a'", "the group blog has the pattern \"/[a\", which is none"),
+        ("'a b' = '/a'", "the group's name \"a b\" must be 1 to 64 bytes"),
+        (&format!("{long} = '/a'"), "must be 1 to 64 bytes"),
+        (&format!("a = '{}'", "a".repeat(257)), "a pattern of the group a must be 1 to 256 bytes, not 257"),
+        (&many, "there may be at most 256 groups, not 257"),
+        (&nine, "the page /x would be in 9 groups, more than 8: g0, g1, g2"),
+        (&"#".repeat(4 * 1024 * 1024 + 1), "has more than 4194304 bytes"),
+    ] {
+        std::fs::write(app.test_database.folder.path().join("groups.toml"), file).unwrap();
+        let output = process::run(&app.test_database, &["groups", "apply", "groups.toml"]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    let output = process::run(&app.test_database, &["groups", "apply", "nowhere.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(wolf::list_groups(&app.database).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_are_applied_and_listed_by_commands() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/blog/a", DAY, 1), ("/x", DAY, 1)]).await;
+    let write = |text: &str| std::fs::write(app.test_database.folder.path().join("groups.toml"), text).unwrap();
+    let run = |arguments: &[&str]| process::succeed(&app.test_database, &[&["groups"], arguments].concat());
+    write("blog = '/blog/**'\nall = ['/**', '!/none']");
+    assert_eq!(run(&["apply", "groups.toml", "--dry-run"]), "all   2 pages\nblog  1 pages\n");
+    assert_eq!(run(&["list"]), "");
+    assert!(run(&["apply", "groups.toml"]).contains("2 groups are new, 0 changed, 0 removed, 0 as they were\n"));
+    assert!(run(&["list"]).contains("waits for the next refresh"));
+    app.refresh().await;
+    let listed = run(&["list"]);
+    assert!(listed.contains("complete") && listed.contains("\"/**\", \"!/none\""), "{listed}");
+    write("blog = '/news/**'");
+    assert!(run(&["apply", "groups.toml"]).contains("0 groups are new, 1 changed, 1 removed, 0 as they were\n"));
+    assert!(run(&["list"]).contains("it is being removed"));
+    app.refresh().await;
+    assert_eq!(run(&["list"]).lines().count(), 1);
+}
