@@ -212,12 +212,12 @@ fn service(
         responses: responses.clone(),
     });
     let serves = Served { reports: reports.is_some(), views: recorder.is_some() };
-    let time_max = Duration::from_millis(settings.request_timeout_ms);
     let limits = ServerLimits {
         request_bytes: settings.body_bytes,
         answer_bytes: settings.response_bytes,
         socket_operations: settings.socket_operations,
         read_wait_ms: settings.read_wait_ms,
+        time_max: Duration::from_millis(settings.request_timeout_ms),
         without_token: access.limits_without_token(),
     };
     let exporter = reports.as_ref().map(|reports| Exporter::new(reports.reader.clone()));
@@ -227,7 +227,6 @@ fn service(
         reports,
         settings.response_bounds(),
         limits,
-        time_max,
         tasks.clone(),
         stop.clone(),
     );

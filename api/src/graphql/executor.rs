@@ -61,7 +61,6 @@ impl OperationExecutor {
         reports: Option<Reports>,
         bounds: ResponseBounds,
         limits: ServerLimits,
-        time_max: Duration,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Option<Self> {
@@ -73,7 +72,7 @@ impl OperationExecutor {
             recorder,
             fast_path: Arc::default(),
             bounds,
-            time_max,
+            time_max: limits.time_max,
             operations: Arc::new(Operations::new()),
             shared_subscriptions: SharedSubscriptions::default(),
             waiting_reads,
@@ -201,7 +200,7 @@ impl OperationExecutor {
             match self.waiting_reads.wait(read, begun, attempt, turn).await {
                 Verdict::Again => request = again,
                 Verdict::TooLate => return Some((response, None)),
-                Verdict::Refused(refusal) => return Some((refusal, None)),
+                Verdict::Refused(refusal) => return Some((*refusal, None)),
                 Verdict::Cancelled => return None,
             }
         }

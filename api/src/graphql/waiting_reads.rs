@@ -41,7 +41,7 @@ pub(super) enum Verdict {
     /// To send its error.
     TooLate,
     /// To send this response.
-    Refused(Response),
+    Refused(Box<Response>),
     /// To send nothing: its client does not want it any more.
     Cancelled,
 }
@@ -70,7 +70,8 @@ impl WaitingReads {
         };
         let Ok(_permit) = self.free.try_acquire() else {
             let message = format!("{WAITING_MAX} queries wait already, and there is no room for more");
-            return Verdict::Refused(Response::from_errors(vec![request_error(Code::Overloaded, message)]));
+            let refusal = Response::from_errors(vec![request_error(Code::Overloaded, message)]);
+            return Verdict::Refused(Box::new(refusal));
         };
         let reached = async {
             if attempt > 0 {
