@@ -234,7 +234,7 @@ impl TestApp {
 
     /// Refreshes, and waits until the feed of this process has it: queries show it from then on.
     pub(crate) async fn refresh(&self) -> Refreshed {
-        let Outcome::Refreshed(done) = self.refresher.refresh(LockMode::Wait, None).await.unwrap() else {
+        let Outcome::Refreshed(done) = Box::pin(self.refresher.refresh(LockMode::Wait, None)).await.unwrap() else {
             panic!("a refresh that waits for its lock stood by")
         };
         // Groups may have been built after it, which a row of its own tells.

@@ -224,7 +224,8 @@ on_all_databases! {
         let requests = RefreshRequests::new(&app.database, Duration::from_millis(100));
         let yearly: Schedule = "0 0 0 1 1 *".parse().unwrap();
         let maintenance = Maintenance::new(&app.database, None);
-        let wolf = tokio::spawn(wolf::run(app.refresher.clone(), maintenance, yearly, requests, stop.clone()));
+        let mut wolf = JoinSet::new();
+        wolf.spawn(wolf::run(app.refresher.clone(), maintenance, yearly, requests, stop.clone()));
         app.until_freshness("the first refresh", |known| known.as_of.is_some()).await;
         let refreshes = async || entity::report_refresh::Entity::find().all(&app.database.readers).await.unwrap();
         for round in 1..=5 {
@@ -249,7 +250,7 @@ on_all_databases! {
         }
         assert!(refreshes().await.len() - before < 25, "{} refreshes", refreshes().await.len() - before);
         stop.cancel();
-        wolf.await.unwrap().unwrap();
+        wolf.join_next().await.unwrap().unwrap().unwrap();
     }
 
     async fn history_lists_refreshes_newest_first_and_failed_ones(app: TestApp) {
@@ -286,7 +287,8 @@ async fn refresh_under_way_tells_its_progress() {
     let mut holder = cluster::connect(&app.test_database.url).await;
     holder.execute("BEGIN; LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
     let refresher = app.refresher.clone();
-    let refreshing = tokio::spawn(async move { refresher.refresh(LockMode::Wait, None).await });
+    let mut refreshing = JoinSet::new();
+    refreshing.spawn(async move { refresher.refresh(LockMode::Wait, None).await });
     let under_way = loop {
         let freshness = socket.next_of("one").await["payload"]["data"]["freshness"].take();
         if freshness["status"] == "REFRESHING" {
@@ -296,7 +298,7 @@ async fn refresh_under_way_tells_its_progress() {
     };
     assert_eq!(under_way["progress"], json!({ "hours": 2, "hoursLeft": 2, "rowsChanged": 0 }));
     holder.execute("COMMIT").await.unwrap();
-    refreshing.await.unwrap().unwrap();
+    refreshing.join_next().await.unwrap().unwrap().unwrap();
     loop {
         let freshness = socket.next_of("one").await["payload"]["data"]["freshness"].take();
         if freshness["status"] != "REFRESHING" {
