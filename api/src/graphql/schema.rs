@@ -6,6 +6,7 @@ mod inputs;
 mod job_fields;
 mod limits;
 mod mutation;
+mod newest_first;
 mod query;
 mod refreshes;
 mod report;

@@ -2,21 +2,19 @@
 //! a subscription.
 
 use async_graphql::{
-    ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, Subscription,
-    connection::{CursorType, OpaqueCursor, PageInfo},
+    ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, Subscription, connection::PageInfo,
 };
 use chrono::{DateTime, Datelike, Utc};
 use entity::Hour;
 use futures_util::{Stream, StreamExt, stream};
 use jobs::{CORRECTION_MAX, JobKey, JobRequest, Jobs, REASON_BYTES_MAX, Task};
-use serde::{Deserialize, Serialize};
 use storage::clock;
 
 use super::{
     ViewCell,
     errors::{self, error},
     inputs::{self, PageFilter},
-    response_budget::{ItemCost, ROOM_WAIT_MAX, ResponseBudget},
+    newest_first::{AskedItems, ShownItems},
     scalars::SafeInt,
 };
 use crate::{access::ManagingTerms, error_code::Code};
@@ -117,12 +115,6 @@ pub(crate) struct JobEdge {
     cursor: String,
     /// The job.
     node: Job,
-}
-
-/// The position of a job in the list.
-#[derive(Debug, Deserialize, Serialize)]
-struct JobCursor {
-    job: i64,
 }
 
 /// A page that gets another name.
@@ -311,25 +303,12 @@ impl JobQueries {
             String,
         >,
     ) -> async_graphql::Result<JobConnection> {
-        let limit = inputs::listed("jobs", first)?;
-        let before = after.map(|cursor| JobCursor::decode(&cursor)).transpose()?;
-        let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        let found = handle(context)?.newest(before, more).await;
-        let mut found = found.map_err(|failure| errors::of_database(&failure))?;
-        let has_next_page = found.len() > limit;
-        found.truncate(limit);
-        let texts = |job: &jobs::Job| job.reason.iter().chain(&job.error).map(String::len).sum::<usize>();
-        let held = found.iter().map(|job| size_of::<JobEdge>() + texts(job)).sum();
-        let budget = context.data::<ResponseBudget>()?;
-        budget.charge(found.len(), ItemCost::of_item(context), 0, held, ROOM_WAIT_MAX).await?;
-        let edges: Vec<_> = found.into_iter().map(JobEdge::from).collect();
-        let cursor = |edge: Option<&JobEdge>| edge.map(|edge| edge.cursor.clone());
-        let page_info = PageInfo {
-            has_previous_page: before.is_some(),
-            has_next_page,
-            start_cursor: cursor(edges.first()),
-            end_cursor: cursor(edges.last()),
-        };
+        let asked = AskedItems::parse("jobs", "job", first, after)?;
+        let read = handle(context)?.newest(asked.before, asked.read_max()).await;
+        let read = read.map_err(|failure| errors::of_database(&failure))?;
+        let texts = |job: &jobs::Job| job.reason.iter().chain(&job.error).map(String::len).sum();
+        let ShownItems { items, page_info } = asked.show(context, read, |job| job.id, texts).await?;
+        let edges = items.into_iter().map(|(cursor, job)| JobEdge { cursor, node: job.into() }).collect();
         Ok(JobConnection { edges, page_info })
     }
 }
@@ -420,21 +399,6 @@ impl JobConnection {
     /// The jobs without their cursors.
     async fn nodes(&self) -> Vec<Job> {
         self.edges.iter().map(|edge| edge.node.clone()).collect()
-    }
-}
-
-impl JobCursor {
-    /// Returns the job of the cursor.
-    fn decode(cursor: &str) -> async_graphql::Result<i64> {
-        let OpaqueCursor(Self { job }) = OpaqueCursor::decode_cursor(cursor)
-            .map_err(|_unreadable| error(Code::BadUserInput, "jobs.after is not a cursor of this list"))?;
-        Ok(job)
-    }
-}
-
-impl From<jobs::Job> for JobEdge {
-    fn from(job: jobs::Job) -> Self {
-        Self { cursor: OpaqueCursor(JobCursor { job: job.id }).encode_cursor(), node: job.into() }
     }
 }
 

@@ -1,19 +1,12 @@
 //! The history of refreshes.
 
-use crate::error_code::Code;
-use async_graphql::{
-    ComplexObject, Context, ID, SimpleObject,
-    connection::{CursorType, OpaqueCursor, PageInfo},
-};
+use async_graphql::{ComplexObject, Context, ID, SimpleObject, connection::PageInfo};
 use chrono::{DateTime, Utc};
 use reports::freshness::{self, FreshnessFeed};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    ViewCell,
-    errors::{self, error},
-    inputs,
-    response_budget::{ItemCost, ROOM_WAIT_MAX, ResponseBudget},
+    ViewCell, errors,
+    newest_first::{AskedItems, ShownItems},
     scalars::SafeInt,
 };
 
@@ -58,12 +51,6 @@ pub(crate) struct RefreshEdge {
     node: Refresh,
 }
 
-/// The position of a refresh in the history.
-#[derive(Debug, Deserialize, Serialize)]
-struct RefreshCursor {
-    refresh: i64,
-}
-
 impl RefreshConnection {
     /// Reads at most `first` refreshes behind the cursor `after`.
     pub(super) async fn read(
@@ -71,26 +58,13 @@ impl RefreshConnection {
         first: Option<i32>,
         after: Option<String>,
     ) -> async_graphql::Result<Self> {
-        let limit = inputs::listed("refreshes", first)?;
-        let before = after.map(|cursor| RefreshCursor::decode(&cursor)).transpose()?;
         context.data::<ViewCell>()?.note_more();
-        let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        let found = context.data::<FreshnessFeed>()?.history(before, more).await;
-        let mut found = found.map_err(|failure| errors::of_database(&failure))?;
-        let has_next_page = found.len() > limit;
-        found.truncate(limit);
+        let asked = AskedItems::parse("refreshes", "refresh", first, after)?;
+        let read = context.data::<FreshnessFeed>()?.history(asked.before, asked.read_max()).await;
+        let read = read.map_err(|failure| errors::of_database(&failure))?;
         let texts = |refresh: &freshness::Refresh| refresh.error.as_ref().map_or(0, String::len);
-        let held = found.iter().map(|refresh| size_of::<RefreshEdge>() + texts(refresh)).sum();
-        let budget = context.data::<ResponseBudget>()?;
-        budget.charge(found.len(), ItemCost::of_item(context), 0, held, ROOM_WAIT_MAX).await?;
-        let edges: Vec<_> = found.into_iter().map(RefreshEdge::from).collect();
-        let cursor = |edge: Option<&RefreshEdge>| edge.map(|edge| edge.cursor.clone());
-        let page_info = PageInfo {
-            has_previous_page: before.is_some(),
-            has_next_page,
-            start_cursor: cursor(edges.first()),
-            end_cursor: cursor(edges.last()),
-        };
+        let ShownItems { items, page_info } = asked.show(context, read, |refresh| refresh.id, texts).await?;
+        let edges = items.into_iter().map(|(cursor, refresh)| RefreshEdge { cursor, node: refresh.into() }).collect();
         Ok(Self { edges, page_info })
     }
 }
@@ -103,19 +77,9 @@ impl RefreshConnection {
     }
 }
 
-impl RefreshCursor {
-    /// Returns the refresh of the cursor.
-    fn decode(cursor: &str) -> async_graphql::Result<i64> {
-        let OpaqueCursor(Self { refresh }) = OpaqueCursor::decode_cursor(cursor)
-            .map_err(|_unreadable| error(Code::BadUserInput, "refreshes.after is not a cursor of this list"))?;
-        Ok(refresh)
-    }
-}
-
-impl From<freshness::Refresh> for RefreshEdge {
+impl From<freshness::Refresh> for Refresh {
     fn from(refresh: freshness::Refresh) -> Self {
-        let cursor = OpaqueCursor(RefreshCursor { refresh: refresh.id }).encode_cursor();
-        let node = Refresh {
+        Self {
             id: refresh.id.into(),
             as_of: refresh.as_of,
             started_at: refresh.started_at,
@@ -124,7 +88,6 @@ impl From<freshness::Refresh> for RefreshEdge {
             hours: refresh.hours,
             rows_changed: SafeInt(refresh.rows_changed),
             error: refresh.error,
-        };
-        Self { cursor, node }
+        }
     }
 }
