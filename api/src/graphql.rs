@@ -25,6 +25,6 @@ pub(crate) use operation::{AuthorizedOperation, Operation};
 pub(crate) use query_limits::QUERY_BYTES_MAX;
 pub(crate) use response_budget::{ResponseBounds, ResponseText};
 pub use schema::sdl;
-pub(crate) use schema::{FRESHNESS_ARGUMENTS, PageFilter, PageSearch, ServerLimits};
+pub(crate) use schema::{PageFilter, PageSearch, ServerLimits, may_require_freshness};
 pub use stock::StockExecutor;
 pub(crate) use turn::Turn;

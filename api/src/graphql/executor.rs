@@ -22,7 +22,7 @@ use super::{
     mutation_fast_path::{FastPathCache, FastPathRequest},
     operation::{AuthorizedOperation, Operation},
     response_budget::{NoText, ResponseBounds, ResponseBudget, ResponseText},
-    schema::{AnalyticsSchema, ServerLimits, ViewCell, record},
+    schema::{AnalyticsSchema, ServerLimits, ViewCell, may_require_freshness, record},
     selection::FieldOrder,
     shared_subscriptions::SharedSubscriptions,
     turn::Turn,
@@ -188,23 +188,24 @@ impl OperationExecutor {
         budget: &ResponseBudget,
         turn: Option<&Turn>,
     ) -> Option<(Response, Option<Provenance>)> {
-        let begun = Instant::now();
-        for attempt in 0.. {
-            let again = same_request(&request);
+        let (begun, mut attempt) = (Instant::now(), 0);
+        let copy = may_require_freshness(&request.query).then(|| same_request(&request));
+        loop {
             let execution = Box::pin(self.execute_query(request, managing.clone(), budget));
             let executed = self.in_time(&self.operations.queries, execution).await;
             let (response, provenance) = executed.unwrap_or_else(|late| (late, None));
-            let Some(read) = not_fresh_enough(&response) else { return Some((response, provenance)) };
+            let Some((read, copy)) = not_fresh_enough(&response).zip(copy.as_ref()) else {
+                return Some((response, provenance));
+            };
             // Nothing is held while it waits.
             budget.reset();
             match self.waiting_reads.wait(read, begun, attempt, turn).await {
-                Verdict::Again => request = again,
+                Verdict::Again => (request, attempt) = (same_request(copy), attempt + 1),
                 Verdict::TooLate => return Some((response, None)),
                 Verdict::Refused(refusal) => return Some((*refusal, None)),
                 Verdict::Cancelled => return None,
             }
         }
-        None
     }
 
     /// Executes a query. One whose report changes meanwhile, or that the database cancels, is executed again.
@@ -279,7 +280,7 @@ impl OperationExecutor {
     }
 }
 
-/// Returns a request like `request`, without what is attached to it.
+/// Returns a request with the query, the variables and the operation name of `request`.
 fn same_request(request: &Request) -> Request {
     let mut same = Request::new(request.query.clone()).variables(request.variables.clone());
     same.operation_name.clone_from(&request.operation_name);

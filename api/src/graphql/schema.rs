@@ -32,7 +32,7 @@ use jobs::Jobs;
 
 use super::{errors, query_limits, response_budget};
 use crate::access::{Scope, Scopes};
-pub(crate) use fresh_reads::{FRESHNESS_ARGUMENTS, FreshRead};
+pub(crate) use fresh_reads::{FreshRead, may_require_freshness};
 pub(crate) use inputs::{PageFilter, PageSearch};
 use job_fields::{JOB_FIELDS, JobQueries, JobSubscriptions, MANAGING_MUTATIONS, ManagingMutations};
 pub(crate) use limits::ServerLimits;

@@ -15,7 +15,7 @@ use reports::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::graphql::{FRESHNESS_ARGUMENTS, sdl};
+use crate::graphql::{may_require_freshness, sdl};
 
 /// The most bytes of a request that are hashed. The hash is made before the request is parsed, and a mutation's
 /// increments may have megabytes.
@@ -50,13 +50,12 @@ impl RequestHash {
             add(&mut self.hash, part);
         }
         let [query, ..] = parts;
-        self.may_require_freshness =
-            query.is_some_and(|query| FRESHNESS_ARGUMENTS.iter().any(|argument| query.contains(argument)));
+        self.may_require_freshness = query.is_some_and(may_require_freshness);
         Some(self)
     }
 
-    /// Returns whether the query has the name of an argument that requires a freshness. Then a response that was right before
-    /// may not be any more, although nothing has changed but the time.
+    /// Returns whether the query may require a freshness. Then a response that was right before may not be any more, although
+    /// nothing has changed but the time.
     pub(super) fn may_require_freshness(&self) -> bool {
         self.may_require_freshness
     }

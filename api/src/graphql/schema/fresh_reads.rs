@@ -14,11 +14,16 @@ use super::{
 use crate::error_code::Code;
 
 /// The names of the arguments that require a freshness.
-pub(crate) const FRESHNESS_ARGUMENTS: [&str; 2] = ["notBefore", "maxStalenessSeconds"];
+const FRESHNESS_ARGUMENTS: [&str; 2] = ["notBefore", "maxStalenessSeconds"];
 /// How long a query waits that does not say so, if the server allows as much.
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// The greatest staleness that a query may name, in seconds: 100 years.
 const STALENESS_SECONDS_MAX: u32 = 3_155_760_000;
+
+/// Returns whether a query with this text may require a freshness: it has the name of such an argument.
+pub(crate) fn may_require_freshness(query: &str) -> bool {
+    FRESHNESS_ARGUMENTS.iter().any(|argument| query.contains(argument))
+}
 
 /// What a query requires of its report, and for how long it waits for that.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
