@@ -88,7 +88,7 @@ pub(crate) async fn refresh(
         let done = finish(lock, transaction, record, &work, ContentChange::Unchanged, 0).await?;
         return Ok(Some((kind, done)));
     }
-    record.note_progress(work.hours.len(), work.hours.len(), 0);
+    record.note_progress((0, u64::try_from(work.hours.len()).unwrap_or(u64::MAX)), 0);
     record.record_progress(&transaction, ContentChange::Unchanged).await.context("record the refresh's start")?;
     transaction.commit().await.context("record the refresh's start")?;
 
@@ -161,7 +161,7 @@ async fn merge_in_portions(
             return Ok(done);
         }
         // Every process that caches answers has to learn of every change.
-        let is_due = record.note_progress(work.hours.len(), backlog.hours_left(), total);
+        let is_due = record.note_progress(backlog.progress(), total);
         if content == ContentChange::Changed || is_due {
             record.record_progress(&transaction, content).await.context("record the refresh's progress")?;
         }

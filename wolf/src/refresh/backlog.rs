@@ -46,11 +46,6 @@ impl Backlog {
         self.hours.is_empty()
     }
 
-    /// Returns how many of the hours are still to be merged.
-    pub(crate) fn hours_left(&self) -> usize {
-        self.hours.len()
-    }
-
     /// Returns how many of the hours are merged, and how many there were at the beginning.
     pub(crate) fn progress(&self) -> (u64, u64) {
         let number = |hours: usize| u64::try_from(hours).unwrap_or(u64::MAX);

@@ -31,14 +31,14 @@ pub(crate) struct RefreshRecord<'a> {
     schedule: Option<&'a Schedule>,
     /// The id of the row that records it as under way.
     under_way_id: Option<i64>,
-    progress: Option<Progress>,
+    progress: Option<NotedProgress>,
 }
 
 /// How far a refresh is.
 #[derive(Copy, Clone, Debug)]
-struct Progress {
-    hours: usize,
-    hours_left: usize,
+struct NotedProgress {
+    hours: u64,
+    hours_left: u64,
     rows_changed: u64,
     noted_at: Instant,
 }
@@ -79,11 +79,13 @@ impl<'a> RefreshRecord<'a> {
         Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_id: None, progress: None })
     }
 
-    /// Notes how far the refresh is, for the next row. Returns whether that is due: at first, and once a second.
-    pub(crate) fn note_progress(&mut self, hours: usize, hours_left: usize, rows_changed: u64) -> bool {
+    /// Notes how far the refresh is, for the next row: how many hours are merged, and how many there were at the beginning.
+    /// Returns whether that is due: at first, and once a second.
+    pub(crate) fn note_progress(&mut self, (done, hours): (u64, u64), rows_changed: u64) -> bool {
         let is_due = self.progress.is_none_or(|before| before.noted_at.elapsed() >= PROGRESS_PERIOD);
         if is_due {
-            self.progress = Some(Progress { hours, hours_left, rows_changed, noted_at: Instant::now() });
+            let hours_left = hours.saturating_sub(done);
+            self.progress = Some(NotedProgress { hours, hours_left, rows_changed, noted_at: Instant::now() });
         }
         is_due
     }
@@ -95,7 +97,9 @@ impl<'a> RefreshRecord<'a> {
         content: ContentChange,
     ) -> Result<(), DbErr> {
         self.under_way_id = Some(
-            self.replace_under_way(db, content, self.progress.map_or_else(Default::default, Progress::row)).await?.id,
+            self.replace_under_way(db, content, self.progress.map_or_else(Default::default, NotedProgress::row))
+                .await?
+                .id,
         );
         Ok(())
     }
@@ -174,7 +178,7 @@ impl<'a> RefreshRecord<'a> {
     }
 }
 
-impl Progress {
+impl NotedProgress {
     fn row(self) -> report_refresh::ActiveModel {
         let number = |hours| i32::try_from(hours).unwrap_or(i32::MAX);
         report_refresh::ActiveModel {
