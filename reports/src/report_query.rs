@@ -73,21 +73,27 @@ pub(super) enum QueryResult {
 }
 
 impl ReportQuery {
-    /// Returns the names of the pages whose rows alone the result depends on, if these are named.
-    pub(super) fn names(&self) -> Option<&[String]> {
+    /// Returns the filter whose pages the query is of, if it has one and does not ask about the filter itself.
+    fn filter(&self) -> Option<&PageFilter> {
         match self {
             Self::FirstHour | Self::Groups | Self::GroupsOf(..) | Self::Matches(_) => None,
-            Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names) => Some(names),
+            Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => None,
             Self::Views(_, filter)
             | Self::PageCount(_, filter)
             | Self::Series(_, filter, ..)
             | Self::PreviousSeries(_, _, filter, ..)
             | Self::Pages(_, filter, ..)
             | Self::Sections(_, filter, ..)
-            | Self::ViewsOfSections(_, filter, ..) => match &**filter {
-                PageFilter::Names(names) => Some(names),
-                _ => None,
-            },
+            | Self::ViewsOfSections(_, filter, ..) => Some(filter),
+        }
+    }
+
+    /// Returns the names of the pages whose rows alone the result depends on, if these are named.
+    pub(super) fn names(&self) -> Option<&[String]> {
+        match (self, self.filter()) {
+            (Self::ViewsOf(_, names) | Self::SeriesOf(_, names, ..) | Self::Viewed(names), _) => Some(names),
+            (_, Some(PageFilter::Names(names))) => Some(names),
+            _ => None,
         }
     }
 
@@ -140,21 +146,13 @@ impl ReportQuery {
     /// Returns the names of the groups whose sums or pages are asked for.
     fn groups(&self) -> Vec<&str> {
         match self {
-            Self::FirstHour | Self::Groups | Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => Vec::new(),
-            Self::GroupsOf(_, filter)
-            | Self::Matches(filter)
-            | Self::Views(_, filter)
-            | Self::PageCount(_, filter)
-            | Self::Series(_, filter, ..)
-            | Self::PreviousSeries(_, _, filter, ..)
-            | Self::Pages(_, filter, ..)
-            | Self::Sections(_, filter, ..)
-            | Self::ViewsOfSections(_, filter, ..) => filter.groups(),
+            Self::GroupsOf(_, filter) | Self::Matches(filter) => filter.groups(),
+            _ => self.filter().map_or_else(Vec::new, PageFilter::groups),
         }
     }
 
-    /// Returns the filter, some of whose pages may have to be looked for, if that is not the query itself.
-    pub(super) fn filter(&mut self) -> Option<&mut Arc<PageFilter>> {
+    /// Returns the [filter](Self::filter), some of whose pages may have to be looked for.
+    pub(super) fn filter_mut(&mut self) -> Option<&mut Arc<PageFilter>> {
         match self {
             Self::FirstHour | Self::Groups | Self::GroupsOf(..) | Self::Matches(_) => None,
             Self::ViewsOf(..) | Self::SeriesOf(..) | Self::Viewed(_) => None,

@@ -397,7 +397,7 @@ impl ReportView {
     fn find_pages(&self, mut query: ReportQuery) -> BoxFuture<'_, Result<ReportQuery, ReportError>> {
         Box::pin(async move {
             let is_sum = query.is_sum();
-            if let Some(filter) = query.filter()
+            if let Some(filter) = query.filter_mut()
                 && let Some(sought) = filter.sought(is_sum)
             {
                 match self.result(ReportQuery::Matches(Arc::new(sought.clone()))).await? {
