@@ -8,8 +8,8 @@ use entity::{
     page_views_report::{self, Column as Report, PAGE_DATE},
 };
 use sea_orm::{
-    ActiveEnum, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, Statement,
-    Value, sea_query::OnConflict,
+    ActiveEnum, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Statement,
+    sea_query::OnConflict,
 };
 use serde_json::json;
 use storage::Transaction;
@@ -23,31 +23,11 @@ const PAGES_PER_STATEMENT: usize = 1_000;
 /// Returns the groups of those of the pages `names` that have any noted, or that they have none.
 pub(super) async fn read(transaction: &Transaction, names: &[String]) -> Result<GroupsByPage, DbErr> {
     let mut found = HashMap::with_capacity(names.len());
-    for (name, groups) in read_texts(transaction, names).await? {
-        found.insert(name, patterns(&groups)?);
-    }
-    Ok(found)
-}
-
-/// Returns what is stored of the pages `names`.
-pub(super) async fn read_texts(transaction: &Transaction, names: &[String]) -> Result<HashMap<String, String>, DbErr> {
-    // As an array, whose names PostgreSQL looks up one by one in every plan.
-    let (backend, sql) = match transaction.get_database_backend() {
-        DbBackend::Postgres => {
-            (DbBackend::Postgres, "SELECT name, member_of FROM page_memberships WHERE name = ANY($1)")
-        }
-        other => {
-            (other, "SELECT name, member_of FROM page_memberships WHERE name IN (SELECT value FROM json_each($1))")
-        }
-    };
-    let mut found = HashMap::with_capacity(names.len());
     for portion in names.chunks(PAGES_PER_STATEMENT) {
-        let names: Value = match backend {
-            DbBackend::Postgres => portion.to_vec().into(),
-            _ => json!(portion).to_string().into(),
-        };
-        for row in transaction.query_all_raw(Statement::from_sql_and_values(backend, sql, [names])).await? {
-            found.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let names = bound_list::names(transaction.get_database_backend(), portion.to_vec());
+        let noted = page_membership::Entity::find().filter(page_membership::Column::Name.in_subquery(names));
+        for page_membership::Model { name, member_of } in noted.all(transaction).await? {
+            found.insert(name, patterns(&member_of)?);
         }
     }
     Ok(found)
