@@ -14,7 +14,7 @@ use proptest::{
 };
 use reports::{Calendar, Granularity, Interval, PageFilter, PageOrder, ReportError, ReportView};
 use storage::clock;
-use wolf::{LockMode, Maintenance, Refresher, ReportKind};
+use wolf::{GroupDefinitions, LockMode, Maintenance, Refresher, ReportKind, declare_groups};
 
 use crate::{
     app::{Rung, TestApp},
@@ -112,6 +112,8 @@ impl Changes {
                     ended.unwrap();
                 }
                 self.app.refresher = Refresher::new(&self.app.database).merging_at_most(1 + self.below(40) as usize);
+                // The last statement of the dead one may still be under way. This changes nothing, and waits for the lock.
+                declare_groups(&self.app.database, &GroupDefinitions::default()).await.unwrap();
                 // Titles may be newer than the counts that came with them.
                 self.check("a refresh was cut off").await;
             }

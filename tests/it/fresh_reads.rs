@@ -1,7 +1,7 @@
 //! Queries that say how fresh their report must be: they wait, or fail with an error of their own, and are never answered from
 //! an older report than they asked for, by whatever way they come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::Jobs;
@@ -16,8 +16,11 @@ use wolf::{LockMode, Maintenance, Outcome, RefreshRequests, Refresher, Schedule}
 
 use crate::{
     app::{Rung, TestApp, increment},
-    cluster, on_all_databases,
+    cluster,
+    exactly_once::until_blocked,
+    on_all_databases,
     process::Server,
+    refresh::commit_across_a_refresh,
     wait::{eventually, wait_for},
     websocket::WebSocket,
 };
@@ -308,6 +311,55 @@ async fn refresh_under_way_tells_its_progress() {
             break;
         }
     }
+}
+
+/// A commit that is held open across a refresh is in no answer before the next one, whoever asks for it by its `recordedAt`.
+async fn read_of_a_held_commit_waits_for_the_next_refresh(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    app.record([("/a", AT, 1)]).await;
+    let (_, recorded_at) = commit_across_a_refresh(&app).await;
+    let mut waiting = JoinSet::new();
+    for way in WAYS {
+        let variables = |wait_ms| json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": wait_ms });
+        let answer = execute(&app.address, &app.client, way, QUERY, &variables(0)).await;
+        assert_eq!(code(&answer), "NOT_FRESH_ENOUGH", "{way} {answer}");
+        let (address, client, variables) = (app.address.clone(), app.client.clone(), variables(30_000));
+        waiting.spawn(async move { execute(&address, &client, way, QUERY, &variables).await });
+    }
+    eventually("three queries to wait", async || app.feed.subscribers() == 3).await;
+    app.refresh().await;
+    while let Some(answer) = wait_for("the answer", waiting.join_next()).await {
+        assert_eq!(views(&answer.unwrap()), Some(11));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_of_a_held_commit_waits_for_the_next_refresh_of_a_materialized_view() {
+    read_of_a_held_commit_waits_for_the_next_refresh(Rung::MaterializedView).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_of_a_held_commit_waits_for_the_next_refresh_of_a_table() {
+    read_of_a_held_commit_waits_for_the_next_refresh(Rung::Table).await;
+}
+
+/// A report that was young enough when the query began, and is too stale when it has been read, is not given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn report_that_grows_too_stale_while_it_is_read_is_refused() {
+    let app = TestApp::start(Rung::Table).await;
+    app.record([("/a", AT, 1)]).await;
+    let mut holder = cluster::connect(&app.test_database.url).await;
+    app.refresh().await;
+    holder.execute("BEGIN; LOCK TABLE page_views_report IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut reading = JoinSet::new();
+    let (address, client, variables) = (app.address.clone(), app.client.clone(), json!({ "page": ["/a"], "max": 5 }));
+    reading.spawn(async move { execute(&address, &client, "POST", QUERY, &variables).await });
+    until_blocked(&app.database, 1).await;
+    let age = || app.feed.known().and_then(|known| known.staleness(Instant::now()));
+    eventually("the report to be too stale", async || age() > Some(TimeDelta::seconds(5))).await;
+    holder.execute("COMMIT").await.unwrap();
+    let answer = wait_for("the answer", reading.join_next()).await.unwrap().unwrap();
+    assert_eq!((code(&answer), &answer["data"]), ("NOT_FRESH_ENOUGH", &Value::Null), "{answer}");
 }
 
 /// Waiting queries end at once when the server stops, and hold no connection to the database while they wait.

@@ -1,6 +1,6 @@
 //! Refreshes: the report equals the recorded sums, and `as_of` is true.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::report_refresh;
 use futures_util::future::poll_immediate;
 use increments::Request;
@@ -8,7 +8,7 @@ use reports::freshness::{Freshness, RefreshStatus};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
 use sqlx::Executor;
 use storage::snapshot::Snapshots;
-use wolf::{LockMode, Outcome, Refresher, ReportKind};
+use wolf::{LockMode, Outcome, Refreshed, Refresher, ReportKind};
 
 use crate::{
     app::{Rung, TestApp},
@@ -263,10 +263,9 @@ async fn refresh_fails_when_the_report_table_lacks_rows() {
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
-/// A commit that is held open across the reading of `as_of` is either in the report or recorded after it.
-async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
-    let app = TestApp::start(rung).await;
-    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+/// Counts ten more views of the only page by a commit that is held open across a refresh. Returns the refresh, and the
+/// `recordedAt` that a recorder would answer after the commit.
+pub(crate) async fn commit_across_a_refresh(app: &TestApp) -> (Refreshed, DateTime<Utc>) {
     let mut other = cluster::connect(&app.test_database.url).await;
     // The recorder's own statements, by hand.
     other.execute("BEGIN").await.unwrap();
@@ -276,7 +275,14 @@ async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
     other.execute("COMMIT").await.unwrap();
     let now = app.database.clock.database_now(&app.database.readers).await.unwrap();
     let announced_at = entity::refresh_clock::read(&app.database.readers).await.unwrap().announced_at;
-    let recorded_at = storage::clock::recorded_at(now, announced_at);
+    (done, storage::clock::recorded_at(now, announced_at))
+}
+
+/// A commit that is held open across the reading of `as_of` is either in the report or recorded after it.
+async fn as_of_excludes_a_commit_that_is_held_open(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    app.record([("/a", "2026-03-01T00:00:00Z", 1)]).await;
+    let (done, recorded_at) = commit_across_a_refresh(&app).await;
     assert!(recorded_at > done.as_of.unwrap(), "a commit after the marks were read is not promised");
     assert_eq!(app.report_rows().await.values().max(), Some(&1));
     assert_eq!(app.marks().await, 1, "its mark is left for the next refresh");
