@@ -96,7 +96,7 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is subscribed to, and how many pages change.
+/// A subscription, and the number of pages that each refresh changes.
 struct Topic {
     name: String,
     query: &'static str,

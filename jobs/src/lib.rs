@@ -1,9 +1,11 @@
-//! Jobs: changes of what was counted, and requests for a refresh. A job is handed over by one transaction; the Wolf does it in its next refresh, in
+//! Jobs: changes of what was counted. A job is handed over by one transaction; the Wolf does it in its next refresh, in
 //! portions, before that refresh promises its `asOf`. So `asOf >= recordedAt` means that a job has ended, as it means
 //! for increments that they are in the report.
 //!
 //! Here jobs are handed over and looked at. The Wolf checks again what is checked here, when it begins a job: what was
 //! true then may not be true any more. A job is done as a whole or refused.
+//!
+//! A request for a refresh is handed over to the Wolf here, too.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Queries of single pages that wait at the same time are read together: many names in one statement.
 //!
 //! The first query of a kind reads; those that come meanwhile wait for the next statement, as increments wait for the next
-//! commit. So a lone query waits for nobody, and of ten thousand few statements are made.
+//! commit. So a lone query is read at once, and ten thousand queries take few statements.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,14 +27,14 @@ struct Key {
 /// The result for many pages, and the place of one of them.
 type Part = Result<(QueryResult, usize), ReportError>;
 
-/// Those who wait for the parts of pages, by the pages' names.
+/// The channels of the queries that wait, by the name of their page.
 type Waiting = BTreeMap<String, Vec<oneshot::Sender<Part>>>;
 
 /// The queries that wait. A cheap handle: clone it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batches(Arc<Mutex<HashMap<Key, Waiting>>>);
 
-/// The right to read the queries of a key. If it is dropped before all are read, those who wait fail.
+/// Reads the queries of a key. If it is dropped before all are read, the queries that wait fail.
 struct Reader<'a> {
     batches: &'a Batches,
     key: Key,

@@ -305,7 +305,8 @@ impl PageCondition {
         }
     }
 
-    /// Returns the same condition for a job; `None` of a group: what is declared may change before the job is done.
+    /// Converts the condition into a job's selection of pages. Returns `None` for a group, whose patterns may change before the
+    /// job is done.
     fn selection(self) -> Option<PageSelection> {
         Some(match self {
             Self::Names(names) => PageSelection::Names(names),
