@@ -170,6 +170,8 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         connections: 30_000,
         connections_each: Some(30_000),
         request_timeout_ms: BOUND_MS.into(),
+        // Nothing refreshes the report, so a query that waits ends late and in vain.
+        read_wait_ms: 20,
         response_cache_bytes: 1024 * 1024,
         // Without the scope for recording the counts do not change. Without a rate limit no input is refused.
         access: AccessSettings { anonymous: vec![Scope::Reports], rate_limit: 0, ..AccessSettings::default() },
