@@ -39,11 +39,13 @@ pub(crate) enum Command {
     Citus(CitusSettings),
     /// A job that removes many views: how long recording takes meanwhile, on both databases
     Removal(RemovalSettings),
+    /// Declared groups: what a refresh costs by the number of groups a page, and a group's sums, on both databases
+    Groups(GroupSettings),
     /// Greedy and careless clients: the most memory that the service takes under each attack, beside its bound
     Bounds,
     /// The dashboard in Chromium: each interaction until it is drawn, with 13 months of 1,047 pages, on both databases
     Dashboard(DashboardSettings),
-    /// Subscribers of freshness and of a report: their memory, and when the last one is told
+    /// Subscribers of freshness and of a report, and queries that wait: their memory, and when the last one is told
     Subscribers(SubscriberSettings),
     /// This service beside the stock handlers of async-graphql-axum, on the same schema and database
     Transport(TransportSettings),
@@ -96,6 +98,20 @@ pub(crate) struct RemovalSettings {
     /// How long recording is measured without a job
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
+}
+
+/// How groups are measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GroupSettings {
+    /// How many days the pages were viewed, each in one hour
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=730))]
+    pub(crate) days: u16,
+    /// How often each refresh is measured, in turns; the medians count
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) runs: u32,
+    /// How often each question is asked, in turns, without a cache
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) asked: u32,
 }
 
 /// How the import is measured.

@@ -1,6 +1,7 @@
 //! A migrated database with a known number of hourly rows, and the change that is measured.
 
 use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
 use clap::Parser;
 use entity::Hour;
 use increments::{Committer, Increment, PageName, Recorder, RecorderSettings, Request, Views};
@@ -132,19 +133,23 @@ impl Dataset {
 
     /// Records one view more of every page in the last hour, in one transaction.
     pub(crate) async fn change(&self) -> anyhow::Result<()> {
-        self.change_some(PAGES).await
+        self.change_some(PAGES).await?;
+        Ok(())
     }
 
-    /// Records one view more of each of the first `pages` pages in the last hour, in one transaction.
-    pub(crate) async fn change_some(&self, pages: u16) -> anyhow::Result<()> {
+    /// Records one view more of each of the first `pages` pages in the last hour, in one transaction. Returns when they were
+    /// recorded.
+    pub(crate) async fn change_some(&self, pages: u16) -> anyhow::Result<DateTime<Utc>> {
         let increments: anyhow::Result<Vec<_>> = (0..pages).map(|page| increment(page, self.last_hour)).collect();
-        self.recorder.record(Request::new(increments?, None)).await.context("can't record the change")?;
-        Ok(())
+        let recorded =
+            self.recorder.record(Request::new(increments?, None)).await.context("can't record the change")?;
+        Ok(recorded.recorded_at)
     }
 
     /// Records one view of one page in the last hour.
     pub(crate) async fn change_one(&self) -> anyhow::Result<()> {
-        self.change_some(1).await
+        self.change_some(1).await?;
+        Ok(())
     }
 
     /// A recorder like that of a service which records on one connection.

@@ -6,6 +6,7 @@ mod cli;
 mod dashboard;
 mod dataset;
 mod figures;
+mod groups;
 mod import;
 mod ingest;
 mod latency;
@@ -23,6 +24,7 @@ mod stock;
 mod subscribers;
 mod terminal;
 mod usage;
+mod waiting;
 
 use clap::Parser;
 use cli::{Cli, Command, RefreshSettings};
@@ -44,6 +46,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Pages(settings) => pages::run(&settings).await,
         Command::Citus(settings) => citus::run(&settings).await,
         Command::Removal(settings) => removal::run(&settings).await,
+        Command::Groups(settings) => groups::run(&settings).await,
         Command::Bounds => bounds::run().await,
         Command::Dashboard(settings) => dashboard::run(&settings).await,
         Command::Subscribers(settings) => subscribers::run(&settings).await,

@@ -1,4 +1,4 @@
-//! Many subscribers of one service: what each takes, and when the last one is told of a refresh.
+//! Many subscribers and waiting queries of one service: what each takes, and when the last one is told of a refresh.
 
 use std::{
     collections::HashMap,
@@ -28,16 +28,13 @@ use crate::{
     server::Server,
     service::{self, Place, Service},
     terminal::Progress,
+    waiting::Waiting,
 };
 
+/// What is selected of a report.
+pub(crate) const REPORT: &str = "{ freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } }";
 /// What is subscribed to: names, and selections that say which refresh it is.
-const SUBSCRIPTIONS: [(&str, &str); 2] = [
-    ("freshness", FRESHNESS),
-    (
-        "report",
-        "subscription { report { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } } }",
-    ),
-];
+const SUBSCRIPTIONS: [(&str, &str); 2] = [("freshness", FRESHNESS), ("report", "subscription { report {report} }")];
 /// What each subscribes to that has a page of its own.
 const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}\"] } }) { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } } }";
 /// How many of the pages a refresh changes, where each subscriber has its own.
@@ -80,9 +77,11 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
                 figures::count(u32::from(PAGES))
             )
         };
-        CHANGED.map(|changed| Topic { name: name(changed), query: OF_PAGE, changed }).into()
+        CHANGED.map(|changed| Topic { name: name(changed), query: Some(OF_PAGE), changed }).into()
     } else {
-        SUBSCRIPTIONS.map(|(name, query)| Topic { name: name.to_owned(), query, changed: 1 }).into()
+        let subscriptions = SUBSCRIPTIONS.map(|(name, query)| (name, Some(query)));
+        let topics = subscriptions.into_iter().chain([("query that waits", None)]);
+        topics.map(|(name, query)| Topic { name: name.to_owned(), query, changed: 1 }).collect()
     };
     for topic in audiences {
         progress.part(&topic.name);
@@ -96,10 +95,11 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A subscription, and the number of pages that each refresh changes.
+/// What many wait for, and the number of pages that each refresh changes.
 struct Topic {
     name: String,
-    query: &'static str,
+    /// What is subscribed to, unless queries wait.
+    query: Option<&'static str>,
     changed: u16,
 }
 
@@ -116,17 +116,32 @@ async fn measure(
     ensure!(url != dataset.url, "the address of the database has no user");
     let service = Service::start(server, Place::Postgres, &url, &SERVE).await?;
     progress.step("connects");
-    let audience = Audience::gather(&service, |number| topic.query_of(number), settings.subscribers).await?;
     let (mut latency, mut statements) = (load::latencies()?, 0);
+    let mut told = match topic.query {
+        Some(query) => {
+            let query_of = |number| Topic::query_of(query, number);
+            Told::Subscribers(Audience::gather(&service, query_of, settings.subscribers).await?)
+        }
+        None => Told::Waiting(Waiting::gather(&service, settings.subscribers).await?),
+    };
     for number in 1..=settings.refreshes {
         progress.step(format!("refresh {number} of {}", settings.refreshes));
-        dataset.change_some(topic.changed).await?;
+        let recorded_at = dataset.change_some(topic.changed).await?;
         let said = server.log()?.len();
-        audience.refresh(dataset, &mut latency).await?;
+        match &mut told {
+            Told::Subscribers(audience) => drop(audience.refresh(dataset, &mut latency).await?),
+            Told::Waiting(waiting) => waiting.refresh(&service, dataset, recorded_at, &mut latency).await?,
+        }
         statements += said_by_service(&server.log()?[said..]);
     }
-    let each = audience.bytes_each;
-    audience.leave().await;
+    let each = match told {
+        Told::Subscribers(audience) => {
+            let each = audience.bytes_each;
+            audience.leave().await;
+            each
+        }
+        Told::Waiting(waiting) => waiting.bytes_each,
+    };
     service.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "printed with a digit")]
     let kib = each as f64 / 1_024.0;
@@ -140,9 +155,16 @@ async fn measure(
     ))
 }
 
+/// Who is told of a refresh.
+enum Told {
+    Subscribers(Audience),
+    Waiting(Waiting),
+}
+
 impl Topic {
-    fn query_of(&self, number: u32) -> String {
-        self.query.replace("{page}", &format!("/page/{:05}", number % u32::from(PAGES)))
+    fn query_of(query: &str, number: u32) -> String {
+        let query = query.replace("{report}", REPORT);
+        query.replace("{page}", &format!("/page/{:05}", number % u32::from(PAGES)))
     }
 }
 
@@ -185,27 +207,20 @@ impl Audience {
         dataset: &mut Dataset,
         latency: &mut Histogram<u64>,
     ) -> anyhow::Result<Duration> {
-        let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::LockMode::Wait, None).await? else {
-            bail!("somebody else refreshes")
-        };
-        // Read from the clock right before the commit: what is counted begins no later than the commit.
-        let finished_at: DateTime<Utc> = sqlx::query_scalar("SELECT finished_at FROM report_refreshes WHERE id = $1")
-            .bind(done.id)
-            .fetch_one(&mut dataset.admin)
-            .await?;
+        let (refresh, finished_at) = refresh(dataset).await?;
         let (board, subscribers) = (&self.board, self.subscribers);
         let all = timeout(TOLD_MAX, async {
             loop {
                 let changed = board.changed.notified();
-                if board.told_of(done.id) >= usize::try_from(subscribers).unwrap_or(usize::MAX) {
+                if board.told_of(refresh) >= usize::try_from(subscribers).unwrap_or(usize::MAX) {
                     return;
                 }
                 changed.await;
             }
         });
-        all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(done.id)))?;
+        all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(refresh)))?;
         let mut last = 0;
-        for at in board.lock().remove(&done.id).unwrap_or_default() {
+        for at in board.lock().remove(&refresh).unwrap_or_default() {
             let us = u64::try_from((at - finished_at).num_microseconds().unwrap_or_default())?;
             latency.saturating_record(us);
             last = last.max(us);
@@ -217,6 +232,19 @@ impl Audience {
     pub(crate) async fn leave(mut self) {
         self.listening.shutdown().await;
     }
+}
+
+/// Refreshes. Returns the refresh's number and the time right before its commit: what is counted from there begins no later
+/// than the commit.
+pub(crate) async fn refresh(dataset: &mut Dataset) -> anyhow::Result<(i64, DateTime<Utc>)> {
+    let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::LockMode::Wait, None).await? else {
+        bail!("somebody else refreshes")
+    };
+    let finished_at = sqlx::query_scalar("SELECT finished_at FROM report_refreshes WHERE id = $1")
+        .bind(done.id)
+        .fetch_one(&mut dataset.admin)
+        .await?;
+    Ok((done.id, finished_at))
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
