@@ -74,9 +74,7 @@ impl Batches {
 impl Reader<'_> {
     /// Reads until nobody waits.
     async fn read_all(mut self, read: impl Fn(ReportQuery) -> BoxFuture<'static, Result<QueryResult, ReportError>>) {
-        // Queries that are about to wait come first.
-        yield_now().await;
-        while let Some(waiting) = self.take() {
+        while let Some(waiting) = self.gather().await {
             let (names, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
             let result = read(self.key.query.clone().of_pages(names.into())).await;
             for (place, waiting) in waiting.into_iter().enumerate() {
@@ -86,6 +84,18 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// Waits for the queries that are about to wait, and takes as many as one statement reads. Returns `None` when nobody waits.
+    async fn gather(&mut self) -> Option<Waiting> {
+        let waiting = || self.batches.lock().get(&self.key).map_or(0, BTreeMap::len);
+        // Tasks that are ready run before this one does again. While they come to wait here, others are likely to.
+        let mut known = 0;
+        while known < waiting().min(self.key.query.pages_max()) {
+            known = waiting();
+            yield_now().await;
+        }
+        self.take()
     }
 
     /// Takes as many as one statement reads. Ends the key when nobody waits.

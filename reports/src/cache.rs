@@ -17,6 +17,9 @@ use super::{
 
 /// The memory of an entry beside its query and its result, in bytes, about.
 const ENTRY_BYTES: usize = 256;
+/// How many versions old the newest result of a query becomes at most before it is noted that it is still the same. Less than
+/// are compared at once, and much more than one, so that many results that stay the same cost no writes.
+const VERSIONS_BEHIND_MAX: i64 = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -129,8 +132,7 @@ impl Cache {
             return None;
         }
         let result = entry.result.clone();
-        if entry.version < version {
-            // So that it is never too many versions old.
+        if version >= entry.version + VERSIONS_BEHIND_MAX {
             self.values.insert(key, Entry { version, ..entry }).await;
         }
         Some(result)

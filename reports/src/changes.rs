@@ -3,13 +3,13 @@
 use std::{
     collections::{BTreeMap, HashSet},
     ops::RangeInclusive,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use entity::report_change::{self, hash};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use storage::Connections;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 /// The most versions whose changes are remembered, and that a result is carried over at once.
 const VERSIONS_MAX: usize = 64;
@@ -18,13 +18,18 @@ const VERSIONS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct ContentChanges {
     db: Connections,
-    /// The hashes of the changed pages' names by version; `None` where any page may have changed.
-    known: Arc<Mutex<BTreeMap<i64, Option<HashSet<u64>>>>>,
+    known: Arc<Mutex<Known>>,
+    /// Held by the one who reads from the database.
+    reading: Arc<AsyncMutex<()>>,
 }
+
+/// The hashes of the changed pages' names by version; `None` where any page may have changed.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<i64, Option<HashSet<u64>>>);
 
 impl ContentChanges {
     pub(super) fn new(db: &Connections) -> Self {
-        Self { db: db.clone(), known: Arc::default() }
+        Self { db: db.clone(), known: Arc::default(), reading: Arc::default() }
     }
 
     /// Returns whether the pages `names` are sure to be the same in two versions. The changes of a version are read once for all
@@ -34,35 +39,48 @@ impl ContentChanges {
         if usize::try_from(versions.end() - versions.start()).is_ok_and(|number| number >= VERSIONS_MAX) {
             return false;
         }
-        let mut known = self.known.lock().await;
-        let unknown = versions.clone().find(|version| !known.contains_key(version));
-        if let Some(first) = unknown
-            && self.read(&mut known, first..=*versions.end()).await.is_err()
-        {
-            // What has changed is asked for again with the next query; this one is computed.
-            return false;
+        if let Some(is_same) = self.lock().are_same(names, versions.clone()) {
+            return is_same;
         }
-        let is_same = |version: i64| match known.get(&version) {
-            Some(Some(changed)) => !names.iter().any(|name| changed.contains(&hash(name))),
-            _ => false,
-        };
-        versions.into_iter().all(is_same)
+        let _reading = self.reading.lock().await;
+        // Another one may have read them meanwhile.
+        if let Some(is_same) = self.lock().are_same(names, versions.clone()) {
+            return is_same;
+        }
+        // If it fails, what has changed is asked for again with the next query; this one is computed.
+        let read = self.read(versions.clone()).await;
+        read.is_ok() && self.lock().are_same(names, versions).unwrap_or(false)
     }
 
     /// Reads the changes of `versions`, which are committed: what is there of them now does not change any more.
-    async fn read(
-        &self,
-        known: &mut BTreeMap<i64, Option<HashSet<u64>>>,
-        versions: RangeInclusive<i64>,
-    ) -> Result<(), DbErr> {
+    async fn read(&self, versions: RangeInclusive<i64>) -> Result<(), DbErr> {
         let column = report_change::Column::ContentVersion;
         let rows = report_change::Entity::find().filter(column.between(*versions.start(), *versions.end()));
         let rows = rows.all(&self.db).await?;
-        known.extend(versions.map(|version| (version, None)));
-        known.extend(rows.into_iter().map(|row| (row.content_version, Some(row.hashes().collect()))));
-        while known.len() > VERSIONS_MAX {
-            known.pop_first();
+        let changed = rows.into_iter().map(|row| (row.content_version, Some(row.hashes().collect())));
+        let mut known = self.lock();
+        known.0.extend(versions.map(|version| (version, None)));
+        known.0.extend(changed);
+        while known.0.len() > VERSIONS_MAX {
+            known.0.pop_first();
         }
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Returns whether `versions` are sure not to have changed the pages `names`, or `None` if what one of them has changed is
+    /// not known.
+    fn are_same(&self, names: &[String], versions: RangeInclusive<i64>) -> Option<bool> {
+        let changed = versions.map(|version| self.0.get(&version)).collect::<Option<Vec<_>>>()?;
+        let hashes: Vec<u64> = names.iter().map(|name| hash(name)).collect();
+        let is_same = |changed: &Option<HashSet<u64>>| {
+            changed.as_ref().is_some_and(|changed| !hashes.iter().any(|hash| changed.contains(hash)))
+        };
+        Some(changed.into_iter().all(is_same))
     }
 }
