@@ -11,6 +11,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 use tokio::{sync::oneshot, task::yield_now};
+use tokio_util::task::TaskTracker;
 
 use super::{
     error::ReportError,
@@ -32,11 +33,15 @@ type Waiting = BTreeMap<String, Vec<oneshot::Sender<Part>>>;
 
 /// The queries that wait. A cheap handle: clone it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Batches(Arc<Mutex<HashMap<Key, Waiting>>>);
+pub(super) struct Batches {
+    waiting: Arc<Mutex<HashMap<Key, Waiting>>>,
+    /// The readers. They are tasks of their own, since others wait for them than those who have begun them.
+    reading: TaskTracker,
+}
 
 /// Reads the queries of a key. If it is dropped before all are read, the queries that wait fail.
-struct Reader<'a> {
-    batches: &'a Batches,
+struct Reader {
+    batches: Batches,
     key: Key,
     has_ended: bool,
 }
@@ -49,7 +54,7 @@ impl Batches {
         version: i64,
         query: ReportQuery,
         name: String,
-        read: impl Fn(ReportQuery) -> BoxFuture<'static, Result<QueryResult, ReportError>>,
+        read: impl Fn(ReportQuery) -> BoxFuture<'static, Result<QueryResult, ReportError>> + Send + 'static,
     ) -> Part {
         let (sender, part) = oneshot::channel();
         let key = Key { version, query };
@@ -60,18 +65,24 @@ impl Batches {
             is_first
         };
         if is_first {
-            Reader { batches: self, key, has_ended: false }.read_all(read).await;
+            self.reading.spawn(Reader { batches: self.clone(), key, has_ended: false }.read_all(read));
         }
         // The reader has panicked.
         part.await.unwrap_or_else(|ended| Err(ReportError::Database(DbErr::Custom(ended.to_string()))))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Waiting>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the statements under way. There must be no more queries.
+    pub(super) async fn finish(&self) {
+        self.reading.close();
+        self.reading.wait().await;
     }
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Reads until nobody waits.
     async fn read_all(mut self, read: impl Fn(ReportQuery) -> BoxFuture<'static, Result<QueryResult, ReportError>>) {
         while let Some(waiting) = self.gather().await {
@@ -112,7 +123,7 @@ impl Reader<'_> {
     }
 }
 
-impl Drop for Reader<'_> {
+impl Drop for Reader {
     fn drop(&mut self) {
         // Once it has ended, the key may be another reader's.
         if !self.has_ended {
@@ -132,8 +143,9 @@ mod tests {
     #[tokio::test]
     async fn queries_that_wait_are_read_together_and_each_gets_its_own() {
         let (batches, reads) = (Batches::default(), Arc::new(AtomicUsize::new(0)));
-        let read = |query: ReportQuery| {
-            let reads = Arc::clone(&reads);
+        let counted = Arc::clone(&reads);
+        let read = move |query: ReportQuery| {
+            let reads = Arc::clone(&counted);
             async move {
                 reads.fetch_add(1, Ordering::Relaxed);
                 yield_now().await;
@@ -147,7 +159,8 @@ mod tests {
         let viewed = || ReportQuery::Viewed([].into());
         // Of each page twice, as of its views and whether it has any.
         let asked: Vec<usize> = (0..1_000).chain(0..1_000).collect();
-        let parts = join_all(asked.iter().map(|number| batches.result(7, viewed(), number.to_string(), read))).await;
+        let parts =
+            join_all(asked.iter().map(|number| batches.result(7, viewed(), number.to_string(), read.clone()))).await;
         for (number, part) in asked.iter().zip(parts) {
             let (QueryResult::Numbers(numbers), place) = part.unwrap() else { panic!("another result") };
             assert_eq!(usize::try_from(numbers[place]), Ok(*number));
@@ -157,16 +170,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reader_that_ends_early_leaves_nobody_waiting() {
+    async fn reader_that_panics_leaves_nobody_waiting() {
         let batches = Batches::default();
-        let never = |_query| std::future::pending().boxed();
-        let mut first = Box::pin(batches.result(7, ReportQuery::Viewed([].into()), "/a".to_owned(), never));
-        assert!((&mut first).now_or_never().is_none());
-        let second = batches.result(7, ReportQuery::Viewed([].into()), "/b".to_owned(), never);
-        let mut second = Box::pin(second);
-        assert!((&mut second).now_or_never().is_none());
-        drop(first);
-        assert!(matches!(second.await, Err(ReportError::Database(_))));
+        let panics = |_query| async { panic!("it can't read") }.boxed();
+        let asked = ["/a", "/b"].map(|name| batches.result(7, ReportQuery::Viewed([].into()), name.to_owned(), panics));
+        for part in join_all(asked).await {
+            assert!(matches!(part, Err(ReportError::Database(_))));
+        }
         assert!(batches.lock().is_empty());
     }
 }

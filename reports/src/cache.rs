@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use futures_util::FutureExt;
 use moka::{future, policy::EvictionPolicy};
 use sea_orm::DbErr;
 use tokio_util::task::TaskTracker;
@@ -98,12 +99,11 @@ impl Cache {
             Some(entry) => Some(entry.result),
             None => self.carry_over(version, &key.query).await,
         };
-        if let Some(result) = found {
-            self.counters.hits.fetch_add(1, Ordering::Relaxed);
+        if let Some(result) = self.count(found) {
             return Ok(result);
         }
-        self.counters.misses.fetch_add(1, Ordering::Relaxed);
-        let compute = compute(key.query.clone());
+        // On the heap, since thousands may wait: each function that it is handed to has room for it.
+        let compute = compute(key.query.clone()).boxed();
         let (values, counters) = (self.values.clone(), Arc::clone(&self.counters));
         let counted = async move {
             counters.computed.fetch_add(1, Ordering::Relaxed);
@@ -123,12 +123,36 @@ impl Cache {
         }
     }
 
+    /// Does the same for a query of a single page, of which only the newest result is kept. Equal queries may each call `read`.
+    pub(super) async fn get_or_read_page(
+        &self,
+        version: i64,
+        query: ReportQuery,
+        read: impl Future<Output = Result<QueryResult, ReportError>>,
+    ) -> Result<QueryResult, ReportError> {
+        let found = self.carry_over(version, &query).await;
+        if let Some(result) = self.count(found) {
+            return Ok(result);
+        }
+        let result = read.await?;
+        self.counters.computed.fetch_add(1, Ordering::Relaxed);
+        self.values.insert(Key { version: None, query }, Entry { version, result: result.clone() }).await;
+        Ok(result)
+    }
+
+    /// Counts whether a result was there.
+    fn count(&self, found: Option<QueryResult>) -> Option<QueryResult> {
+        let counter = if found.is_some() { &self.counters.hits } else { &self.counters.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
     /// Returns the result of another version, if the pages that `query` names are the same in both.
     async fn carry_over(&self, version: i64, query: &ReportQuery) -> Option<QueryResult> {
         let names = query.names()?;
         let key = Key { version: None, query: query.clone() };
         let entry = self.values.get(&key).await?;
-        if !self.changes.are_same(names, entry.version, version).await {
+        if entry.version != version && !self.changes.are_same(names, entry.version, version).await {
             return None;
         }
         let result = entry.result.clone();

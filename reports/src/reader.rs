@@ -146,6 +146,7 @@ impl ReportReader {
 
     /// Waits for the computations under way. There must be no more queries.
     pub async fn finish(&self) {
+        self.batches.finish().await;
         self.cache.finish().await;
     }
 }

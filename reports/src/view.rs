@@ -363,33 +363,46 @@ impl ReportView {
     }
 
     async fn result(&self, query: ReportQuery) -> Result<QueryResult, ReportError> {
-        let cache = match &self.0.source {
+        let (cache, batches) = match &self.0.source {
             Source::Snapshot(snapshot) => return snapshot.execute(&self.find_pages(query).await?).await,
-            Source::Cache { cache, .. } => cache,
+            Source::Cache { cache, batches, .. } => (cache, batches),
         };
-        let view = self.clone();
-        let compute = |query: ReportQuery| async move { view.compute(query).await };
-        let found = cache.get_or_compute(self.0.freshness.content_version, query, compute).await;
+        let version = self.0.freshness.content_version;
+        let found = match query.of_one_page().map(|(many, name)| (many, name.to_owned())) {
+            Some((many, name)) => {
+                let read = self.read_page(batches, many, name, query.clone());
+                cache.get_or_read_page(version, query, read).await
+            }
+            None => {
+                let view = self.clone();
+                cache.get_or_compute(version, query, |query| view.compute(query)).await
+            }
+        };
         if matches!(found, Err(ReportError::VersionChanged)) {
             self.0.moved.store(true, Ordering::Relaxed);
         }
         found
     }
 
-    /// Reads the result from a snapshot, together with others that wait where the query is of a single page.
-    async fn compute(self, query: ReportQuery) -> Result<QueryResult, ReportError> {
-        let Source::Cache { batches, .. } = &self.0.source else { return Err(ReportError::VersionChanged) };
-        let Some((many, name)) = query.of_one_page() else {
-            let query = self.find_pages(query).await?;
-            return self.acquire_snapshot().await?.execute(&query).await;
-        };
-        let read = |query: ReportQuery| {
-            let view = self.clone();
-            async move { view.acquire_snapshot().await?.execute(&query).await }.boxed()
-        };
-        let version = self.0.freshness.content_version;
-        let (result, place) = batches.result(version, many, name.to_owned(), read).await?;
+    /// Reads the result of `query`, which is of the page `name`, together with those of other pages that wait: `many` is the
+    /// query without names.
+    async fn read_page(
+        &self,
+        batches: &Batches,
+        many: ReportQuery,
+        name: String,
+        query: ReportQuery,
+    ) -> Result<QueryResult, ReportError> {
+        let view = self.clone();
+        let read = move |query| view.clone().compute(query).boxed();
+        let (result, place) = batches.result(self.0.freshness.content_version, many, name, read).await?;
         result.of_page(&query, place).ok_or_else(|| mismatch(&result))
+    }
+
+    /// Reads the result from a snapshot.
+    async fn compute(self, query: ReportQuery) -> Result<QueryResult, ReportError> {
+        let query = self.find_pages(query).await?;
+        self.acquire_snapshot().await?.execute(&query).await
     }
 
     /// Returns the query with the names of the pages that its filter looks for, unless they are many. All queries of a version
