@@ -1,11 +1,11 @@
 //! The cache of query results, by query and version of the report's content. Equal queries wait for one computation.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use moka::{future, policy::EvictionPolicy};
 use sea_orm::DbErr;
 use tokio_util::task::TaskTracker;
@@ -18,9 +18,6 @@ use super::{
 
 /// The memory of an entry beside its query and its result, in bytes, about.
 const ENTRY_BYTES: usize = 256;
-/// How many versions old the newest result of a query becomes at most before it is noted that it is still the same. Less than
-/// are compared at once, and much more than one, so that many results that stay the same cost no writes.
-const VERSIONS_BEHIND_MAX: i64 = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -29,9 +26,13 @@ struct Key {
     query: ReportQuery,
 }
 
-/// A result, and the version that it is of.
+/// A result that is cached. A cheap handle: clone it.
 #[derive(Clone, Debug)]
-struct Entry {
+struct Entry(Arc<Mutex<Held>>);
+
+/// A result, and the newest version that is known to have it.
+#[derive(Clone, Debug)]
+struct Held {
     version: i64,
     result: QueryResult,
 }
@@ -67,11 +68,35 @@ pub struct CacheFigures {
     pub bytes: u64,
 }
 
+impl Entry {
+    fn new(version: i64, result: QueryResult) -> Self {
+        Self(Arc::new(Mutex::new(Held { version, result })))
+    }
+
+    /// Puts a newer result of `query` in the place of this one, if it takes as much memory: a write of the cache costs many
+    /// times as much. Returns whether there is nothing left to do.
+    fn replace(&self, version: i64, result: &QueryResult, query: &ReportQuery) -> bool {
+        let mut held = self.lock();
+        if held.version >= version {
+            return true;
+        }
+        let is_as_large = held.result.bytes_with(query) == result.bytes_with(query);
+        if is_as_large {
+            *held = Held { version, result: result.clone() };
+        }
+        is_as_large
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Cache {
     /// Creates a cache of at most about `bytes_max` bytes.
     pub(super) fn new(bytes_max: u64, changes: ContentChanges) -> Self {
         let weigh = |key: &Key, value: &Entry| {
-            u32::try_from(value.result.bytes_with(&key.query) + ENTRY_BYTES).unwrap_or(u32::MAX)
+            u32::try_from(value.lock().result.bytes_with(&key.query) + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
         let values = future::Cache::builder()
             .max_capacity(bytes_max)
@@ -96,8 +121,11 @@ impl Cache {
     {
         let key = Key { version: Some(version), query };
         let found = match self.values.get(&key).await {
-            Some(entry) => Some(entry.result),
-            None => self.carry_over(version, &key.query).await,
+            Some(entry) => Some(entry.lock().result.clone()),
+            None => match self.newest(&key.query).await {
+                Some(entry) => self.carry_over(&entry, version, &key.query).await,
+                None => None,
+            },
         };
         if let Some(result) = self.count(found) {
             return Ok(result);
@@ -107,7 +135,7 @@ impl Cache {
         let (values, counters) = (self.values.clone(), Arc::clone(&self.counters));
         let counted = async move {
             counters.computed.fetch_add(1, Ordering::Relaxed);
-            Ok(Entry { version, result: compute.await? })
+            Ok(Entry::new(version, compute.await?))
         };
         let computing = async move {
             let computed = values.try_get_with(key.clone(), counted).await;
@@ -117,26 +145,34 @@ impl Cache {
             computed
         };
         match self.computing.spawn(computing).await {
-            Ok(computed) => computed.map(|entry| entry.result).map_err(|failure: Arc<ReportError>| (*failure).clone()),
+            Ok(computed) => computed
+                .map(|entry| entry.lock().result.clone())
+                .map_err(|failure: Arc<ReportError>| (*failure).clone()),
             // The computation panicked.
             Err(ended) => Err(ReportError::Database(DbErr::Custom(ended.to_string()))),
         }
     }
 
     /// Does the same for a query of a single page, of which only the newest result is kept. Equal queries may each call `read`.
-    pub(super) async fn get_or_read_page(
+    pub(super) async fn get_or_read_page<'a>(
         &self,
         version: i64,
         query: ReportQuery,
-        read: impl Future<Output = Result<QueryResult, ReportError>>,
+        read: impl FnOnce(ReportQuery) -> BoxFuture<'a, Result<QueryResult, ReportError>>,
     ) -> Result<QueryResult, ReportError> {
-        let found = self.carry_over(version, &query).await;
+        let newest = self.newest(&query).await;
+        let found = match &newest {
+            Some(entry) => self.carry_over(entry, version, &query).await,
+            None => None,
+        };
         if let Some(result) = self.count(found) {
             return Ok(result);
         }
-        let result = read.await?;
+        let result = read(query.clone()).await?;
         self.counters.computed.fetch_add(1, Ordering::Relaxed);
-        self.values.insert(Key { version: None, query }, Entry { version, result: result.clone() }).await;
+        if newest.is_none_or(|entry| !entry.replace(version, &result, &query)) {
+            self.values.insert(Key { version: None, query }, Entry::new(version, result.clone())).await;
+        }
         Ok(result)
     }
 
@@ -147,19 +183,26 @@ impl Cache {
         found
     }
 
-    /// Returns the result of another version, if the pages that `query` names are the same in both.
-    async fn carry_over(&self, version: i64, query: &ReportQuery) -> Option<QueryResult> {
-        let names = query.names()?;
-        let key = Key { version: None, query: query.clone() };
-        let entry = self.values.get(&key).await?;
-        if entry.version != version && !self.changes.are_same(names, entry.version, version).await {
-            return None;
+    /// Returns the newest result of a query of named pages.
+    async fn newest(&self, query: &ReportQuery) -> Option<Entry> {
+        query.names()?;
+        self.values.get(&Key { version: None, query: query.clone() }).await
+    }
+
+    /// Returns the result of `entry`, if the pages that `query` names are the same in its version and this one.
+    async fn carry_over(&self, entry: &Entry, version: i64, query: &ReportQuery) -> Option<QueryResult> {
+        let held = entry.lock().clone();
+        if held.version != version {
+            if !self.changes.are_same(query.names()?, held.version, version).await {
+                return None;
+            }
+            let mut now = entry.lock();
+            // Unless another result has come meanwhile: so that it is never too many versions old.
+            if now.version == held.version {
+                now.version = version.max(held.version);
+            }
         }
-        let result = entry.result.clone();
-        if version >= entry.version + VERSIONS_BEHIND_MAX {
-            self.values.insert(key, Entry { version, ..entry }).await;
-        }
-        Some(result)
+        Some(held.result)
     }
 
     /// Updates the memory of all entries, which otherwise follows with a delay.

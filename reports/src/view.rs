@@ -364,19 +364,16 @@ impl ReportView {
 
     async fn result(&self, query: ReportQuery) -> Result<QueryResult, ReportError> {
         let (cache, batches) = match &self.0.source {
-            Source::Snapshot(snapshot) => return snapshot.execute(&self.find_pages(query).await?).await,
+            // On the heap: most queries are answered from the cache, and each function above has room for this one.
+            Source::Snapshot(_) => return Box::pin(self.clone().compute(query)).await,
             Source::Cache { cache, batches, .. } => (cache, batches),
         };
         let version = self.0.freshness.content_version;
-        let found = match query.of_one_page().map(|(many, name)| (many, name.to_owned())) {
-            Some((many, name)) => {
-                let read = self.read_page(batches, many, name, query.clone());
-                cache.get_or_read_page(version, query, read).await
-            }
-            None => {
-                let view = self.clone();
-                cache.get_or_compute(version, query, |query| view.compute(query)).await
-            }
+        let found = if query.of_one_page().is_some() {
+            cache.get_or_read_page(version, query, |query| self.read_page(batches, query).boxed()).await
+        } else {
+            let view = self.clone();
+            cache.get_or_compute(version, query, |query| view.compute(query)).await
         };
         if matches!(found, Err(ReportError::VersionChanged)) {
             self.0.moved.store(true, Ordering::Relaxed);
@@ -384,25 +381,22 @@ impl ReportView {
         found
     }
 
-    /// Reads the result of `query`, which is of the page `name`, together with those of other pages that wait: `many` is the
-    /// query without names.
-    async fn read_page(
-        &self,
-        batches: &Batches,
-        many: ReportQuery,
-        name: String,
-        query: ReportQuery,
-    ) -> Result<QueryResult, ReportError> {
+    /// Reads the result of a query of a single page, together with those of other pages that wait.
+    async fn read_page(&self, batches: &Batches, query: ReportQuery) -> Result<QueryResult, ReportError> {
+        let Some((many, name)) = query.of_one_page() else { return self.clone().compute(query).await };
         let view = self.clone();
         let read = move |query| view.clone().compute(query).boxed();
-        let (result, place) = batches.result(self.0.freshness.content_version, many, name, read).await?;
+        let (result, place) = batches.result(self.0.freshness.content_version, many, name.to_owned(), read).await?;
         result.of_page(&query, place).ok_or_else(|| mismatch(&result))
     }
 
     /// Reads the result from a snapshot.
     async fn compute(self, query: ReportQuery) -> Result<QueryResult, ReportError> {
         let query = self.find_pages(query).await?;
-        self.acquire_snapshot().await?.execute(&query).await
+        match &self.0.source {
+            Source::Snapshot(snapshot) => snapshot.execute(&query).await,
+            Source::Cache { .. } => self.acquire_snapshot().await?.execute(&query).await,
+        }
     }
 
     /// Returns the query with the names of the pages that its filter looks for, unless they are many. All queries of a version

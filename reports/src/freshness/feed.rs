@@ -1,12 +1,15 @@
 //! The freshness feed: one watch channel from the listener to every query and subscriber of this process.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use entity::report_refresh;
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
 use storage::{Connections, Database, DatabaseKind, clock::Clock};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::{Freshness, FreshnessListener, Refresh, RefreshStatus, RequiredFreshness, metrics};
 
@@ -66,7 +69,11 @@ pub struct FreshnessFeed {
     pub(super) db: Connections,
     clock: Clock,
     pub(super) state: watch::Sender<FeedState>,
+    confirmed: Arc<Mutex<Confirmed>>,
 }
+
+/// When the database was last asked for those who wait, and what it said.
+type Confirmed = Option<(Instant, Option<Freshness>)>;
 
 impl FreshnessFeed {
     /// Creates a feed of `database`, and the listener that has to run for it.
@@ -75,7 +82,7 @@ impl FreshnessFeed {
         metrics::describe_freshness();
         let state = FeedState { is_file: database.kind == DatabaseKind::Sqlite, ..FeedState::default() };
         let (db, clock) = (database.readers.clone(), database.clock.clone());
-        let feed = Self { db, clock, state: watch::Sender::new(state) };
+        let feed = Self { db, clock, state: watch::Sender::new(state), confirmed: Arc::default() };
         (feed.clone(), FreshnessListener { feed, notify_url: database.notify_url.clone() })
     }
 
@@ -88,6 +95,22 @@ impl FreshnessFeed {
         let read_at = Instant::now();
         let freshness = Freshness::read(&self.db, &self.clock).await?;
         Ok(self.publish(freshness, Some(read_at)))
+    }
+
+    /// Returns what the database says after this was called, or `None` when it can't be asked. All who call it while it is asked
+    /// share the next answer.
+    pub async fn confirmed(&self) -> Option<Freshness> {
+        let called = Instant::now();
+        let mut confirmed = self.confirmed.lock().await;
+        match &*confirmed {
+            Some((asked, answer)) if *asked >= called => answer.clone(),
+            _ => {
+                let asked = Instant::now();
+                let answer = self.read().await.ok();
+                *confirmed = Some((asked, answer.clone()));
+                answer
+            }
+        }
     }
 
     /// Returns at most `limit` refreshes before the one with the id `before`, newest first.
