@@ -6,6 +6,7 @@ mod listener;
 mod metrics;
 mod notifications;
 mod required;
+mod shared_look;
 mod status;
 
 pub use entity::report_refresh::Model as Refresh;

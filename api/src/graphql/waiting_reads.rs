@@ -56,7 +56,7 @@ impl WaitingReads {
     /// first `attempt` it asks the database before: this process may know of less. Meanwhile others may have its `turn`.
     pub(super) async fn wait(&self, read: FreshRead, begun: Instant, attempt: u32, turn: Option<&Turn>) -> Verdict {
         let Some(feed) = &self.feed else { return Verdict::TooLate };
-        let known = if attempt == 0 { feed.confirmed().await } else { feed.known() };
+        let known = if attempt == 0 { feed.read_together().await } else { feed.known() };
         match known.map(|freshness| {
             (read.required.is_reached_by(&freshness), read.required.is_met_by(&freshness, Instant::now()))
         }) {

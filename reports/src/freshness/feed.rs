@@ -1,17 +1,16 @@
 //! The freshness feed: one watch channel from the listener to every query and subscriber of this process.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use entity::report_refresh;
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
 use storage::{Connections, Database, DatabaseKind, clock::Clock};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
-use super::{Freshness, FreshnessListener, Refresh, RefreshStatus, RequiredFreshness, metrics};
+use super::{
+    Freshness, FreshnessListener, Refresh, RefreshStatus, RequiredFreshness, metrics, shared_look::SharedLook,
+};
 
 /// The period of polling without notifications: on SQLite, on a standby, behind some poolers.
 pub(super) const POLL: Duration = Duration::from_millis(250);
@@ -69,11 +68,8 @@ pub struct FreshnessFeed {
     pub(super) db: Connections,
     clock: Clock,
     pub(super) state: watch::Sender<FeedState>,
-    confirmed: Arc<Mutex<Confirmed>>,
+    shared_look: SharedLook<Option<Freshness>>,
 }
-
-/// When the database was last asked for those who wait, and what it said.
-type Confirmed = Option<(Instant, Option<Freshness>)>;
 
 impl FreshnessFeed {
     /// Creates a feed of `database`, and the listener that has to run for it.
@@ -82,7 +78,7 @@ impl FreshnessFeed {
         metrics::describe_freshness();
         let state = FeedState { is_file: database.kind == DatabaseKind::Sqlite, ..FeedState::default() };
         let (db, clock) = (database.readers.clone(), database.clock.clone());
-        let feed = Self { db, clock, state: watch::Sender::new(state), confirmed: Arc::default() };
+        let feed = Self { db, clock, state: watch::Sender::new(state), shared_look: SharedLook::default() };
         (feed.clone(), FreshnessListener { feed, notify_url: database.notify_url.clone() })
     }
 
@@ -97,20 +93,9 @@ impl FreshnessFeed {
         Ok(self.publish(freshness, Some(read_at)))
     }
 
-    /// Returns what the database says after this was called, or `None` when it can't be asked. All who call it while it is asked
-    /// share the next answer.
-    pub async fn confirmed(&self) -> Option<Freshness> {
-        let called = Instant::now();
-        let mut confirmed = self.confirmed.lock().await;
-        match &*confirmed {
-            Some((asked, answer)) if *asked >= called => answer.clone(),
-            _ => {
-                let asked = Instant::now();
-                let answer = self.read().await.ok();
-                *confirmed = Some((asked, answer.clone()));
-                answer
-            }
-        }
+    /// Does the same once for all who call it at the same time. Returns `None` when the database can't be asked.
+    pub async fn read_together(&self) -> Option<Freshness> {
+        self.shared_look.take(async || self.read().await.ok()).await
     }
 
     /// Returns at most `limit` refreshes before the one with the id `before`, newest first.
