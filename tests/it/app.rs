@@ -1,9 +1,6 @@
 //! The service in the process of the tests, on a database of its own, refreshed only by the test.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{
     access::{Access, AccessSettings},
@@ -312,22 +309,6 @@ impl TestApp {
     /// moment.
     pub(crate) fn is_on_a_cluster(&self) -> bool {
         self.test_database.rung != Rung::Sqlite && shared_citus().is_some()
-    }
-
-    /// Compares the report with the counts. A cluster refuses it until a commit that was cut off is on all nodes, which takes
-    /// up to a minute.
-    pub(crate) async fn verify(&self) -> wolf::Verification {
-        let verified = async {
-            loop {
-                match wolf::verify(&self.database).await {
-                    Err(_not_on_all_nodes) if self.is_on_a_cluster() => {
-                        tokio::time::sleep(Duration::from_secs(1)).await;
-                    }
-                    verified => return verified.unwrap(),
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(120), verified).await.unwrap()
     }
 
     /// Returns the number of stale hours and stale titles.

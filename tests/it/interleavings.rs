@@ -95,7 +95,9 @@ struct Case {
 
 impl Case {
     async fn step(&mut self, step: &Step) {
-        let view = |view: bool| if view { ReportKind::MaterializedView } else { ReportKind::Table };
+        // A materialized view can't be spread over nodes.
+        let can_be_view = !self.app.is_on_a_cluster();
+        let view = |view: bool| if view && can_be_view { ReportKind::MaterializedView } else { ReportKind::Table };
         let sqlite = self.app.test_database.rung == Rung::Sqlite;
         match step {
             Step::Record(increments) => self.record(increments).await,
