@@ -7,9 +7,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use entity::Hour;
-use hyper::body::Bytes;
 use increments::Request;
-use serde_json::{Value, json};
 use storage::clock;
 use wolf::{GroupDefinitions, LockMode, Outcome, Refresher, ReportKind};
 
@@ -20,7 +18,7 @@ use crate::{
     load::Connection,
     machine,
     server::Server,
-    service::{self, Service},
+    service::{self, NO_CACHE, NO_REFRESH, Service},
     terminal::Progress,
 };
 
@@ -31,9 +29,6 @@ const ASKED_OF: usize = 4;
 /// The digits in the name of a page that differ, and by each of which there are ten groups.
 const DIGITS: usize = 4;
 const HOURS_PER_DAY: i32 = 24;
-/// Nothing is refreshed meanwhile, and every question is asked of the database.
-const SERVE: [&str; 8] =
-    ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *", "--cache-bytes", "0", "--response-cache-bytes", "0"];
 
 /// A database with one number of groups a page, and how long its refreshes took.
 struct Grouped {
@@ -191,17 +186,13 @@ impl Grouped {
             ("the site: top 10 pages", report("", top)),
             ("a group of 1,000 pages: top 10 pages", report(of_group, top)),
         ];
-        let service = Service::start_program(server, &service::binary()?, &self.url, &SERVE)?;
+        let service = Service::start_program(server, &service::binary()?, &self.url, &[NO_REFRESH, NO_CACHE].concat())?;
         let mut client = Connection::open(service.address()).await?;
         let mut took = questions.each_ref().map(|_| Vec::new());
         // The first time does not count.
         for run in 0..=settings.asked {
             for ((_, query), took) in questions.iter().zip(&mut took) {
-                let begun = Instant::now();
-                let (status, answer) = client.post(Bytes::from(json!({ "query": query }).to_string())).await?;
-                let elapsed = begun.elapsed();
-                let answer: Value = serde_json::from_slice(&answer)?;
-                ensure!(status.is_success() && answer.get("errors").is_none(), "{status}: {answer}");
+                let (elapsed, _) = client.query(query).await?;
                 if run > 0 {
                     took.push(elapsed);
                 }

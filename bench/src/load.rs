@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -18,6 +18,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpStream,
     task::JoinSet,
@@ -189,7 +190,7 @@ impl Client {
             }
             return Ok(());
         }
-        let answer: serde_json::Value = serde_json::from_slice(answer).context("an answer that is no JSON")?;
+        let answer: Value = serde_json::from_slice(answer).context("an answer that is no JSON")?;
         match answer["errors"][0]["extensions"]["code"].as_str() {
             Some("OVERLOADED") => self.told.refused += u64::from(counted),
             Some("UNAVAILABLE") => self.told.unknown += 1,
@@ -237,6 +238,17 @@ impl Connection {
                 bail!("the service closed a connection")
             }
         }
+    }
+
+    /// Asks a query, which must succeed. Returns how long the answer took to come, and the answer.
+    pub(crate) async fn query(&mut self, query: &str) -> anyhow::Result<(Duration, Value)> {
+        let body = Bytes::from(json!({ "query": query }).to_string());
+        let begun = Instant::now();
+        let (status, answer) = self.post(body).await?;
+        let took = begun.elapsed();
+        let answer: Value = serde_json::from_slice(&answer)?;
+        ensure!(status.is_success() && answer.get("errors").is_none(), "the service answered {status} with {answer}");
+        Ok((took, answer))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     load::{self, Load, Pace, quantile_ms},
     machine,
     server::Server,
-    service::{self, Place, Service},
+    service::{self, NO_CACHE, NO_REFRESH, Place, Service},
     terminal::Progress,
 };
 
@@ -28,8 +28,6 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 64;
 /// How often a question is asked before it is measured: plans and pages are cached.
 const ASKED_BEFORE: u32 = 10;
-/// Nothing is refreshed meanwhile.
-const NO_REFRESH: [&str; 4] = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *"];
 
 /// A question in GraphQL and in SQL, and where the same number is in both answers.
 struct Question {
@@ -55,7 +53,7 @@ pub(crate) async fn run(settings: &ReportSettings) -> anyhow::Result<()> {
     dataset.settle(&progress).await?;
     progress.print(HEAD);
     let questions = questions();
-    let without_cache = [NO_REFRESH.as_slice(), &["--cache-bytes", "0", "--response-cache-bytes", "0"]].concat();
+    let without_cache = [NO_REFRESH, NO_CACHE].concat();
     let cold = Service::start(&server, Place::Postgres, &dataset.url, &without_cache).await?;
     let warm = Service::start(&server, Place::Postgres, &dataset.url, &NO_REFRESH).await?;
     for question in &questions {
@@ -179,16 +177,13 @@ async fn ask_database(
 async fn ask_service(question: &Question, service: &Service, asked: u32) -> anyhow::Result<(Histogram<u64>, Value)> {
     let mut client = load::Connection::open(service.address()).await?;
     let mut latency = load::latencies()?;
-    let body = Bytes::from(json!({ "query": question.query }).to_string());
     let mut answer = Value::Null;
     for number in 0..asked + ASKED_BEFORE {
-        let begun = Instant::now();
-        let (status, bytes) = client.post(body.clone()).await?;
+        let (took, said) = client.query(&question.query).await?;
         if number >= ASKED_BEFORE {
-            latency.saturating_record(u64::try_from(begun.elapsed().as_micros())?);
+            latency.saturating_record(u64::try_from(took.as_micros())?);
         }
-        answer = serde_json::from_slice(&bytes)?;
-        ensure!(status.is_success() && answer.get("errors").is_none(), "the service answered {status} with {answer}");
+        answer = said;
     }
     Ok((latency, answer))
 }

@@ -15,6 +15,11 @@ use crate::{
     usage::{self, Usage},
 };
 
+/// Refreshes are this program's.
+pub(crate) const NO_REFRESH: [&str; 4] = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *"];
+/// Every query is asked of the database.
+pub(crate) const NO_CACHE: [&str; 4] = ["--cache-bytes", "0", "--response-cache-bytes", "0"];
+
 /// Where increments go.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {

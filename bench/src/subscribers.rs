@@ -31,7 +31,7 @@ use crate::{
     waiting::Waiting,
 };
 
-/// What is selected of a report.
+/// The selection of a report, with the number of its refresh.
 pub(crate) const REPORT: &str = "{ freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } }";
 /// What is subscribed to: names, and selections that say which refresh it is.
 const SUBSCRIPTIONS: [(&str, &str); 2] = [("freshness", FRESHNESS), ("report", "subscription { report {report} }")];
@@ -41,7 +41,7 @@ const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}
 const CHANGED: [u16; 3] = [1, 100, PAGES];
 pub(crate) const FRESHNESS: &str = "subscription { freshness { refreshId status asOf } }";
 /// How many connect at the same time.
-const CONNECTING_MAX: usize = 200;
+pub(crate) const CONNECTING_MAX: usize = 200;
 /// The longest that is waited for everybody to be told.
 const TOLD_MAX: Duration = Duration::from_secs(60);
 /// The service's settings: refreshes are this program's.
@@ -98,7 +98,7 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
 /// What many wait for, and the number of pages that each refresh changes.
 struct Topic {
     name: String,
-    /// What is subscribed to, unless queries wait.
+    /// The subscription; `None` where queries wait instead.
     query: Option<&'static str>,
     changed: u16,
 }
@@ -155,7 +155,7 @@ async fn measure(
     ))
 }
 
-/// Who is told of a refresh.
+/// The clients that are told of a refresh.
 enum Told {
     Subscribers(Audience),
     Waiting(Waiting),
@@ -234,8 +234,7 @@ impl Audience {
     }
 }
 
-/// Refreshes. Returns the refresh's number and the time right before its commit: what is counted from there begins no later
-/// than the commit.
+/// Refreshes the report. Returns the refresh's number, and the time that the clock showed right before its commit.
 pub(crate) async fn refresh(dataset: &mut Dataset) -> anyhow::Result<(i64, DateTime<Utc>)> {
     let wolf::Outcome::Refreshed(done) = dataset.refresher.refresh(wolf::LockMode::Wait, None).await? else {
         bail!("somebody else refreshes")

@@ -13,8 +13,6 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{dataset::Dataset, load::Connection, service::Service, subscribers};
 
-/// How many connect at the same time.
-const CONNECTING_MAX: usize = 200;
 /// How long after the last query was sent all of them wait: the service has executed each once.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -32,13 +30,15 @@ impl Waiting {
     pub(crate) async fn gather(service: &Service, clients: u32) -> anyhow::Result<Self> {
         let before = service.memory_bytes()?;
         let opening = (0..clients).map(|_| Connection::open(service.address()));
-        let connections =
-            futures_util::stream::iter(opening).buffer_unordered(CONNECTING_MAX).try_collect::<Vec<_>>().await?;
+        let connections = futures_util::stream::iter(opening)
+            .buffer_unordered(subscribers::CONNECTING_MAX)
+            .try_collect::<Vec<_>>()
+            .await?;
         Ok(Self { bytes_each: 0, before, connections })
     }
 
-    /// Has all of them ask for what was recorded at `recorded_at`, refreshes when they wait, and counts in `latency` how
-    /// long after its commit each was answered.
+    /// Sends a query from each client that waits for what was recorded at `recorded_at`, and refreshes. `latency` counts how
+    /// long after the commit of the refresh each was answered.
     pub(crate) async fn refresh(
         &mut self,
         service: &Service,

@@ -35,7 +35,7 @@ type Waiting = BTreeMap<String, Vec<oneshot::Sender<Part>>>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batches {
     waiting: Arc<Mutex<HashMap<Key, Waiting>>>,
-    /// The readers. They are tasks of their own, since others wait for them than those who have begun them.
+    /// The tasks that read. One goes on when the query that began it is dropped, because other queries wait for it.
     reading: TaskTracker,
 }
 
@@ -97,10 +97,10 @@ impl Reader {
         }
     }
 
-    /// Waits for the queries that are about to wait, and takes as many as one statement reads. Returns `None` when nobody waits.
+    /// Lets further queries arrive, and takes as many as one statement reads. Returns `None` when none waits.
     async fn gather(&mut self) -> Option<Waiting> {
         let waiting = || self.batches.lock().get(&self.key).map_or(0, BTreeMap::len);
-        // Tasks that are ready run before this one does again. While they come to wait here, others are likely to.
+        // The other tasks that are ready run first. It ends when none of them has added a query.
         let mut known = 0;
         while known < waiting().min(self.key.query.pages_max()) {
             known = waiting();

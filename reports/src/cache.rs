@@ -122,10 +122,7 @@ impl Cache {
         let key = Key { version: Some(version), query };
         let found = match self.values.get(&key).await {
             Some(entry) => Some(entry.lock().result.clone()),
-            None => match self.newest(&key.query).await {
-                Some(entry) => self.carry_over(&entry, version, &key.query).await,
-                None => None,
-            },
+            None => self.newest(version, &key.query).await.1,
         };
         if let Some(result) = self.count(found) {
             return Ok(result);
@@ -160,11 +157,7 @@ impl Cache {
         query: ReportQuery,
         read: impl FnOnce(ReportQuery) -> BoxFuture<'a, Result<QueryResult, ReportError>>,
     ) -> Result<QueryResult, ReportError> {
-        let newest = self.newest(&query).await;
-        let found = match &newest {
-            Some(entry) => self.carry_over(entry, version, &query).await,
-            None => None,
-        };
+        let (newest, found) = self.newest(version, &query).await;
         if let Some(result) = self.count(found) {
             return Ok(result);
         }
@@ -183,10 +176,16 @@ impl Cache {
         found
     }
 
-    /// Returns the newest result of a query of named pages.
-    async fn newest(&self, query: &ReportQuery) -> Option<Entry> {
-        query.names()?;
-        self.values.get(&Key { version: None, query: query.clone() }).await
+    /// Returns the entry of the newest result of a query of named pages, and the result if it is also that of `version`.
+    async fn newest(&self, version: i64, query: &ReportQuery) -> (Option<Entry>, Option<QueryResult>) {
+        if query.names().is_none() {
+            return (None, None);
+        }
+        let Some(entry) = self.values.get(&Key { version: None, query: query.clone() }).await else {
+            return (None, None);
+        };
+        let result = self.carry_over(&entry, version, query).await;
+        (Some(entry), result)
     }
 
     /// Returns the result of `entry`, if the pages that `query` names are the same in its version and this one.

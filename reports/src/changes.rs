@@ -19,7 +19,7 @@ const VERSIONS_MAX: usize = 64;
 pub(super) struct ContentChanges {
     db: Connections,
     known: Arc<Mutex<Known>>,
-    /// Held by the one who reads from the database.
+    /// Held while changes are read from the database, so that they are read once.
     reading: Arc<AsyncMutex<()>>,
 }
 

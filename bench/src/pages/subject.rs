@@ -12,12 +12,13 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::store::{Kind, Store};
-use crate::{load::Connection, server::Server, service::Service, usage};
+use crate::{
+    load::Connection,
+    server::Server,
+    service::{NO_CACHE, NO_REFRESH, Service},
+    usage,
+};
 
-/// Only lists that are computed anew are measured.
-const WITHOUT_CACHES: [&str; 4] = ["--cache-bytes", "0", "--response-cache-bytes", "0"];
-/// Refreshes are this program's.
-const NO_REFRESH: [&str; 4] = ["--report-kind", "table", "--refresh-cron", "0 0 0 1 1 *"];
 /// The pause between two looks at the memory of a running program.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// The service closes connections that are silent for longer than 75 s.
@@ -83,7 +84,7 @@ impl Subject {
 
     /// Serves reports without caches and without refreshes.
     pub(super) async fn serve_reports(&self, server: &Server) -> anyhow::Result<Asked> {
-        let arguments = [["--services", "reports"].as_slice(), &WITHOUT_CACHES, &NO_REFRESH].concat();
+        let arguments = [["--services", "reports"].as_slice(), &NO_CACHE, &NO_REFRESH].concat();
         let service = self.serve(server, &arguments)?;
         let connection = Connection::open(service.address()).await?;
         Ok(Asked { service, connection, used_at: Instant::now() })

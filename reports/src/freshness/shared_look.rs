@@ -15,8 +15,8 @@ impl<T> Default for SharedLook<T> {
 }
 
 impl<T: Clone> SharedLook<T> {
-    /// Returns what was seen by a look that began after this was called. Who calls while somebody looks shares the next look with
-    /// all others who do.
+    /// Returns what `look` sees, or what another look saw that began after this was called. All who call while one is under way
+    /// share the next one.
     pub(super) async fn take(&self, look: impl AsyncFnOnce() -> T) -> T {
         let called = Instant::now();
         let mut last = self.0.lock().await;
