@@ -15,8 +15,8 @@ use sqlx::{AssertSqlSafe, Executor};
 use storage::clock;
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 use tokio_tungstenite::{
-    client_async,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+    client_async_with_config,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
 };
 
 use crate::{
@@ -40,6 +40,8 @@ const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}
 /// How many of the pages a refresh changes, where each subscriber has its own.
 const CHANGED: [u16; 3] = [1, 100, PAGES];
 pub(crate) const FRESHNESS: &str = "subscription { freshness { refreshId status asOf } }";
+/// The size of each client's read buffer, in bytes: the library clears it whenever it looks for a message.
+const READ_BYTES: usize = 4 * 1024;
 /// How many connect at the same time.
 pub(crate) const CONNECTING_MAX: usize = 200;
 /// The longest that is waited for everybody to be told.
@@ -54,7 +56,9 @@ const USER: &str = "served";
 #[derive(Debug, Default)]
 struct Board {
     told: Mutex<HashMap<i64, Vec<DateTime<Utc>>>>,
-    changed: Notify,
+    /// How many are to be told of each.
+    audience: usize,
+    all_told: Notify,
 }
 
 /// Measures both subscriptions and prints the table.
@@ -184,7 +188,7 @@ impl Audience {
         query: impl Fn(u32) -> String,
         subscribers: u32,
     ) -> anyhow::Result<Self> {
-        let board = Arc::new(Board::default());
+        let board = Arc::new(Board { audience: usize::try_from(subscribers)?, ..Board::default() });
         let before = service.memory_bytes()?;
         let mut listening = JoinSet::new();
         let mut opening = futures_util::stream::iter(0..subscribers)
@@ -211,11 +215,11 @@ impl Audience {
         let (board, subscribers) = (&self.board, self.subscribers);
         let all = timeout(TOLD_MAX, async {
             loop {
-                let changed = board.changed.notified();
-                if board.told_of(refresh) >= usize::try_from(subscribers).unwrap_or(usize::MAX) {
+                let all_told = board.all_told.notified();
+                if board.told_of(refresh) >= board.audience {
                     return;
                 }
-                changed.await;
+                all_told.await;
             }
         });
         all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(refresh)))?;
@@ -257,7 +261,8 @@ impl Subscriber {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
         let stream = tokio::net::TcpStream::connect(address).await?;
-        let (socket, _) = client_async(request, stream).await?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+        let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
         let mut subscriber = Self(socket);
         subscriber.say(json!({ "type": "connection_init" })).await?;
         ensure!(subscriber.hear().await?["type"] == "connection_ack", "the service did not acknowledge");
@@ -290,14 +295,23 @@ impl Subscriber {
             let freshness = if data["freshness"].is_null() { &data["report"]["freshness"] } else { &data["freshness"] };
             let id = freshness["refreshId"].as_str().and_then(|id| id.parse::<i64>().ok());
             if let Some(id) = id.filter(|_| freshness["status"] != "REFRESHING") {
-                board.lock().entry(id).or_default().push(clock::process_now());
-                board.changed.notify_one();
+                board.note(id, clock::process_now());
             }
         }
     }
 }
 
 impl Board {
+    /// Notes that somebody was told of a refresh at the time `at`.
+    fn note(&self, refresh: i64, at: DateTime<Utc>) {
+        let mut all = self.lock();
+        let told = all.entry(refresh).or_default();
+        told.push(at);
+        if told.len() == self.audience {
+            self.all_told.notify_one();
+        }
+    }
+
     fn told_of(&self, refresh: i64) -> usize {
         self.lock().get(&refresh).map_or(0, Vec::len)
     }

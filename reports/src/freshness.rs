@@ -10,8 +10,8 @@ mod shared_look;
 mod status;
 
 pub use entity::report_refresh::Model as Refresh;
-pub(crate) use feed::Changes;
 pub use feed::FreshnessFeed;
+pub(crate) use feed::Versions;
 pub use listener::FreshnessListener;
 pub use required::RequiredFreshness;
 pub use status::{Freshness, RefreshProgress, RefreshStatus};

@@ -65,7 +65,7 @@ pub use period::{Compared, Comparison, Counted, IntervalChoice, Period};
 pub use present::{ClockUse, PresentHour, Provenance};
 pub use queries::{PageCursor, PageRow};
 pub use range::Range;
-pub use reader::{ReportReader, ReportSettings, Reports};
+pub use reader::{EVENTS_MAX, ReportReader, ReportSettings, Reports};
 pub use search::PageSearch;
 pub use sections::SectionRow;
 pub use view::ReportView;

@@ -1,9 +1,15 @@
 //! The handle of resolvers that read the report. It can do nothing else.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{Stream, stream};
 use storage::{Database, snapshot::Snapshots};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     batches::Batches,
@@ -16,9 +22,13 @@ use super::{
     view::ReportView,
 };
 use crate::{
-    freshness::{Changes, Freshness, FreshnessFeed},
+    freshness::{Freshness, FreshnessFeed, Versions},
     metrics, ways,
 };
+
+/// The most events of subscriptions to reports that are executed at the same time. The others wait before they have begun: ten
+/// thousand that are half done take memory that is no longer in the processor's caches when each of them goes on.
+pub const EVENTS_MAX: usize = 1_000;
 
 /// The settings of reports.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +56,8 @@ pub struct ReportReader {
     cache: Cache,
     batches: Batches,
     cache_enabled: bool,
+    /// The permits of events that are being executed.
+    turns: Arc<Semaphore>,
 }
 
 impl ReportReader {
@@ -60,6 +72,7 @@ impl ReportReader {
             cache: Cache::new(settings.cache_bytes, ContentChanges::new(&database.readers)),
             batches: Batches::default(),
             cache_enabled: settings.cache_bytes > 0,
+            turns: Arc::new(Semaphore::new(EVENTS_MAX)),
         }
     }
 
@@ -105,27 +118,37 @@ impl ReportReader {
     }
 
     async fn cached_view(&self) -> Result<ReportView, ReportError> {
-        let known = match self.feed.known() {
-            Some(known) => known,
-            None => self.feed.read().await?,
-        };
-        Ok(self.view_of(known))
+        Ok(self.view_of(self.known().await?, None))
     }
 
-    fn view_of(&self, freshness: Freshness) -> ReportView {
+    async fn known(&self) -> Result<Freshness, ReportError> {
+        match self.feed.known() {
+            Some(known) => Ok(known),
+            None => Ok(self.feed.read().await?),
+        }
+    }
+
+    /// Waits for the turn of an event.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    fn view_of(&self, freshness: Freshness, turn: Option<OwnedSemaphorePermit>) -> ReportView {
         ReportView::of_cache(
             freshness,
             self.cache.clone(),
             self.batches.clone(),
             self.snapshots.clone(),
             self.feed.clone(),
+            turn,
         )
     }
 
     /// Returns the present view, and another one after every refresh. A slow subscriber skips to the latest. However many
     /// follow, each query is computed once for each version.
     pub fn follow(&self) -> impl Stream<Item = Result<ReportView, ReportError>> + Send + use<> {
-        let following = Following { reader: self.clone(), changes: self.feed.changes(), last: None, begun: false };
+        let following = Following { reader: self.clone(), versions: self.feed.versions(), last: None, begun: false };
         stream::unfold(following, |mut following| async {
             let view = following.next().await?;
             Some((view, following))
@@ -153,31 +176,50 @@ impl ReportReader {
 
 struct Following {
     reader: ReportReader,
-    changes: Changes,
-    /// The last view.
-    last: Option<ReportView>,
+    versions: Versions,
+    last: Option<Event>,
     begun: bool,
+}
+
+/// The last event of one who follows.
+struct Event {
+    refresh_id: i64,
+    /// Whether it failed because the report changed.
+    moved: Arc<AtomicBool>,
 }
 
 impl Following {
     async fn next(&mut self) -> Option<Result<ReportView, ReportError>> {
         if !self.begun {
             self.begun = true;
-            let first = self.reader.cached_view().await;
-            self.last = first.as_ref().ok().cloned();
-            return Some(first);
+            let turn = self.reader.turn().await;
+            let known = match self.reader.known().await {
+                Ok(known) => known,
+                Err(failure) => return Some(Err(failure)),
+            };
+            return Some(Ok(self.view(known, turn)));
         }
         loop {
-            let freshness = self.changes.next().await?.freshness;
-            let is_new = self
-                .last
-                .as_ref()
-                .is_none_or(|last| last.freshness().refresh_id != freshness.refresh_id || last.has_version_changed());
-            if is_new {
-                let view = self.reader.view_of(freshness);
-                self.last = Some(view.clone());
-                return Some(Ok(view));
+            let version = self.versions.next().await?;
+            if self.is_new(&version) {
+                break;
             }
         }
+        let turn = self.reader.turn().await;
+        // Not the version that it has waited with.
+        let newest = self.versions.newest()?;
+        Some(Ok(self.view(newest, turn)))
+    }
+
+    fn is_new(&self, freshness: &Freshness) -> bool {
+        let last = self.last.as_ref();
+        last.is_none_or(|last| last.refresh_id != freshness.refresh_id || last.moved.load(Ordering::Relaxed))
+    }
+
+    fn view(&mut self, freshness: Freshness, turn: Option<OwnedSemaphorePermit>) -> ReportView {
+        let refresh_id = freshness.refresh_id;
+        let view = self.reader.view_of(freshness, turn);
+        self.last = Some(Event { refresh_id, moved: view.moved() });
+        view
     }
 }

@@ -13,7 +13,7 @@ use entity::Hour;
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::DbErr;
 use storage::{clock::Moment, snapshot::Snapshots};
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit};
 
 use super::{
     batches::Batches,
@@ -46,7 +46,10 @@ struct Inner {
     clock_reads: ClockReads,
     required: Mutex<RequiredFreshness>,
     source: Source,
-    moved: AtomicBool,
+    /// Whether a query has failed because the report has changed.
+    moved: Arc<AtomicBool>,
+    /// The turn of the event that is read from the view, until that is done.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What was read of the clock through a view.
@@ -74,7 +77,7 @@ enum Source {
 
 impl ReportView {
     pub(super) fn of_snapshot(snapshot: Snapshot) -> Self {
-        Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot))
+        Self::new(snapshot.freshness.clone(), Source::Snapshot(snapshot), None)
     }
 
     pub(super) fn of_cache(
@@ -83,14 +86,15 @@ impl ReportView {
         batches: Batches,
         snapshots: Snapshots,
         feed: FreshnessFeed,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self::new(freshness, Source::Cache { cache, batches, snapshots, feed, shared: AsyncMutex::default() })
+        Self::new(freshness, Source::Cache { cache, batches, snapshots, feed, shared: AsyncMutex::default() }, turn)
     }
 
-    fn new(freshness: Freshness, source: Source) -> Self {
+    fn new(freshness: Freshness, source: Source, turn: Option<OwnedSemaphorePermit>) -> Self {
         let (moment, clock_reads) = (Moment::now(), ClockReads::default());
-        let (required, moved) = (Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Inner { freshness, moment, clock_reads, required, source, moved }))
+        let (required, moved) = (Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { freshness, moment, clock_reads, required, source, moved, _turn: turn }))
     }
 
     /// The freshness of this version.
@@ -166,9 +170,9 @@ impl ReportView {
         matches!(self.0.source, Source::Snapshot(_))
     }
 
-    /// Returns whether a query has failed because the report has changed.
-    pub(super) fn has_version_changed(&self) -> bool {
-        self.0.moved.load(Ordering::Relaxed)
+    /// Returns the flag that is set when a query has failed because the report has changed.
+    pub(super) fn moved(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.moved)
     }
 
     /// Returns the first counted hour, if any increment is counted.

@@ -1,8 +1,27 @@
 //! Subscriptions of the report: one event at once and one after every refresh, each of one version.
 
-use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+};
 
-use crate::{cache::agreed_sum, on_all_databases, wait::eventually, websocket::WebSocket};
+use entity::report_refresh;
+use futures_util::{StreamExt, poll};
+use reports::EVENTS_MAX;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait};
+use serde_json::{Value, json};
+use storage::clock;
+
+use crate::{
+    app::Rung,
+    cache::agreed_sum,
+    on_all_databases,
+    wait::{eventually, wait_for},
+    websocket::WebSocket,
+};
 
 const LIVE: &str = "subscription ($of: IntervalInput) { report(filter: { interval: $of }) {
     freshness { refreshId status }
@@ -31,6 +50,16 @@ async fn report_of(socket: &mut WebSocket, id: i64) -> Value {
         if of == id {
             return report;
         }
+    }
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -114,6 +143,52 @@ on_all_databases! {
         let again = app.refresh().await;
         let event = late.next().await;
         assert_eq!(event["payload"]["data"]["report"]["freshness"]["refreshId"], again.id.to_string());
+    }
+
+    async fn event_that_waits_for_its_turn_is_of_the_newest_version(app: TestApp) {
+        app.refresh().await;
+        let mut events = Box::pin(app.reader.follow());
+        drop(events.next().await);
+        let mut views = Vec::new();
+        for _ in 0..EVENTS_MAX {
+            // It has its turn as long as it is read from.
+            views.push(Box::pin(app.reader.follow()).next().await.unwrap().unwrap());
+        }
+        for _ in 0..2 {
+            let done = app.refresh().await;
+            app.until_freshness("the refresh", |freshness| freshness.refresh_id == done.id).await;
+            assert!(poll!(events.next()).is_pending(), "all turns are taken");
+        }
+        app.reader.view().await.unwrap();
+        let newest = app.feed.known().unwrap();
+        views.pop();
+        let view = wait_for("its turn", events.next()).await.unwrap().unwrap();
+        assert_eq!(view.freshness().refresh_id, newest.refresh_id);
+        assert!(poll!(events.next()).is_pending(), "it skips to the newest");
+    }
+
+    async fn refresh_that_begins_wakes_only_those_who_watch_the_freshness(app: TestApp) {
+        app.refresh().await;
+        let (wakes, mut events) = (Arc::new(Wakes::default()), Box::pin(app.reader.follow()));
+        drop(events.next().await);
+        let mut freshness = Box::pin(app.feed.subscribe());
+        drop(freshness.next().await);
+        let waker = Waker::from(Arc::clone(&wakes));
+        assert!(events.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+        let begun = report_refresh::ActiveModel {
+            started_at: Set(clock::process_now()),
+            content_version: Set(app.feed.known().unwrap().content_version),
+            ..Default::default()
+        };
+        begun.insert(&app.database.background).await.unwrap();
+        if app.test_database.rung != Rung::Sqlite {
+            app.database.background.execute_unprepared("NOTIFY report_refreshes").await.unwrap();
+        }
+        wait_for("the beginning", freshness.next()).await.unwrap();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        app.refresh().await;
+        eventually("the event", async || wakes.0.load(Ordering::Relaxed) > 0).await;
+        assert!(events.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready());
     }
 
     async fn report_subscription_is_closed_with_1012_when_the_server_stops(app: TestApp) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,7 +12,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::event::ExecutionEvent;
 
@@ -32,7 +33,8 @@ type LatestEvent = watch::Sender<Option<ExecutionEvent>>;
 
 impl SharedSubscriptions {
     /// Returns the events of `request`: the current state, then one event on every change. A slow subscriber skips to
-    /// the latest event. Only the first event, which may depend on the clock, is executed for each subscriber.
+    /// the latest event. Only the first event, which may depend on the clock, is executed for each subscriber. All events are
+    /// executed by `tasks`, whether the stream is polled or not.
     pub(super) fn follow(
         &self,
         request: Request,
@@ -46,7 +48,7 @@ impl SharedSubscriptions {
                 // Subscribes before the first event is computed, so that no change is missed in between.
                 let newest = sender.subscribe();
                 let is_begun = newest.borrow().is_some();
-                (newest, is_begun.then(|| execute(request).take(1)))
+                (newest, is_begun.then(|| AbortOnDropHandle::new(tasks.spawn(execute(request).into_future()))))
             }
             None => {
                 let (sender, newest) = watch::channel(None);
@@ -62,26 +64,31 @@ impl SharedSubscriptions {
             Some((event, newest))
         });
         match first {
-            Some(first) => first.chain(following).boxed(),
+            Some(first) => {
+                let first = stream::once(first).filter_map(async |executed| executed.ok()?.0);
+                first.chain(following).boxed()
+            }
             None => following.boxed(),
         }
     }
 
     /// Publishes the events until they end or the last subscriber has gone.
     async fn publish(self, key: Key, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
+        let mut closed = pin!(newest.closed());
         loop {
             tokio::select! {
                 event = events.next() => match event {
                     Some(event) => drop(newest.send_replace(Some(event))),
                     None => break,
                 },
-                () = newest.closed() => if newest.receiver_count() == 0 {
+                () = &mut closed => {
                     let mut all = self.lock();
                     // `follow` subscribes under the same lock: no subscriber can be added from here on.
                     if newest.receiver_count() == 0 {
                         all.remove(&key);
                         return;
                     }
+                    closed.set(newest.closed());
                 }
             }
         }
@@ -106,6 +113,8 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::task::yield_now;
 
     use super::{
         super::{errors::panicked, response_budget::ResponseText},
@@ -134,19 +143,22 @@ mod tests {
             shared_subscriptions.follow(Request::new(query), &tasks, |_request| {
                 let mut changes = changes.clone();
                 changes.mark_unchanged();
-                let first = answer(executed.fetch_add(1, Ordering::Relaxed));
+                let executed = Arc::clone(&executed);
+                let first = stream::once(async move { answer(executed.fetch_add(1, Ordering::Relaxed)) });
                 let later = stream::unfold(changes, async |mut changes| {
                     changes.changed().await.ok()?;
                     let number = *changes.borrow_and_update();
                     Some((answer(number), changes))
                 });
-                stream::iter([first]).chain(later).boxed()
+                first.chain(later).boxed()
             })
         };
         let data = |number: u32| format!("{{\"data\":{number}}}");
         let (mut a, mut other) = (follow("{ a }"), follow("{ b }"));
         assert_eq!((text(a.next().await), text(other.next().await)), (data(0), data(1)));
         let mut b = follow("{ a }");
+        yield_now().await;
+        assert_eq!(executed.load(Ordering::Relaxed), 3, "executed though its subscriber does not poll");
         assert_eq!(text(b.next().await), data(2), "a first event of its own");
         changes.send_replace(101);
         assert_eq!((text(a.next().await), text(b.next().await)), (data(101), data(101)));

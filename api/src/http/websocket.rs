@@ -1,22 +1,26 @@
-//! Operations over WebSocket: one task for each socket, and one for each operation.
+//! Operations over WebSocket: one task for each socket, and one for each query or mutation.
 //!
-//! An operation runs apart from its socket, so a client that does not read delays only itself: no other client, and no
-//! operation that holds a connection to the database. The messages of a socket's operations wait in a queue of a few
-//! places, which the operations get in turn. A query or mutation that has begun runs to its end.
+//! An operation is executed apart from its socket, so a client that does not read delays only itself: no other client, and no
+//! operation that holds a connection to the database. The answers of a socket's queries and mutations wait in a queue of a
+//! few places, which these get in turn; of a subscription the newest event waits. A query or mutation that has begun runs to
+//! its end.
 
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzzing;
 mod protocol;
 mod socket;
 
-use std::{collections::HashMap, error::Error, sync::Arc};
+use std::{collections::HashMap, error::Error, pin::pin, sync::Arc};
 
 use async_graphql::{Request, ServerError, parser::types::OperationType};
 use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    stream::{self, BoxStream, SelectAll},
+};
 use serde_json::json;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -59,7 +63,7 @@ const PROTOCOL: &str = "graphql-transport-ws";
 const LEGACY_PROTOCOL: &str = "graphql-ws";
 /// The most bytes of a message from a client: a query and its variables.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// The most messages of a socket's operations that wait to be sent. Each operation may hold one more.
+/// The most messages of a socket's queries and mutations that wait to be sent. Each may hold one more.
 const WAITING_MAX: usize = 4;
 /// The most queries and mutations of one socket that are executed, or hold a response to be sent, at the same time.
 const EXECUTING_MAX: usize = 4;
@@ -144,6 +148,8 @@ struct Session<'a> {
     protocol: Protocol,
     tx: mpsc::Sender<OutgoingMessage>,
     outputs: mpsc::Receiver<OutgoingMessage>,
+    /// The messages of the subscriptions.
+    subscriptions: SelectAll<BoxStream<'static, OutgoingMessage>>,
     /// Tokens that cancel the operations that need not run to their end: all of them, or one.
     stop_all: CancellationToken,
     stop_one: HashMap<Key, CancellationToken>,
@@ -183,6 +189,7 @@ impl<'a> Session<'a> {
             protocol: Protocol::new(app.socket_operations),
             tx,
             outputs,
+            subscriptions: SelectAll::new(),
             stop_all: CancellationToken::new(),
             stop_one: HashMap::new(),
             executing: Arc::new(Semaphore::new(EXECUTING_MAX)),
@@ -196,21 +203,28 @@ impl<'a> Session<'a> {
         let _stop_all = self.stop_all.clone().drop_guard();
         // The tokens may have changed since the upgrade.
         self.renew_principal();
+        // Both outlive the messages: to wait anew for each of them would take longer than to send it.
+        let (mut timer, mut stopped) = (pin!(sleep_until(self.timing.next())), pin!(stop.cancelled()));
         loop {
             if let Some(closing) = self.closing.take_if(|_| self.protocol.is_idle()) {
                 return Some(closing);
             }
             let stopping = self.timing.answers_until.is_some();
+            let next = self.timing.next();
+            if timer.deadline() != next {
+                timer.as_mut().reset(next);
+            }
             // `select!` polls in random order, so neither a busy client nor busy operations starve the other.
             let done = tokio::select! {
                 frame = self.socket.receive() => self.on_frame(frame).await,
                 Some(output) = self.outputs.recv() => self.send_output(output).await,
-                () = sleep_until(self.timing.next()) => self.on_timer().await,
+                Some(output) = self.subscriptions.next() => self.send_output(output).await,
+                () = &mut timer => self.on_timer().await,
                 Ok(()) = self.tokens.changed() => {
                     self.renew_principal();
                     Ok(())
                 }
-                () = stop.cancelled(), if !stopping => {
+                () = &mut stopped, if !stopping => {
                     self.close_when_idle(Closing::restart());
                     self.timing.answers_until = Some(Instant::now() + self.timing.timeouts.answers);
                     Ok(())
@@ -266,32 +280,27 @@ impl<'a> Session<'a> {
                 Err(denied) => Err(Some(Closing::of_denied(denied))),
             },
             Action::Start { key, id, request } => {
-                let memory = match self.reserve(text, &request.query) {
-                    Ok(memory) => memory,
-                    Err(refusal) => {
+                let operation = match self.authorize(*request, text) {
+                    Ok(operation) => operation,
+                    Err(refused) => {
                         self.protocol.ended(key);
-                        let payload = &[count_error(refusal)];
-                        return self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await;
+                        return self.send(Message::text(error_message(&id, &[refused]))).await;
                     }
                 };
                 let stop = self.stop_all.child_token();
                 self.stop_one.insert(key, stop.clone());
-                let (tx, executing) = (self.tx.clone(), Arc::clone(&self.executing));
-                let task = OperationTask {
-                    key,
-                    id: id.into(),
-                    principal: self.principal.clone(),
-                    stop,
-                    tx,
-                    executing,
-                    memory: Some(memory),
-                };
-                self.app.tasks.spawn(task.run(self.app.clone(), request));
+                let id = id.into();
+                if operation.kind() == OperationType::Subscription {
+                    self.subscriptions.push(Subscription::new(&self.app, key, id, operation, stop).messages().boxed());
+                } else {
+                    let turn = Arc::new(Turn::new(Arc::clone(&self.executing), stop));
+                    let task = OperationTask { key, id, turn, tx: self.tx.clone() };
+                    self.app.tasks.spawn(task.run(self.app.clone(), operation));
+                }
                 Ok(())
             }
             Action::Refuse { id, code, message } => {
-                let payload = &[count_error(request_error(code, message))];
-                self.send(Message::text(ServerMessage::Error { id: &id, payload }.text())).await
+                self.send(Message::text(error_message(&id, &[count_error(request_error(code, message))]))).await
             }
             Action::Stop { key } => {
                 self.stop_one.get(&key).inspect(|stop| stop.cancel());
@@ -299,6 +308,17 @@ impl<'a> Session<'a> {
             }
             Action::Close(closing) => Err(Some(closing)),
         }
+    }
+
+    /// Returns the operation of the message `text`, with memory for it.
+    ///
+    /// Errs when the client may not execute it, or not now.
+    fn authorize(&mut self, request: Request, text: &str) -> Result<AuthorizedOperation, ServerError> {
+        let denied = |denied: AuthError| count_error(request_error(denied.code(), denied.to_string()));
+        let memory = self.reserve(text, &request.query).map_err(count_error)?;
+        self.principal = self.principal.renewed().map_err(denied)?;
+        self.principal.check_rate().map_err(denied)?;
+        Operation::read(request)?.with_memory(memory).authorize(&self.principal).map_err(denied)
     }
 
     /// Reserves memory for an operation's document and variables.
@@ -417,70 +437,82 @@ impl Closing {
     }
 }
 
-/// An operation's task, which runs apart from its socket.
+/// A subscription of a socket.
+struct Subscription {
+    key: Key,
+    id: Arc<str>,
+    /// The token that is cancelled when the server stops.
+    server_stop: CancellationToken,
+    stop: CancellationToken,
+    events: BoxStream<'static, ExecutionEvent>,
+}
+
+impl Subscription {
+    fn new(app: &App, key: Key, id: Arc<str>, operation: AuthorizedOperation, stop: CancellationToken) -> Self {
+        let events = app.executor.execute(operation).take_until(stop.clone().cancelled_owned()).boxed();
+        Self { key, id, server_stop: app.stop.clone(), stop, events }
+    }
+
+    /// Returns all messages, the last one included.
+    fn messages(self) -> impl Stream<Item = OutgoingMessage> + Send + use<> {
+        stream::unfold(Some(self), async |subscription| Some(subscription?.next().await))
+    }
+
+    /// Waits for the next message. Returns it, and the subscription unless that was the last one.
+    async fn next(mut self) -> (OutgoingMessage, Option<Self>) {
+        let key = self.key;
+        let (message, rest) = match self.events.next().await {
+            Some(ExecutionEvent::Response { text, .. }) => {
+                (Some(OutputMessage::Next { id: Arc::clone(&self.id), text }), Some(self))
+            }
+            Some(ExecutionEvent::RequestErrors(errors)) => {
+                (Some(OutputMessage::Other(error_message(&self.id, &errors))), None)
+            }
+            // The client of a cancelled subscription does not wait for a last message. One that ends because the server stops
+            // is not complete: its client is to reconnect.
+            None if self.stop.is_cancelled() || self.server_stop.is_cancelled() => (None, None),
+            None => (Some(OutputMessage::Other(ServerMessage::Complete { id: &self.id }.text())), None),
+        };
+        (OutgoingMessage { key, message, last: rest.is_none() }, rest)
+    }
+}
+
+/// The task of a query or mutation, which runs apart from its socket.
 struct OperationTask {
     key: Key,
     id: Arc<str>,
-    principal: Principal,
-    stop: CancellationToken,
+    turn: Arc<Turn>,
     tx: mpsc::Sender<OutgoingMessage>,
-    executing: Arc<Semaphore>,
-    /// The memory of the request, until the operation takes it over.
-    memory: Option<Reservation>,
 }
 
 impl OperationTask {
-    async fn run(mut self, app: App, request: Box<Request>) {
-        let last = match self.authorize(*request) {
-            Err(refused) => Some(self.error(&[refused])),
-            Ok(operation) if operation.kind() == OperationType::Subscription => {
-                // A cancelled subscription sends no last message: its client does not wait for one.
-                self.stop.run_until_cancelled(self.execute(&app, operation)).await.flatten()
-            }
-            Ok(operation) => {
-                // A query or mutation can be cancelled only while it has no permit.
-                let turn = Arc::new(Turn::new(Arc::clone(&self.executing), self.stop.clone()));
-                if turn.take().await { self.execute(&app, operation.with_turn(Arc::clone(&turn))).await } else { None }
-            }
-        };
+    async fn run(self, app: App, operation: AuthorizedOperation) {
+        // It can be cancelled only while it has no permit.
+        let last = if self.turn.take().await { self.execute(&app, operation).await } else { None };
         self.send(last.map(OutputMessage::Other), true).await;
-    }
-
-    fn authorize(&mut self, request: Request) -> Result<AuthorizedOperation, ServerError> {
-        let denied = |denied: AuthError| count_error(request_error(denied.code(), denied.to_string()));
-        self.principal = self.principal.renewed().map_err(denied)?;
-        self.principal.check_rate().map_err(denied)?;
-        let mut operation = Operation::read(request)?;
-        if let Some(memory) = self.memory.take() {
-            operation = operation.with_memory(memory);
-        }
-        operation.authorize(&self.principal).map_err(denied)
     }
 
     /// Sends the operation's messages except the last one, which it returns.
     async fn execute(&self, app: &App, operation: AuthorizedOperation) -> Option<String> {
-        let subscription = operation.kind() == OperationType::Subscription;
-        let mut events = std::pin::pin!(app.executor.execute(operation));
+        let mut events = pin!(app.executor.execute(operation.with_turn(Arc::clone(&self.turn))));
         while let Some(event) = events.next().await {
             let message = match event {
                 ExecutionEvent::Response { text, .. } => OutputMessage::Next { id: Arc::clone(&self.id), text },
-                ExecutionEvent::RequestErrors(errors) => return Some(self.error(&errors)),
+                ExecutionEvent::RequestErrors(errors) => return Some(error_message(&self.id, &errors)),
             };
             if !self.send(Some(message), false).await {
                 return None;
             }
         }
-        // A subscription that ends because the server stops is not complete: its client is to reconnect.
-        let cut_off = subscription && app.stop.is_cancelled();
-        (!cut_off).then(|| ServerMessage::Complete { id: &self.id }.text())
-    }
-
-    fn error(&self, payload: &[ServerError]) -> String {
-        ServerMessage::Error { id: &self.id, payload }.text()
+        Some(ServerMessage::Complete { id: &self.id }.text())
     }
 
     /// Sends a message to the socket's task. Returns whether that task still runs.
     async fn send(&self, message: Option<OutputMessage>, last: bool) -> bool {
         self.tx.send(OutgoingMessage { key: self.key, message, last }).await.is_ok()
     }
+}
+
+fn error_message(id: &str, payload: &[ServerError]) -> String {
+    ServerMessage::Error { id, payload }.text()
 }

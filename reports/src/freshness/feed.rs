@@ -68,6 +68,9 @@ pub struct FreshnessFeed {
     pub(super) db: Connections,
     clock: Clock,
     pub(super) state: watch::Sender<FeedState>,
+    /// Tells those who read the report of each new version of it, and of the end of the listener. A refresh that begins, or gets
+    /// on, concerns only those who watch the freshness.
+    versions: watch::Sender<()>,
     shared_look: SharedLook<Option<Freshness>>,
 }
 
@@ -78,7 +81,8 @@ impl FreshnessFeed {
         metrics::describe_freshness();
         let state = FeedState { is_file: database.kind == DatabaseKind::Sqlite, ..FeedState::default() };
         let (db, clock) = (database.readers.clone(), database.clock.clone());
-        let feed = Self { db, clock, state: watch::Sender::new(state), shared_look: SharedLook::default() };
+        let (state, versions) = (watch::Sender::new(state), watch::Sender::default());
+        let feed = Self { db, clock, state, versions, shared_look: SharedLook::default() };
         (feed.clone(), FreshnessListener { feed, notify_url: database.notify_url.clone() })
     }
 
@@ -118,7 +122,7 @@ impl FreshnessFeed {
     /// Returns how many subscribers and waiting queries there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.state.receiver_count()
+        self.state.receiver_count() + self.versions.receiver_count()
     }
 
     /// Sets the metrics of the report's age.
@@ -145,18 +149,24 @@ impl FreshnessFeed {
     /// Waits until the published `as_of` has reached what is `required`. Returns `false` if the listener has ended before.
     /// While somebody waits, it counts as a subscriber.
     pub async fn reaches(&self, required: RequiredFreshness) -> bool {
-        let mut changes = self.changes();
-        loop {
-            match changes.next().await {
-                Some(update) if required.is_reached_by(&update.freshness) => return true,
-                Some(_) => {}
-                None => return false,
+        let mut versions = self.versions();
+        while let Some(freshness) = versions.next().await {
+            if required.is_reached_by(&freshness) {
+                return true;
             }
         }
+        false
+    }
+
+    /// Subscribes to the versions of the report: the current one first.
+    pub(crate) fn versions(&self) -> Versions {
+        let mut signal = self.versions.subscribe();
+        signal.mark_changed();
+        Versions { feed: self.clone(), signal }
     }
 
     /// Subscribes to every update: the current one first.
-    pub(crate) fn changes(&self) -> Changes {
+    fn changes(&self) -> Changes {
         let mut state = self.state.subscribe();
         // The current value is new to this subscriber.
         state.mark_changed();
@@ -166,6 +176,12 @@ impl FreshnessFeed {
     /// Publishes a freshness that was just read, if it is newer than the latest. Returns it with the greater ages of both.
     pub(crate) fn update(&self, freshness: Freshness) -> Freshness {
         self.publish(freshness, Some(Instant::now()))
+    }
+
+    /// Ends all subscriptions.
+    pub(super) fn end(&self) {
+        self.state.send_modify(|state| state.ended = true);
+        self.versions.send_replace(());
     }
 
     /// Sets whether notifications arrive from now on. The latest freshness counts as stale until it is read again.
@@ -185,6 +201,7 @@ impl FreshnessFeed {
     }
 
     pub(super) fn publish(&self, mut freshness: Freshness, read_at: Option<Instant>) -> Freshness {
+        let mut is_version = false;
         self.state.send_if_modified(|state| {
             state.read_at = read_at.max(state.read_at);
             if let Some(known) = &mut state.latest {
@@ -198,21 +215,26 @@ impl FreshnessFeed {
                     || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
             });
             if newer {
+                let known = state.latest.as_ref().map(|update| update.freshness.version());
+                is_version = known != Some(freshness.version());
                 state.latest = Some(FreshnessUpdate { freshness: freshness.clone(), status });
             }
             newer
         });
+        if is_version {
+            self.versions.send_replace(());
+        }
         freshness
     }
 }
 
 /// A subscription to updates. A slow subscriber skips to the latest.
 #[derive(Debug)]
-pub(crate) struct Changes(watch::Receiver<FeedState>);
+struct Changes(watch::Receiver<FeedState>);
 
 impl Changes {
     /// Waits for the next update. Returns `None` after the listener has ended.
-    pub(crate) async fn next(&mut self) -> Option<FreshnessUpdate> {
+    async fn next(&mut self) -> Option<FreshnessUpdate> {
         loop {
             self.0.changed().await.ok()?;
             let state = self.0.borrow_and_update();
@@ -223,6 +245,36 @@ impl Changes {
                 return Some(update.clone());
             }
         }
+    }
+}
+
+/// A subscription to the versions of the report. A slow subscriber skips to the newest.
+#[derive(Debug)]
+pub(crate) struct Versions {
+    feed: FreshnessFeed,
+    signal: watch::Receiver<()>,
+}
+
+impl Versions {
+    /// Waits for the next version. Returns `None` after the listener has ended.
+    pub(crate) async fn next(&mut self) -> Option<Freshness> {
+        loop {
+            self.signal.changed().await.ok()?;
+            let state = self.feed.state.borrow();
+            if state.ended {
+                return None;
+            }
+            if let Some(update) = &state.latest {
+                return Some(update.freshness.clone());
+            }
+        }
+    }
+
+    /// Returns the newest version, which is then not the next one any more. Returns `None` after the listener has ended.
+    pub(crate) fn newest(&mut self) -> Option<Freshness> {
+        self.signal.mark_unchanged();
+        let state = self.feed.state.borrow();
+        state.latest.as_ref().filter(|_| !state.ended).map(|update| update.freshness.clone())
     }
 }
 

@@ -20,7 +20,7 @@ pub struct FreshnessListener {
 impl Drop for FreshnessListener {
     /// Ends all subscriptions.
     fn drop(&mut self) {
-        self.feed.state.send_modify(|state| state.ended = true);
+        self.feed.end();
     }
 }
 

@@ -162,6 +162,11 @@ impl Freshness {
         self.newest.progress
     }
 
+    /// Returns what changes with each version of the report that there is to read.
+    pub(super) fn version(&self) -> (i64, i64) {
+        (self.refresh_id, self.content_version)
+    }
+
     /// Returns a copy with only the fields that clients see: two equal copies are no change to a subscriber.
     pub(super) fn client_visible(&self) -> Self {
         let newest = NewestRow { id: 0, schedule: None, ..self.newest.clone() };

@@ -27,8 +27,8 @@ use tokio_tungstenite::{
 use super::protocol;
 use crate::graphql::ResponseText;
 
-/// The size of each socket's read buffer, in bytes.
-const READ_BYTES: usize = 4 * 1024;
+/// The size of each socket's read buffer, in bytes. The WebSocket library clears it whenever it looks for a message.
+const READ_BYTES: usize = 1024;
 /// The most bytes of a frame that carries a result. Longer messages are sent in several frames, so that each socket's
 /// write buffer stays within this size, whatever it has sent before.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
