@@ -176,7 +176,6 @@ impl Topic {
 pub(crate) struct Audience {
     /// What each of them takes of the service's memory.
     pub(crate) bytes_each: u64,
-    subscribers: u32,
     board: Arc<Board>,
     listening: JoinSet<anyhow::Result<()>>,
 }
@@ -201,7 +200,7 @@ impl Audience {
             listening.spawn(subscriber?.listen(Arc::clone(&board)));
         }
         let bytes_each = service.memory_bytes()?.saturating_sub(before).div_ceil(u64::from(subscribers));
-        Ok(Self { bytes_each, subscribers, board, listening })
+        Ok(Self { bytes_each, board, listening })
     }
 
     /// Refreshes, and waits until every subscriber was told, which `latency` counts from the commit of the refresh.
@@ -212,7 +211,7 @@ impl Audience {
         latency: &mut Histogram<u64>,
     ) -> anyhow::Result<Duration> {
         let (refresh, finished_at) = refresh(dataset).await?;
-        let (board, subscribers) = (&self.board, self.subscribers);
+        let board = &self.board;
         let all = timeout(TOLD_MAX, async {
             loop {
                 let all_told = board.all_told.notified();
@@ -222,7 +221,7 @@ impl Audience {
                 all_told.await;
             }
         });
-        all.await.with_context(|| format!("only {} of {subscribers} were told", board.told_of(refresh)))?;
+        all.await.with_context(|| format!("only {} of {} were told", board.told_of(refresh), board.audience))?;
         let mut last = 0;
         for at in board.lock().remove(&refresh).unwrap_or_default() {
             let us = u64::try_from((at - finished_at).num_microseconds().unwrap_or_default())?;

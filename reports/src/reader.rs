@@ -181,7 +181,7 @@ struct Following {
     begun: bool,
 }
 
-/// The last event of one who follows.
+/// What the last event of a follower was read from.
 struct Event {
     refresh_id: i64,
     /// Whether it failed because the report changed.

@@ -1,4 +1,4 @@
-//! The freshness feed: one watch channel from the listener to every query and subscriber of this process.
+//! The freshness feed: watch channels from the listener to every query and subscriber of this process.
 
 use std::time::{Duration, Instant};
 
@@ -68,8 +68,8 @@ pub struct FreshnessFeed {
     pub(super) db: Connections,
     clock: Clock,
     pub(super) state: watch::Sender<FeedState>,
-    /// Tells those who read the report of each new version of it, and of the end of the listener. A refresh that begins, or gets
-    /// on, concerns only those who watch the freshness.
+    /// Wakes those who read the report when there is a new version of it, and when the listener ends. The progress of a refresh
+    /// does not wake them: it is in `state` only.
     versions: watch::Sender<()>,
     shared_look: SharedLook<Option<Freshness>>,
 }
