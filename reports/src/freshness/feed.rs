@@ -201,7 +201,6 @@ impl FreshnessFeed {
     }
 
     pub(super) fn publish(&self, mut freshness: Freshness, read_at: Option<Instant>) -> Freshness {
-        let mut is_version = false;
         self.state.send_if_modified(|state| {
             state.read_at = read_at.max(state.read_at);
             if let Some(known) = &mut state.latest {
@@ -216,14 +215,14 @@ impl FreshnessFeed {
             });
             if newer {
                 let known = state.latest.as_ref().map(|update| update.freshness.version());
-                is_version = known != Some(freshness.version());
                 state.latest = Some(FreshnessUpdate { freshness: freshness.clone(), status });
+                if known != Some(freshness.version()) {
+                    // While nobody else can read `state`: whoever knows a version has been woken for it.
+                    self.versions.send_replace(());
+                }
             }
             newer
         });
-        if is_version {
-            self.versions.send_replace(());
-        }
         freshness
     }
 }
