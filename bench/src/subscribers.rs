@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -32,11 +32,18 @@ use crate::{
 };
 
 /// The selection of a report, with the number of its refresh.
-pub(crate) const REPORT: &str = "{ freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } }";
+const REPORT: &str = "{ freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } pages { nodes { page views } } }";
+/// The selection of the report of one page.
+const REPORT_OF_PAGE: &str =
+    "{ freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } }";
 /// What is subscribed to: names, and selections that say which refresh it is.
 const SUBSCRIPTIONS: [(&str, &str); 2] = [("freshness", FRESHNESS), ("report", "subscription { report {report} }")];
 /// What each subscribes to that has a page of its own.
-const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}\"] } }) { freshness { refreshId status asOf } totals { views } series(granularity: DAY) { start views } } }";
+const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}\"] } }) {of_page} }";
+/// What queries ask that wait for what was recorded at a time.
+const WAITING: &str = "{ report(notBefore: \"{at}\", waitMs: 30000) {report} }";
+const WAITING_OF_PAGE: &str =
+    "{ report(filter: { pages: { names: [\"{page}\"] } }, notBefore: \"{at}\", waitMs: 30000) {of_page} }";
 /// How many of the pages a refresh changes, where each subscriber has its own.
 const CHANGED: [u16; 3] = [1, 100, PAGES];
 pub(crate) const FRESHNESS: &str = "subscription { freshness { refreshId status asOf } }";
@@ -73,21 +80,21 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
         figures::count(settings.subscribers),
         settings.refreshes
     ));
-    let audiences: Vec<Topic> = if settings.different {
+    let topics: Vec<Topic> = if settings.different {
         let name = |changed| {
-            format!(
-                "a page each, {} of {} pages changed",
-                figures::count(u32::from(changed)),
-                figures::count(u32::from(PAGES))
-            )
+            let (changed, pages) = (figures::count(u32::from(changed)), figures::count(u32::from(PAGES)));
+            format!("a page each, {changed} of {pages} pages changed")
         };
-        CHANGED.map(|changed| Topic { name: name(changed), query: Some(OF_PAGE), changed }).into()
+        let subscriptions = CHANGED.map(|changed| Topic { name: name(changed), query: OF_PAGE, waits: false, changed });
+        let name = format!("query that waits, {}", name(PAGES));
+        let waiting = Topic { name, query: WAITING_OF_PAGE, waits: true, changed: PAGES };
+        subscriptions.into_iter().chain([waiting]).collect()
     } else {
-        let subscriptions = SUBSCRIPTIONS.map(|(name, query)| (name, Some(query)));
-        let topics = subscriptions.into_iter().chain([("query that waits", None)]);
-        topics.map(|(name, query)| Topic { name: name.to_owned(), query, changed: 1 }).collect()
+        let subscriptions = SUBSCRIPTIONS.map(|(name, query)| (name, query, false));
+        let topics = subscriptions.into_iter().chain([("query that waits", WAITING, true)]);
+        topics.map(|(name, query, waits)| Topic { name: name.to_owned(), query, waits, changed: 1 }).collect()
     };
-    for topic in audiences {
+    for topic in topics {
         progress.part(&topic.name);
         let mut dataset = Dataset::create(&mut server, u64::from(PAGES) * 24, &progress).await?;
         dataset.convert_to_table().await?;
@@ -99,11 +106,13 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What many wait for, and the number of pages that each refresh changes.
+/// What many wait for.
 struct Topic {
     name: String,
-    /// The subscription; `None` where queries wait instead.
-    query: Option<&'static str>,
+    query: &'static str,
+    /// Whether it is asked before each refresh, in place of being subscribed to.
+    waits: bool,
+    /// How many of the pages each refresh changes.
     changed: u16,
 }
 
@@ -121,12 +130,10 @@ async fn measure(
     let service = Service::start(server, Place::Postgres, &url, &SERVE).await?;
     progress.step("connects");
     let (mut latency, mut statements) = (load::latencies()?, 0);
-    let mut told = match topic.query {
-        Some(query) => {
-            let query_of = |number| Topic::query_of(query, number);
-            Told::Subscribers(Audience::gather(&service, query_of, settings.subscribers).await?)
-        }
-        None => Told::Waiting(Waiting::gather(&service, settings.subscribers).await?),
+    let mut told = if topic.waits {
+        Told::Waiting(Waiting::gather(&service, settings.subscribers).await?)
+    } else {
+        Told::Subscribers(Audience::gather(&service, |number| topic.query_of(number), settings.subscribers).await?)
     };
     for number in 1..=settings.refreshes {
         progress.step(format!("refresh {number} of {}", settings.refreshes));
@@ -134,7 +141,11 @@ async fn measure(
         let said = server.log()?.len();
         match &mut told {
             Told::Subscribers(audience) => drop(audience.refresh(dataset, &mut latency).await?),
-            Told::Waiting(waiting) => waiting.refresh(&service, dataset, recorded_at, &mut latency).await?,
+            Told::Waiting(waiting) => {
+                let at = recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true);
+                let query_of = |number| topic.query_of(number).replace("{at}", &at);
+                waiting.refresh(&service, dataset, query_of, &mut latency).await?;
+            }
         }
         statements += said_by_service(&server.log()?[said..]);
     }
@@ -166,8 +177,8 @@ enum Told {
 }
 
 impl Topic {
-    fn query_of(query: &str, number: u32) -> String {
-        let query = query.replace("{report}", REPORT);
+    fn query_of(&self, number: u32) -> String {
+        let query = self.query.replace("{report}", REPORT).replace("{of_page}", REPORT_OF_PAGE);
         query.replace("{page}", &format!("/page/{:05}", number % u32::from(PAGES)))
     }
 }

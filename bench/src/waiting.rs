@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use hdrhistogram::Histogram;
 use hyper::body::Bytes;
@@ -37,22 +36,19 @@ impl Waiting {
         Ok(Self { bytes_each: 0, before, connections })
     }
 
-    /// Sends a query from each client that waits for what was recorded at `recorded_at`, and refreshes. `latency` counts how
+    /// Sends a query that waits from each client, and refreshes. `latency` counts how
     /// long after the commit of the refresh each was answered.
     pub(crate) async fn refresh(
         &mut self,
         service: &Service,
         dataset: &mut Dataset,
-        recorded_at: DateTime<Utc>,
+        query_of: impl Fn(u32) -> String,
         latency: &mut Histogram<u64>,
     ) -> anyhow::Result<()> {
-        let at = recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let query = format!("{{ report(notBefore: \"{at}\", waitMs: 30000) {} }}", subscribers::REPORT);
-        let body = Bytes::from(json!({ "query": query }).to_string());
         let clients = u64::try_from(self.connections.len())?;
         let mut asking = JoinSet::new();
-        for mut connection in self.connections.drain(..) {
-            let body = body.clone();
+        for (number, mut connection) in (0..).zip(self.connections.drain(..)) {
+            let body = Bytes::from(json!({ "query": query_of(number) }).to_string());
             asking.spawn(async move {
                 let (status, answer) = connection.post(body).await?;
                 let text = || String::from_utf8_lossy(&answer).into_owned();

@@ -26,8 +26,9 @@ use crate::{
     metrics, ways,
 };
 
-/// The most events of subscriptions to reports that are executed at the same time. The others wait before they have begun: ten
-/// thousand that are half done take memory that is no longer in the processor's caches when each of them goes on.
+/// The most events of subscriptions to reports, and queries that have waited for a version, that are executed at the same time.
+/// The others wait before they have begun: ten thousand that are half done take memory that is no longer in the processor's
+/// caches when each of them goes on.
 pub const EVENTS_MAX: usize = 1_000;
 
 /// The settings of reports.
@@ -56,7 +57,7 @@ pub struct ReportReader {
     cache: Cache,
     batches: Batches,
     cache_enabled: bool,
-    /// The permits of events that are being executed.
+    /// The permits of what is executed when a version has come.
     turns: Arc<Semaphore>,
 }
 
@@ -128,8 +129,9 @@ impl ReportReader {
         }
     }
 
-    /// Waits for the turn of an event.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits for the turn of an event, or of a query that has waited for a version: it may be executed until the permit is
+    /// dropped.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // It is never closed.
         Arc::clone(&self.turns).acquire_owned().await.ok()
     }

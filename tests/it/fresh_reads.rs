@@ -89,6 +89,26 @@ on_all_databases! {
         }
     }
 
+    async fn equal_queries_that_wait_are_executed_together(app: TestApp) {
+        const QUERIES: usize = 20;
+        let recorded_at = app.record([("/a", AT, 1)]).await;
+        let mut waiting = JoinSet::new();
+        for number in 0..QUERIES {
+            let (address, client) = (app.address.clone(), app.client.clone());
+            let variables = json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 30_000 });
+            waiting.spawn(async move { execute(&address, &client, WAYS[number % 3], QUERY, &variables).await });
+        }
+        eventually("all queries to wait", async || app.feed.subscribers() == QUERIES).await;
+        let looked_up = || app.reader.cache_figures().hits + app.reader.cache_figures().misses;
+        let before = looked_up();
+        app.refresh().await;
+        while let Some(answer) = wait_for("the answer", waiting.join_next()).await {
+            assert_eq!(views(&answer.unwrap()), Some(1));
+        }
+        let looked_up = looked_up() - before;
+        assert!((1..QUERIES as u64).contains(&looked_up), "{looked_up} results were looked up");
+    }
+
     async fn query_that_is_not_fresh_enough_in_time_fails_with_a_code_of_its_own(app: TestApp) {
         let never = json!({ "page": ["/a"], "notBefore": AT, "waitMs": 0 });
         for way in WAYS {

@@ -1,41 +1,35 @@
 //! Executes operations: in bounded time and memory, and so that every response shows one version of the report.
 
-use std::{
-    any::Any,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod query_execution;
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{Request, Response, ServerError, Value, parser::types::OperationType};
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use increments::{RecordError, Recorder};
 use jobs::Jobs;
-use reports::{Provenance, Reports};
-use serde_json::{json, value::RawValue};
+use reports::Reports;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::query_execution::{Attempt, QueryExecution};
 use super::{
-    errors::{Cancelled, VersionChanged, assign_code, count_error, count_errors, panicked, request_error},
+    errors::{VersionChanged, count_errors, panicked, request_error},
     event::ExecutionEvent,
     mutation_fast_path::{FastPathCache, FastPathRequest},
     operation::{AuthorizedOperation, Operation},
-    response_budget::{NoText, ResponseBounds, ResponseBudget, ResponseText},
-    schema::{AnalyticsSchema, ServerLimits, ViewCell, may_require_freshness, record},
-    selection::FieldOrder,
+    response_budget::{ResponseBounds, ResponseBudget},
+    schema::{AnalyticsSchema, ServerLimits, ViewCell, record},
+    shared_executions::SharedExecutions,
     shared_subscriptions::SharedSubscriptions,
-    turn::Turn,
-    waiting_reads::{Verdict, WaitingReads, not_fresh_enough},
+    waiting_reads::WaitingReads,
 };
 use crate::{
     access::{ManagingTerms, RecordingTerms},
     error_code::Code,
     metrics::{Executions, Operations},
 };
-
-/// The attempts to execute a query against the cache before it takes a transaction of its own.
-const SHARED_TRIES: u32 = 2;
 
 /// Executes the operations of all clients. A cheap handle: clone it.
 #[derive(Clone)]
@@ -49,6 +43,8 @@ pub(crate) struct OperationExecutor {
     operations: Arc<Operations>,
     shared_subscriptions: SharedSubscriptions,
     waiting_reads: WaitingReads,
+    /// The executions of queries that have waited.
+    waited: SharedExecutions<Attempt>,
     /// The tasks that compute the events of subscriptions.
     tasks: TaskTracker,
 }
@@ -76,6 +72,7 @@ impl OperationExecutor {
             operations: Arc::new(Operations::new()),
             shared_subscriptions: SharedSubscriptions::default(),
             waiting_reads,
+            waited: SharedExecutions::default(),
             tasks,
         })
     }
@@ -97,7 +94,7 @@ impl OperationExecutor {
                     let order = order.clone();
                     AssertUnwindSafe(responses)
                         .catch_unwind()
-                        .map(move |response| event(response.ok(), None, &order, &budget, kind))
+                        .map(move |response| ExecutionEvent::of(response.ok(), None, &order, &budget, kind))
                         .boxed()
                 };
                 self.shared_subscriptions.follow(request, &self.tasks, execute)
@@ -105,13 +102,17 @@ impl OperationExecutor {
             OperationType::Query | OperationType::Mutation => {
                 let budget = self.bounds.budget(memory);
                 let executed = async move {
-                    let execution = executor.execute_once(kind, request, managing, &budget, turn.as_deref());
-                    let (response, provenance) = match AssertUnwindSafe(execution).catch_unwind().await {
-                        Ok(Some((response, provenance))) => (Some(response), provenance),
-                        Ok(None) => return None,
-                        Err(_panic) => (None, None),
+                    let execution = async {
+                        if kind == OperationType::Mutation {
+                            let response = executor.execute_mutation(request, managing.as_ref()).await;
+                            return Some(ExecutionEvent::of(Some(response), None, &order, &budget, kind));
+                        }
+                        let (order, budget) = (order.clone(), budget.clone());
+                        let execution = QueryExecution { executor, managing, order, budget };
+                        execution.run(request, turn.as_deref()).await
                     };
-                    Some(event(response, provenance, &order, &budget, kind))
+                    let executed = AssertUnwindSafe(execution).catch_unwind().await;
+                    executed.unwrap_or_else(|_panic| Some(ExecutionEvent::of(None, None, &order, &budget, kind)))
                 };
                 stream::once(executed).filter_map(future::ready).boxed()
             }
@@ -162,85 +163,10 @@ impl OperationExecutor {
         self.operations.mutations.measure(recording).await.unwrap_or(Err(unavailable)).map(drop)
     }
 
-    async fn execute_once(
-        &self,
-        kind: OperationType,
-        request: Request,
-        managing: Option<ManagingTerms>,
-        budget: &ResponseBudget,
-        turn: Option<&Turn>,
-    ) -> Option<(Response, Option<Provenance>)> {
-        if kind == OperationType::Mutation {
-            let request = with_terms(request, managing.as_ref());
-            let execution = self.schema.execute(request.data(ViewCell::default()));
-            let response = self.in_time(&self.operations.mutations, execution).await;
-            return Some((whole_or_nothing(response.unwrap_or_else(|late| late)), None));
-        }
-        self.execute_when_fresh(request, managing, budget, turn).await
-    }
-
-    /// Executes a query, and again after it has waited for the report to be as fresh as it requires. Returns `None` if it was
-    /// cancelled while it waited.
-    async fn execute_when_fresh(
-        &self,
-        mut request: Request,
-        managing: Option<ManagingTerms>,
-        budget: &ResponseBudget,
-        turn: Option<&Turn>,
-    ) -> Option<(Response, Option<Provenance>)> {
-        let (begun, mut attempt) = (Instant::now(), 0);
-        let copy = may_require_freshness(&request.query).then(|| same_request(&request));
-        loop {
-            let execution = Box::pin(self.execute_query(request, managing.clone(), budget));
-            let executed = self.in_time(&self.operations.queries, execution).await;
-            let (response, provenance) = executed.unwrap_or_else(|late| (late, None));
-            let Some((read, copy)) = not_fresh_enough(&response).zip(copy.as_ref()) else {
-                return Some((response, provenance));
-            };
-            // Nothing is held while it waits.
-            budget.reset();
-            match self.waiting_reads.wait(read, begun, attempt, turn).await {
-                Verdict::Again => (request, attempt) = (same_request(copy), attempt + 1),
-                Verdict::TooLate => return Some((response, None)),
-                Verdict::Refused(refusal) => return Some((*refusal, None)),
-                Verdict::Cancelled => return None,
-            }
-        }
-    }
-
-    /// Executes a query. One whose report changes meanwhile, or that the database cancels, is executed again.
-    async fn execute_query(
-        &self,
-        mut request: Request,
-        managing: Option<ManagingTerms>,
-        budget: &ResponseBudget,
-    ) -> (Response, Option<Provenance>) {
-        for _ in 0..SHARED_TRIES {
-            let again = same_request(&request);
-            let request_once = with_terms(request, managing.as_ref());
-            let (response, provenance) = self.try_query(request_once, ViewCell::default(), budget).await;
-            if !is_marked::<VersionChanged>(&response) && !is_marked::<Cancelled>(&response) {
-                return (response, provenance);
-            }
-            request = again;
-        }
-        self.try_query(with_terms(request, managing.as_ref()), ViewCell::in_own_transaction(), budget).await
-    }
-
-    async fn try_query(
-        &self,
-        request: Request,
-        view: ViewCell,
-        budget: &ResponseBudget,
-    ) -> (Response, Option<Provenance>) {
-        budget.reset();
-        let response = self.schema.execute(request.data(view.clone()).data(budget.clone())).await;
-        // The report has grown older while it was read.
-        let response = match view.check_freshness() {
-            Err(stale) if response.errors.is_empty() => Response::from_errors(vec![stale]),
-            _ => response,
-        };
-        (whole_or_nothing(response), view.provenance())
+    async fn execute_mutation(&self, request: Request, managing: Option<&ManagingTerms>) -> Response {
+        let request = with_terms(request, managing).data(ViewCell::default());
+        let response = self.in_time(&self.operations.mutations, self.schema.execute(request)).await;
+        whole_or_nothing(response.unwrap_or_else(|late| late))
     }
 
     /// Executes a subscription.
@@ -280,61 +206,11 @@ impl OperationExecutor {
     }
 }
 
-/// Returns a request with the query, the variables and the operation name of `request`.
-fn same_request(request: &Request) -> Request {
-    let mut same = Request::new(request.query.clone()).variables(request.variables.clone());
-    same.operation_name.clone_from(&request.operation_name);
-    same
-}
-
 /// Attaches the right to change what was counted, if the client has it and the operation needs it.
 fn with_terms(request: Request, managing: Option<&ManagingTerms>) -> Request {
     match managing {
         Some(terms) => request.data(terms.clone()),
         None => request,
-    }
-}
-
-/// Converts a response into an event; `None` is that of an execution that panicked.
-fn event(
-    response: Option<Response>,
-    provenance: Option<Provenance>,
-    order: &FieldOrder,
-    budget: &ResponseBudget,
-    kind: OperationType,
-) -> ExecutionEvent {
-    let mut response = response.unwrap_or_else(|| Response::from_errors(vec![panicked()]));
-    order.apply(&mut response.data);
-    response.errors.iter_mut().for_each(assign_code);
-    count_errors(&response.errors);
-    if response.errors.iter().any(NoText::is_no_room) {
-        return ExecutionEvent::RequestErrors(vec![request_error(Code::Overloaded, NoText::NoRoom.to_string())]);
-    }
-    // A request error, unlike a field error, has no path: nothing was executed.
-    let executed = response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty());
-    if !executed {
-        return ExecutionEvent::RequestErrors(response.errors);
-    }
-    let no_text = match budget.text(&response) {
-        Ok(text) => {
-            let provenance = provenance.filter(|_| response.errors.is_empty()).map(Box::new);
-            return ExecutionEvent::Response { text, provenance };
-        }
-        Err(no_text) => no_text,
-    };
-    let unsent = count_error(match (kind, no_text) {
-        // The mutation was executed: a retryable error would make clients record the same views again.
-        (OperationType::Mutation, _) => {
-            request_error(Code::AnswerTooLarge, format!("what was asked for is done, but not told: {no_text}"))
-        }
-        _ => request_error(no_text.code(), no_text.to_string()),
-    });
-    match no_text {
-        NoText::NoRoom if kind != OperationType::Mutation => ExecutionEvent::RequestErrors(vec![unsent]),
-        _ => ExecutionEvent::Response {
-            text: ResponseText::small(&json!({ "data": null, "errors": [unsent] })),
-            provenance: None,
-        },
     }
 }
 

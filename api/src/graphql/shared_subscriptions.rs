@@ -14,19 +14,11 @@ use futures_util::{
 use tokio::sync::watch;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::event::ExecutionEvent;
-
-/// The identity of a subscription: every client that may subscribe gets the same events for the same key.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    query: String,
-    operation_name: Option<String>,
-    variables: String,
-}
+use super::{event::ExecutionEvent, request_key::RequestKey};
 
 /// The latest event of each subscription that has subscribers. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct SharedSubscriptions(Arc<Mutex<HashMap<Key, LatestEvent>>>);
+pub(super) struct SharedSubscriptions(Arc<Mutex<HashMap<RequestKey, LatestEvent>>>);
 
 /// The channel of a subscription: `None` until the first event is computed. All subscribers share an event's text.
 type LatestEvent = watch::Sender<Option<ExecutionEvent>>;
@@ -41,7 +33,7 @@ impl SharedSubscriptions {
         tasks: &TaskTracker,
         execute: impl Fn(Request) -> BoxStream<'static, ExecutionEvent>,
     ) -> BoxStream<'static, ExecutionEvent> {
-        let key = Key::of(&request);
+        let key = RequestKey::of(&request);
         let mut all = self.lock();
         let (newest, first) = match all.get(&key) {
             Some(sender) => {
@@ -73,7 +65,7 @@ impl SharedSubscriptions {
     }
 
     /// Publishes the events until they end or the last subscriber has gone.
-    async fn publish(self, key: Key, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
+    async fn publish(self, key: RequestKey, newest: LatestEvent, mut events: BoxStream<'static, ExecutionEvent>) {
         let mut closed = pin!(newest.closed());
         loop {
             tokio::select! {
@@ -95,18 +87,8 @@ impl SharedSubscriptions {
         self.lock().remove(&key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, LatestEvent>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestKey, LatestEvent>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Key {
-    fn of(request: &Request) -> Self {
-        Self {
-            query: request.query.clone(),
-            operation_name: request.operation_name.clone(),
-            variables: serde_json::to_string(&request.variables).unwrap_or_default(),
-        }
     }
 }
 

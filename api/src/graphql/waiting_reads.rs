@@ -9,9 +9,9 @@ use std::{
 };
 
 use async_graphql::{Response, ServerError};
-use reports::{Reports, freshness::FreshnessFeed};
+use reports::Reports;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The place where queries wait. A cheap handle: clone it.
 #[derive(Clone)]
 pub(super) struct WaitingReads {
-    feed: Option<FreshnessFeed>,
+    reports: Option<Reports>,
     free: Arc<Semaphore>,
     /// Ends all waiting.
     stop: CancellationToken,
@@ -48,14 +48,14 @@ pub(super) enum Verdict {
 
 impl WaitingReads {
     pub(super) fn new(reports: Option<&Reports>, stop: CancellationToken) -> Self {
-        let feed = reports.map(|reports| reports.feed.clone());
-        Self { feed, free: Arc::new(Semaphore::new(WAITING_MAX)), stop }
+        let free = Arc::new(Semaphore::new(WAITING_MAX));
+        Self { reports: reports.cloned(), free, stop }
     }
 
     /// Waits until the report has reached what `read` requires, at the latest until its wait from `begun` on is over. At the
     /// first `attempt` it asks the database before: this process may know of less. Meanwhile others may have its `turn`.
     pub(super) async fn wait(&self, read: FreshRead, begun: Instant, attempt: u32, turn: Option<&Turn>) -> Verdict {
-        let Some(feed) = &self.feed else { return Verdict::TooLate };
+        let Some(Reports { feed, .. }) = &self.reports else { return Verdict::TooLate };
         let known = if attempt == 0 { feed.read_together().await } else { feed.known() };
         match known.map(|freshness| {
             (read.required.is_reached_by(&freshness), read.required.is_met_by(&freshness, Instant::now()))
@@ -95,6 +95,14 @@ impl WaitingReads {
         match reached {
             Some(Ok(true)) => Verdict::Again,
             _ => Verdict::TooLate,
+        }
+    }
+
+    /// Waits for the turn of a query that has waited, among the events that are executed.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        match &self.reports {
+            Some(reports) => reports.reader.turn().await,
+            None => None,
         }
     }
 }
