@@ -11,6 +11,7 @@
 
 mod finder;
 mod imports;
+mod pace;
 mod portion_size;
 
 use std::{
@@ -33,6 +34,7 @@ use sea_orm::{
 use storage::{Transaction, clock::Clock};
 use tracing::info;
 
+pub(crate) use self::pace::Pace;
 use self::{finder::Finder, imports::Position, portion_size::PortionSize};
 use crate::{
     aliases,

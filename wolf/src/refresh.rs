@@ -6,10 +6,13 @@ mod lock;
 mod log;
 mod stale_marks;
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{Hour, report_refresh};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 use storage::{Transaction, clock::Clock};
+use tokio::time::sleep;
 
 use self::backlog::Backlog;
 pub use self::lock::LockMode;
@@ -25,7 +28,7 @@ use crate::{
     citus,
     error::{Context, WolfError},
     groups::build::{VIEW_TRIES_MAX, prepare_view, view_lacks_pages},
-    jobs::{self, JobRunner},
+    jobs::{self, JobRunner, Pace},
     merge::{self, Merged},
     pages,
     progress::Progress,
@@ -125,31 +128,41 @@ async fn merge_in_portions(
 ) -> Result<Refreshed, WolfError> {
     let mut backlog = Backlog::new(work.hours.iter().copied(), counts_max);
     let mut jobs = work.newest_job.map(|newest| JobRunner::new(&lock.clock, top_pages, newest));
+    let mut pace = Pace::new(lock.kind);
     let mut total = 0;
     loop {
+        let begun = Instant::now();
         let (done, all) = backlog.progress();
         progress(done, all);
-        let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
-        let hours = backlog.next_portion(marked.context("look for stale hours")?);
-        let counts_max = backlog.counts_max();
-        let merged = merge_portion(lock, &transaction, &hours, counts_max, top_pages, work).await?;
-        if !merged.unfinished.is_empty() {
-            backlog.unfinished(&merged.unfinished);
+        let (mut changed, mut pages, mut is_merged) = (0, ChangedPages::default(), true);
+        let merges = jobs.is_none() || !backlog.is_empty() || pace.is_look_due();
+        if merges {
+            let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
+            let marked = marked.context("look for stale hours")?;
+            pace.looked(backlog.is_empty() && !marked.is_empty());
+            let hours = backlog.next_portion(marked);
+            let counts_max = backlog.counts_max();
+            let merged = merge_portion(lock, &transaction, &hours, counts_max, top_pages, work).await?;
+            if !merged.unfinished.is_empty() {
+                backlog.unfinished(&merged.unfinished);
+            }
+            (changed, pages) = (merged.rows_changed, merged.pages);
+            let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
+            let names = names.await.context("delete the stale titles' marks")?;
+            let titles = names.len();
+            if titles > 0 {
+                pages.add(&names);
+                changed += merge::retitle(&transaction, names).await.context("change the titles")?;
+            }
+            is_merged = backlog.is_empty() && titles < TITLES_PER_TRANSACTION;
         }
-        let (mut changed, mut pages) = (merged.rows_changed, merged.pages);
-        let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
-        let names = names.await.context("delete the stale titles' marks")?;
-        let titles = names.len();
-        if titles > 0 {
-            pages.add(&names);
-            changed += merge::retitle(&transaction, names).await.context("change the titles")?;
-        }
-        let is_merged = backlog.is_empty() && titles < TITLES_PER_TRANSACTION;
+        let mut rest = Duration::ZERO;
         if let Some(runner) = jobs.as_mut().filter(|_| is_merged) {
             let portion = runner.portion(&transaction).await?;
             changed += portion.rows_changed;
             pages.add_any();
             jobs = jobs.filter(|_| !portion.is_last);
+            rest = pace.rest(begun.elapsed());
         }
         total += changed;
         let content = ContentChange::of(changed);
@@ -167,7 +180,10 @@ async fn merge_in_portions(
         }
         record_pages(&transaction, content, pages).await?;
         lock.publish(transaction, work.is_cluster).await?;
-        backlog.portion_done();
+        if merges {
+            backlog.portion_done();
+        }
+        sleep(rest).await;
         transaction = lock.begin().await.context("begin the next merge")?;
     }
 }
