@@ -112,7 +112,8 @@ impl WebSocket {
 
     /// The next message, or how the connection was closed instead.
     pub(crate) async fn next_or_close(&mut self) -> Result<Value, Closed> {
-        self.next_text_or_close().await.map(|text| serde_json::from_str(&text).unwrap())
+        let text = wait_for("a message", self.next_text_or_close()).await;
+        text.map(|text| serde_json::from_str(&text).unwrap())
     }
 
     /// The next message; fails when the connection is closed instead.
