@@ -40,7 +40,7 @@ const REPORT_OF_PAGE: &str =
 const SUBSCRIPTIONS: [(&str, &str); 2] = [("freshness", FRESHNESS), ("report", "subscription { report {report} }")];
 /// What each subscribes to that has a page of its own.
 const OF_PAGE: &str = "subscription { report(filter: { pages: { names: [\"{page}\"] } }) {of_page} }";
-/// What queries ask that wait for what was recorded at a time.
+/// Queries that wait for what was recorded at the time `{at}`: of all pages, and of a page each.
 const WAITING: &str = "{ report(notBefore: \"{at}\", waitMs: 30000) {report} }";
 const WAITING_OF_PAGE: &str =
     "{ report(filter: { pages: { names: [\"{page}\"] } }, notBefore: \"{at}\", waitMs: 30000) {of_page} }";

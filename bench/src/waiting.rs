@@ -36,8 +36,8 @@ impl Waiting {
         Ok(Self { bytes_each: 0, before, connections })
     }
 
-    /// Sends a query that waits from each client, and refreshes. `latency` counts how
-    /// long after the commit of the refresh each was answered.
+    /// Sends a query that waits from each client, and refreshes. `latency` counts how long after the commit of the refresh each
+    /// was answered.
     pub(crate) async fn refresh(
         &mut self,
         service: &Service,

@@ -57,7 +57,7 @@ pub struct ReportReader {
     cache: Cache,
     batches: Batches,
     cache_enabled: bool,
-    /// The permits of what is executed when a version has come.
+    /// The permits to be executed, for events and for queries that have waited.
     turns: Arc<Semaphore>,
 }
 

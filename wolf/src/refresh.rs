@@ -134,30 +134,14 @@ async fn merge_in_portions(
         let begun = Instant::now();
         let (done, all) = backlog.progress();
         progress(done, all);
-        let (mut changed, mut pages, mut is_merged) = (0, ChangedPages::default(), true);
-        let merges = jobs.is_none() || !backlog.is_empty() || pace.is_look_due();
-        if merges {
-            let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
-            let marked = marked.context("look for stale hours")?;
-            pace.looked(backlog.is_empty() && !marked.is_empty());
-            let hours = backlog.next_portion(marked);
-            let counts_max = backlog.counts_max();
-            let merged = merge_portion(lock, &transaction, &hours, counts_max, top_pages, work).await?;
-            if !merged.unfinished.is_empty() {
-                backlog.unfinished(&merged.unfinished);
-            }
-            (changed, pages) = (merged.rows_changed, merged.pages);
-            let names = stale_marks::delete_titles(&transaction, work.newest_title, TITLES_PER_TRANSACTION);
-            let names = names.await.context("delete the stale titles' marks")?;
-            let titles = names.len();
-            if titles > 0 {
-                pages.add(&names);
-                changed += merge::retitle(&transaction, names).await.context("change the titles")?;
-            }
-            is_merged = backlog.is_empty() && titles < TITLES_PER_TRANSACTION;
-        }
+        let merged = if jobs.is_none() || !backlog.is_empty() || pace.is_look_due() {
+            merge_marked(lock, &transaction, &mut backlog, &mut pace, top_pages, work).await?
+        } else {
+            MergedMarks::default()
+        };
+        let MergedMarks { rows_changed: mut changed, mut pages, has_more } = merged;
         let mut rest = Duration::ZERO;
-        if let Some(runner) = jobs.as_mut().filter(|_| is_merged) {
+        if let Some(runner) = jobs.as_mut().filter(|_| !has_more) {
             let portion = runner.portion(&transaction).await?;
             changed += portion.rows_changed;
             pages.add_any();
@@ -166,7 +150,7 @@ async fn merge_in_portions(
         }
         total += changed;
         let content = ContentChange::of(changed);
-        if is_merged && jobs.is_none() {
+        if !has_more && jobs.is_none() {
             work.publish_jobs(lock, &transaction).await?;
             let done = record_success(&transaction, record, work, content, total).await?;
             record_pages(&transaction, content, pages).await?;
@@ -180,12 +164,47 @@ async fn merge_in_portions(
         }
         record_pages(&transaction, content, pages).await?;
         lock.publish(transaction, work.is_cluster).await?;
-        if merges {
-            backlog.portion_done();
-        }
+        backlog.portion_done();
         sleep(rest).await;
         transaction = lock.begin().await.context("begin the next merge")?;
     }
+}
+
+/// What one transaction merged of what is marked as stale.
+#[derive(Debug, Default)]
+struct MergedMarks {
+    rows_changed: u64,
+    pages: ChangedPages,
+    /// Whether some of what was stale when the refresh began is left.
+    has_more: bool,
+}
+
+/// Merges the next portion of the backlog, with hours that became stale meanwhile, and the titles of some pages.
+async fn merge_marked(
+    lock: &RefreshLock,
+    transaction: &Transaction,
+    backlog: &mut Backlog,
+    pace: &mut Pace,
+    top_pages: TopPages,
+    work: &StaleWork,
+) -> Result<MergedMarks, WolfError> {
+    let marked = stale_marks::stale_hours(transaction, Some(FRESH_HOURS_MAX)).await.context("look for stale hours")?;
+    pace.looked(backlog.is_empty() && !marked.is_empty());
+    let hours = backlog.next_portion(marked);
+    let counts_max = backlog.counts_max();
+    let merged = merge_portion(lock, transaction, &hours, counts_max, top_pages, work).await?;
+    if !merged.unfinished.is_empty() {
+        backlog.unfinished(&merged.unfinished);
+    }
+    let (mut rows_changed, mut pages) = (merged.rows_changed, merged.pages);
+    let names = stale_marks::delete_titles(transaction, work.newest_title, TITLES_PER_TRANSACTION);
+    let names = names.await.context("delete the stale titles' marks")?;
+    let titles = names.len();
+    if titles > 0 {
+        pages.add(&names);
+        rows_changed += merge::retitle(transaction, names).await.context("change the titles")?;
+    }
+    Ok(MergedMarks { rows_changed, pages, has_more: !backlog.is_empty() || titles >= TITLES_PER_TRANSACTION })
 }
 
 /// Records the changed pages with the version that the transaction has made, if it has made one.

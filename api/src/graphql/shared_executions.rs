@@ -28,8 +28,8 @@ impl<T: Clone> Default for SharedExecutions<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SharedExecutions<T> {
-    /// Returns the output of the request's execution that is under way, or of `execution` if there is none. It goes on as long
-    /// as one of those who share it waits for it.
+    /// Returns the output of the request's execution that is under way, or of `execution` if there is none. An execution is
+    /// dropped when all who share it have stopped waiting.
     pub(super) async fn share<E: Future<Output = T> + Send + 'static>(
         &self,
         key: RequestKey,
@@ -59,7 +59,7 @@ impl<T: Clone + Send + Sync + 'static> SharedExecutions<T> {
     }
 }
 
-/// The entry of an execution, which is removed when it ends or nobody waits for it any more.
+/// Removes an execution from the others when it ends or is dropped.
 struct Entry<T: Clone + Send + Sync + 'static> {
     all: SharedExecutions<T>,
     key: RequestKey,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use storage::DatabaseKind;
 
-/// The least time between two merges of what is recorded while jobs are done: each looks up all that a merge needs.
+/// The least time between two merges of new counts while jobs are done: a merge takes some ten statements, however few counts
+/// there are.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// How many times as long as its last portion a job rests on SQLite while others record: there one transaction writes at a
 /// time, and each portion makes all recorders wait.
@@ -12,34 +13,34 @@ const RESTS: u32 = 8;
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// When the jobs of one refresh merge what was recorded meanwhile, and rest.
+/// The pace of one refresh's jobs: when new counts are merged meanwhile, and how long the jobs rest.
 #[derive(Debug)]
 pub(crate) struct Pace {
     rests: u32,
     looked: Option<Instant>,
-    /// Whether something was recorded before the last look, since the one before.
-    is_recorded: bool,
+    /// Whether the last look found new counts.
+    found: bool,
 }
 
 impl Pace {
     pub(crate) fn new(kind: DatabaseKind) -> Self {
         let rests = if kind == DatabaseKind::Sqlite { RESTS } else { 0 };
-        Self { rests, looked: None, is_recorded: false }
+        Self { rests, looked: None, found: false }
     }
 
-    /// Returns whether it is time to look for what was recorded.
+    /// Returns whether it is time to look for new counts.
     pub(crate) fn is_look_due(&self) -> bool {
         self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_PERIOD)
     }
 
-    /// Notes a look, and whether something was recorded since the last one.
-    pub(crate) fn looked(&mut self, is_recorded: bool) {
-        (self.looked, self.is_recorded) = (Some(Instant::now()), is_recorded);
+    /// Notes a look, and whether it has found new counts.
+    pub(crate) fn looked(&mut self, found: bool) {
+        (self.looked, self.found) = (Some(Instant::now()), found);
     }
 
     /// Returns how long to rest after a portion that took so long.
     pub(crate) fn rest(&self, portion: Duration) -> Duration {
-        if self.is_recorded { (portion * self.rests).min(REST_MAX) } else { Duration::ZERO }
+        if self.found { (portion * self.rests).min(REST_MAX) } else { Duration::ZERO }
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Backlog {
     hours_at_first: usize,
     portion: usize,
     counts_max: usize,
-    portion_begun: Instant,
+    /// When the portion under way began.
+    portion_begun: Option<Instant>,
     /// The backlog's hours in the portion that is being merged.
     in_portion: Vec<Hour>,
 }
@@ -36,7 +37,7 @@ impl Backlog {
             hours,
             portion: HOURS_FIRST,
             counts_max,
-            portion_begun: Instant::now(),
+            portion_begun: None,
             in_portion: Vec::new(),
         }
     }
@@ -55,7 +56,7 @@ impl Backlog {
     /// Returns the hours of the next transaction: the newest hours of the backlog, and before them the hours in `marked`
     /// that are newer and became stale since, so that a long backlog does not delay current hours.
     pub(crate) fn next_portion(&mut self, marked: impl IntoIterator<Item = Hour>) -> Vec<Hour> {
-        self.portion_begun = Instant::now();
+        self.portion_begun = Some(Instant::now());
         let newest = self.hours.last().copied();
         let fresh = marked.into_iter().filter(|hour| Some(*hour) > newest && !self.hours.contains(hour));
         let mut portion: Vec<_> = fresh.take(self.portion).collect();
@@ -77,9 +78,11 @@ impl Backlog {
         self.counts_max = self.counts_max.saturating_mul(2);
     }
 
-    /// Doubles or halves the next portion by the time that the last one took.
+    /// Doubles or halves the next portion by the time that the one under way took, if there is one.
     pub(crate) fn portion_done(&mut self) {
-        self.adapt(self.portion_begun.elapsed());
+        if let Some(begun) = self.portion_begun.take() {
+            self.adapt(begun.elapsed());
+        }
     }
 
     fn adapt(&mut self, took: Duration) {
