@@ -1,6 +1,9 @@
 //! The freshness feed: watch channels from the listener to every query and subscriber of this process.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
 
 use entity::report_refresh;
 use futures_util::{Stream, StreamExt, stream};
@@ -26,6 +29,20 @@ const POLLS_MISSED_MAX: u32 = 4;
 pub(crate) struct FreshnessUpdate {
     pub(crate) freshness: Freshness,
     pub(super) status: RefreshStatus,
+}
+
+impl FreshnessUpdate {
+    /// Returns whether `freshness`, with this status, is to be published after this one.
+    fn is_before(&self, freshness: &Freshness, status: RefreshStatus) -> bool {
+        let (old, new) = (&self.freshness, freshness);
+        match old.newest.id.cmp(&new.newest.id) {
+            Ordering::Less => true,
+            // A row that has ended is not under way again: the database was read before that.
+            Ordering::Equal if old.is_settled() && !new.is_settled() => false,
+            Ordering::Equal => self.status != status || old.refresh_id < new.refresh_id,
+            Ordering::Greater => false,
+        }
+    }
 }
 
 /// The value of the watch channel.
@@ -208,11 +225,7 @@ impl FreshnessFeed {
                 known.freshness = known.freshness.clone().no_younger_than(&freshness);
             }
             let status = freshness.status(Instant::now());
-            let newer = state.latest.as_ref().is_none_or(|FreshnessUpdate { freshness: old, status: old_status }| {
-                let same = old.newest.id == freshness.newest.id;
-                old.newest.id < freshness.newest.id
-                    || (same && (*old_status != status || old.refresh_id < freshness.refresh_id))
-            });
+            let newer = state.latest.as_ref().is_none_or(|latest| latest.is_before(&freshness, status));
             if newer {
                 let known = state.latest.as_ref().map(|update| update.freshness.version());
                 state.latest = Some(FreshnessUpdate { freshness: freshness.clone(), status });
@@ -303,5 +316,21 @@ mod tests {
         let state = FeedState { is_file: true, ..FeedState::default() };
         assert_eq!(state.pause(Instant::now(), 1), POLL_FOLLOWED_FILE);
         assert_eq!(state.pause(Instant::now(), 0), POLL);
+    }
+
+    #[test]
+    fn freshness_that_was_read_before_the_refresh_ended_is_not_published_after_it() {
+        let now = Instant::now();
+        let of = |refresh_id, newest, under_way| Freshness {
+            refresh_id,
+            ..Freshness::of_test(newest, under_way, now, None)
+        };
+        let is_before = |old: &Freshness, new: &Freshness| {
+            let update = FreshnessUpdate { freshness: old.clone(), status: old.status(now) };
+            update.is_before(new, new.status(now))
+        };
+        let (before, under_way, after) = (of(1, 1, false), of(1, 2, true), of(2, 2, false));
+        assert!(is_before(&before, &under_way) && is_before(&under_way, &after) && is_before(&before, &after));
+        assert!(!is_before(&after, &under_way) && !is_before(&after, &before) && !is_before(&after, &after));
     }
 }
