@@ -95,8 +95,11 @@ pub(crate) struct RemovalSettings {
     /// The hours in which each of them was viewed once
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) hours: u16,
-    /// How long recording is measured without a job
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    /// In how many jobs they are removed, one after the other; the medians count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) turns: u32,
+    /// How long recording is measured without a job, before each
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) seconds: u64,
 }
 

@@ -39,11 +39,14 @@ pub(crate) async fn run(settings: &RemovalSettings) -> anyhow::Result<()> {
     let progress = Progress::new();
     progress.print(&format!(
         "\n### Recording while {} views are removed, of {} pages with {} hours each\n\n\
-         {WRITERS} writers of one increment at a time.\n\n\
-         | database | job | removed/s | requests | p50 ms | p99 ms | most ms |\n| --- | --- | --: | --: | --: | --: | --: |",
+         {WRITERS} writers of one increment at a time. Medians of {} turns, in each of which recording is measured without \
+         a job, and then while one removes its part of the pages.\n\n\
+         | database | job | removed/s | requests a turn | p50 ms | p99 ms | most ms |\n\
+         | --- | --- | --: | --: | --: | --: | --: |",
         figures::count(u64::from(settings.pages) * u64::from(settings.hours)),
         figures::count(settings.pages),
         settings.hours,
+        settings.turns,
     ));
     let folder = tempfile::Builder::new().prefix("analytics-bench-").tempdir()?;
     let sqlite = format!("sqlite://{}", folder.path().join("analytics.db").display());
@@ -64,51 +67,72 @@ async fn measure(name: &str, url: &str, settings: &RemovalSettings, progress: &P
         let at = last_hour.plus(-i32::from(hour));
         for first in (0..settings.pages).step_by(BATCH) {
             let pages = first..settings.pages.min(first + u32::try_from(BATCH)?);
-            let increments = pages.map(|page| increment(format!("/removed/{page}"), at)).collect::<Result<_, _>>()?;
-            recorder.record(Request::new(increments, None)).await?;
+            let increments = pages.map(|page| increment(format!("{}{page}", folder_of(page % settings.turns)), at));
+            recorder.record(Request::new(increments.collect::<Result<_, _>>()?, None)).await?;
         }
     }
     progress.step("refreshes");
     refresher.refresh(LockMode::Wait, None).await?;
-    let is_stopped = Arc::new(AtomicBool::new(false));
-    let begin = |writer| write(recorder.clone(), last_hour, writer, Arc::clone(&is_stopped));
     progress.step("warms up");
-    let mut writing = JoinSet::new();
-    (0..WRITERS).for_each(|writer| drop(writing.spawn(begin(writer))));
+    let writing = Writing::begin(recorder, last_hour);
     sleep(Duration::from_secs(2)).await;
-    end(&mut writing, &is_stopped).await?;
-    progress.step("measures without a job");
-    (0..WRITERS).for_each(|writer| drop(writing.spawn(begin(writer))));
-    sleep(Duration::from_secs(settings.seconds)).await;
-    let quiet = end(&mut writing, &is_stopped).await?;
-    progress.step("measures during the job");
-    let pages = Some(PageSelection::Prefix("/removed/".to_owned()));
-    let task = Task::RemoveViews { pages, start: None, end: None };
-    let jobs = Jobs::new(database);
-    (0..WRITERS).for_each(|writer| drop(writing.spawn(begin(writer))));
-    let submitted = jobs.submit(JobRequest { task, reason: None, key: None }).await?;
-    let begun = Instant::now();
-    refresher.refresh(LockMode::Wait, None).await?;
-    let took = begun.elapsed();
-    let busy = end(&mut writing, &is_stopped).await?;
-    let job = jobs.find(submitted.job.id).await?.context("the job is gone")?;
-    let wanted = i64::from(settings.pages) * i64::from(settings.hours);
-    ensure!(job.status == Status::Done && job.views == wanted, "{job:?}");
+    writing.end().await?;
+
+    let (mut quiet, mut busy) = (vec![], vec![]);
+    let (mut removed, mut removing) = (0, Duration::ZERO);
+    for turn in 0..settings.turns {
+        progress.step("measures without a job");
+        let writing = Writing::begin(recorder, last_hour);
+        sleep(Duration::from_secs(settings.seconds)).await;
+        quiet.push(writing.end().await?);
+        progress.step("measures during a job");
+        let pages = Some(PageSelection::Prefix(folder_of(turn)));
+        let task = Task::RemoveViews { pages, start: None, end: None };
+        let jobs = Jobs::new(database);
+        let writing = Writing::begin(recorder, last_hour);
+        let submitted = jobs.submit(JobRequest { task, reason: None, key: None }).await?;
+        let begun = Instant::now();
+        refresher.refresh(LockMode::Wait, None).await?;
+        removing += begun.elapsed();
+        busy.push(writing.end().await?);
+        let job = jobs.find(submitted.job.id).await?.context("the job is gone")?;
+        ensure!(job.status == Status::Done, "{job:?}");
+        removed += job.views;
+    }
+    ensure!(removed == i64::from(settings.pages) * i64::from(settings.hours), "{removed} views were removed");
     let verified = wolf::verify(database).await?;
     ensure!(verified.count == 0, "{verified:?}");
-    let removed = ratio(Duration::from_secs(u64::try_from(wanted)?), took);
-    for (job, removed, histogram) in [("none", String::new(), &quiet), ("running", format!("{removed:.0}"), &busy)] {
-        let at = |quantile| figures::ms(Duration::from_micros(histogram.value_at_quantile(quantile)));
-        let (requests, most) = (figures::count(histogram.len()), figures::ms(Duration::from_micros(histogram.max())));
-        progress.print(&format!("| {name} | {job} | {removed} | {requests} | {} | {} | {most} |", at(0.5), at(0.99)));
+
+    let rate = ratio(Duration::from_secs(u64::try_from(removed)?), removing);
+    for (job, rate, turns) in [("none", String::new(), &quiet), ("running", format!("{rate:.0}"), &busy)] {
+        let median = |figure: fn(&Histogram<u64>) -> u64| figures::median(turns.iter().map(figure)).unwrap_or_default();
+        let [p50, p99, most] = [of_quantile::<50>, of_quantile::<99>, Histogram::max]
+            .map(|figure| figures::ms(Duration::from_micros(median(figure))));
+        let requests = figures::count(median(Histogram::len));
+        progress.print(&format!("| {name} | {job} | {rate} | {requests} | {p50} | {p99} | {most} |"));
     }
-    let times = |quantile| {
-        let [busy, quiet] =
-            [&busy, &quiet].map(|histogram| Duration::from_micros(histogram.value_at_quantile(quantile)));
-        ratio(busy, quiet)
+    let times = |figure: fn(&Histogram<u64>) -> u64| {
+        let each =
+            busy.iter().zip(&quiet).map(|turn| <[_; 2]>::from(turn).map(|all| Duration::from_micros(figure(all))));
+        let mut times: Vec<f64> = each.map(|[busy, quiet]| ratio(busy, quiet)).collect();
+        times.sort_by(f64::total_cmp);
+        let median = figures::median(times.iter().copied()).unwrap_or_default();
+        let (least, most) = (times.first().copied().unwrap_or_default(), times.last().copied().unwrap_or_default());
+        format!("{median:.2} ({least:.2} to {most:.2})")
     };
-    progress.print(&format!("| {name} | running / none | | | {:.2} | {:.2} | |", times(0.5), times(0.99)));
+    let (p50, p99) = (times(of_quantile::<50>), times(of_quantile::<99>));
+    progress.print(&format!("| {name} | running / none | | | {p50} | {p99} | |"));
     Ok(())
+}
+
+/// The folder of the pages that one turn removes.
+fn folder_of(turn: u32) -> String {
+    format!("/removed/{turn}/")
+}
+
+/// Returns below which time so many percent of the requests were.
+fn of_quantile<const PERCENT: u8>(latencies: &Histogram<u64>) -> u64 {
+    latencies.value_at_quantile(f64::from(PERCENT) / 100.0)
 }
 
 fn increment(page: String, hour: Hour) -> anyhow::Result<Increment> {
@@ -134,16 +158,27 @@ async fn write(
     Ok(latencies)
 }
 
-/// Stops the writers. Returns how long their requests took.
-async fn end(
-    writing: &mut JoinSet<anyhow::Result<Histogram<u64>>>,
-    is_stopped: &AtomicBool,
-) -> anyhow::Result<Histogram<u64>> {
-    is_stopped.store(true, Ordering::Relaxed);
-    let mut all = Histogram::new(3)?;
-    while let Some(latencies) = writing.join_next().await {
-        all += latencies??;
+/// Writers at work.
+struct Writing {
+    writers: JoinSet<anyhow::Result<Histogram<u64>>>,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Writing {
+    fn begin(recorder: &Recorder, hour: Hour) -> Self {
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let writers =
+            (0..WRITERS).map(|writer| write(recorder.clone(), hour, writer, Arc::clone(&is_stopped))).collect();
+        Self { writers, is_stopped }
     }
-    is_stopped.store(false, Ordering::Relaxed);
-    Ok(all)
+
+    /// Stops the writers. Returns how long their requests took.
+    async fn end(mut self) -> anyhow::Result<Histogram<u64>> {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let mut all = Histogram::new(3)?;
+        while let Some(latencies) = self.writers.join_next().await {
+            all += latencies??;
+        }
+        Ok(all)
+    }
 }

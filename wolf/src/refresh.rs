@@ -134,8 +134,11 @@ async fn merge_in_portions(
         let begun = Instant::now();
         let (done, all) = backlog.progress();
         progress(done, all);
-        let merged = if jobs.is_none() || !backlog.is_empty() || pace.is_look_due() {
-            merge_marked(lock, &transaction, &mut backlog, &mut pace, top_pages, work).await?
+        let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
+        let marked = marked.context("look for stale hours")?;
+        let others_record = backlog.is_empty() && !marked.is_empty();
+        let merged = if jobs.is_none() || !backlog.is_empty() || pace.is_merge_due() {
+            merge_marked(lock, &transaction, marked, &mut backlog, top_pages, work).await?
         } else {
             MergedMarks::default()
         };
@@ -146,7 +149,7 @@ async fn merge_in_portions(
             changed += portion.rows_changed;
             pages.add_any();
             jobs = jobs.filter(|_| !portion.is_last);
-            rest = pace.rest(begun.elapsed());
+            rest = pace.rest(begun.elapsed(), others_record);
         }
         total += changed;
         let content = ContentChange::of(changed);
@@ -179,17 +182,15 @@ struct MergedMarks {
     has_more: bool,
 }
 
-/// Merges the next portion of the backlog, with hours that became stale meanwhile, and the titles of some pages.
+/// Merges the next portion of the backlog, with the hours `marked` that became stale meanwhile, and the titles of some pages.
 async fn merge_marked(
     lock: &RefreshLock,
     transaction: &Transaction,
+    marked: Vec<Hour>,
     backlog: &mut Backlog,
-    pace: &mut Pace,
     top_pages: TopPages,
     work: &StaleWork,
 ) -> Result<MergedMarks, WolfError> {
-    let marked = stale_marks::stale_hours(transaction, Some(FRESH_HOURS_MAX)).await.context("look for stale hours")?;
-    pace.looked(backlog.is_empty() && !marked.is_empty());
     let hours = backlog.next_portion(marked);
     let counts_max = backlog.counts_max();
     let merged = merge_portion(lock, transaction, &hours, counts_max, top_pages, work).await?;

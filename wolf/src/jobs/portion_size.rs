@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The time that one portion should take.
-const TARGET: Duration = Duration::from_millis(50);
+const TARGET: Duration = Duration::from_millis(100);
 /// The days of the first portion.
 const DAYS_FIRST: usize = 64;
 /// The fewest and the most days of a portion.
