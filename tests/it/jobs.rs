@@ -262,6 +262,33 @@ on_all_databases! {
         assert_right(&app).await;
     }
 
+    async fn job_that_two_refreshes_do_ends_once_and_takes_nothing_after_its_end(app: TestApp) {
+        // They come between each other's portions, as those of a command and of a service do.
+        const PAGES: i64 = 20;
+        const DAYS: i64 = 60;
+        let pages: Vec<_> = (0..PAGES).map(|page| format!("/{page}")).collect();
+        let times: Vec<_> = (0..DAYS).map(|day| (at(DAY) + TimeDelta::days(day)).to_rfc3339()).collect();
+        let jobs = Jobs::new(&app.database);
+        for _round in 0..4 {
+            app.record(pages.iter().flat_map(|page| times.iter().map(|at| (page.as_str(), at.as_str(), 1)))).await;
+            app.refresh().await;
+            let submitted = jobs.submit(request(remove(PageSelection::Prefix("/".to_owned())))).await.unwrap();
+            let refreshing = async || {
+                app.refresh().await;
+                let job = jobs.find(submitted.job.id).await.unwrap().unwrap();
+                assert_eq!((job.status, job.views), (Status::Done, PAGES * DAYS), "{job:?}");
+                app.record([("/kept", DAY, 1)]).await;
+            };
+            tokio::join!(refreshing(), refreshing());
+            let job = jobs.find(submitted.job.id).await.unwrap().unwrap();
+            assert_eq!((job.status, job.views), (Status::Done, PAGES * DAYS), "{job:?}");
+            app.refresh().await;
+            assert_eq!(sums(&app).await, sum_map([("/kept", 2)]));
+            assert_right(&app).await;
+            done(&app, remove(PageSelection::Prefix("/".to_owned()))).await;
+        }
+    }
+
     async fn as_of_covers_a_job_only_when_it_has_ended(app: TestApp) {
         let times: Vec<_> = (0..200).map(|day| (at(DAY) + TimeDelta::days(day)).to_rfc3339()).collect();
         let pages: Vec<_> = (0..20).map(|page| format!("/{page}")).collect();

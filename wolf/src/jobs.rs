@@ -6,8 +6,8 @@
 //!
 //! A job is done in portions. Each is one transaction that changes the counts and brings the report's rows of the same days
 //! to them, so that the sums add up at every moment. A job that a crash has cut goes on with what is left: what a portion
-//! has taken is not found again. A materialized view has no portions: there the counts change first, and the view is
-//! refreshed when all jobs are done.
+//! has taken is not found again. So refreshes of two processes can do the portions of one job in turns. A materialized view
+//! has no portions: there the counts change first, and the view is refreshed when all jobs are done.
 
 mod finder;
 mod imports;
@@ -81,9 +81,8 @@ pub(crate) struct Portion {
 struct Running {
     job: job::Model,
     work: Work,
-    /// Hashes of the names of its pages.
+    /// Hashes of the names of the pages that this refresh has found.
     pages: HashSet<u64>,
-    pages_before: i64,
     lost_flags: BTreeSet<Bucket>,
 }
 
@@ -161,6 +160,10 @@ impl JobRunner {
             return Ok(Portion { rows_changed: 0, is_last: true });
         }
         let Some(mut running) = self.running.take() else { return Ok(Portion { rows_changed: 0, is_last: true }) };
+        if !running.read_again(transaction).await.context(JOB)? {
+            self.top_pages.unpublish_few(transaction, running.lost_flags).await.context(JOB)?;
+            return Ok(Portion { rows_changed: 0, is_last: false });
+        }
         let now = self.clock.database_now(transaction).await.context(JOB)?;
         // A job that has begun is not refused any more: what it has changed is not there to be looked for.
         if running.job.status == Status::Queued
@@ -171,7 +174,8 @@ impl JobRunner {
         }
         let step = running.work.step(transaction, kind, self.portion.days(), now).await?;
         running.job.views += step.views;
-        running.pages.extend(step.days.iter().map(|(_, name)| hash(name)));
+        let new_pages = step.days.iter().filter(|(_, name)| running.pages.insert(hash(name))).count();
+        running.job.pages += i64::try_from(new_pages).unwrap_or(i64::MAX);
         let mut rows_changed = 0;
         match kind {
             ReportKind::Table => {
@@ -196,7 +200,6 @@ impl JobRunner {
             running.end(transaction, now, None, kind == ReportKind::Table).await.context(JOB)?;
         } else {
             running.record_progress(transaction).await.context(JOB)?;
-            running.job.status = Status::Running;
             self.running = Some(running);
         }
         self.portion.adapt(self.clock.monotonic().saturating_duration_since(begun));
@@ -217,8 +220,7 @@ impl JobRunner {
             Ok(task) => Work::of(transaction, task).await?,
             Err(error) => Work::Unknown { error: error.to_string() },
         };
-        let pages_before = job.pages;
-        self.running = Some(Running { job, work, pages: HashSet::new(), pages_before, lost_flags: BTreeSet::new() });
+        self.running = Some(Running { job, work, pages: HashSet::new(), lost_flags: BTreeSet::new() });
         Ok(true)
     }
 }
@@ -237,15 +239,20 @@ pub(crate) async fn publish(transaction: &Transaction, now: DateTime<Utc>) -> Re
 }
 
 impl Running {
-    fn pages(&self) -> i64 {
-        self.pages_before + i64::try_from(self.pages.len()).unwrap_or(i64::MAX)
+    /// Reads the job's row again. Returns whether there is anything left to do: between two portions the refresh of another
+    /// process may have gone on with the job, and ended it. What is recorded after the end has to stay.
+    async fn read_again(&mut self, transaction: &Transaction) -> Result<bool, DbErr> {
+        let row = job::Entity::find_by_id(self.job.id).one(transaction).await?;
+        let Some(row) = row.filter(|row| row.task.is_some()) else { return Ok(false) };
+        self.job = row;
+        Ok(true)
     }
 
     async fn record_progress(&self, transaction: &Transaction) -> Result<(), DbErr> {
         let row = job::ActiveModel {
             id: Unchanged(self.job.id),
             status: Set(Status::Running),
-            pages: Set(self.pages()),
+            pages: Set(self.job.pages),
             views: Set(self.job.views),
             ..Default::default()
         };
@@ -262,7 +269,7 @@ impl Running {
     ) -> Result<(), DbErr> {
         info!(
             job.id = self.job.id,
-            job.pages = self.pages(),
+            job.pages = self.job.pages,
             job.views = self.job.views,
             job.refused = refused.is_some(),
             "a job ends"
@@ -277,7 +284,7 @@ impl Running {
             task: Set(None),
             status: Set(status),
             finished_at: Set(is_ended.then_some(now)),
-            pages: Set(self.pages()),
+            pages: Set(self.job.pages),
             views: Set(self.job.views),
             error: Set(refused),
             ..job::Model::clone(&self.job).into_active_model()
