@@ -44,7 +44,7 @@ pub(crate) struct Job {
     requested_at: DateTime<Utc>,
     /// When it ended; null before.
     finished_at: Option<DateTime<Utc>>,
-    /// How many pages it has changed so far.
+    /// How many pages it has changed so far. A page on which two refreshes have worked may count twice.
     pages: SafeInt,
     /// How many views it has moved, added or taken away so far; of a correction that takes views away below zero.
     views: SafeInt,
