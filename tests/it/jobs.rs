@@ -13,12 +13,13 @@ use std::{
 use ::jobs::{JobError, JobRequest, Jobs, PageSelection, Status, Task};
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{import, job::Model as Job, page, page_alias, report_refresh};
+use increments::Title;
 use sea_orm::{ConnectionTrait, EntityTrait, Statement};
 use tokio::{sync::Semaphore, task::JoinSet};
 use wolf::{LockMode, Maintenance};
 
 use crate::{
-    app::{Rung, TestApp, increment},
+    app::{Rung, TestApp, increment, titles_of},
     model, on_all_databases, process,
     wait::eventually,
 };
@@ -121,6 +122,24 @@ on_all_databases! {
         assert_eq!(pages, [("/c".to_owned(), Some("C".to_owned()))]);
         assert_right(&app).await;
         assert_eq!(sums(&app).await, sum_map([("/c", 3)]));
+    }
+
+    async fn job_waits_for_as_many_titles_as_were_changed_before_it(app: TestApp) {
+        // More than one transaction changes.
+        const PAGES: i64 = 2_500;
+        for version in ["old", "new"] {
+            let titled = |page| {
+                let title = Some(Title::new(format!("{version} {page}")).unwrap());
+                increments::Increment { title, ..increment(&format!("/{page}"), at(DAY), 1) }
+            };
+            app.recorder.record(increments::Request::new((0..PAGES).map(titled).collect(), None)).await.unwrap();
+            done(&app, remove(names(["/0"]))).await;
+            assert_eq!(app.marks().await, 0, "all titles are taken before a job");
+            let titles = titles_of(&app.database.readers).await;
+            assert_eq!(titles.len(), usize::try_from(PAGES).unwrap() - 1);
+            assert!(titles.iter().all(|(name, title)| title.as_deref() == Some(&format!("{version} {}", &name[1..]))));
+        }
+        assert_right(&app).await;
     }
 
     async fn removed_time_ends_at_whole_hours(app: TestApp) {

@@ -129,7 +129,7 @@ async fn merge_in_portions(
     let mut backlog = Backlog::new(work.hours.iter().copied(), counts_max);
     let mut jobs = work.newest_job.map(|newest| JobRunner::new(&lock.clock, top_pages, newest));
     let mut pace = Pace::new(lock.kind);
-    let mut total = 0;
+    let (mut total, mut has_more) = (0, true);
     loop {
         let begun = Instant::now();
         let (done, all) = backlog.progress();
@@ -137,12 +137,11 @@ async fn merge_in_portions(
         let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
         let marked = marked.context("look for stale hours")?;
         let others_record = backlog.is_empty() && !marked.is_empty();
-        let merged = if jobs.is_none() || !backlog.is_empty() || pace.is_merge_due() {
-            merge_marked(lock, &transaction, marked, &mut backlog, top_pages, work).await?
-        } else {
-            MergedMarks::default()
-        };
-        let MergedMarks { rows_changed: mut changed, mut pages, has_more } = merged;
+        let (mut changed, mut pages) = (0, ChangedPages::default());
+        if has_more || jobs.is_none() || pace.is_merge_due() {
+            let merged = merge_marked(lock, &transaction, marked, &mut backlog, top_pages, work).await?;
+            MergedMarks { rows_changed: changed, pages, has_more } = merged;
+        }
         let mut rest = Duration::ZERO;
         if let Some(runner) = jobs.as_mut().filter(|_| !has_more) {
             let portion = runner.portion(&transaction).await?;
@@ -173,12 +172,12 @@ async fn merge_in_portions(
     }
 }
 
-/// What one transaction merged of what is marked as stale.
-#[derive(Debug, Default)]
+/// The result of merging stale hours and titles in one transaction.
+#[derive(Debug)]
 struct MergedMarks {
     rows_changed: u64,
     pages: ChangedPages,
-    /// Whether some of what was stale when the refresh began is left.
+    /// Whether hours or titles are left that were stale when the refresh began.
     has_more: bool,
 }
 
