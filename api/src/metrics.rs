@@ -13,6 +13,7 @@ const ERRORS: &str = "analytics_errors_total";
 const RATE_LIMITED: &str = "analytics_rate_limited_total";
 const TOKENS_FILE_READS: &str = "analytics_tokens_file_reads_total";
 const VIEWS_LEFT_OUT: &str = "analytics_views_left_out_total";
+const LIVE_REPORT_EVENTS: &str = "analytics_live_report_events_total";
 const SUBSCRIBERS: &str = "analytics_subscribers";
 
 /// The histograms, each with the upper bounds of its buckets.
@@ -32,6 +33,24 @@ pub(crate) struct Operations {
 pub(crate) struct Executions {
     kind: &'static str,
     durations: Histogram,
+}
+
+/// How many events of live reports there were.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveReportEvents {
+    pub(crate) carried: Counter,
+    pub(crate) executed: Counter,
+}
+
+impl LiveReportEvents {
+    pub(crate) fn new() -> Self {
+        describe_counter!(
+            LIVE_REPORT_EVENTS,
+            "Events of live reports: carried over from the one before where nothing but the freshness had changed, or executed."
+        );
+        let counter = |way: &'static str| counter!(LIVE_REPORT_EVENTS, "way" => way);
+        Self { carried: counter("carried"), executed: counter("executed") }
+    }
 }
 
 impl Executions {

@@ -10,13 +10,14 @@ use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
 use storage::clock;
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 use tokio_tungstenite::{
     client_async_with_config,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
+    tungstenite::{Message, Utf8Bytes, client::IntoClientRequest, http::HeaderValue, protocol::WebSocketConfig},
 };
 
 use crate::{
@@ -262,6 +263,40 @@ pub(crate) async fn refresh(dataset: &mut Dataset) -> anyhow::Result<(i64, DateT
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
 
+/// What a subscriber notes of a message. The rest is read over.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    payload: Payload<'a>,
+}
+
+#[derive(Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    data: Data<'a>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    freshness: Option<ToldFreshness<'a>>,
+    #[serde(borrow)]
+    report: Option<Report<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Report<'a> {
+    #[serde(borrow)]
+    freshness: ToldFreshness<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldFreshness<'a> {
+    refresh_id: &'a str,
+    status: &'a str,
+}
+
 /// A client of the protocol `graphql-transport-ws`.
 pub(crate) struct Subscriber(Socket);
 
@@ -288,9 +323,13 @@ impl Subscriber {
 
     /// Returns the next message.
     pub(crate) async fn hear(&mut self) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.hear_text().await?)?)
+    }
+
+    async fn hear_text(&mut self) -> anyhow::Result<Utf8Bytes> {
         loop {
             match self.0.next().await.context("the service closed a socket")?? {
-                Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+                Message::Text(text) => return Ok(text),
                 Message::Close(frame) => bail!("the service closed a socket: {frame:?}"),
                 _ => {}
             }
@@ -300,12 +339,12 @@ impl Subscriber {
     /// Notes every refresh that is over.
     async fn listen(mut self, board: Arc<Board>) -> anyhow::Result<()> {
         loop {
-            let message = self.hear().await?;
-            let data = &message["payload"]["data"];
-            let freshness = if data["freshness"].is_null() { &data["report"]["freshness"] } else { &data["freshness"] };
-            let id = freshness["refreshId"].as_str().and_then(|id| id.parse::<i64>().ok());
-            if let Some(id) = id.filter(|_| freshness["status"] != "REFRESHING") {
-                board.note(id, clock::process_now());
+            let text = self.hear_text().await?;
+            let Event { payload: Payload { data } } = serde_json::from_str(&text)?;
+            let freshness = data.freshness.or(data.report.map(|report| report.freshness));
+            let freshness = freshness.with_context(|| format!("an event without the freshness: {text}"))?;
+            if freshness.status != "REFRESHING" {
+                board.note(freshness.refresh_id.parse()?, clock::process_now());
             }
         }
     }

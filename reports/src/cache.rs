@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use entity::report_change;
 use futures_util::{FutureExt, future::BoxFuture};
 use moka::{future, policy::EvictionPolicy};
 use sea_orm::DbErr;
@@ -164,7 +165,7 @@ impl Cache {
         let result = read(query.clone()).await?;
         self.counters.computed.fetch_add(1, Ordering::Relaxed);
         if newest.is_none_or(|entry| !entry.replace(version, &result, &query)) {
-            self.values.insert(Key { version: None, query }, Entry::new(version, result.clone())).await;
+            Box::pin(self.values.insert(Key { version: None, query }, Entry::new(version, result.clone()))).await;
         }
         Ok(result)
     }
@@ -192,7 +193,8 @@ impl Cache {
     async fn carry_over(&self, entry: &Entry, version: i64, query: &ReportQuery) -> Option<QueryResult> {
         let held = entry.lock().clone();
         if held.version != version {
-            if !self.changes.are_same(query.names()?, held.version, version).await {
+            let pages: Vec<u64> = query.names()?.iter().map(|name| report_change::hash(name)).collect();
+            if !self.are_same(&pages, held.version, version).await {
                 return None;
             }
             let mut now = entry.lock();
@@ -202,6 +204,11 @@ impl Cache {
             }
         }
         Some(held.result)
+    }
+
+    /// Returns whether the pages, by the hashes of their names, are sure to be the same in two versions.
+    pub(super) async fn are_same(&self, pages: &[u64], one: i64, other: i64) -> bool {
+        self.changes.are_same(pages, one, other).await
     }
 
     /// Updates the memory of all entries, which otherwise follows with a delay.

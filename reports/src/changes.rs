@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use entity::report_change::{self, hash};
+use entity::report_change;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use storage::Connections;
 use tokio::sync::Mutex as AsyncMutex;
@@ -32,24 +32,24 @@ impl ContentChanges {
         Self { db: db.clone(), known: Arc::default(), reading: Arc::default() }
     }
 
-    /// Returns whether the pages `names` are sure to be the same in two versions. The changes of a version are read once for all
-    /// who ask.
-    pub(super) async fn are_same(&self, names: &[String], one: i64, other: i64) -> bool {
+    /// Returns whether the pages, by the hashes of their names, are sure to be the same in two versions. The changes of a
+    /// version are read once for all who ask.
+    pub(super) async fn are_same(&self, pages: &[u64], one: i64, other: i64) -> bool {
         let versions = one.min(other) + 1..=one.max(other);
         if usize::try_from(versions.end() - versions.start()).is_ok_and(|number| number >= VERSIONS_MAX) {
             return false;
         }
-        if let Some(is_same) = self.lock().are_same(names, versions.clone()) {
+        if let Some(is_same) = self.lock().are_same(pages, versions.clone()) {
             return is_same;
         }
         let _reading = self.reading.lock().await;
         // Another one may have read them meanwhile.
-        if let Some(is_same) = self.lock().are_same(names, versions.clone()) {
+        if let Some(is_same) = self.lock().are_same(pages, versions.clone()) {
             return is_same;
         }
         // If it fails, what has changed is asked for again with the next query; this one is computed.
-        let read = self.read(versions.clone()).await;
-        read.is_ok() && self.lock().are_same(names, versions).unwrap_or(false)
+        let read = Box::pin(self.read(versions.clone())).await;
+        read.is_ok() && self.lock().are_same(pages, versions).unwrap_or(false)
     }
 
     /// Reads the changes of `versions`, which are committed: what is there of them now does not change any more.
@@ -73,13 +73,12 @@ impl ContentChanges {
 }
 
 impl Known {
-    /// Returns whether `versions` are sure not to have changed the pages `names`, or `None` if what one of them has changed is
+    /// Returns whether `versions` are sure not to have changed these pages, or `None` if what one of them has changed is
     /// not known.
-    fn are_same(&self, names: &[String], versions: RangeInclusive<i64>) -> Option<bool> {
+    fn are_same(&self, pages: &[u64], versions: RangeInclusive<i64>) -> Option<bool> {
         let changed = versions.map(|version| self.0.get(&version)).collect::<Option<Vec<_>>>()?;
-        let hashes: Vec<u64> = names.iter().map(|name| hash(name)).collect();
         let is_same = |changed: &Option<HashSet<u64>>| {
-            changed.as_ref().is_some_and(|changed| !hashes.iter().any(|hash| changed.contains(hash)))
+            changed.as_ref().is_some_and(|changed| !pages.iter().any(|hash| changed.contains(hash)))
         };
         Some(changed.into_iter().all(is_same))
     }

@@ -2,7 +2,7 @@
 
 use std::{iter, mem};
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{NaiveDate, NaiveDateTime};
 use entity::Hour;
 
 use super::calendar::{Calendar, add_days, add_months, first_of_month};
@@ -142,10 +142,11 @@ impl Interval {
 }
 
 impl Bucket {
-    /// Returns whether the bucket was over at the newest refresh, so that all of its views are counted.
+    /// Returns whether the bucket was over at the newest refresh, so that all of its views are counted, by the hour in which
+    /// that looked.
     #[must_use]
-    pub fn is_complete(&self, looked_at: Option<DateTime<Utc>>) -> bool {
-        looked_at.is_some_and(|looked_at| self.end.start() <= looked_at)
+    pub fn is_complete(&self, looked_at: Option<Hour>) -> bool {
+        looked_at.is_some_and(|looked_at| self.end <= looked_at)
     }
 }
 
@@ -175,6 +176,7 @@ fn next_day(granularity: Granularity, day: NaiveDate) -> NaiveDate {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
     use chrono_tz::{Europe::Berlin, UTC};
 
     use super::{super::range::Range, *};

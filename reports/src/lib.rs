@@ -28,6 +28,7 @@ mod cache;
 mod calendar;
 mod changes;
 mod cover;
+mod dependence;
 mod error;
 mod export;
 pub mod freshness;
@@ -54,6 +55,7 @@ mod ways;
 
 pub use cache::CacheFigures;
 pub use calendar::Calendar;
+pub use dependence::Dependence;
 pub use error::ReportError;
 pub use export::Export;
 pub use groups::Group;

@@ -92,7 +92,7 @@ impl ReportReader {
     /// # Errors
     /// [`ReportError::Database`].
     pub async fn uncached_view(&self) -> Result<ReportView, ReportError> {
-        let mut snapshot = Snapshot::begin(&self.snapshots).await?;
+        let mut snapshot = Box::pin(Snapshot::begin(&self.snapshots)).await?;
         // Published, so that no later query of this process is answered from an older version.
         snapshot.freshness = self.feed.update(snapshot.freshness);
         Ok(ReportView::of_snapshot(snapshot))
@@ -125,7 +125,7 @@ impl ReportReader {
     async fn known(&self) -> Result<Freshness, ReportError> {
         match self.feed.known() {
             Some(known) => Ok(known),
-            None => Ok(self.feed.read().await?),
+            None => Ok(Box::pin(self.feed.read()).await?),
         }
     }
 

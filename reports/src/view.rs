@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use entity::Hour;
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::DbErr;
@@ -19,6 +19,7 @@ use super::{
     batches::Batches,
     cache::Cache,
     calendar::Calendar,
+    dependence::{Dependence, EventReads, Hours},
     error::ReportError,
     groups::Group,
     interval::{Bucket, Granularity, Interval},
@@ -48,8 +49,8 @@ struct Inner {
     source: Source,
     /// Whether a query has failed because the report has changed.
     moved: Arc<AtomicBool>,
-    /// The turn of the event that is read from the view, until that is done.
-    _turn: Option<OwnedSemaphorePermit>,
+    /// What the event that is read from the view has read.
+    event_reads: Option<EventReads>,
 }
 
 /// What was read of the clock through a view.
@@ -94,13 +95,63 @@ impl ReportView {
     fn new(freshness: Freshness, source: Source, turn: Option<OwnedSemaphorePermit>) -> Self {
         let (moment, clock_reads) = (Moment::now(), ClockReads::default());
         let (required, moved) = (Mutex::default(), Arc::default());
-        Self(Arc::new(Inner { freshness, moment, clock_reads, required, source, moved, _turn: turn }))
+        let event_reads = turn.map(EventReads::new);
+        Self(Arc::new(Inner { freshness, moment, clock_reads, required, source, moved, event_reads }))
     }
 
-    /// The freshness of this version.
+    /// The freshness of this version, to be shown as it is. What is made of it otherwise is read through
+    /// [`refresh_id`](Self::refresh_id), [`hours_since`](Self::hours_since) and [`looked_at_hour`](Self::looked_at_hour).
     #[must_use]
     pub fn freshness(&self) -> &Freshness {
         &self.0.freshness
+    }
+
+    /// The refresh whose content the report has.
+    #[must_use]
+    pub fn refresh_id(&self) -> i64 {
+        self.0.event_reads.iter().for_each(EventReads::note_version);
+        self.0.freshness.refresh_id
+    }
+
+    /// The first day of which the report has hourly rows.
+    #[must_use]
+    pub fn hours_since(&self) -> Option<NaiveDate> {
+        self.0.freshness.hours_since
+    }
+
+    /// The hour of the database's clock in which the report was current: all views of those before it are counted.
+    #[must_use]
+    pub fn looked_at_hour(&self) -> Option<Hour> {
+        self.0.freshness.looked_at.map(Hour::containing)
+    }
+
+    /// Returns what the event that was read from this view depends on, if that is named pages alone.
+    #[must_use]
+    pub fn dependence(&self) -> Option<Dependence> {
+        let named = self.0.event_reads.as_ref()?.named()?;
+        Some(Dependence { version: self.0.freshness.content_version, named, hours: self.hours() })
+    }
+
+    /// Returns whether an event that depends on this would show the same of this view, beside the freshness. If so, it depends
+    /// on this view's version from then on.
+    pub async fn carry_over(&self, event: &mut Dependence) -> bool {
+        let Source::Cache { cache, .. } = &self.0.source else { return false };
+        let version = self.0.freshness.content_version;
+        let is_same = event.hours == self.hours()
+            && cache.are_same(&event.named.pages, event.version, version).await
+            && match event.named.first_hour {
+                Some(first_hour) => self.first_hour().await.is_ok_and(|now| now == first_hour),
+                None => true,
+            };
+        if is_same {
+            event.version = version;
+        }
+        is_same
+    }
+
+    fn hours(&self) -> Hours {
+        let present = self.0.moment.wall.into();
+        Hours { present, looked_at: self.looked_at_hour(), hours_since: self.hours_since() }
     }
 
     /// Returns the present hour of all results of this view, and notes that the response depends on it.
@@ -181,7 +232,10 @@ impl ReportView {
     /// [`ReportError::Database`]; [`ReportError::VersionChanged`].
     pub async fn first_hour(&self) -> Result<Option<Hour>, ReportError> {
         match self.result(ReportQuery::FirstHour).await? {
-            QueryResult::Hour(hour) => Ok(hour),
+            QueryResult::Hour(hour) => {
+                self.0.event_reads.iter().for_each(|reads| reads.note_first_hour(hour));
+                Ok(hour)
+            }
             other => Err(mismatch(&other)),
         }
     }
@@ -366,28 +420,33 @@ impl ReportView {
         }
     }
 
-    async fn result(&self, query: ReportQuery) -> Result<QueryResult, ReportError> {
-        let (cache, batches) = match &self.0.source {
-            // On the heap: most queries are answered from the cache, and each function above has room for this one.
-            Source::Snapshot(_) => return Box::pin(self.clone().compute(query)).await,
-            Source::Cache { cache, batches, .. } => (cache, batches),
+    /// Returns the result of a query. It is on the heap: the future of each field of an answer has room for what it waits for,
+    /// and there may be thousands of fields.
+    fn result(&self, query: ReportQuery) -> BoxFuture<'_, Result<QueryResult, ReportError>> {
+        let result = async move {
+            let (cache, batches) = match &self.0.source {
+                Source::Snapshot(_) => return Box::pin(self.clone().compute(query)).await,
+                Source::Cache { cache, batches, .. } => (cache, batches),
+            };
+            self.0.event_reads.iter().for_each(|reads| reads.note(&query));
+            let version = self.0.freshness.content_version;
+            let found = if query.of_one_page().is_some() {
+                cache.get_or_read_page(version, query, |query| self.read_page(batches, query).boxed()).await
+            } else {
+                let view = self.clone();
+                cache.get_or_compute(version, query, |query| view.compute(query)).await
+            };
+            if matches!(found, Err(ReportError::VersionChanged)) {
+                self.0.moved.store(true, Ordering::Relaxed);
+            }
+            found
         };
-        let version = self.0.freshness.content_version;
-        let found = if query.of_one_page().is_some() {
-            cache.get_or_read_page(version, query, |query| self.read_page(batches, query).boxed()).await
-        } else {
-            let view = self.clone();
-            cache.get_or_compute(version, query, |query| view.compute(query)).await
-        };
-        if matches!(found, Err(ReportError::VersionChanged)) {
-            self.0.moved.store(true, Ordering::Relaxed);
-        }
-        found
+        result.boxed()
     }
 
     /// Reads the result of a query of a single page, together with those of other pages that wait.
     async fn read_page(&self, batches: &Batches, query: ReportQuery) -> Result<QueryResult, ReportError> {
-        let Some((many, name)) = query.of_one_page() else { return self.clone().compute(query).await };
+        let Some((many, name)) = query.of_one_page() else { return Box::pin(self.clone().compute(query)).await };
         let view = self.clone();
         let read = move |query| view.clone().compute(query).boxed();
         let (result, place) = batches.result(self.0.freshness.content_version, many, name.to_owned(), read).await?;

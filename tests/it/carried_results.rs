@@ -1,7 +1,7 @@
 //! Results of pages that a refresh did not change are carried over to its version, and those of single pages are read together:
 //! each equals what a snapshot of its own tells, whatever has changed the report in between.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ::jobs::{JobRequest, Jobs, PageSelection, Task};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,18 +12,36 @@ use proptest::{
     prelude::Rng,
     test_runner::{RngAlgorithm, TestRng},
 };
-use reports::{Calendar, Granularity, Interval, PageFilter, PageOrder, ReportError, ReportView};
+use reports::{CacheFigures, Calendar, Granularity, Interval, PageFilter, PageOrder, ReportError, ReportView};
+use serde_json::json;
 use storage::clock;
+use tokio::time::timeout;
 use wolf::{GroupDefinitions, LockMode, Maintenance, Refresher, ReportKind, declare_groups};
 
 use crate::{
     app::{Rung, TestApp},
     on_all_databases,
     search::titled,
+    websocket::WebSocket,
 };
 
+/// Selections of a live report: with the freshness at any place or none, of named pages and of the whole site, and what depends
+/// on the hour, on the first counted hour and on the number of the refresh.
+const LIVE: [&str; 9] = [
+    "{ freshness { refreshId asOf lookedAt rowsChanged status } totals { views pages } series(granularity: DAY) { start views complete whole } }",
+    "{ total: totals { views } hours: series(granularity: HOUR) { __typename views from: start localStart end } f: freshness { id: refreshId __typename } }",
+    "{ totals(compareTo: PREVIOUS_PERIOD) { views comparableViews previous change } ...F previous { views series(granularity: WEEK) { views } } }      fragment F on Report { freshness { ...G } } fragment G on Freshness { refreshId asOf }",
+    "{ id countedSince interval { start end exact } peak { start views } freshness { refreshId } freshness { asOf } }",
+    "{ pages { nodes { page title views } pageInfo { endCursor } } freshness { refreshId } }",
+    "{ pages { nodes { page title views series(granularity: MONTH) { views } firstViewed } } freshness { refreshId } }",
+    "{ site { totals { views } freshness { refreshId } } totals { views } freshness { asOf } }",
+    "{ totals { views } series(granularity: MONTH) { views } }",
+    "{ page(name: \"/1\") { title views } sections { nodes { name views } } a: freshness { refreshId } b: freshness { asOf } }",
+];
 const PAGES: u32 = 14;
 const ROUNDS: u32 = 45;
+/// How long to wait for an event that is not equal to what a query tells.
+const EVENT_WAIT: Duration = Duration::from_secs(20);
 /// About how many hours before now views are counted in.
 const HOURS: u32 = 24 * 50;
 
@@ -109,7 +127,7 @@ impl Changes {
                 self.record(100).await;
                 let within = Duration::from_micros(u64::from(self.below(20_000)));
                 let refresh = self.app.refresher.refresh(LockMode::Wait, None);
-                if let Ok(ended) = tokio::time::timeout(within, refresh).await {
+                if let Ok(ended) = timeout(within, refresh).await {
                     ended.unwrap();
                 }
                 self.app.refresher = Refresher::new(&self.app.database).merging_at_most(1 + self.below(40) as usize);
@@ -154,6 +172,80 @@ on_all_databases! {
                 changes.change().await;
             }
             changes.check(&format!("round {round}")).await;
+        }
+    }
+
+    async fn events_that_are_carried_over_equal_those_that_are_executed(app: TestApp) {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[62; 32]);
+        let mut changes = Changes { app, rng, begun: clock::process_now() };
+        changes.record(400).await;
+        changes.app.refresh().await;
+        let mut socket = WebSocket::connect(&changes.app.address).await;
+        let (start, end) = (changes.begun - TimeDelta::days(40), changes.begun + TimeDelta::days(2));
+        let range = json!({ "range": { "start": start.to_rfc3339(), "end": end.to_rfc3339() } });
+        let mut live = Vec::new();
+        for (number, selection) in (0..).zip(LIVE) {
+            for pages in [names([number]), names([number + 1, number + 2])] {
+                let filter = json!({ "filter": { "pages": { "names": pages }, "interval": range } });
+                let (fields, fragments) = selection.split_once(" fragment ").unwrap_or((selection, ""));
+                let fragments = if fragments.is_empty() { String::new() } else { format!("fragment {fragments}") };
+                let report = format!("($filter: ReportFilter) {{ report(filter: $filter) {fields} }} {fragments}");
+                let query = json!({ "query": format!("subscription {report}"), "variables": filter });
+                socket.subscribe_with(&live.len().to_string(), &query).await;
+                live.push((format!("query {report}"), filter));
+            }
+        }
+        for round in 0..ROUNDS {
+            changes.change().await;
+            let mut missing = HashMap::new();
+            for (number, (query, filter)) in live.iter().enumerate() {
+                missing.insert(number.to_string(), changes.app.data(query, filter.clone()).await);
+            }
+            while !missing.is_empty() {
+                let Ok(message) = timeout(EVENT_WAIT, socket.next()).await else {
+                    panic!("round {round}: no event has told {missing:#?}");
+                };
+                let (id, data) = (message["id"].as_str().unwrap(), &message["payload"]["data"]);
+                assert!(data.is_object(), "{message}");
+                if missing.get(id) == Some(data) {
+                    missing.remove(id);
+                }
+            }
+        }
+    }
+
+    async fn event_of_an_unchanged_page_is_not_executed(app: TestApp) {
+        const FOLLOWERS: u32 = 30;
+        let at = clock::process_now().to_rfc3339();
+        let all = names(0..FOLLOWERS);
+        app.record(all.iter().map(|name| (name.as_str(), at.as_str(), 1))).await;
+        app.refresh().await;
+        let mut sockets = Vec::new();
+        for name in &all {
+            let mut socket = WebSocket::connect(&app.address).await;
+            let report = "totals { views } freshness { refreshId stalenessSeconds status } series(granularity: DAY) { views }";
+            let names = json!([name]);
+            socket.subscribe("1", &format!("subscription {{ report(filter: {{ pages: {{ names: {names} }} }}) {{ {report} }} }}")).await;
+            socket.next().await;
+            sockets.push(socket);
+        }
+        for round in 1..4 {
+            app.record([(all[0].as_str(), at.as_str(), 1)]).await;
+            let asked = |figures: CacheFigures| figures.hits + figures.misses;
+            let before = asked(app.reader.cache_figures());
+            let refreshed = app.refresh().await;
+            for (number, socket) in sockets.iter_mut().enumerate() {
+                let report = socket.next().await["payload"]["data"]["report"].take();
+                let views = if number == 0 { 1 + round } else { 1 };
+                assert_eq!(report["totals"]["views"], views, "{report}");
+                assert_eq!(report["series"].as_array().unwrap().last().unwrap()["views"], views, "{report}");
+                assert_eq!(report["freshness"]["refreshId"], refreshed.id.to_string(), "{report}");
+                assert!(report["freshness"]["stalenessSeconds"].as_f64().unwrap() < 60.0, "{report}");
+            }
+            let asked = asked(app.reader.cache_figures()) - before;
+            let is_recorded = app.test_database.rung != Rung::MaterializedView && !app.is_on_a_cluster();
+            let executed = if is_recorded { 1 } else { u64::from(FOLLOWERS) };
+            assert_eq!(asked, 2 * executed, "the sum and the series of those that are executed");
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::refresh_clock;
+use entity::{refresh_clock, report_refresh};
 use increments::{Client, IdempotencyKey, Request};
 use serde_json::{Value, json};
 use storage::clock;
@@ -27,6 +27,7 @@ use crate::{
     on_all_databases,
     process::{self, Server},
     wait::eventually,
+    websocket::WebSocket,
 };
 
 const RECORD: &str = "mutation ($input: RecordPageViewsInput!) {
@@ -276,6 +277,41 @@ async fn etag_and_response_cache_follow_the_clock() {
         let (not_modified, tag, _) = get(&tags.join(", ")).await;
         // The minute may have come at which an answer changes.
         assert!(!not_modified || answers[&tag] == answer || get("\"none\"").await.2 == answers[&tag], "{days} days");
+    }
+}
+
+/// An event of a page that has not changed shows the day that it is, and which hours are over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_an_unchanged_page_follow_the_clock() {
+    let fixture = Fixture::new(Rung::Sqlite, Set::Services).await;
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--refresh-cron", "0 0 0 1 1 *"];
+    let server = Server::of(fixture.command(&arguments));
+    record(&server, "/a", None).await;
+    let report = "{ report(filter: { pages: { names: [\"/a\"] }, interval: { period: TODAY } }) {
+        interval { start } series(granularity: HOUR) { start complete } freshness { refreshId } } }";
+    let mut socket = WebSocket::connect(&server.address).await;
+    socket.subscribe("1", &format!("subscription {report}")).await;
+    let database = fixture.database.connect().await;
+    // Not close to where another hour begins.
+    let middle = 30 * 60_000 - clock::process_now().timestamp_millis() % HOUR_MS;
+    for hours in [0, 24, 25, 60, 24, 48] {
+        fixture.clock.set(middle + hours * HOUR_MS);
+        fixture.succeed(&["refresh"]);
+        let newest = report_refresh::newest(&database.readers).await.unwrap().unwrap().id.to_string();
+        let refresh = |data: &Value| data["report"]["freshness"]["refreshId"] == newest;
+        let mut expected = Value::Null;
+        eventually("the refresh to be shown", async || {
+            expected = server.data(report, json!({})).await.unwrap();
+            refresh(&expected)
+        })
+        .await;
+        let event = loop {
+            let event = socket.next().await["payload"]["data"].take();
+            if refresh(&event) {
+                break event;
+            }
+        };
+        assert_eq!(event, expected, "{hours} hours");
     }
 }
 

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{
     errors::{assign_code, count_error, count_errors, panicked, request_error},
     response_budget::{NoText, ResponseBudget, ResponseText},
-    selection::FieldOrder,
 };
 use crate::error_code::Code;
 
@@ -25,16 +24,14 @@ pub(crate) enum ExecutionEvent {
 }
 
 impl ExecutionEvent {
-    /// Converts a response into an event; `None` is that of an execution that panicked.
+    /// Converts a response into an event, with its fields in their order; `None` is that of an execution that panicked.
     pub(super) fn of(
         response: Option<Response>,
         provenance: Option<Provenance>,
-        order: &FieldOrder,
         budget: &ResponseBudget,
         kind: OperationType,
     ) -> Self {
         let mut response = response.unwrap_or_else(|| Response::from_errors(vec![panicked()]));
-        order.apply(&mut response.data);
         response.errors.iter_mut().for_each(assign_code);
         count_errors(&response.errors);
         if response.errors.iter().any(NoText::is_no_room) {

@@ -1,11 +1,15 @@
 //! Executes operations: in bounded time and memory, and so that every response shows one version of the report.
 
+mod live_reports;
 mod query_execution;
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{Request, Response, ServerError, Value, parser::types::OperationType};
-use futures_util::{FutureExt, Stream, StreamExt, future, stream};
+use futures_util::{
+    FutureExt, Stream, StreamExt, future,
+    stream::{self, BoxStream},
+};
 use increments::{RecordError, Recorder};
 use jobs::Jobs;
 use reports::Reports;
@@ -13,7 +17,10 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::query_execution::{Attempt, QueryExecution};
+use self::{
+    live_reports::LiveReports,
+    query_execution::{Attempt, QueryExecution},
+};
 use super::{
     errors::{VersionChanged, count_errors, panicked, request_error},
     event::ExecutionEvent,
@@ -21,6 +28,7 @@ use super::{
     operation::{AuthorizedOperation, Operation},
     response_budget::{ResponseBounds, ResponseBudget},
     schema::{AnalyticsSchema, ServerLimits, ViewCell, record},
+    selection::{FieldOrder, FreshnessUse},
     shared_executions::SharedExecutions,
     shared_subscriptions::SharedSubscriptions,
     waiting_reads::WaitingReads,
@@ -42,6 +50,7 @@ pub(crate) struct OperationExecutor {
     time_max: Duration,
     operations: Arc<Operations>,
     shared_subscriptions: SharedSubscriptions,
+    live_reports: Option<LiveReports>,
     waiting_reads: WaitingReads,
     /// The executions of queries that have waited.
     waited: SharedExecutions<Attempt>,
@@ -61,7 +70,9 @@ impl OperationExecutor {
         stop: CancellationToken,
     ) -> Option<Self> {
         let waiting_reads = WaitingReads::new(reports.as_ref(), stop);
+        let reader = reports.as_ref().map(|reports| reports.reader.clone());
         let schema = AnalyticsSchema::new(recorder.clone().zip(jobs), reports, limits)?;
+        let live_reports = reader.map(|reader| LiveReports::new(schema.clone(), reader));
         Code::describe_all();
         Some(Self {
             schema,
@@ -71,6 +82,7 @@ impl OperationExecutor {
             time_max: limits.time_max,
             operations: Arc::new(Operations::new()),
             shared_subscriptions: SharedSubscriptions::default(),
+            live_reports,
             waiting_reads,
             waited: SharedExecutions::default(),
             tasks,
@@ -84,17 +96,17 @@ impl OperationExecutor {
 
     /// Executes the operation: one event for a query or mutation, one per event of a subscription.
     pub(crate) fn execute(&self, operation: AuthorizedOperation) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
-        let Operation { request, kind, managing, order, memory, turn, .. } = operation.into_inner();
+        let Operation { request, kind, managing, order, freshness_use, memory, turn, .. } = operation.into_inner();
         let executor = self.clone();
         match kind {
             OperationType::Subscription => {
                 let execute = move |request| {
                     let budget = executor.bounds.budget(memory.clone());
-                    let responses = executor.execute_stream(with_terms(request, managing.as_ref()), budget.clone());
-                    let order = order.clone();
-                    AssertUnwindSafe(responses)
+                    let request = with_terms(request, managing.as_ref());
+                    let events = executor.execute_stream(request, order.clone(), freshness_use.clone(), budget.clone());
+                    AssertUnwindSafe(events)
                         .catch_unwind()
-                        .map(move |response| ExecutionEvent::of(response.ok(), None, &order, &budget, kind))
+                        .map(move |event| event.unwrap_or_else(|_panic| ExecutionEvent::of(None, None, &budget, kind)))
                         .boxed()
                 };
                 self.shared_subscriptions.follow(request, &self.tasks, execute)
@@ -105,14 +117,14 @@ impl OperationExecutor {
                     let execution = async {
                         if kind == OperationType::Mutation {
                             let response = executor.execute_mutation(request, managing.as_ref()).await;
-                            return Some(ExecutionEvent::of(Some(response), None, &order, &budget, kind));
+                            return Some(ExecutionEvent::of(Some(order.sorted(response)), None, &budget, kind));
                         }
                         let (order, budget) = (order.clone(), budget.clone());
                         let execution = QueryExecution { executor, managing, order, budget };
                         execution.run(request, turn.as_deref()).await
                     };
                     let executed = AssertUnwindSafe(execution).catch_unwind().await;
-                    executed.unwrap_or_else(|_panic| Some(ExecutionEvent::of(None, None, &order, &budget, kind)))
+                    executed.unwrap_or_else(|_panic| Some(ExecutionEvent::of(None, None, &budget, kind)))
                 };
                 stream::once(executed).filter_map(future::ready).boxed()
             }
@@ -172,16 +184,31 @@ impl OperationExecutor {
     /// Executes a subscription.
     ///
     /// An event during which the report changes is not sent, because the next event is on its way.
-    fn execute_stream(&self, request: Request, budget: ResponseBudget) -> impl Stream<Item = Response> + Send + use<> {
-        let responses = self.schema.execute_stream(request.data(ViewCell::default()).data(budget.clone()));
-        let is_sent = move |response: &Response| {
-            let is_sent = !is_marked::<VersionChanged>(response);
-            if !is_sent {
-                budget.reset();
-            }
-            future::ready(is_sent)
+    fn execute_stream(
+        &self,
+        request: Request,
+        order: FieldOrder,
+        freshness: FreshnessUse,
+        budget: ResponseBudget,
+    ) -> BoxStream<'static, ExecutionEvent> {
+        let shown = match (&self.live_reports, freshness) {
+            (Some(live_reports), FreshnessUse::Nowhere) => Some((live_reports, None)),
+            (Some(live_reports), FreshnessUse::Once(shown)) => Some((live_reports, Some(shown))),
+            _ => None,
         };
-        responses.filter(is_sent).map(whole_or_nothing)
+        if let Some((live_reports, shown)) = shown {
+            return live_reports.follow(request, shown, order, budget).boxed();
+        }
+        let responses = self.schema.execute_stream(request.data(ViewCell::default()).data(budget.clone()));
+        let event = move |response: Response| {
+            if is_marked::<VersionChanged>(&response) {
+                budget.reset();
+                return None;
+            }
+            let response = order.sorted(whole_or_nothing(response));
+            Some(ExecutionEvent::of(Some(response), None, &budget, OperationType::Subscription))
+        };
+        responses.filter_map(move |response| future::ready(event(response))).boxed()
     }
 
     /// Returns the output of `execution`, or an error response when it takes too long. The future is then dropped, as

@@ -11,7 +11,7 @@ use super::{
     errors::{count_error, request_error, set_code},
     query_limits,
     schema::scopes_of,
-    selection::{self, FieldOrder},
+    selection::{self, FieldOrder, FreshnessUse},
     turn::Turn,
 };
 use crate::{
@@ -30,6 +30,8 @@ pub(crate) struct Operation {
     pub(super) managing: Option<ManagingTerms>,
     /// The order of the fields in its responses.
     pub(super) order: FieldOrder,
+    /// How the events of a report show its freshness.
+    pub(super) freshness_use: FreshnessUse,
     /// The memory reserved for the request, until nothing of the request is in use.
     pub(super) memory: Option<Arc<Reservation>>,
     /// The operation's permit to be executed, if it needs one.
@@ -60,6 +62,10 @@ impl Operation {
         let kind = operation.ty;
         let scopes = scopes_of(kind, &query_limits::root_fields(document, operation));
         let order = FieldOrder::of(document, operation, &variables);
+        let freshness_use = match kind {
+            OperationType::Subscription => FreshnessUse::of(document, operation, &variables),
+            _ => FreshnessUse::Elsewhere,
+        };
         if kind == OperationType::Subscription
             && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)
                 .map_err(|fields| request_error(Code::ValidationFailed, fields.to_string()))?
@@ -70,7 +76,7 @@ impl Operation {
         }
         request.variables = variables;
         request.operation_name = name;
-        Ok(Self { request, kind, scopes, managing: None, order, memory: None, turn: None })
+        Ok(Self { request, kind, scopes, managing: None, order, freshness_use, memory: None, turn: None })
     }
 
     /// Attaches `memory`, the reservation for the request, which is released when nothing of the request is in use.

@@ -185,13 +185,28 @@ impl ResponseBudget {
         let room = take(&mut *self.spent()).room;
         let mut writer = BoundedWriter { bytes: Vec::new(), bytes_max: bounds.bytes_max };
         serde_json::to_writer(&mut writer, answer).map_err(|_full| NoText::TooLong(bounds.bytes_max))?;
-        let mut bytes = writer.bytes;
+        self.reserved(writer.bytes, room)
+    }
+
+    /// Reserves the memory of an answer's text.
+    ///
+    /// Errs when it is too long, or no memory is free.
+    pub(super) fn text_of(&self, bytes: Vec<u8>) -> Result<ResponseText, NoText> {
+        let bytes_max = self.0.bounds.bytes_max;
+        if bytes.len() > bytes_max {
+            return Err(NoText::TooLong(bytes_max));
+        }
+        self.reserved(bytes, None)
+    }
+
+    /// Returns the text with memory for it, of which `room` is reserved already.
+    fn reserved(&self, mut bytes: Vec<u8>, room: Option<Reservation>) -> Result<ResponseText, NoText> {
         if bytes.len() <= SMALL_BYTES_MAX {
             return Ok(ResponseText(bytes.into()));
         }
         bytes.shrink_to_fit();
         let missing = bytes.len().saturating_sub(room.as_ref().map_or(0, Reservation::bytes));
-        let more = bounds.room.try_take(missing).ok_or(NoText::NoRoom)?;
+        let more = self.0.bounds.room.try_take(missing).ok_or(NoText::NoRoom)?;
         let room = match room {
             Some(mut taken) => {
                 taken.keep(bytes.len());

@@ -43,6 +43,7 @@ pub(super) use mutation::{
 };
 use query::{PUBLIC_FIELDS, Query, QueryOfIncrements, QueryOfReports, ReportQueries, ServerQueries};
 use reports::Reports;
+pub(super) use subscription::{EventView, GivenViews};
 use subscription::{ReportSubscriptions, Subscriptions, SubscriptionsOfIncrements, SubscriptionsOfReports};
 use values::InputTypes;
 pub(super) use view_cell::ViewCell;

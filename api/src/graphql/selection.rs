@@ -5,10 +5,10 @@
 //! without a value for null in `@skip` and `@include` even if it has a default value, and finds the root fields of a
 //! subscription only where they stand directly in the operation, not in fragments.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use async_graphql::{
-    Name, Positioned, Value, Variables,
+    Name, Positioned, Response, Value, Variables,
     indexmap::IndexMap,
     parser::types::{
         Directive, ExecutableDocument, Field, InlineFragment, OperationDefinition, Selection, SelectionSet,
@@ -36,6 +36,17 @@ impl FieldOrder {
         });
     }
 
+    /// Returns the order of the fields below these response keys.
+    pub(super) fn below(&self, keys: &[&Name]) -> Option<&Self> {
+        keys.iter().try_fold(self, |order, key| order.0.get(*key))
+    }
+
+    /// Returns the response with its fields in this order.
+    pub(super) fn sorted(&self, mut response: Response) -> Response {
+        self.apply(&mut response.data);
+        response
+    }
+
     /// Sorts the fields of `data`, and of the objects in it, into this order.
     pub(super) fn apply(&self, data: &mut Value) {
         match data {
@@ -51,6 +62,52 @@ impl FieldOrder {
             }
             Value::List(items) => items.iter_mut().for_each(|item| self.apply(item)),
             _ => {}
+        }
+    }
+}
+
+/// Which fields of a subscription's event show the freshness, where the event is a report and they are one object of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ShownFreshness {
+    /// The response keys of the report and of its freshness.
+    pub(super) report: Name,
+    pub(super) freshness: Name,
+    /// A query of the same fields of the freshness, which has the response key `freshness` there.
+    pub(super) query: Arc<str>,
+}
+
+/// How a report shows its freshness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FreshnessUse {
+    Nowhere,
+    Once(ShownFreshness),
+    /// In several objects, in objects below the report's own, or in something else than a report.
+    Elsewhere,
+}
+
+impl FreshnessUse {
+    /// Returns how the operation shows the freshness. The document was checked before.
+    pub(super) fn of(document: &ExecutableDocument, operation: &OperationDefinition, variables: &Variables) -> Self {
+        let collected = Collected { document, variables };
+        let roots = collected.fields(&[&operation.selection_set.node]);
+        let Some((report, root)) = roots.first().filter(|(_, root)| root.name == "report") else {
+            return Self::Elsewhere;
+        };
+        let fields = collected.fields(&root.sets);
+        let is_freshness = |field: &MergedField<'_>| field.name == "freshness";
+        let mut others = fields.values().filter(|field| !is_freshness(field));
+        if others.any(|field| collected.shows(field, "freshness")) {
+            return Self::Elsewhere;
+        }
+        let mut shown = fields.iter().filter(|(_, field)| is_freshness(field));
+        let Some((freshness, field)) = shown.next() else { return Self::Nowhere };
+        match collected.text(&field.sets) {
+            Some(fields) if shown.next().is_none() => Self::Once(ShownFreshness {
+                report: report.clone(),
+                freshness: freshness.clone(),
+                query: format!("{{freshness{fields}}}").into(),
+            }),
+            _ => Self::Elsewhere,
         }
     }
 }
@@ -118,15 +175,22 @@ pub(super) fn with_plain_root_field(
     Ok(Some(SelectionSet { items: merged.chain([as_written]).collect() }))
 }
 
+/// A field of an object, from all its selections.
+struct MergedField<'a> {
+    name: &'a str,
+    has_arguments: bool,
+    sets: Vec<&'a SelectionSet>,
+}
+
 /// The document and the variables that determine which fields are collected.
 struct Collected<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
 }
 
-impl Collected<'_> {
+impl<'a> Collected<'a> {
     /// Visits the fields of one object, those of fragments where they are spread.
-    fn for_each_field(&self, set: &SelectionSet, visit: &mut impl FnMut(&Positioned<Field>)) {
+    fn for_each_field(&self, set: &'a SelectionSet, visit: &mut impl FnMut(&'a Positioned<Field>)) {
         let included = set.items.iter().filter(|selection| self.includes(selection.node.directives()));
         for selection in included {
             match &selection.node {
@@ -142,6 +206,45 @@ impl Collected<'_> {
                 }
             }
         }
+    }
+
+    /// Returns the fields of one object by their response keys, those of the same key as one.
+    fn fields(&self, sets: &[&'a SelectionSet]) -> IndexMap<Name, MergedField<'a>> {
+        let mut fields: IndexMap<Name, MergedField<'a>> = IndexMap::new();
+        for set in sets {
+            self.for_each_field(set, &mut |field| {
+                let field = &field.node;
+                let merged = fields.entry(field.response_key().node.clone()).or_insert_with(|| MergedField {
+                    name: field.name.node.as_str(),
+                    has_arguments: !field.arguments.is_empty(),
+                    sets: Vec::new(),
+                });
+                merged.sets.push(&field.selection_set.node);
+            });
+        }
+        fields
+    }
+
+    /// Returns whether a field below `field` has this name.
+    fn shows(&self, field: &MergedField<'a>, name: &str) -> bool {
+        self.fields(&field.sets).values().any(|field| field.name == name || self.shows(field, name))
+    }
+
+    /// Returns the selection of an object's fields without fragments and directives, or `None` if a field has arguments.
+    fn text(&self, sets: &[&'a SelectionSet]) -> Option<String> {
+        let fields = self.fields(sets);
+        if fields.is_empty() {
+            return Some(String::new());
+        }
+        let mut text = String::from("{");
+        for (key, field) in &fields {
+            if field.has_arguments {
+                return None;
+            }
+            text.push_str(&format!("{key}:{}{} ", field.name, self.text(&field.sets)?));
+        }
+        text.push('}');
+        Some(text)
     }
 
     /// Returns whether `@skip` and `@include` admit the selection. The validation refuses an `if` that is no boolean.
@@ -211,6 +314,50 @@ mod tests {
         let query = "query ($v: Boolean = true) { b @include(if: $v) a b }";
         assert_eq!(ordered(query, value!({}), value!({ "a": 1, "b": 2 })), "{b: 2, a: 1}");
         assert_eq!(ordered(query, value!({ "v": false }), value!({ "b": 2, "a": 1 })), "{a: 1, b: 2}");
+    }
+
+    #[test]
+    fn freshness_of_a_report_is_found_where_it_is_one_object() {
+        let of = |query: &str| with_operation(query, value!({ "no": false }), FreshnessUse::of);
+        for (query, report, freshness, selected) in [
+            (
+                "subscription { report { freshness { asOf } totals { views } } }",
+                "report",
+                "freshness",
+                "{freshness{asOf:asOf }}",
+            ),
+            (
+                "subscription { r: report { f: freshness { a: asOf, __typename } } }",
+                "r",
+                "f",
+                "{freshness{a:asOf __typename:__typename }}",
+            ),
+            (
+                "subscription { ...R } fragment R on S { report { freshness { asOf } ... { freshness { ...F } } } } \
+                 fragment F on X { status no: asOf @include(if: $no) progress { hours } }",
+                "report",
+                "freshness",
+                "{freshness{asOf:asOf status:status progress:progress{hours:hours } }}",
+            ),
+        ] {
+            let (report, freshness, query_of) = (Name::new(report), Name::new(freshness), selected.into());
+            assert_eq!(of(query), FreshnessUse::Once(ShownFreshness { report, freshness, query: query_of }), "{query}");
+        }
+        for query in [
+            "subscription { report { totals { views } } }",
+            "subscription { report { totals { freshness: views } freshness @skip(if: true) { asOf } } }",
+        ] {
+            assert_eq!(of(query), FreshnessUse::Nowhere, "{query}");
+        }
+        for query in [
+            "subscription { freshness { asOf } }",
+            "subscription { report: job { freshness { asOf } } }",
+            "subscription { report { freshness { asOf } f: freshness { asOf } } }",
+            "subscription { report { site { ...F } freshness { asOf } } } fragment F on Report { freshness { asOf } }",
+            "subscription { report { freshness { asOf(zone: UTC) } } }",
+        ] {
+            assert_eq!(of(query), FreshnessUse::Elsewhere, "{query}");
+        }
     }
 
     #[test]

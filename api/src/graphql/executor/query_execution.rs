@@ -117,7 +117,7 @@ impl QueryExecution {
     }
 
     fn event(&self, response: Response, provenance: Option<Provenance>) -> ExecutionEvent {
-        ExecutionEvent::of(Some(response), provenance, &self.order, &self.budget, OperationType::Query)
+        ExecutionEvent::of(Some(self.order.sorted(response)), provenance, &self.budget, OperationType::Query)
     }
 }
 

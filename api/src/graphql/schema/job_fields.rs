@@ -276,7 +276,7 @@ impl ManagingMutations {
     /// Ask for a refresh before the next one of the schedule. Requests that wait share one refresh, and the Wolf begins at most
     /// one in a second, unless it is set otherwise.
     async fn request_refresh(&self, context: &Context<'_>) -> async_graphql::Result<RequestRefreshPayload> {
-        let requested_at = handle(context)?.request_refresh().await;
+        let requested_at = Box::pin(handle(context)?.request_refresh()).await;
         Ok(RequestRefreshPayload { requested_at: requested_at.map_err(|failure| errors::of_database(&failure))? })
     }
 }
@@ -289,7 +289,7 @@ impl JobQueries {
         context: &Context<'_>,
         #[graphql(desc = "The job's id.")] id: ID,
     ) -> async_graphql::Result<Option<Job>> {
-        let found = handle(context)?.find(number("job.id", &id)?).await;
+        let found = Box::pin(handle(context)?.find(number("job.id", &id)?)).await;
         Ok(found.map_err(|failure| errors::of_database(&failure))?.map(Job::from))
     }
 
@@ -304,7 +304,7 @@ impl JobQueries {
         >,
     ) -> async_graphql::Result<JobConnection> {
         let asked = AskedItems::parse("jobs", "job", first, after)?;
-        let read = handle(context)?.newest(asked.before, asked.read_max()).await;
+        let read = Box::pin(handle(context)?.newest(asked.before, asked.read_max())).await;
         let read = read.map_err(|failure| errors::of_database(&failure))?;
         let texts = |job: &jobs::Job| job.reason.iter().chain(&job.error).map(String::len).sum();
         let ShownItems { items, page_info } = asked.show(context, read, |job| job.id, texts).await?;

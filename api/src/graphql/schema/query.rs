@@ -82,7 +82,7 @@ impl ReportQueries {
             String,
         >,
     ) -> async_graphql::Result<RefreshConnection> {
-        RefreshConnection::read(context, first, after).await
+        Box::pin(RefreshConnection::read(context, first, after)).await
     }
 }
 

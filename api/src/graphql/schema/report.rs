@@ -4,6 +4,7 @@ mod groups;
 mod list;
 mod page_list;
 mod sections;
+mod series;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,6 +23,7 @@ use super::{
 use groups::GroupReport;
 use page_list::{PageConnection, PageList, PageViews};
 use sections::{SectionConnection, SectionList};
+use series::{Series, SeriesPoint};
 
 use reports::{self, Bucket, Calendar, Compared, Counted, IntervalChoice, PageFilter, ReportView};
 
@@ -64,23 +66,6 @@ pub(crate) struct Interval {
     exact: bool,
 }
 
-/// One bucket of a series.
-#[derive(Debug, SimpleObject)]
-pub(crate) struct SeriesPoint {
-    /// The first moment.
-    start: DateTime<Utc>,
-    /// The moment after the last one.
-    end: DateTime<Utc>,
-    /// What the calendar of the filter's zone calls `start`, to be shown as it is: no time zone has to be computed.
-    local_start: LocalDateTime,
-    /// The views counted in it.
-    views: SafeInt,
-    /// False when it ends later than `freshness.lookedAt`: more may be counted in it.
-    complete: bool,
-    /// False where the interval cuts it: a part of that day, week or month only. That may be the first point and the last.
-    whole: bool,
-}
-
 /// The sums of a report.
 #[derive(Debug)]
 pub(crate) struct Totals {
@@ -98,7 +83,7 @@ impl Report {
             IntervalChoice::Period(reports::Period::AllTime) => read(view.first_hour().await)?,
             _ => None,
         };
-        let calendar = Calendar::new(filter.zone, view.freshness().hours_since).with_weeks_from(filter.week_start);
+        let calendar = Calendar::new(filter.zone, view.hours_since()).with_weeks_from(filter.week_start);
         let interval = filter.interval.interval(calendar, || view.present_hour(), first);
         Ok(Self { view, interval, filter, calendar, is_event })
     }
@@ -111,10 +96,10 @@ impl Report {
     /// Returns the period that the report is compared with, if there is one and it does not begin before the first
     /// counted hour.
     async fn compared(&self, comparison: Comparison) -> async_graphql::Result<Option<Compared>> {
-        let (first, looked_at) = (self.view.first_hour(), self.view.freshness().looked_at);
+        let (first, looked_at) = (self.view.first_hour(), self.view.looked_at_hour());
         let counted = read(first.await)?.zip(looked_at);
         Ok(counted.and_then(|(from, looked_at)| {
-            let counted = Counted { from, until: Hour::containing(looked_at) };
+            let counted = Counted { from, until: looked_at };
             self.filter.interval.compared(comparison.into(), self.calendar, || self.view.present_hour(), counted)
         }))
     }
@@ -133,10 +118,9 @@ impl Report {
         points.map_err(|wrong| errors::of_report(&wrong.into()))
     }
 
-    /// Returns the points of `buckets`.
-    fn series_points(&self, buckets: &[Bucket]) -> Vec<SeriesPoint> {
-        let looked_at = self.view.freshness().looked_at;
-        buckets.iter().map(|bucket| SeriesPoint::new(bucket, looked_at)).collect()
+    /// Returns the series of `buckets` that the field in `context` selects.
+    fn series_of(&self, context: &Context<'_>, buckets: &[Bucket]) -> Series {
+        Series::new(context, buckets, self.view.looked_at_hour())
     }
 }
 
@@ -206,10 +190,10 @@ impl Report {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
-    ) -> async_graphql::Result<Vec<SeriesPoint>> {
+    ) -> async_graphql::Result<Series> {
         self.charge_series(context, granularity).await?;
         let series = self.view.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
-        Ok(self.series_points(&read(series.await)?))
+        Ok(self.series_of(context, &read(series.await)?))
     }
 
     /// The bucket with the most views, the first of several; null without any views.
@@ -222,8 +206,7 @@ impl Report {
         let series = self.view.series(self.interval, &self.filter.pages, granularity.into(), self.calendar);
         let series = read(series.await)?;
         let peak = series.iter().rev().max_by_key(|bucket| bucket.views).filter(|bucket| bucket.views > 0);
-        let looked_at = self.view.freshness().looked_at;
-        Ok(peak.map(|bucket| SeriesPoint::new(bucket, looked_at)))
+        Ok(peak.map(|bucket| SeriesPoint::new(bucket, self.view.looked_at_hour())))
     }
 
     /// Pages, most viewed first unless another order is asked for.
@@ -245,7 +228,7 @@ impl Report {
         compare_to: Comparison,
     ) -> async_graphql::Result<PageConnection> {
         let list = PageList::new(self.clone(), self.interval, Some(compare_to));
-        list.connection(context, first, after, order_by).await
+        Box::pin(list.connection(context, first, after, order_by)).await
     }
 
     /// One page; null if nothing of it was ever counted, or the filter leaves it out. Without views in the interval it has 0.
@@ -260,7 +243,8 @@ impl Report {
         compare_to: Comparison,
     ) -> async_graphql::Result<Option<PageViews>> {
         inputs::check_text("page.name", &name)?;
-        PageList::new(self.clone(), self.interval, Some(compare_to)).page(context, name).await
+        let list = PageList::new(self.clone(), self.interval, Some(compare_to));
+        Box::pin(list.page(context, name)).await
     }
 
     /// The pages whose names begin with `prefix`, summed up by what follows it up to the next slash, as files are in folders;
@@ -288,7 +272,8 @@ impl Report {
         if !prefix.is_empty() {
             inputs::check_text("sections.prefix", &prefix)?;
         }
-        SectionList::new(self.clone(), prefix.into(), compare_to).connection(context, first, after).await
+        let list = SectionList::new(self.clone(), prefix.into(), compare_to);
+        Box::pin(list.connection(context, first, after)).await
     }
 }
 
@@ -312,12 +297,12 @@ impl PreviousReport {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
-    ) -> async_graphql::Result<Vec<SeriesPoint>> {
+    ) -> async_graphql::Result<Series> {
         let Self { report, compared } = self;
         report.charge_series(context, granularity).await?;
         let (filter, granularity, calendar) = (&report.filter.pages, granularity.into(), report.calendar);
         let series = report.view.previous_series(report.interval, *compared, filter, granularity, calendar);
-        Ok(report.series_points(&read(series.await)?))
+        Ok(report.series_of(context, &read(series.await)?))
     }
 
     /// The pages of the whole period, most viewed first. They are compared with nothing.
@@ -331,7 +316,7 @@ impl PreviousReport {
         >,
     ) -> async_graphql::Result<PageConnection> {
         let list = PageList::new(self.report.clone(), self.compared.whole, None);
-        list.connection(context, first, after, PageOrder::Views).await
+        Box::pin(list.connection(context, first, after, PageOrder::Views)).await
     }
 }
 
@@ -392,19 +377,6 @@ impl Interval {
         let reports::Interval { start, end, exact } = interval;
         let [local_start, local_end] = [start, end].map(|hour| LocalDateTime(calendar.local(hour)));
         Self { start: start.start(), end: end.start(), local_start, local_end, exact }
-    }
-}
-
-impl SeriesPoint {
-    fn new(bucket: &Bucket, looked_at: Option<DateTime<Utc>>) -> Self {
-        Self {
-            start: bucket.start.start(),
-            end: bucket.end.start(),
-            local_start: LocalDateTime(bucket.local_start),
-            views: SafeInt(bucket.views),
-            complete: bucket.is_complete(looked_at),
-            whole: bucket.whole,
-        }
     }
 }
 

@@ -1,10 +1,17 @@
 //! The root types of subscriptions.
 
-use std::time::Instant;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use async_graphql::{Context, MergedSubscription, Subscription};
-use futures_util::{Stream, StreamExt};
-use reports::{ReportReader, freshness::FreshnessFeed};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use reports::{ReportError, ReportReader, ReportView, freshness::FreshnessFeed};
+use tokio::sync::mpsc;
 
 use super::{errors, freshness::Freshness, inputs::ReportFilter, job_fields::JobSubscriptions, report::Report};
 
@@ -27,6 +34,24 @@ pub(crate) struct SubscriptionsOfReports(pub(super) ReportSubscriptions);
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct ReportSubscriptions;
 
+/// The views that the events of a report are read from, given by the executor of the subscription.
+#[derive(Debug)]
+pub(crate) struct GivenViews(Mutex<Option<mpsc::Receiver<EventView>>>);
+
+/// The view of an event, or why there is none.
+pub(crate) type EventView = Result<ReportView, ReportError>;
+
+impl GivenViews {
+    pub(crate) fn new(views: mpsc::Receiver<EventView>) -> Self {
+        Self(Mutex::new(Some(views)))
+    }
+
+    fn take(&self) -> Option<BoxStream<'static, EventView>> {
+        let views = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(stream::unfold(views, async |mut views| Some((views.recv().await?, views))).boxed())
+    }
+}
+
 #[Subscription]
 impl ReportSubscriptions {
     /// The current value first, then one on every change.
@@ -44,7 +69,10 @@ impl ReportSubscriptions {
         #[graphql(desc = "The last 7 days of all pages, in UTC, when left out.")] filter: Option<ReportFilter>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Report>> + use<>> {
         let filter = filter.unwrap_or_default().parse()?;
-        let views = context.data::<ReportReader>()?.follow();
+        let views = match context.data_opt::<GivenViews>().and_then(GivenViews::take) {
+            Some(given) => given,
+            None => context.data::<ReportReader>()?.follow().boxed(),
+        };
         Ok(views.then(move |view| {
             let filter = filter.clone();
             async move { Report::new(view.map_err(|failure| errors::of_report(&failure))?, filter, true).await }

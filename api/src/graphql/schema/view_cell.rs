@@ -26,6 +26,11 @@ impl ViewCell {
         Self { in_own_transaction: true, ..Self::default() }
     }
 
+    /// Returns a cell of this view.
+    pub(crate) fn of(view: ReportView) -> Self {
+        Self { view: Arc::new(OnceCell::new_with(Some(view))), ..Self::default() }
+    }
+
     /// Returns what the response was read from, if it was read from the report alone.
     pub(crate) fn provenance(&self) -> Option<Provenance> {
         let view = self.view.get().filter(|_| !self.shows_more.load(Ordering::Relaxed));

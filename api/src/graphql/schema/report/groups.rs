@@ -6,7 +6,7 @@ use async_graphql::{Context, Object};
 
 use super::{
     super::inputs::{self, Comparison, Granularity, PageOrder, ParsedFilter},
-    Report, SeriesPoint, Totals,
+    Report, Series, Totals,
     page_list::PageConnection,
 };
 use reports::{Group, PageFilter};
@@ -58,7 +58,7 @@ impl GroupReport {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
-    ) -> async_graphql::Result<Option<Vec<SeriesPoint>>> {
+    ) -> async_graphql::Result<Option<Series>> {
         let Some(report) = &self.report else { return Ok(None) };
         report.series(context, granularity).await.map(Some)
     }

@@ -108,7 +108,7 @@ impl AskedPart {
         let has_next_page = rows.len() > self.limit;
         let rows = &rows[..rows.len().min(self.limit)];
         charge(context, report, rows).await?;
-        let refresh = report.view.freshness().refresh_id;
+        let refresh = report.view.refresh_id();
         let cursor = |row: &R| Cursor { refresh, rank: row.rank(), page: row.name().to_owned() }.encode();
         let cursors: Vec<_> = rows.iter().map(cursor).collect();
         let page_info = PageInfo {

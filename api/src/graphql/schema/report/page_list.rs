@@ -13,7 +13,7 @@ use super::{
         response_budget::ResponseBudget,
         scalars::SafeInt,
     },
-    Report, SeriesPoint, change,
+    Report, Series, change,
     list::{AskedPart, ComparedViews, Read, ShownPart, charge},
     read, share,
 };
@@ -232,10 +232,10 @@ impl PageViews {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The size of the buckets.")] granularity: Granularity,
-    ) -> async_graphql::Result<Vec<SeriesPoint>> {
+    ) -> async_graphql::Result<Series> {
         self.list.report.charge_series(context, granularity).await?;
         let series = self.list.series(context, granularity).await?;
-        Ok(self.list.report.series_points(series.get(self.index).map_or(&[], Vec::as_slice)))
+        Ok(self.list.report.series_of(context, series.get(self.index).map_or(&[], Vec::as_slice)))
     }
 
     /// The first hour in which it was viewed, whatever the interval. Where hours were dropped for their age, the first hour of
@@ -256,7 +256,7 @@ impl PageViews {
     }
 
     async fn compared(&self) -> async_graphql::Result<Option<(i64, i64)>> {
-        Ok(self.list.compared().await?.and_then(|compared| compared.of(self.index)))
+        Ok(Box::pin(self.list.compared()).await?.and_then(|compared| compared.of(self.index)))
     }
 
     async fn viewed(&self) -> async_graphql::Result<Option<Viewed>> {

@@ -147,7 +147,7 @@ impl Section {
     }
 
     async fn compared(&self) -> async_graphql::Result<Option<(i64, i64)>> {
-        Ok(self.list.compared().await?.and_then(|compared| compared.of(self.index)))
+        Ok(Box::pin(self.list.compared()).await?.and_then(|compared| compared.of(self.index)))
     }
 }
 
