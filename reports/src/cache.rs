@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use entity::report_change;
 use futures_util::{FutureExt, future::BoxFuture};
 use moka::{future, policy::EvictionPolicy};
 use sea_orm::DbErr;
@@ -193,8 +192,7 @@ impl Cache {
     async fn carry_over(&self, entry: &Entry, version: i64, query: &ReportQuery) -> Option<QueryResult> {
         let held = entry.lock().clone();
         if held.version != version {
-            let pages: Vec<u64> = query.names()?.iter().map(|name| report_change::hash(name)).collect();
-            if !self.are_same(&pages, held.version, version).await {
+            if !self.are_same(&query.page_hashes()?, held.version, version).await {
                 return None;
             }
             let mut now = entry.lock();

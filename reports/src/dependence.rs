@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
-use entity::{Hour, report_change};
+use entity::Hour;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{present::PresentHour, report_query::ReportQuery};
@@ -52,8 +52,10 @@ impl EventReads {
     /// Notes that the event depends on the result of a query. For the first counted hour that is left to `note_first_hour`.
     pub(super) fn note(&self, query: &ReportQuery) {
         let mut all = self.lock();
-        match (all.as_mut(), query.names()) {
-            (Some(named), Some(names)) => named.note(names),
+        match (all.as_mut(), query.page_hashes()) {
+            // Most events ask for the same pages again and again.
+            (Some(named), Some(pages)) if named.pages.ends_with(&pages) => {}
+            (Some(named), Some(pages)) => named.pages.extend(pages),
             (Some(_), None) if !matches!(query, ReportQuery::FirstHour) => *all = None,
             _ => {}
         }
@@ -76,15 +78,5 @@ impl EventReads {
 
     fn lock(&self) -> MutexGuard<'_, Option<Named>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Named {
-    fn note(&mut self, names: &[String]) {
-        let hashes: Vec<u64> = names.iter().map(|name| report_change::hash(name)).collect();
-        // Most events ask for the same pages again and again.
-        if !self.pages.ends_with(&hashes) {
-            self.pages.extend(hashes);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{mem::size_of, sync::Arc};
 
-use entity::Hour;
+use entity::{Hour, report_change};
 use storage::Transaction;
 
 use super::{
@@ -95,6 +95,11 @@ impl ReportQuery {
             (_, Some(PageFilter::Names(names))) => Some(names),
             _ => None,
         }
+    }
+
+    /// Returns the hashes of these names.
+    pub(super) fn page_hashes(&self) -> Option<Vec<u64>> {
+        Some(self.names()?.iter().map(|name| report_change::hash(name)).collect())
     }
 
     /// Returns the query of many pages that tells the result of this one of a single page, without names, and the page's name.

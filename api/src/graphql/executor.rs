@@ -22,7 +22,7 @@ use self::{
     query_execution::{Attempt, QueryExecution},
 };
 use super::{
-    errors::{VersionChanged, count_errors, panicked, request_error},
+    errors::{count_errors, panicked, request_error},
     event::ExecutionEvent,
     mutation_fast_path::{FastPathCache, FastPathRequest},
     operation::{AuthorizedOperation, Operation},
@@ -181,34 +181,23 @@ impl OperationExecutor {
         whole_or_nothing(response.unwrap_or_else(|late| late))
     }
 
-    /// Executes a subscription.
-    ///
-    /// An event during which the report changes is not sent, because the next event is on its way.
+    /// Executes a subscription: to a report, which shows its freshness as `freshness_use` says, or to something else.
     fn execute_stream(
         &self,
         request: Request,
         order: FieldOrder,
-        freshness: FreshnessUse,
+        freshness_use: Option<FreshnessUse>,
         budget: ResponseBudget,
     ) -> BoxStream<'static, ExecutionEvent> {
-        let shown = match (&self.live_reports, freshness) {
-            (Some(live_reports), FreshnessUse::Nowhere) => Some((live_reports, None)),
-            (Some(live_reports), FreshnessUse::Once(shown)) => Some((live_reports, Some(shown))),
-            _ => None,
-        };
-        if let Some((live_reports, shown)) = shown {
-            return live_reports.follow(request, shown, order, budget).boxed();
+        if let (Some(live_reports), Some(freshness_use)) = (&self.live_reports, freshness_use) {
+            return live_reports.follow(request, freshness_use, order, budget).boxed();
         }
         let responses = self.schema.execute_stream(request.data(ViewCell::default()).data(budget.clone()));
         let event = move |response: Response| {
-            if is_marked::<VersionChanged>(&response) {
-                budget.reset();
-                return None;
-            }
             let response = order.sorted(whole_or_nothing(response));
-            Some(ExecutionEvent::of(Some(response), None, &budget, OperationType::Subscription))
+            ExecutionEvent::of(Some(response), None, &budget, OperationType::Subscription)
         };
-        responses.filter_map(move |response| future::ready(event(response))).boxed()
+        responses.map(event).boxed()
     }
 
     /// Returns the output of `execution`, or an error response when it takes too long. The future is then dropped, as

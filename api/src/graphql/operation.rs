@@ -30,8 +30,8 @@ pub(crate) struct Operation {
     pub(super) managing: Option<ManagingTerms>,
     /// The order of the fields in its responses.
     pub(super) order: FieldOrder,
-    /// How the events of a report show its freshness.
-    pub(super) freshness_use: FreshnessUse,
+    /// How a subscription to a report shows its freshness; `None` for all other operations.
+    pub(super) freshness_use: Option<FreshnessUse>,
     /// The memory reserved for the request, until nothing of the request is in use.
     pub(super) memory: Option<Arc<Reservation>>,
     /// The operation's permit to be executed, if it needs one.
@@ -64,7 +64,7 @@ impl Operation {
         let order = FieldOrder::of(document, operation, &variables);
         let freshness_use = match kind {
             OperationType::Subscription => FreshnessUse::of(document, operation, &variables),
-            _ => FreshnessUse::Elsewhere,
+            OperationType::Query | OperationType::Mutation => None,
         };
         if kind == OperationType::Subscription
             && let Some(selection) = selection::with_plain_root_field(document, operation, &variables)

@@ -81,34 +81,36 @@ pub(super) struct ShownFreshness {
 pub(super) enum FreshnessUse {
     Nowhere,
     Once(ShownFreshness),
-    /// In several objects, in objects below the report's own, or in something else than a report.
+    /// In several objects, or in objects below the report's own.
     Elsewhere,
 }
 
 impl FreshnessUse {
-    /// Returns how the operation shows the freshness. The document was checked before.
-    pub(super) fn of(document: &ExecutableDocument, operation: &OperationDefinition, variables: &Variables) -> Self {
+    /// Returns how a subscription shows the freshness; `None` if its root field is not a report. The document was checked before.
+    pub(super) fn of(
+        document: &ExecutableDocument,
+        operation: &OperationDefinition,
+        variables: &Variables,
+    ) -> Option<Self> {
         let collected = Collected { document, variables };
         let roots = collected.fields(&[&operation.selection_set.node]);
-        let Some((report, root)) = roots.first().filter(|(_, root)| root.name == "report") else {
-            return Self::Elsewhere;
-        };
+        let (report, root) = roots.first().filter(|(_, root)| root.name == "report")?;
         let fields = collected.fields(&root.sets);
         let is_freshness = |field: &MergedField<'_>| field.name == "freshness";
         let mut others = fields.values().filter(|field| !is_freshness(field));
         if others.any(|field| collected.shows(field, "freshness")) {
-            return Self::Elsewhere;
+            return Some(Self::Elsewhere);
         }
         let mut shown = fields.iter().filter(|(_, field)| is_freshness(field));
-        let Some((freshness, field)) = shown.next() else { return Self::Nowhere };
-        match collected.text(&field.sets) {
+        let Some((freshness, field)) = shown.next() else { return Some(Self::Nowhere) };
+        Some(match collected.text(&field.sets) {
             Some(fields) if shown.next().is_none() => Self::Once(ShownFreshness {
                 report: report.clone(),
                 freshness: freshness.clone(),
                 query: format!("{{freshness{fields}}}").into(),
             }),
             _ => Self::Elsewhere,
-        }
+        })
     }
 }
 
@@ -341,22 +343,24 @@ mod tests {
             ),
         ] {
             let (report, freshness, query_of) = (Name::new(report), Name::new(freshness), selected.into());
-            assert_eq!(of(query), FreshnessUse::Once(ShownFreshness { report, freshness, query: query_of }), "{query}");
+            let shown = ShownFreshness { report, freshness, query: query_of };
+            assert_eq!(of(query), Some(FreshnessUse::Once(shown)), "{query}");
         }
         for query in [
             "subscription { report { totals { views } } }",
             "subscription { report { totals { freshness: views } freshness @skip(if: true) { asOf } } }",
         ] {
-            assert_eq!(of(query), FreshnessUse::Nowhere, "{query}");
+            assert_eq!(of(query), Some(FreshnessUse::Nowhere), "{query}");
         }
         for query in [
-            "subscription { freshness { asOf } }",
-            "subscription { report: job { freshness { asOf } } }",
             "subscription { report { freshness { asOf } f: freshness { asOf } } }",
             "subscription { report { site { ...F } freshness { asOf } } } fragment F on Report { freshness { asOf } }",
             "subscription { report { freshness { asOf(zone: UTC) } } }",
         ] {
-            assert_eq!(of(query), FreshnessUse::Elsewhere, "{query}");
+            assert_eq!(of(query), Some(FreshnessUse::Elsewhere), "{query}");
+        }
+        for query in ["subscription { freshness { asOf } }", "subscription { report: job { freshness { asOf } } }"] {
+            assert_eq!(of(query), None, "{query}");
         }
     }
 

@@ -23,7 +23,7 @@ use super::{
         event::ExecutionEvent,
         response_budget::{ResponseBudget, ResponseText},
         schema::{AnalyticsSchema, EventView, GivenViews, ViewCell},
-        selection::{FieldOrder, ShownFreshness},
+        selection::{FieldOrder, FreshnessUse, ShownFreshness},
     },
     is_marked, whole_or_nothing,
 };
@@ -58,7 +58,7 @@ struct Events {
     /// Where the views go that an event is to be executed of.
     executed: mpsc::Sender<EventView>,
     responses: BoxStream<'static, Response>,
-    shown: Option<ShownFreshness>,
+    freshness_use: FreshnessUse,
     order: FieldOrder,
     budget: ResponseBudget,
     last: Option<LastEvent>,
@@ -77,18 +77,20 @@ impl LiveReports {
         Self { schema, reader, texts: Arc::default(), events: LiveReportEvents::new() }
     }
 
-    /// Returns the events of a subscription to a report, which shows its freshness as `shown` says.
+    /// Returns the events of a subscription to a report. An event during which the report changes is left out, because the next
+    /// one is on its way.
     pub(super) fn follow(
         &self,
         request: Request,
-        shown: Option<ShownFreshness>,
+        freshness_use: FreshnessUse,
         order: FieldOrder,
         budget: ResponseBudget,
     ) -> impl Stream<Item = ExecutionEvent> + Send + use<> {
         let (executed, views) = mpsc::channel(1);
         let request = request.data(ViewCell::default()).data(budget.clone()).data(GivenViews::new(views));
         let (views, responses) = (self.reader.follow().boxed(), self.schema.execute_stream(request));
-        let events = Events { shared: self.clone(), views, executed, responses, shown, order, budget, last: None };
+        let shared = self.clone();
+        let events = Events { shared, views, executed, responses, freshness_use, order, budget, last: None };
         stream::unfold(events, async |mut events| Some((events.next().await?, events)))
     }
 
@@ -161,7 +163,7 @@ impl Events {
         if !view.carry_over(&mut last.dependence).await {
             return None;
         }
-        if let (Some(shown), Some(place)) = (&self.shown, &mut last.freshness) {
+        if let (FreshnessUse::Once(shown), Some(place)) = (&self.freshness_use, &mut last.freshness) {
             let freshness = self.shared.freshness(shown, &self.order, view).await?;
             let text = last.text.bytes();
             let text = [text.get(..place.start)?, freshness.as_bytes(), text.get(place.end..)?].concat();
@@ -175,25 +177,20 @@ impl Events {
     fn event(&mut self, response: Response, view: Option<ReportView>) -> ExecutionEvent {
         let response = self.order.sorted(whole_or_nothing(response));
         let dependence = view.and_then(|view| view.dependence()).filter(|_| response.errors.is_empty());
-        let freshness = self.shown.as_ref().map(|shown| FreshnessField::of(shown, &response.data));
+        let freshness = match &self.freshness_use {
+            FreshnessUse::Once(shown) => FreshnessField::of(shown, &response.data),
+            FreshnessUse::Nowhere | FreshnessUse::Elsewhere => None,
+        };
         let event = ExecutionEvent::of(Some(response), None, &self.budget, OperationType::Subscription);
         self.last = match (&event, dependence) {
-            (ExecutionEvent::Response { text, .. }, Some(dependence)) => LastEvent::new(text, freshness, dependence),
+            (ExecutionEvent::Response { text, .. }, Some(dependence)) => {
+                let freshness = freshness.and_then(|field| field.place_in(text.bytes()));
+                let has_place = self.freshness_use == FreshnessUse::Nowhere || freshness.is_some();
+                has_place.then(|| LastEvent { text: text.clone(), freshness, dependence })
+            }
             _ => None,
         };
         event
-    }
-}
-
-impl LastEvent {
-    /// Returns the event of this text, which shows the freshness if there is such a field. Returns `None` if it has no place in
-    /// the text, or more than one.
-    fn new(text: &ResponseText, freshness: Option<Option<FreshnessField>>, dependence: Dependence) -> Option<Self> {
-        let freshness = match freshness {
-            Some(field) => Some(field?.place_in(text.bytes())?),
-            None => None,
-        };
-        Some(Self { text: text.clone(), freshness, dependence })
     }
 }
 
