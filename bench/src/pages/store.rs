@@ -53,8 +53,6 @@ pub(super) struct Refresh {
     pub(super) rows_changed: i64,
     pub(super) duration_ms: i64,
     pub(super) started_at: DateTime<Utc>,
-    /// Read from the clock right before the commit.
-    pub(super) finished_at: DateTime<Utc>,
 }
 
 /// How far the server's log of changes has come, and when.
@@ -203,18 +201,17 @@ impl Admin {
 
     /// Returns the refreshes after that one that are over and changed something, in their order.
     pub(super) async fn refreshes_after(&mut self, id: i64) -> anyhow::Result<Vec<Refresh>> {
-        const SQL: &str = "SELECT id, rows_changed, duration_ms, started_at, finished_at FROM report_refreshes
+        const SQL: &str = "SELECT id, rows_changed, duration_ms, started_at FROM report_refreshes
             WHERE id > $1 AND finished_at IS NOT NULL AND rows_changed > 0 ORDER BY id";
-        let rows: Vec<(i64, i64, i64, _, _)> = match self {
+        let rows: Vec<(i64, i64, i64, _)> = match self {
             Self::Postgres(connection) => sqlx::query_as(SQL).bind(id).fetch_all(connection).await?,
             Self::Sqlite(connection) => sqlx::query_as(SQL).bind(id).fetch_all(connection).await?,
         };
-        let refreshes = rows.into_iter().map(|(id, rows_changed, duration_ms, started_at, finished_at)| Refresh {
+        let refreshes = rows.into_iter().map(|(id, rows_changed, duration_ms, started_at)| Refresh {
             id,
             rows_changed,
             duration_ms,
             started_at,
-            finished_at,
         });
         Ok(refreshes.collect())
     }
