@@ -56,7 +56,7 @@ async fn apply(settings: ApplyGroupsSettings) -> anyhow::Result<()> {
         let mut done =
             format!("{added} groups are new, {changed} changed, {removed} removed, {unchanged} as they were\n");
         if added + changed + removed > 0 {
-            done.push_str("the next refresh brings the report to them; until it has, their sums are not complete\n");
+            done.push_str("the next refresh brings the report to them; until it has begun, groups are as they were\n");
         }
         terminal::print(&done);
     }

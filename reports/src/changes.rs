@@ -83,3 +83,19 @@ impl Known {
         Some(changed.into_iter().all(is_same))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_is_the_same_only_where_no_version_may_have_changed_it() {
+        let changed = |hashes: &[u64]| Some(hashes.iter().copied().collect());
+        let known = Known(BTreeMap::from([(2, changed(&[7])), (3, changed(&[])), (4, None)]));
+        assert_eq!(known.are_same(&[8, 9], 2..=3), Some(true));
+        assert_eq!(known.are_same(&[8, 7], 2..=3), Some(false));
+        assert_eq!(known.are_same(&[7], 3..=3), Some(true));
+        assert_eq!(known.are_same(&[8], 2..=4), Some(false), "any page may have changed");
+        assert_eq!(known.are_same(&[8], 1..=3), None, "not read yet");
+    }
+}

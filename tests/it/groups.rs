@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ::jobs::{JobRequest, Jobs, PageSelection, Task};
 use chrono::{NaiveDate, TimeDelta};
-use entity::page_group::GROUPS_MAX;
+use entity::{page_group::GROUPS_MAX, report_refresh};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use storage::clock;
@@ -250,6 +250,34 @@ on_all_databases! {
         }
         app.refresh().await;
         assert_right(&app, &groups).await;
+    }
+}
+
+/// A group that a new one leaves no room on a page for is given up while that one is built, and readers are told at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn group_that_is_given_up_while_another_is_built_makes_a_version_of_its_own() {
+    for rung in [Rung::Sqlite, Rung::Table] {
+        let app = TestApp::start(rung).await;
+        let everywhere = ["a", "b", "c", "d", "e", "f", "g"].map(|name| (name.to_owned(), vec!["/**".to_owned()]));
+        let mut groups = Declared::from(everywhere);
+        groups.insert("z".to_owned(), vec!["/z/**".to_owned()]);
+        app.record([("/z/x", DAY, 3)]).await;
+        declare(&app, &groups).await;
+        app.refresh().await;
+        assert_right(&app, &groups).await;
+        let version = async || report_refresh::newest(&app.database.readers).await.unwrap().unwrap().content_version;
+        let before = version().await;
+        groups.insert("h".to_owned(), vec!["/z/**".to_owned()]);
+        declare(&app, &groups).await;
+        app.refresh().await;
+        assert_eq!(version().await - before, 3, "its building begins, z is given up, and it is complete");
+        groups.remove("z");
+        assert_right(&app, &groups).await;
+        let all = app.data("{ report { groups { name incomplete } } }", json!({})).await;
+        let given_up =
+            all["report"]["groups"].as_array().unwrap().iter().filter(|group| !group["incomplete"].is_null());
+        let names: Vec<_> = given_up.map(|group| group["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["z"], "{all}");
     }
 }
 

@@ -105,15 +105,48 @@ fn time(value: &Value) -> DateTime<Utc> {
 /// Views by page in `[start, end)` of the pages that the report's filter chooses.
 fn expected(report: &Field, counts: &Counts, start: &Value, end: &Value) -> BTreeMap<String, i64> {
     let filter = report.argument("filter").and_then(|filter| filter.get("pages")).map_or(Value::Null, Literal::to_json);
+    expected_of(&filter, counts, start, end)
+}
+
+/// The same of the pages that this filter chooses.
+fn expected_of(filter: &Value, counts: &Counts, start: &Value, end: &Value) -> BTreeMap<String, i64> {
     let (start, end) = (time(start), time(end));
     let mut pages = BTreeMap::new();
     for ((page, date, hour), views) in counts {
         let at = Hour::new(*date, *hour).start();
-        if is_chosen(&filter, page, "") && start <= at && at < end {
+        if is_chosen(filter, page, "") && start <= at && at < end {
             *pages.entry(page.clone()).or_default() += views;
         }
     }
     pages
+}
+
+/// Checks a group of a report, which has these `pages`.
+fn check_group(group: &Field, value: &Value, name: &str, pages: &BTreeMap<String, i64>, context: &str) {
+    let sum: i64 = pages.values().sum();
+    for alias in group.aliases("name") {
+        assert_eq!(value[alias], name, "{context}");
+    }
+    for child in &group.children {
+        let found = &value[&child.alias];
+        match child.name.as_str() {
+            "totals" => {
+                for views in child.aliases("views") {
+                    assert_eq!(found[views], sum, "{name}: {context}");
+                }
+                for number in child.aliases("pages") {
+                    assert_eq!(found[number], pages.len(), "{name}: {context}");
+                }
+            }
+            "series" => {
+                for views in child.aliases("views") {
+                    let series: i64 = each(found).iter().map(|point| point[views].as_i64().unwrap()).sum();
+                    assert_eq!(series, sum, "{name}: {context}");
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Checks a report. The generator selects interval and totals of each report.
@@ -161,6 +194,14 @@ fn check_report(report: &Field, value: &Value, counts: &Counts, context: &str) {
                 }
             }
             "sections" => check_sections(child, found, &sorted, context),
+            "groups" => {
+                let (groups, names) = (each(found), declared().into_keys());
+                assert_eq!(groups.len(), names.len(), "{context}");
+                for (name, group) in names.zip(groups) {
+                    let pages = expected_of(&json!({ "group": name }), counts, &interval["start"], &interval["end"]);
+                    check_group(child, group, &name, &pages, context);
+                }
+            }
             "totals" => {
                 for views in child.aliases("views") {
                     assert_eq!(found[views], sum, "{context}");

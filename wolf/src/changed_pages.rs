@@ -53,3 +53,21 @@ impl ChangedPages {
         row.insert(transaction).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_pages_than_are_recorded_count_as_any_page() {
+        let names: Vec<String> = (0..=PAGES_MAX).map(|number| number.to_string()).collect();
+        let mut pages = ChangedPages::default();
+        pages.add(&names[..PAGES_MAX]);
+        pages.add(&names[..1]);
+        assert_eq!(pages.0.as_ref().map(BTreeSet::len), Some(PAGES_MAX));
+        pages.add(&names[PAGES_MAX..]);
+        assert_eq!(pages.0, None);
+        pages.add(&names[..1]);
+        assert_eq!(pages.0, None, "what was changed before is not forgotten");
+    }
+}

@@ -13,13 +13,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub(super) struct Age {
     when_read: TimeDelta,
     read_at: Instant,
+    /// Whether the clock showed a time before the instant: it has gone back, and the age may be greater by any time.
+    is_unknown: bool,
 }
 
 impl Age {
     /// Creates the age of `at`, read when the database's clock showed `database_now`. It is never negative, even if that
     /// clock went back.
     pub(super) fn new(at: DateTime<Utc>, database_now: DateTime<Utc>, read_at: Instant) -> Self {
-        Self { when_read: (database_now - at).max(TimeDelta::zero()), read_at }
+        let when_read = database_now - at;
+        Self { when_read: when_read.max(TimeDelta::zero()), read_at, is_unknown: when_read < TimeDelta::zero() }
     }
 
     /// Returns the age at `now`.
@@ -28,10 +31,16 @@ impl Age {
         self.when_read + TimeDelta::from_std(since).unwrap_or(TimeDelta::MAX - self.when_read)
     }
 
-    /// Returns the greater of two ages of the same instant.
+    /// Returns the age at `now`, if it is sure not to be greater.
+    pub(super) fn known_at(self, now: Instant) -> Option<TimeDelta> {
+        (!self.is_unknown).then(|| self.at(now))
+    }
+
+    /// Returns the greater of two ages of the same instant, which is known if one of them is.
     fn elder(self, other: Self) -> Self {
         let now = self.read_at.max(other.read_at);
-        if self.at(now) < other.at(now) { other } else { self }
+        let elder = if self.at(now) < other.at(now) { other } else { self };
+        Self { is_unknown: self.is_unknown && other.is_unknown, ..elder }
     }
 }
 
@@ -80,7 +89,12 @@ mod tests {
         // The clock has gone back an hour.
         let again = Age::new(at, at - TimeDelta::hours(1), after(5));
         assert_eq!(again.at(after(6)), TimeDelta::seconds(1));
+        assert_eq!((again.known_at(after(6)), age.known_at(after(6))), (None, Some(TimeDelta::seconds(16))));
         assert_eq!(again.elder(age).at(after(6)), TimeDelta::seconds(16));
+        assert_eq!(again.elder(age).known_at(after(6)), Some(TimeDelta::seconds(16)));
+        // The clock has come to the instant once more, long after.
+        let later = Age::new(at, at, after(3_600));
+        assert_eq!(again.elder(later).known_at(after(3_600)), Some(TimeDelta::seconds(3_595)));
         assert_eq!(age.elder(again).at(after(6)), TimeDelta::seconds(16));
         // The monotonic clock of a suspended machine stands still.
         let slept = Age::new(at, at + TimeDelta::hours(8), after(5));

@@ -36,10 +36,10 @@ impl RequiredFreshness {
     }
 
     /// Returns whether a report with this freshness may be given to the reader at `now`. One that was never refreshed is of
-    /// no use to a reader that requires anything.
+    /// no use to a reader that requires anything, and one whose age is not known to a reader that bounds it.
     #[must_use]
     pub fn is_met_by(&self, freshness: &Freshness, now: Instant) -> bool {
-        let is_young = |max| freshness.staleness(now).is_some_and(|staleness| staleness <= max);
+        let is_young = |max| freshness.known_staleness(now).is_some_and(|staleness| staleness <= max);
         self.is_reached_by(freshness) && self.staleness_max.is_none_or(is_young)
     }
 
@@ -51,7 +51,7 @@ impl RequiredFreshness {
             return TimeDelta::zero();
         }
         let until_refresh = freshness.until_next_refresh(now);
-        let left = |max| freshness.staleness(now).map(|staleness| max - staleness);
+        let left = |max| freshness.known_staleness(now).map(|staleness| max - staleness);
         let until_stale = self.staleness_max.and_then(left);
         let until = [until_refresh, until_stale].into_iter().flatten().min();
         until.unwrap_or_default().max(TimeDelta::zero())

@@ -179,6 +179,12 @@ impl Freshness {
         self.ages.look.map(|age| age.at(now))
     }
 
+    /// Returns the same if it is sure not to be greater: `None` if the database's clock has gone back behind `looked_at`, and
+    /// this process has not known it before.
+    pub(super) fn known_staleness(&self, now: Instant) -> Option<TimeDelta> {
+        self.ages.look.and_then(|age| age.known_at(now))
+    }
+
     /// Returns the time from `now` until the report is overdue: zero if it is already, `None` if no schedule has ever run.
     pub(super) fn until_overdue(&self, now: Instant) -> Option<Duration> {
         let holds = self.newest.schedule.map(|schedule| schedule.overdue_at - schedule.said_at)?;
@@ -262,8 +268,10 @@ mod tests {
         };
         let (before, after) = (read(10, 0), read(-3_600, 5));
         assert_eq!(after.staleness(now + Duration::from_secs(5)), Some(TimeDelta::zero()), "never negative");
+        assert_eq!(after.known_staleness(now + Duration::from_secs(5)), None);
         let known = after.no_younger_than(&before);
         assert_eq!(known.staleness(now + Duration::from_secs(5)), Some(TimeDelta::seconds(15)));
+        assert_eq!(known.known_staleness(now + Duration::from_secs(5)), Some(TimeDelta::seconds(15)));
         assert_eq!(known.status(now + Duration::from_secs(11)), RefreshStatus::Overdue);
         assert_eq!(known, before, "ages are left out of comparisons");
         // The ages of another refresh are its own.

@@ -104,6 +104,7 @@ async fn walk(transaction: &Transaction, walked_to: &str) -> Result<Portion, DbE
     let names = pages_after(transaction, RELATION, walked_to, PAGES_PER_PORTION).await?;
     let (is_last, last) = (names.len() < PAGES_PER_PORTION, names.last().cloned());
     let mut groups = Groups::read(transaction).await?;
+    let given_up_before = groups.given_up();
     let mut wrong = groups.wrong_of(transaction, names.clone()).await?;
     // The groups that a page has too many of have to be noted again.
     for name in names {
@@ -112,10 +113,12 @@ async fn walk(transaction: &Transaction, walked_to: &str) -> Result<Portion, DbE
         }
     }
     groups.assign(transaction, wrong, ReportKind::Table).await?;
+    // A group that is given up has no rows any more, and it may have been complete.
+    let portion = if groups.given_up() == given_up_before { Portion::Unseen } else { Portion::Seen };
     let walking = Column::WalkedTo.is_not_null();
     if let Some(last) = last.filter(|_| !is_last) {
         Entity::update_many().col_expr(Column::WalkedTo, last.into()).filter(walking).exec(transaction).await?;
-        return Ok(Portion::Unseen);
+        return Ok(portion);
     }
     Entity::delete_many().filter(Column::Rules.is_null()).exec(transaction).await?;
     if Entity::find().one(transaction).await?.is_none() {
@@ -133,10 +136,15 @@ async fn walk(transaction: &Transaction, walked_to: &str) -> Result<Portion, DbE
         .filter(Column::Problem.is_not_null())
         .exec(transaction)
         .await?;
-    Ok(Portion::Unseen)
+    Ok(portion)
 }
 
 impl Groups {
+    /// Returns how many groups can't be complete.
+    fn given_up(&self) -> usize {
+        self.rows.iter().filter(|row| row.problem.is_some()).count()
+    }
+
     /// Returns those of the pages `names` that are in other groups than the patterns say.
     async fn wrong_of(&self, transaction: &Transaction, names: Vec<String>) -> Result<Vec<String>, DbErr> {
         let known = memberships::read(transaction, &names).await?;

@@ -137,8 +137,8 @@ pub(crate) enum PageFilter {
     Contains(String),
     /// Pages whose names or titles have a text in them, with the limits of `contains`.
     Search(PageSearch),
-    /// Pages of a declared group, by its name. Its totals and series cost what those of the whole site cost, its lists what those
-    /// of `contains` cost. While the report does not have its sums, the error is `UNAVAILABLE`.
+    /// Pages of a declared group, by its name. Its sums and series cost what those of the whole site cost, its number of pages and
+    /// its lists what those of `contains` cost. While the report does not have its sums, the error is `UNAVAILABLE`.
     Group(String),
     /// Pages by several conditions.
     Combined(PageCombination),
