@@ -203,12 +203,26 @@ impl Generator {
         for (name, alias, parts) in
             [("interval", "theInterval", ["start", "end"]), ("totals", "theTotals", ["views", "pages"])]
         {
-            let fields = self.types[named]["fields"].as_array().unwrap();
-            let of_type = fields.iter().find(|field| field["name"] == name).unwrap()["type"].clone();
-            let children = parts.map(|part| Field { alias: part.to_owned(), ..self.leaf(part, Value::Null) });
-            let field = self.leaf(name, of_type);
-            report.children.push(Field { alias: alias.to_owned(), children: children.into(), ..field });
+            report.children.push(self.with_parts(named, name, alias, parts));
         }
+        if self.one_in(3) {
+            let mut groups = Field { of_type: self.type_of(named, "groups"), ..self.leaf("groups", Value::Null) };
+            let of_group = innermost(&groups.of_type);
+            groups.children = vec![self.with_parts(&of_group, "totals", "theTotals", ["views", "pages"])];
+            report.children.push(groups);
+        }
+    }
+
+    /// The field `name` of the type `named`, with leaves.
+    fn with_parts(&mut self, named: &str, name: &str, alias: &str, parts: [&str; 2]) -> Field {
+        let of_type = self.type_of(named, name);
+        let children = parts.map(|part| Field { alias: part.to_owned(), ..self.leaf(part, Value::Null) });
+        Field { alias: alias.to_owned(), children: children.into(), ..self.leaf(name, of_type) }
+    }
+
+    fn type_of(&self, named: &str, field: &str) -> Value {
+        let fields = self.types[named]["fields"].as_array().unwrap();
+        fields.iter().find(|known| known["name"] == field).unwrap()["type"].clone()
     }
 
     /// A value of the type `of`; nothing where it is nullable and left out.
