@@ -129,20 +129,21 @@ fn check_group(group: &Field, value: &Value, name: &str, pages: &BTreeMap<String
     }
     for child in &group.children {
         let found = &value[&child.alias];
-        match child.name.as_str() {
-            "totals" => {
-                for views in child.aliases("views") {
-                    assert_eq!(found[views], sum, "{name}: {context}");
-                }
-                for number in child.aliases("pages") {
-                    assert_eq!(found[number], pages.len(), "{name}: {context}");
-                }
-            }
+        check_sums(child, found, sum, &format!("{name}: {context}"));
+        for number in child.aliases("pages").filter(|_| child.name == "totals") {
+            assert_eq!(found[number], pages.len(), "{name}: {context}");
+        }
+    }
+}
+
+/// Checks the views that a report's field tells of all its pages, if it is one that does.
+fn check_sums(field: &Field, found: &Value, sum: i64, context: &str) {
+    for views in field.aliases("views") {
+        match field.name.as_str() {
+            "totals" => assert_eq!(found[views], sum, "{context}"),
             "series" => {
-                for views in child.aliases("views") {
-                    let series: i64 = each(found).iter().map(|point| point[views].as_i64().unwrap()).sum();
-                    assert_eq!(series, sum, "{name}: {context}");
-                }
+                let series: i64 = each(found).iter().map(|point| point[views].as_i64().unwrap()).sum();
+                assert_eq!(series, sum, "{context}");
             }
             _ => {}
         }
@@ -159,13 +160,8 @@ fn check_report(report: &Field, value: &Value, counts: &Counts, context: &str) {
     sorted.sort_by(|(a, fewer), (b, more)| more.cmp(fewer).then(a.cmp(b)));
     for child in &report.children {
         let found = &value[&child.alias];
+        check_sums(child, found, sum, context);
         match child.name.as_str() {
-            "series" => {
-                for views in child.aliases("views") {
-                    let series: i64 = each(found).iter().map(|point| point[views].as_i64().unwrap()).sum();
-                    assert_eq!(series, sum, "{context}");
-                }
-            }
             "pages" => {
                 let listed = child.children.iter().filter(|list| list.name == "nodes").flat_map(|list| {
                     list.aliases("page")
@@ -202,12 +198,7 @@ fn check_report(report: &Field, value: &Value, counts: &Counts, context: &str) {
                     check_group(child, group, &name, &pages, context);
                 }
             }
-            "totals" => {
-                for views in child.aliases("views") {
-                    assert_eq!(found[views], sum, "{context}");
-                }
-                check_previous(report, child, found, counts, context);
-            }
+            "totals" => check_previous(report, child, found, counts, context),
             _ => {}
         }
     }
