@@ -106,6 +106,23 @@ async fn errors_of_operations_equal_their_snapshot() {
     assert_snapshot("operation_errors", &text);
 }
 
+/// Fields are resolved concurrently, so their errors come in any order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_have_the_order_of_their_fields() {
+    let app = TestApp::start(Rung::Table).await;
+    app.refresh().await;
+    let fields: String =
+        (0..6).map(|n| format!("totals{n}: totals {{ views }} pages{n}: pages {{ totalCount }} ")).collect();
+    let query = format!("{{ report(filter: {{ pages: {{ group: \"none\" }} }}) {{ {fields} }} }}");
+    let first = app.execute(&query, json!({})).await;
+    let errors = first["errors"].as_array().unwrap();
+    let columns: Vec<_> = errors.iter().map(|error| error["locations"][0]["column"].as_u64().unwrap()).collect();
+    assert!(columns.len() == 12 && columns.is_sorted(), "{columns:?}");
+    for _ in 0..20 {
+        assert_eq!(app.execute(&query, json!({})).await, first);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_requests_equal_their_snapshot() {
     let app = TestApp::start(Rung::Sqlite).await;
