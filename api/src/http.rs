@@ -120,6 +120,9 @@ pub struct HttpSettings {
     /// The longest time in milliseconds that a query may wait for a fresher report (notBefore)
     #[arg(long, env = "ANALYTICS_READ_WAIT_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(0..=600_000))]
     pub read_wait_ms: u32,
+    /// The most queries that wait for a fresher report at the same time; further ones are refused with OVERLOADED
+    #[arg(long, env = "ANALYTICS_WAITING_QUERIES", value_name = "COUNT", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub waiting_queries: u32,
     /// About how many bytes the cache of whole responses may take, which are valid until the next refresh; 0 turns it off
     #[arg(long, env = "ANALYTICS_RESPONSE_CACHE_BYTES", value_name = "BYTES", default_value_t = 32 * 1024 * 1024)]
     pub response_cache_bytes: u64,
@@ -217,6 +220,7 @@ fn service(
         answer_bytes: settings.response_bytes,
         socket_operations: settings.socket_operations,
         read_wait_ms: settings.read_wait_ms,
+        waiting_queries: settings.waiting_queries,
         time_max: Duration::from_millis(settings.request_timeout_ms),
         without_token: access.limits_without_token(),
     };

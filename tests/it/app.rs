@@ -21,7 +21,7 @@ use reports::{
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter, Statement};
 use serde_json::{Value, json};
-use storage::{ConnectionSettings, Database, DatabaseSettings};
+use storage::{ConnectionSettings, Database, DatabaseKind, DatabaseSettings};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -144,6 +144,7 @@ impl Default for Settings {
                 connections_each: Some(30_000),
                 request_timeout_ms: 60_000,
                 read_wait_ms: 30_000,
+                waiting_queries: 20_000,
                 // Off: a query that a test repeats is executed again. tests/it/response_cache.rs turns it on.
                 response_cache_bytes: 0,
                 access: AccessSettings::default(),
@@ -247,6 +248,30 @@ impl TestApp {
     pub(crate) async fn until_freshness(&self, what: &str, is_wanted: impl Fn(&Freshness) -> bool) {
         let found = self.feed.subscribe().any(|freshness| std::future::ready(is_wanted(&freshness)));
         assert!(wait_for(what, found).await, "the feed has ended without {what}");
+    }
+
+    /// Makes the database refuse new rows of the report, a table, that are of this grain and name.
+    pub(crate) async fn refuse_rows(&self, grain: &str, name: &str) {
+        let sql = match self.database.kind {
+            DatabaseKind::Sqlite => format!(
+                "CREATE TRIGGER refused BEFORE INSERT ON page_views_report WHEN NEW.grain = '{grain}' AND NEW.name = '{name}' \
+                 BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            ),
+            DatabaseKind::Postgres => format!(
+                "ALTER TABLE page_views_report ADD CONSTRAINT refused CHECK (NOT (grain = '{grain}' AND name = '{name}')) \
+                 NOT VALID"
+            ),
+        };
+        self.database.background.execute_unprepared(&sql).await.unwrap();
+    }
+
+    /// Makes it take them again.
+    pub(crate) async fn refuse_no_rows(&self) {
+        let sql = match self.database.kind {
+            DatabaseKind::Sqlite => "DROP TRIGGER refused",
+            DatabaseKind::Postgres => "ALTER TABLE page_views_report DROP CONSTRAINT refused",
+        };
+        self.database.background.execute_unprepared(sql).await.unwrap();
     }
 
     /// Executes an operation by POST, and returns the whole response, with its errors.

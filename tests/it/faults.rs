@@ -88,6 +88,7 @@ pub(crate) struct Summary {
     pub(crate) refreshes: usize,
     pub(crate) checks: u64,
     pub(crate) not_modified: u64,
+    pub(crate) fresh_enough: u64,
     /// The longest time to recover from a fault.
     pub(crate) recovery: Duration,
     /// The output of `verify`.
@@ -106,8 +107,9 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "reading:   {} refreshes seen; {} answers checked, of them {} not modified; whole again after {:.1?} at most",
-            self.refreshes, self.checks, self.not_modified, self.recovery
+            "reading:   {} refreshes seen; {} answers checked, of them {} not modified and {} as fresh as required; whole again \
+             after {:.1?} at most",
+            self.refreshes, self.checks, self.not_modified, self.fresh_enough, self.recovery
         )?;
         write!(f, "verify:    {}", self.verified.trim_end())
     }
@@ -211,6 +213,7 @@ async fn check_end(fixture: &Fixture, summary: &mut Summary) {
     summary.commits_ended = fixture.commits_ended;
     summary.checks = fixture.readers.checks.load(Ordering::Relaxed);
     summary.not_modified = fixture.readers.not_modified.load(Ordering::Relaxed);
+    summary.fresh_enough = fixture.readers.fresh_enough.load(Ordering::Relaxed);
 }
 
 /// Returns the counts by page and day, also of days whose hours were dropped.
@@ -234,7 +237,9 @@ async fn run_new_seed(variant: Variant, layout: &'static Layout) {
     let plan = Plan { seed, variant, kinds, layout, time: Duration::ZERO, pause: PAUSE, disk_mb: DISK_MB };
     let summary = run(&plan, &|line| eprintln!("{line}")).await;
     eprintln!("{summary}");
-    assert!(summary.duplicates > 0 && summary.unknown > 0 && summary.checks > 0, "the faults did nothing");
+    let figures = [summary.duplicates, summary.unknown].map(|count| u64::try_from(count).unwrap());
+    let checked = [summary.checks, summary.fresh_enough];
+    assert!(figures.into_iter().chain(checked).all(|count| count > 0), "the faults did nothing: {summary}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use api::access::Token;
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::report_refresh;
 use jobs::Jobs;
@@ -23,7 +24,7 @@ use crate::{
     on_all_databases,
     process::Server,
     refresh::commit_across_a_refresh,
-    wait::{eventually, wait_for},
+    wait::{eventually, eventually_blocking, wait_for},
     websocket::WebSocket,
 };
 
@@ -52,7 +53,11 @@ async fn execute(address: &str, client: &reqwest::Client, way: &str, query: &str
         _ => {
             let mut socket = WebSocket::connect(address).await;
             socket.subscribe_with("one", &json!({ "query": query, "variables": variables })).await;
-            socket.next_of("one").await["payload"].take()
+            let mut message = socket.next_of("one").await;
+            match message["type"].as_str() {
+                Some("error") => json!({ "errors": message["payload"] }),
+                _ => message["payload"].take(),
+            }
         }
     }
 }
@@ -147,7 +152,7 @@ on_all_databases! {
         app.refresh().await;
         let recorded_at = app.record([("/a", AT, 1)]).await;
         // The refresh is committed, and this process may not have heard of it.
-        // One that begins within the same millisecond does not cover it.
+        // One that begins within the same millisecond does not promise it.
         let covers = |outcome| matches!(outcome, Outcome::Refreshed(done) if done.as_of >= Some(recorded_at));
         while !covers(app.refresher.refresh(LockMode::Wait, None).await.unwrap()) {}
         let variables = json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": 0 });
@@ -202,7 +207,8 @@ on_all_databases! {
         assert_eq!((code(&late), &late["data"]), ("NOT_FRESH_ENOUGH", &Value::Null));
         // So is one of an own write, while what it asks for has come.
         let recorded_at = app.record([("/a", AT, 1)]).await;
-        app.refresh().await;
+        // One that begins within the same millisecond does not promise it.
+        while app.refresh().await.as_of < Some(recorded_at) {}
         let own = |at: DateTime<Utc>| format!("notBefore: \"{}\"", at.to_rfc3339());
         let tag = tag_of(&get(None, &own(recorded_at)).await).unwrap();
         assert_eq!(get(Some(&tag), &own(recorded_at)).await.status(), 304);
@@ -358,35 +364,184 @@ on_all_databases! {
     }
 }
 
-/// A subscriber of the freshness sees how far a refresh is, while its portions wait for a lock.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refresh_under_way_tells_its_progress() {
-    let app = TestApp::start(Rung::Table).await;
-    app.record([("/a", AT, 1), ("/a", "2026-03-01T01:00:00Z", 1)]).await;
+/// A subscriber of the freshness sees how far a refresh is, once a second.
+async fn refresh_under_way_tells_its_progress(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    // The first portion of a refresh has 4 hours, and each further one at most twice as many.
+    let hours: Vec<_> =
+        (1..=2).flat_map(|day| (0..24).map(move |hour| format!("2026-03-{day:02}T{hour:02}:00:00Z"))).collect();
+    app.record(hours.iter().map(|hour| ("/a", hour.as_str(), 1))).await;
     let mut socket = WebSocket::connect(&app.address).await;
     let query = "subscription { freshness { status progress { hours hoursLeft rowsChanged } } }";
     socket.subscribe("one", query).await;
-    let mut holder = cluster::connect(&app.test_database.url).await;
-    holder.execute("BEGIN; LOCK TABLE page_views_report IN EXCLUSIVE MODE").await.unwrap();
     let refresher = app.refresher.clone();
     let mut refreshing = JoinSet::new();
-    refreshing.spawn(async move { refresher.refresh(LockMode::Wait, None).await });
-    let under_way = loop {
-        let freshness = socket.next_of("one").await["payload"]["data"]["freshness"].take();
-        if freshness["status"] == "REFRESHING" {
-            break freshness;
-        }
-        assert_eq!(freshness["progress"], Value::Null, "{freshness}");
-    };
-    assert_eq!(under_way["progress"], json!({ "hours": 2, "hoursLeft": 2, "rowsChanged": 0 }));
-    holder.execute("COMMIT").await.unwrap();
-    refreshing.join_next().await.unwrap().unwrap().unwrap();
+    refreshing.spawn(async move {
+        // Each portion takes longer than a second.
+        let progress = |_, _| {
+            let begun = Instant::now();
+            let is_over = || begun.elapsed() > Duration::from_millis(1_100);
+            tokio::task::block_in_place(|| eventually_blocking(|| "a second to pass".to_owned(), is_over));
+        };
+        refresher.refresh_with_progress(LockMode::Wait, None, &progress).await
+    });
+    let mut told = Vec::new();
     loop {
         let freshness = socket.next_of("one").await["payload"]["data"]["freshness"].take();
-        if freshness["status"] != "REFRESHING" {
-            assert_eq!(freshness["progress"], Value::Null, "{freshness}");
+        let progress = &freshness["progress"];
+        if freshness["status"] == "REFRESHING" {
+            told.push(["hours", "hoursLeft", "rowsChanged"].map(|figure| progress[figure].as_u64().unwrap()));
+            continue;
+        }
+        assert_eq!(*progress, Value::Null, "{freshness}");
+        if freshness["status"] == "FRESH" {
             break;
         }
+    }
+    refreshing.join_next().await.unwrap().unwrap().unwrap();
+    told.dedup();
+    assert_eq!(told[0], [48, 48, 0]);
+    assert!(told.len() >= 4, "{told:?}");
+    for pair in told.windows(2) {
+        assert!(pair[1][0] == 48 && pair[1][1] < pair[0][1] && pair[0][2] < pair[1][2], "{told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refresh_under_way_tells_its_progress_on_sqlite() {
+    refresh_under_way_tells_its_progress(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refresh_under_way_tells_its_progress_on_postgres() {
+    refresh_under_way_tells_its_progress(Rung::Table).await;
+}
+
+/// A refresh that was asked for by the mutation and fails is told in the history, and tried again by itself.
+async fn refresh_that_was_asked_for_and_failed_is_tried_again(rung: Rung) {
+    let app = TestApp::start(rung).await;
+    let recorded_at = app.record([("/a", AT, 1)]).await;
+    let tokens = app.test_database.folder.path().join("tokens");
+    std::fs::write(&tokens, Token::of_secret("secret", "manage".parse().unwrap(), None).to_string()).unwrap();
+    let arguments = ["--refresh-cron", "0 0 0 1 1 *", "--anonymous", "increments,reports"];
+    let server =
+        Server::start(&app.test_database, &[&arguments[..], &["--tokens-file", tokens.to_str().unwrap()]].concat());
+    let read = async |not_before: &Value, wait_ms: u32| {
+        let variables = json!({ "page": ["/a"], "notBefore": not_before, "waitMs": wait_ms });
+        execute(&server.address, &app.client, "POST", QUERY, &variables).await
+    };
+    assert_eq!(views(&read(&json!(recorded_at), 30_000).await), Some(1));
+    app.refuse_rows("day", "/a").await;
+    let recorded_at = app.record([("/a", "2026-03-02T00:00:00Z", 1)]).await;
+    let request = json!({ "query": "mutation { requestRefresh { requestedAt } }" });
+    let request = server.client.post(server.url("/graphql")).bearer_auth("secret").json(&request);
+    let requested: Value = request.send().await.unwrap().json().await.unwrap();
+    let requested_at = &requested["data"]["requestRefresh"]["requestedAt"];
+    assert!(requested_at.as_str().unwrap().parse::<DateTime<Utc>>().unwrap() >= recorded_at);
+    let newest = async || {
+        let query = "{ refreshes(first: 1) { nodes { asOf finishedAt hours error } } }";
+        server.data(query, json!({})).await.unwrap()["refreshes"]["nodes"][0].take()
+    };
+    eventually("the refresh to fail", async || newest().await["error"].is_string()).await;
+    let failed = newest().await;
+    assert_eq!(failed["error"], "the database refused the refresh; the log of the Wolf says why");
+    assert!(failed["asOf"].is_null() && failed["finishedAt"].is_string(), "{failed}");
+    assert_eq!(code(&read(requested_at, 0).await), "NOT_FRESH_ENOUGH");
+    app.refuse_no_rows().await;
+    let answer = read(requested_at, 30_000).await;
+    assert_eq!(views(&answer), Some(2), "{answer}");
+    assert_eq!(newest().await["error"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refresh_that_was_asked_for_and_failed_is_tried_again_on_sqlite() {
+    refresh_that_was_asked_for_and_failed_is_tried_again(Rung::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refresh_that_was_asked_for_and_failed_is_tried_again_on_postgres() {
+    refresh_that_was_asked_for_and_failed_is_tried_again(Rung::Table).await;
+}
+
+/// A copy may be used until the next refresh, by everybody unless a token was needed for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_of_a_cache_is_used_until_the_next_refresh() {
+    let app = TestApp::start(Rung::Sqlite).await;
+    app.record([("/a", AT, 1)]).await;
+    let every_minute: Schedule = "0 * * * * *".parse().unwrap();
+    let refreshed = app.refresher.refresh(LockMode::Wait, Some(&every_minute)).await.unwrap();
+    assert!(matches!(refreshed, Outcome::Refreshed(_)), "{refreshed:?}");
+    let query = "{ report(maxStalenessSeconds: 86400) { freshness { nextRefreshAt } } }";
+    for (authorization, wanted) in [(None, "public, max-age="), (Some("Bearer any"), "private, max-age=")] {
+        eventually("a minute in which it has not to be refreshed", async || {
+            app.refresher.refresh(LockMode::Wait, Some(&every_minute)).await.unwrap();
+            let before = clock::process_now();
+            let request = app.client.get(format!("http://{}/graphql", app.address)).query(&[("query", query)]);
+            let request = match authorization {
+                Some(authorization) => request.header(header::AUTHORIZATION, authorization),
+                None => request,
+            };
+            let response = request.send().await.unwrap();
+            let cache_control = response.headers()[header::CACHE_CONTROL].to_str().unwrap().to_owned();
+            let answer: Value = response.json().await.unwrap();
+            let next = &answer["data"]["report"]["freshness"]["nextRefreshAt"];
+            let next: DateTime<Utc> = next.as_str().unwrap().parse().unwrap();
+            let [least, most] = [clock::process_now(), before].map(|at| (next - at).num_seconds());
+            // In its last second nobody may use a copy.
+            if least < 2 {
+                return false;
+            }
+            let max_age: i64 = cache_control.strip_prefix(wanted).expect(&cache_control).parse().unwrap();
+            assert!((least..=most).contains(&max_age), "{max_age}: {least} to {most}");
+            true
+        })
+        .await;
+    }
+}
+
+/// As many queries wait as is set. What is there needs no place, and a query that ends leaves its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_queries_wait_than_is_set() {
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.waiting_queries = 2).await;
+    app.record([("/a", AT, 1)]).await;
+    app.refresh().await;
+    let never = json!({ "page": ["/a"], "notBefore": "2999-01-01T00:00:00Z", "waitMs": 30_000 });
+    let mut socket = WebSocket::connect(&app.address).await;
+    let mut wait = async |id: &str| {
+        socket.subscribe_with(id, &json!({ "query": QUERY, "variables": never })).await;
+    };
+    wait("one").await;
+    wait("two").await;
+    eventually("two queries to wait", async || app.feed.subscribers() == 2).await;
+    for way in WAYS {
+        let answer = execute(&app.address, &app.client, way, QUERY, &never).await;
+        let error = &answer["errors"][0];
+        assert_eq!((code(&answer), &error["extensions"]["retryable"]), ("OVERLOADED", &json!(true)), "{way} {answer}");
+        assert_eq!(error["message"], "2 queries wait already, and there is no room for more", "{way}");
+        let answer = execute(&app.address, &app.client, way, QUERY, &json!({ "page": ["/a"], "max": 3_600 })).await;
+        assert_eq!(views(&answer), Some(1), "{way} {answer}");
+    }
+    socket.complete("one").await;
+    eventually("a query to end", async || app.feed.subscribers() == 1).await;
+    socket.subscribe_with("three", &json!({ "query": QUERY, "variables": never })).await;
+    eventually("another one to wait", async || app.feed.subscribers() == 2).await;
+}
+
+/// No query waits longer than is set, also one that does not say how long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_query_waits_longer_than_is_set() {
+    let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.read_wait_ms = 50).await;
+    assert_eq!(app.data("{ limits { waitMs } }", json!({})).await["limits"]["waitMs"], 50);
+    let recorded_at = app.record([("/a", AT, 1)]).await;
+    for way in WAYS {
+        let begun = Instant::now();
+        let own = |wait_ms: Option<u32>| json!({ "page": ["/a"], "notBefore": recorded_at, "waitMs": wait_ms });
+        let answer = execute(&app.address, &app.client, way, QUERY, &own(None)).await;
+        assert_eq!(code(&answer), "NOT_FRESH_ENOUGH", "{way} {answer}");
+        // By default it would be ten seconds.
+        assert!(begun.elapsed() >= Duration::from_millis(50) && begun.elapsed() < Duration::from_secs(10));
+        let answer = execute(&app.address, &app.client, way, QUERY, &own(Some(51))).await;
+        assert_eq!(answer["errors"][0]["message"], "report.waitMs must be 0 to 50", "{way} {answer}");
     }
 }
 

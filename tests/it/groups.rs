@@ -253,6 +253,49 @@ on_all_databases! {
     }
 }
 
+/// Of two groups one is changed, and its building stops halfway: until it is whole, readers are told that it is not complete,
+/// and the other group stays as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_changed_groups_are_built_and_none_is_shown_before_it_is_complete() {
+    for rung in [Rung::Sqlite, Rung::Table] {
+        let app = TestApp::start(rung).await;
+        app.record([("/blog/a", DAY, 3), ("/docs/x", DAY, 5), ("/news/b", "2026-01-05T00:00:00Z", 7)]).await;
+        declare(&app, &usual()).await;
+        app.refresh().await;
+        // A sum that is wrong stays so in a group whose rows nobody builds.
+        for grain in ["group_day", "group_month"] {
+            let wrong =
+                format!("UPDATE page_views_report SET views = views + 100 WHERE grain = '{grain}' AND name = 'docs'");
+            execute(&app, &wrong).await;
+        }
+        let mut changed = usual();
+        changed.insert("blog".to_owned(), vec!["/blog/**".to_owned(), "/news/**".to_owned()]);
+        declare(&app, &changed).await;
+        app.refuse_rows("group_day", "blog").await;
+        for round in 1..=2 {
+            // The report itself is refreshed.
+            app.record([("/docs/x", DAY, 1)]).await;
+            app.refresh().await;
+            let message = "the group blog is not complete: it is being built; try again later";
+            assert_eq!(errors_of(&app, "blog").await, ("UNAVAILABLE".to_owned(), message.to_owned()));
+            assert_eq!(of_group(&app, "docs").await["totals"]["views"], 105 + round);
+            let all = app.data("{ report { groups { name incomplete totals { views } } } }", json!({})).await;
+            let of_all = all["report"]["groups"].as_array().unwrap();
+            let incomplete: Vec<_> = of_all.iter().filter(|group| !group["incomplete"].is_null()).collect();
+            assert!(
+                incomplete.len() == 1 && incomplete[0]["name"] == "blog" && incomplete[0]["totals"].is_null(),
+                "{all}"
+            );
+        }
+        app.refuse_no_rows().await;
+        app.refresh().await;
+        assert_eq!(of_group(&app, "blog").await["totals"]["views"], 10);
+        assert_eq!(of_group(&app, "docs").await["totals"]["views"], 107);
+        let found = wolf::verify(&app.database).await.unwrap();
+        assert!(found.differences.iter().all(|row| row.name == "docs") && !found.differences.is_empty());
+    }
+}
+
 /// A group that a new one leaves no room on a page for is given up while that one is built, and readers are told at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn group_that_is_given_up_while_another_is_built_makes_a_version_of_its_own() {

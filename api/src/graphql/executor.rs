@@ -69,7 +69,7 @@ impl OperationExecutor {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Option<Self> {
-        let waiting_reads = WaitingReads::new(reports.as_ref(), stop);
+        let waiting_reads = WaitingReads::new(reports.as_ref(), limits.waiting_queries, stop);
         let reader = reports.as_ref().map(|reports| reports.reader.clone());
         let schema = AnalyticsSchema::new(recorder.clone().zip(jobs), reports, limits)?;
         let live_reports = reader.map(|reader| LiveReports::new(schema.clone(), reader));

@@ -19,8 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::{errors::request_error, schema::FreshRead, turn::Turn};
 use crate::error_code::Code;
 
-/// The most queries that wait at the same time.
-const WAITING_MAX: usize = 20_000;
 /// The pause before a query is executed again that was not fresh enough although it had waited: its snapshot may be that of
 /// a standby that is behind another one.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -29,6 +27,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct WaitingReads {
     reports: Option<Reports>,
+    /// The most queries that wait at the same time.
+    waiting_max: u32,
     free: Arc<Semaphore>,
     /// Ends all waiting.
     stop: CancellationToken,
@@ -47,9 +47,9 @@ pub(super) enum Verdict {
 }
 
 impl WaitingReads {
-    pub(super) fn new(reports: Option<&Reports>, stop: CancellationToken) -> Self {
-        let free = Arc::new(Semaphore::new(WAITING_MAX));
-        Self { reports: reports.cloned(), free, stop }
+    pub(super) fn new(reports: Option<&Reports>, waiting_max: u32, stop: CancellationToken) -> Self {
+        let free = usize::try_from(waiting_max).unwrap_or(usize::MAX);
+        Self { reports: reports.cloned(), waiting_max, free: Arc::new(Semaphore::new(free)), stop }
     }
 
     /// Waits until the report has reached what `read` requires, at the latest until its wait from `begun` on is over. At the
@@ -69,7 +69,7 @@ impl WaitingReads {
             return Verdict::TooLate;
         };
         let Ok(_permit) = self.free.try_acquire() else {
-            let message = format!("{WAITING_MAX} queries wait already, and there is no room for more");
+            let message = format!("{} queries wait already, and there is no room for more", self.waiting_max);
             let refusal = Response::from_errors(vec![request_error(Code::Overloaded, message)]);
             return Verdict::Refused(Box::new(refusal));
         };

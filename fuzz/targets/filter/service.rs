@@ -172,6 +172,7 @@ async fn serve(database_url: &str, counts: &Counts) -> (Router, JoinSet<()>) {
         request_timeout_ms: BOUND_MS.into(),
         // Nothing refreshes the report, so a query that waits ends late and in vain.
         read_wait_ms: 20,
+        waiting_queries: 20_000,
         response_cache_bytes: 1024 * 1024,
         // Without the scope for recording the counts do not change. Without a rate limit no input is refused.
         access: AccessSettings { anonymous: vec![Scope::Reports], rate_limit: 0, ..AccessSettings::default() },

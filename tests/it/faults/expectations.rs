@@ -1,6 +1,9 @@
 //! What the responses to all clients imply for counts and reports.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 
@@ -19,6 +22,10 @@ pub(crate) struct Expectations {
     pub(crate) own: BTreeMap<String, OwnPage>,
     pub(crate) duplicates: usize,
     recorded_at_max: Option<DateTime<Utc>>,
+    /// The `recordedAt` of the last response.
+    pub(crate) recorded_at_last: Option<DateTime<Utc>>,
+    /// Whether the clock of the database was set.
+    pub(crate) is_clock_set: bool,
     /// When each refresh was first seen.
     pub(crate) refreshes: BTreeMap<i64, Instant>,
     /// The newest moment that the answers of each reader promised.
@@ -34,6 +41,8 @@ pub(crate) struct OwnPage {
     settled: u64,
     /// Acknowledged, or of unknown outcome.
     possible: u64,
+    /// When each of them was acknowledged, by the clock of the clients.
+    acknowledged: Vec<Instant>,
 }
 
 impl OwnPage {
@@ -56,12 +65,15 @@ impl Expectations {
 
     /// It is counted, and in the report as of `recorded_at`.
     pub(crate) fn acknowledged(&mut self, page: &str, recorded_at: DateTime<Utc>) {
-        *self.own.get_mut(page).unwrap().recent.entry(recorded_at).or_default() += 1;
+        let own = self.own.get_mut(page).unwrap();
+        *own.recent.entry(recorded_at).or_default() += 1;
+        own.acknowledged.push(Instant::now());
     }
 
     pub(crate) fn recorded(&mut self, recorded_at: DateTime<Utc>, duplicate: bool) {
         self.duplicates += usize::from(duplicate);
         self.recorded_at_max = self.recorded_at_max.max(Some(recorded_at));
+        self.recorded_at_last = Some(recorded_at);
     }
 
     /// Checks the views that a reader got of pages that only one client records to: everything acknowledged by `as_of`,
@@ -73,6 +85,24 @@ impl Expectations {
             assert!(
                 least <= views && views <= most,
                 "{page} has {views} views as of {as_of}, and {least} acknowledged by then, of {most} that were sent; {context}"
+            );
+        }
+    }
+
+    /// Checks that a report, asked for at `asked`, has all views that were acknowledged as long before as it may be stale.
+    pub(crate) fn check_staleness(
+        &self,
+        views: &BTreeMap<String, u64>,
+        asked: Instant,
+        staleness_max: Duration,
+        context: &str,
+    ) {
+        for (page, own) in &self.own {
+            let least = own.acknowledged.partition_point(|at| *at + staleness_max <= asked);
+            let views = views.get(page).copied().unwrap_or(0);
+            assert!(
+                u64::try_from(least).unwrap() <= views,
+                "{page} has {views} views in a report at most {staleness_max:?} old, and {least} were acknowledged; {context}"
             );
         }
     }

@@ -168,12 +168,16 @@ impl Fixture {
             Fault::Terminate { committing } => self.terminate(*committing).await,
             Fault::StopDatabase { errors, kill } => self.stop_database(*errors, *kill).await,
             Fault::FillDisk { errors, kill } => self.fill_disk(*errors, *kill).await,
-            Fault::SetClock { machine, offset_ms } => match (machine, &self.store) {
-                (Some(number), _) => self.slots[number % self.slots.len()].clock.set(*offset_ms),
-                (None, Store::Postgres { clock, .. }) => clock.set(*offset_ms),
-                // All processes of an SQLite file are on its machine.
-                (None, Store::Sqlite { .. }) => self.slots.iter().for_each(|slot| slot.clock.set(*offset_ms)),
-            },
+            Fault::SetClock { machine, offset_ms } => {
+                let is_of_database = machine.is_none() || matches!(self.store, Store::Sqlite { .. });
+                self.workload.expectations().is_clock_set |= is_of_database;
+                match (machine, &self.store) {
+                    (Some(number), _) => self.slots[number % self.slots.len()].clock.set(*offset_ms),
+                    (None, Store::Postgres { clock, .. }) => clock.set(*offset_ms),
+                    // All processes of an SQLite file are on its machine.
+                    (None, Store::Sqlite { .. }) => self.slots.iter().for_each(|slot| slot.clock.set(*offset_ms)),
+                }
+            }
             Fault::Run(arguments) => self.background.run(&self.through, arguments),
             Fault::BackUp => self.background.back_up(&self.database, &self.workload),
             Fault::HoldReport { millis } => self.background.hold_report(&self.database, Duration::from_millis(*millis)),

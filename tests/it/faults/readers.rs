@@ -17,16 +17,21 @@ use tokio::time::timeout;
 use super::{clients::Workload, plan::Rng};
 use crate::wait::pace;
 
-/// All parts of one response have to add up. The range has the days of all clients, whatever a process's clock shows.
-/// Without its staleness a response has an ETag that is valid until the next refresh.
-const REPORT: &str = "
-    report(filter: { interval: { range: { start: \"2020-01-01T00:00:00Z\", end: \"2030-01-01T00:00:00Z\" } } }) {
+/// The range has the days of all clients, whatever a process's clock shows.
+const FILTER: &str =
+    "filter: { interval: { range: { start: \"2020-01-01T00:00:00Z\", end: \"2030-01-01T00:00:00Z\" } } }";
+/// All parts of one response have to add up. Without its staleness a response has an ETag that is valid until the next
+/// refresh.
+const FIELDS: &str = "{
         freshness { refreshId asOf status }
         totals { views pages }
         months: series(granularity: MONTH) { views }
         days: series(granularity: DAY) { views }
         pages(first: 1000) { nodes { page views } }
     }";
+/// The longest wait for a report that is as fresh as a query requires, and the greatest staleness that it allows.
+const WAIT_MAX_MS: u64 = 500;
+const STALENESS_MAX_MS: u64 = 3_000;
 /// The longest pause of a reader between its queries.
 const PAUSE_MAX_MS: u64 = 300;
 /// How long the report may be FRESH without a new refresh. The schedule is a second.
@@ -41,6 +46,15 @@ pub(crate) struct Readers {
     pub(crate) checks: AtomicU64,
     /// How many responses were 304.
     pub(crate) not_modified: AtomicU64,
+    /// How many responses were as fresh as their query required.
+    pub(crate) fresh_enough: AtomicU64,
+}
+
+/// What a query requires of its report.
+#[derive(Copy, Clone, Debug)]
+enum Requirement {
+    NotBefore(DateTime<Utc>),
+    Staleness(Duration),
 }
 
 /// How a reader gets its responses.
@@ -70,7 +84,8 @@ pub(crate) struct Reader {
 impl Readers {
     pub(crate) fn new(count: usize) -> Self {
         let known = (0..count).map(|_| AtomicI64::new(0)).collect();
-        Self { known, checks: AtomicU64::new(0), not_modified: AtomicU64::new(0) }
+        let [checks, not_modified, fresh_enough] = [(); 3].map(|()| AtomicU64::new(0));
+        Self { known, checks, not_modified, fresh_enough }
     }
 }
 
@@ -102,12 +117,16 @@ impl Reader {
         loop {
             pace(Duration::from_millis(self.rng.draw(0..PAUSE_MAX_MS))).await;
             let asked = Instant::now();
+            if self.rng.draw(0..2) == 0 {
+                self.ask_for_a_fresh_report(process, asked).await;
+                continue;
+            }
             // A restarted process has another address.
-            let url = self.url(process);
+            let (url, query) = (self.url(process), format!("{{ report({FILTER}) {FIELDS} }}"));
             let request = match self.rng.draw(0..2) {
-                0 => self.workload.client.post(url).json(&json!({ "query": format!("{{ {REPORT} }}") })),
+                0 => self.workload.client.post(url).json(&json!({ "query": query })),
                 _ => {
-                    let get = self.workload.client.get(url).query(&[("query", format!("{{ {REPORT} }}"))]);
+                    let get = self.workload.client.get(url).query(&[("query", query)]);
                     match &last {
                         Some((tag, _)) => get.header(header::IF_NONE_MATCH, tag),
                         None => get,
@@ -131,11 +150,49 @@ impl Reader {
         }
     }
 
+    /// Asks for what was recorded last, or for a report that is not too stale. What is not fresh enough is an error.
+    async fn ask_for_a_fresh_report(&mut self, process: usize, asked: Instant) {
+        let (recorded_at, is_clock_set) = {
+            let expectations = self.workload.expectations();
+            (expectations.recorded_at_last, expectations.is_clock_set)
+        };
+        let (requirement, arguments) = match recorded_at.filter(|_| self.rng.draw(0..2) == 0) {
+            Some(at) => {
+                let wait_ms = self.rng.draw(0..WAIT_MAX_MS);
+                (Requirement::NotBefore(at), format!("notBefore: \"{}\", waitMs: {wait_ms}", at.to_rfc3339()))
+            }
+            // A clock that is set back while a process does not run makes its report look younger.
+            None if is_clock_set => return,
+            None => {
+                let max = Duration::from_millis(self.rng.draw(0..STALENESS_MAX_MS));
+                (Requirement::Staleness(max), format!("maxStalenessSeconds: {}", max.as_secs_f64()))
+            }
+        };
+        let body = json!({ "query": format!("{{ report({FILTER}, {arguments}) {FIELDS} }}") });
+        let Ok(response) = self.workload.client.post(self.url(process)).json(&body).send().await else { return };
+        let Ok(answer) = response.json::<Value>().await else { return };
+        if self.check(&answer, Some(asked)).is_none() {
+            return;
+        }
+        self.readers.fresh_enough.fetch_add(1, Ordering::Relaxed);
+        let context = format!("reader {}, {requirement:?}", self.number);
+        match requirement {
+            Requirement::NotBefore(at) => assert!(self.as_of >= Some(at), "{context} got {:?}", self.as_of),
+            Requirement::Staleness(max) => {
+                let views = checked_views(&answer["data"]["report"], &context);
+                let expectations = self.workload.expectations();
+                if !expectations.is_clock_set {
+                    expectations.check_staleness(&views, asked, max, &context);
+                }
+            }
+        }
+    }
+
     /// Subscribes again only when the connection is lost: a silent subscription has to recover by itself.
     async fn subscribe(&mut self, process: usize, kind: ReaderKind) {
         let query = match kind {
             ReaderKind::Freshness => "subscription { freshness { refreshId asOf status stalenessSeconds } }".to_owned(),
-            _ => format!("subscription {{ {REPORT} }}"),
+            _ => format!("subscription {{ report({FILTER}) {FIELDS} }}"),
         };
         loop {
             pace(Duration::from_millis(100)).await;

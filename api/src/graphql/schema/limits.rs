@@ -33,6 +33,8 @@ pub(crate) struct ServerLimits {
     pub(crate) socket_operations: u32,
     /// The most milliseconds that a query may wait for a fresher report.
     pub(crate) read_wait_ms: u32,
+    /// The most queries that wait for a fresher report.
+    pub(crate) waiting_queries: u32,
     /// The longest time that a query or mutation may take.
     pub(crate) time_max: Duration,
     /// Those of a request without a token, if it has others.
