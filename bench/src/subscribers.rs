@@ -29,7 +29,7 @@ use crate::{
     server::Server,
     service::{self, Place, Service},
     terminal::Progress,
-    waiting::Waiting,
+    waiting::{Transport, Waiting},
 };
 
 /// The selection of a report, with the number of its refresh.
@@ -52,6 +52,9 @@ pub(crate) const FRESHNESS: &str = "subscription { freshness { refreshId status 
 const READ_BYTES: usize = 4 * 1024;
 /// How many connect at the same time.
 pub(crate) const CONNECTING_MAX: usize = 200;
+/// How queries that wait are sent.
+const WAITING_BY: [(&str, Transport); 2] =
+    [("query that waits", Transport::Http), ("query that waits on a socket", Transport::WebSocket)];
 /// The longest that is waited for everybody to be told.
 const TOLD_MAX: Duration = Duration::from_secs(60);
 /// The service's settings: refreshes are this program's.
@@ -86,13 +89,17 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
             let (changed, pages) = (figures::count(u32::from(changed)), figures::count(u32::from(PAGES)));
             format!("a page each, {changed} of {pages} pages changed")
         };
-        let subscriptions = CHANGED.map(|changed| Topic { name: name(changed), query: OF_PAGE, waits: false, changed });
-        let name = format!("query that waits, {}", name(PAGES));
-        let waiting = Topic { name, query: WAITING_OF_PAGE, waits: true, changed: PAGES };
-        subscriptions.into_iter().chain([waiting]).collect()
+        let subscriptions = CHANGED.map(|changed| Topic { name: name(changed), query: OF_PAGE, waits: None, changed });
+        let waiting = WAITING_BY.map(|(waiting, transport)| Topic {
+            name: format!("{waiting}, {}", name(PAGES)),
+            query: WAITING_OF_PAGE,
+            waits: Some(transport),
+            changed: PAGES,
+        });
+        subscriptions.into_iter().chain(waiting).collect()
     } else {
-        let subscriptions = SUBSCRIPTIONS.map(|(name, query)| (name, query, false));
-        let topics = subscriptions.into_iter().chain([("query that waits", WAITING, true)]);
+        let subscriptions = SUBSCRIPTIONS.map(|(name, query)| (name, query, None));
+        let topics = subscriptions.into_iter().chain(WAITING_BY.map(|(name, by)| (name, WAITING, Some(by))));
         topics.map(|(name, query, waits)| Topic { name: name.to_owned(), query, waits, changed: 1 }).collect()
     };
     for topic in topics {
@@ -111,8 +118,8 @@ pub(crate) async fn run(settings: &SubscriberSettings) -> anyhow::Result<()> {
 struct Topic {
     name: String,
     query: &'static str,
-    /// Whether it is asked before each refresh, in place of being subscribed to.
-    waits: bool,
+    /// How it is asked before each refresh, if it is not subscribed to.
+    waits: Option<Transport>,
     /// How many of the pages each refresh changes.
     changed: u16,
 }
@@ -131,10 +138,11 @@ async fn measure(
     let service = Service::start(server, Place::Postgres, &url, &SERVE).await?;
     progress.step("connects");
     let (mut latency, mut statements) = (load::latencies()?, 0);
-    let mut told = if topic.waits {
-        Told::Waiting(Waiting::gather(&service, settings.subscribers).await?)
-    } else {
-        Told::Subscribers(Audience::gather(&service, |number| topic.query_of(number), settings.subscribers).await?)
+    let mut told = match topic.waits {
+        Some(transport) => Told::Waiting(Waiting::gather(&service, transport, settings.subscribers).await?),
+        None => {
+            Told::Subscribers(Audience::gather(&service, |number| topic.query_of(number), settings.subscribers).await?)
+        }
     };
     for number in 1..=settings.refreshes {
         progress.step(format!("refresh {number} of {}", settings.refreshes));
@@ -301,8 +309,8 @@ struct ToldFreshness<'a> {
 pub(crate) struct Subscriber(Socket);
 
 impl Subscriber {
-    /// As soon as it has its first value.
-    pub(crate) async fn open(address: &str, query: &str) -> anyhow::Result<Self> {
+    /// Connects, and subscribes to nothing yet.
+    pub(crate) async fn connect(address: &str) -> anyhow::Result<Self> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
         let stream = tokio::net::TcpStream::connect(address).await?;
@@ -311,10 +319,30 @@ impl Subscriber {
         let mut subscriber = Self(socket);
         subscriber.say(json!({ "type": "connection_init" })).await?;
         ensure!(subscriber.hear().await?["type"] == "connection_ack", "the service did not acknowledge");
-        subscriber.say(json!({ "type": "subscribe", "id": "1", "payload": { "query": query } })).await?;
+        Ok(subscriber)
+    }
+
+    /// As soon as it has its first value.
+    pub(crate) async fn open(address: &str, query: &str) -> anyhow::Result<Self> {
+        let mut subscriber = Self::connect(address).await?;
+        subscriber.subscribe(query).await?;
         let first = subscriber.hear().await?;
         ensure!(first["type"] == "next", "the first value is {first}");
         Ok(subscriber)
+    }
+
+    async fn subscribe(&mut self, query: &str) -> anyhow::Result<()> {
+        self.say(json!({ "type": "subscribe", "id": "1", "payload": { "query": query } })).await
+    }
+
+    /// Executes a query, and returns the time at which its answer was read.
+    pub(crate) async fn execute(&mut self, query: &str) -> anyhow::Result<DateTime<Utc>> {
+        self.subscribe(query).await?;
+        let answer = self.hear_text().await?;
+        let at = clock::process_now();
+        ensure!(answer.contains(r#""payload":{"data":{"#), "{answer}");
+        ensure!(self.hear().await?["type"] == "complete", "the service did not complete");
+        Ok(at)
     }
 
     async fn say(&mut self, message: Value) -> anyhow::Result<()> {
