@@ -62,7 +62,7 @@ async fn record(app: &TestApp, rng: &mut TestRng, number: u32) -> Views {
         .collect();
     let increments = views.iter().map(|(page, at, views)| titled(page, *at, *views, title(page))).collect();
     app.recorder.record(Request::new(increments, None)).await.unwrap();
-    app.refresh().await;
+    groups::refresh_until_built(app).await;
     views
 }
 

@@ -24,6 +24,17 @@ pub(crate) async fn declare(app: &TestApp, groups: &Declared) {
     wolf::declare_groups(&app.database, &definitions).await.unwrap();
 }
 
+/// Refreshes until every group has its rows: what takes long is built after several refreshes.
+pub(crate) async fn refresh_until_built(app: &TestApp) {
+    loop {
+        app.refresh().await;
+        let groups = wolf::list_groups(&app.database).await.unwrap();
+        if groups.iter().all(|group| group.pending.is_none()) {
+            return;
+        }
+    }
+}
+
 pub(crate) fn declared<const N: usize>(groups: [(&str, &[&str]); N]) -> Declared {
     let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
     groups.into_iter().map(|(name, patterns)| (name.to_owned(), owned(patterns))).collect()
@@ -132,6 +143,11 @@ on_all_databases! {
         let statement = Statement::from_string(app.database.kind.backend(), rows);
         let row = app.database.readers.query_one_raw(statement).await.unwrap().unwrap();
         assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 0);
+        // So is one that no refresh has seen.
+        declare(&app, &usual()).await;
+        declare(&app, &Declared::new()).await;
+        app.refresh().await;
+        assert!(wolf::list_groups(&app.database).await.unwrap().is_empty());
     }
 
     async fn group_follows_jobs_dropped_hours_conversions_and_rebuilds(app: TestApp) {
@@ -293,6 +309,61 @@ async fn only_changed_groups_are_built_and_none_is_shown_before_it_is_complete()
         assert_eq!(of_group(&app, "docs").await["totals"]["views"], 107);
         let found = wolf::verify(&app.database).await.unwrap();
         assert!(found.differences.iter().all(|row| row.name == "docs") && !found.differences.is_empty());
+    }
+}
+
+/// Groups that are changed, removed and declared as before, a day in each transaction and one transaction after each refresh:
+/// the report is right after each of them, and no sum is shown that is not whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_are_deleted_and_built_a_day_at_a_time() {
+    const DAYS: [&str; 4] =
+        ["2026-01-05T01:00:00Z", "2026-02-01T02:00:00Z", "2026-02-10T03:00:00Z", "2026-03-01T04:00:00Z"];
+    for rung in [Rung::Sqlite, Rung::Table] {
+        let mut app = TestApp::start(rung).await;
+        let pages = ["/blog/a", "/docs/x", "/news/b"];
+        app.record(DAYS.iter().flat_map(|day| pages.map(|page| (page, *day, 1)))).await;
+        declare(&app, &usual()).await;
+        app.refresh().await;
+        app.refresher = app.refresher.building_groups_within(Duration::ZERO, Duration::ZERO);
+        let changed = declared([("blog", &["/blog/**", "/news/**"]), ("all", &["/**"])]);
+        let is_built = async || wolf::list_groups(&app.database).await.unwrap().iter().all(|one| one.pending.is_none());
+        // Changed back after each number of portions.
+        let (mut portions, mut seen_incomplete) = (0, 0);
+        for changed_back_after in 1..=10 {
+            declare(&app, &changed).await;
+            for portion in 1.. {
+                if portion == changed_back_after {
+                    declare(&app, &usual()).await;
+                }
+                let recorded = pages.map(|page| (page, DAYS[portion % DAYS.len()], 1));
+                app.record(recorded).await;
+                app.refresh().await;
+                portions += 1;
+                let found = wolf::verify(&app.database).await.unwrap();
+                assert_eq!((found.differences, found.summaries), (vec![], vec![]), "{changed_back_after}, {portion}");
+                let views = app.counts().await.values().sum::<i64>();
+                assert_eq!(of_group(&app, "all").await["totals"]["views"], views);
+                let answer = app.execute(QUERY, json!({ "group": "blog" })).await;
+                match answer["errors"][0]["extensions"]["code"].as_str() {
+                    Some(code) => {
+                        assert_eq!(code, "UNAVAILABLE", "{answer}");
+                        seen_incomplete += 1;
+                    }
+                    None => {
+                        let sums = [views / 3, views / 3 * 2];
+                        assert!(
+                            sums.contains(&answer["data"]["report"]["totals"]["views"].as_i64().unwrap()),
+                            "{answer}"
+                        );
+                    }
+                }
+                if portion > changed_back_after && is_built().await {
+                    break;
+                }
+            }
+            assert_right(&app, &usual()).await;
+        }
+        assert!(portions > 60 && seen_incomplete > 30, "{portions} portions, and {seen_incomplete} times incomplete");
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     app::{Groups, Rung, TestApp, Titles},
     groups,
     model::{self, Counts, Declared, Rows},
+    wait,
 };
 
 const CASES: u8 = 8;
@@ -324,7 +325,11 @@ async fn report_equals_the_model_after_any_interleaving(rung: Rung) {
         let mut app = TestApp::start(rung).await;
         if !seed.is_multiple_of(2) {
             // So few counts that an hour takes several transactions, and so few flags that they change.
-            app.refresher = app.refresher.merging_at_most(COUNTS_MAX).flagging_at_least(2);
+            app.refresher = app
+                .refresher
+                .merging_at_most(COUNTS_MAX)
+                .flagging_at_least(2)
+                .building_groups_within(Duration::ZERO, wait::WAIT_MAX);
         }
         let mut case = Case {
             app,

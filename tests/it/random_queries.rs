@@ -31,7 +31,7 @@ on_all_databases! {
                 })
                 .collect();
             app.record(recorded.iter().map(|(page, at, views)| (*page, at.as_str(), *views))).await;
-            app.refresh().await;
+            groups::refresh_until_built(&app).await;
             let counts = app.counts().await;
             let mut answered = 0;
             for number in 0..QUERIES {

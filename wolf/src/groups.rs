@@ -32,6 +32,9 @@ use crate::report_kind::ReportKind;
 /// Why a group has no sums yet, as readers are told.
 pub(crate) const BUILDING: &str = "it is being built";
 
+/// The grains of the rows that a group has.
+const GRAINS: [Grain; 3] = [Grain::GroupDay, Grain::GroupMonth, Grain::Group];
+
 /// The groups of each of some pages.
 pub(crate) type GroupsByPage = HashMap<String, Vec<String>>;
 
@@ -131,7 +134,7 @@ impl Groups {
             .await?;
         (row.is_complete, row.built_from) = (false, None);
         if kind == ReportKind::Table {
-            delete_rows(transaction, &[group.to_owned()]).await?;
+            delete_rows(transaction, &GRAINS, &[group.to_owned()]).await?;
             write_rows(transaction, &[(group.to_owned(), Some(problem.clone()))]).await?;
         }
         row.problem = Some(problem);
@@ -144,15 +147,30 @@ pub(crate) fn patterns(stored: &str) -> Result<Vec<String>, DbErr> {
     serde_json::from_str(stored).map_err(|error| DbErr::Json(error.to_string()))
 }
 
-/// Deletes all rows of groups from the report, a table.
-async fn delete_rows(transaction: &Transaction, groups: &[String]) -> Result<(), DbErr> {
-    for grain in [Grain::GroupDay, Grain::GroupMonth, Grain::Group] {
+/// Deletes all rows of groups of the `grains` from the report, a table.
+async fn delete_rows(transaction: &Transaction, grains: &[Grain], groups: &[String]) -> Result<(), DbErr> {
+    for grain in grains {
         page_views_report::Entity::delete_many()
-            .filter(Report::Grain.eq(grain))
+            .filter(Report::Grain.eq(*grain))
             .filter(Report::Name.is_in(groups.iter().map(String::as_str)))
             .exec(transaction)
             .await?;
     }
+    Ok(())
+}
+
+/// Deletes the rows of groups whose day or month begins on `date` from the report, a table.
+async fn delete_rows_of_day<'a>(
+    transaction: &Transaction,
+    date: NaiveDate,
+    groups: impl Iterator<Item = &'a str>,
+) -> Result<(), DbErr> {
+    page_views_report::Entity::delete_many()
+        .filter(Report::Grain.is_in([Grain::GroupDay, Grain::GroupMonth]))
+        .filter(Report::Date.eq(date))
+        .filter(Report::Name.is_in(groups))
+        .exec(transaction)
+        .await?;
     Ok(())
 }
 

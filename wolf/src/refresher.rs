@@ -2,7 +2,10 @@
 
 mod follow_ups;
 
-use std::{error::Error, time::Instant};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use storage::{Database, DatabaseKind, clock::Clock};
@@ -11,6 +14,7 @@ use tracing::{Instrument, debug_span, field::Empty, info, warn};
 use self::follow_ups::FollowUps;
 use crate::{
     error::{Context, WolfError},
+    groups::build::BuildingTime,
     metrics::RefreshMetrics,
     progress::Progress,
     rebuild::{self, Builder, SWAP_TRIES_MAX},
@@ -28,6 +32,7 @@ pub struct Refresher {
     counts_max: usize,
     swap_tries_max: u32,
     top_pages: TopPages,
+    building: BuildingTime,
     metrics: RefreshMetrics,
     follow_ups: FollowUps,
 }
@@ -51,6 +56,7 @@ impl Refresher {
             counts_max: refresh::COUNTS_MAX,
             swap_tries_max: SWAP_TRIES_MAX,
             top_pages: TopPages::new(top_pages::ROWS_MIN),
+            building: BuildingTime::default(),
             metrics: RefreshMetrics::new(),
             follow_ups: FollowUps::default(),
         }
@@ -67,6 +73,13 @@ impl Refresher {
     #[must_use]
     pub fn flagging_at_least(self, rows_min: usize) -> Self {
         Self { top_pages: TopPages::new(rows_min), ..self }
+    }
+
+    /// Sets how long a transaction may delete or build rows of groups, and how long a refresh may be followed by that; 250 ms
+    /// and 5 s by default. A transaction ends after the day that it is at then, and the rest is done after the next refreshes.
+    #[must_use]
+    pub fn building_groups_within(self, portion_max: Duration, after_refresh_max: Duration) -> Self {
+        Self { building: BuildingTime { portion_max, after_refresh_max }, ..self }
     }
 
     /// Converts a materialized view into a table once its refresh takes longer than `limit`.

@@ -1,8 +1,8 @@
 //! Brings the report to groups that were declared, changed or removed since.
 //!
 //! In a report that is a table this is done in portions, each a transaction of its own that leaves the report right: first the
-//! rows of these groups are deleted, then all pages are brought to the patterns, and then the rows are built, from the newest
-//! day on. What is done is noted in `page_groups`, so that a process that is killed loses at most a portion. A materialized
+//! rows of these groups are deleted, from the oldest day on, then all pages are brought to the patterns, and then the rows are
+//! built, from the newest day on. What is done is noted in `page_groups`, so that a process that is killed loses at most a portion. A materialized
 //! view, and a report that is rebuilt, is brought to all groups in one transaction.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use entity::{
     Grain, Hour,
-    page_group::{Column, Entity},
+    page_group::{Column, Entity, Model},
     page_membership,
     page_views_report::{PAGE_DATE, RELATION, SITE_INDEX, indexed_by},
 };
@@ -21,7 +21,7 @@ use sea_orm::{
 use storage::Transaction;
 
 use super::{
-    BUILDING, Groups, delete_rows,
+    BUILDING, Groups, delete_rows, delete_rows_of_day,
     memberships::{self, pages_after},
     sums, write_rows,
 };
@@ -29,14 +29,34 @@ use crate::report_kind::ReportKind;
 
 /// How many pages are brought to the patterns in one transaction.
 const PAGES_PER_PORTION: usize = 1_000;
-/// How long a transaction may build rows: it ends after the day that it is at then.
+/// How long a transaction may delete or build rows: it ends after the day that it is at then.
 const PORTION_MAX: Duration = Duration::from_millis(250);
+/// How long a refresh may be followed by building rows of groups; the rest is done after the next refreshes.
+const AFTER_REFRESH_MAX: Duration = Duration::from_secs(5);
 /// How many pages are given groups at a time for a materialized view: each time, all counts are looked through.
 const NEW_PAGES_PER_LOOK: usize = 50_000;
 /// How often the pages are looked for that were counted meanwhile, and a materialized view is refreshed again.
 pub(crate) const VIEW_TRIES_MAX: u32 = 3;
 /// The day from which on no rows are built yet.
 const NOTHING_BUILT: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).unwrap();
+
+/// A day before all that have views.
+const NO_DATE: NaiveDate = NaiveDate::from_ymd_opt(1, 1, 1).unwrap();
+
+/// How long rows of groups may be deleted or built.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct BuildingTime {
+    /// In one transaction, which has one day at least.
+    pub(crate) portion_max: Duration,
+    /// After one refresh.
+    pub(crate) after_refresh_max: Duration,
+}
+
+impl Default for BuildingTime {
+    fn default() -> Self {
+        Self { portion_max: PORTION_MAX, after_refresh_max: AFTER_REFRESH_MAX }
+    }
+}
 
 /// What a portion did.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -63,27 +83,29 @@ fn is_changed() -> Expr {
 }
 
 /// Does the next portion for a report that is a table.
-pub(crate) async fn next_portion(transaction: &Transaction) -> Result<Portion, DbErr> {
-    let is_removed = Column::Rules.is_null().and(Column::Effective.is_not_null());
+pub(crate) async fn next_portion(transaction: &Transaction, portion_max: Duration) -> Result<Portion, DbErr> {
+    let is_removed = Column::Rules.is_null().and(Column::Effective.is_not_null().or(Column::WalkedTo.is_null()));
     let changed = Entity::find().filter(is_removed.or(is_changed())).one(transaction).await?;
     if changed.is_some() {
-        begin(transaction).await?;
-        return Ok(Portion::Seen);
+        return begin(transaction, portion_max).await;
     }
     let walked = Entity::find().filter(Column::WalkedTo.is_not_null()).all(transaction).await?;
     if let Some(walked_to) = walked.into_iter().filter_map(|row| row.walked_to).min() {
         return walk(transaction, &walked_to).await;
     }
-    build_days(transaction).await
+    build_days(transaction, portion_max).await
 }
 
-/// Deletes the rows of all groups that are removed, changed or unfinished, and begins to build them anew.
-async fn begin(transaction: &Transaction) -> Result<(), DbErr> {
+/// Deletes the next rows of all groups that are removed, changed or unfinished. Once there are none, begins to build them anew.
+async fn begin(transaction: &Transaction, portion_max: Duration) -> Result<Portion, DbErr> {
     let is_unfinished = Column::IsComplete.eq(false);
     let begun =
         Entity::find().filter(Column::Rules.is_null().or(is_changed()).or(is_unfinished)).all(transaction).await?;
+    if let Some(portion) = delete_days(transaction, &begun, portion_max).await? {
+        return Ok(portion);
+    }
     let names: Vec<String> = begun.iter().map(|row| row.name.clone()).collect();
-    delete_rows(transaction, &names).await?;
+    delete_rows(transaction, &[Grain::Group], &names).await?;
     let none = Expr::value(Option::<String>::None);
     Entity::update_many()
         .col_expr(Column::Effective, Expr::col(Column::Rules))
@@ -96,7 +118,40 @@ async fn begin(transaction: &Transaction) -> Result<(), DbErr> {
         .await?;
     let building = begun.into_iter().filter(|row| row.rules.is_some());
     let building: Vec<_> = building.map(|row| (row.name, Some(BUILDING.to_owned()))).collect();
-    write_rows(transaction, &building).await
+    write_rows(transaction, &building).await?;
+    Ok(Portion::Seen)
+}
+
+/// Deletes rows of `groups` from the oldest day on, and notes from which day on they are left. Returns `None` once there are
+/// none.
+async fn delete_days(
+    transaction: &Transaction,
+    groups: &[Model],
+    portion_max: Duration,
+) -> Result<Option<Portion>, DbErr> {
+    let begun = Instant::now();
+    let has_rows = |row: &&Model| row.is_complete || row.built_from.is_some();
+    let groups: Vec<_> = groups.iter().filter(has_rows).collect();
+    let names = groups.iter().map(|row| row.name.as_str());
+    let mut deleted_to = groups.iter().map(|row| row.built_from.unwrap_or(NO_DATE)).min().unwrap_or(NOTHING_BUILT);
+    while let Some(date) = date_with_views(transaction, Next::From(deleted_to)).await? {
+        delete_rows_of_day(transaction, date, names.clone()).await?;
+        deleted_to = date.succ_opt().unwrap_or(NaiveDate::MAX);
+        if begun.elapsed() >= portion_max {
+            let has_older = Column::IsComplete.eq(true).or(Column::BuiltFrom.lt(deleted_to));
+            Entity::update_many()
+                .col_expr(Column::IsComplete, false.into())
+                .col_expr(Column::BuiltFrom, deleted_to.into())
+                .filter(Column::Name.is_in(names).and(has_older))
+                .exec(transaction)
+                .await?;
+            let complete = groups.iter().filter(|row| row.is_complete);
+            let incomplete: Vec<_> = complete.map(|row| (row.name.clone(), Some(BUILDING.to_owned()))).collect();
+            write_rows(transaction, &incomplete).await?;
+            return Ok(Some(if incomplete.is_empty() { Portion::Unseen } else { Portion::Seen }));
+        }
+    }
+    Ok(None)
 }
 
 /// Brings the next pages after `walked_to` to the patterns.
@@ -159,22 +214,24 @@ impl Groups {
 }
 
 /// Builds the rows of the unfinished groups on the next days, from the newest one on.
-async fn build_days(transaction: &Transaction) -> Result<Portion, DbErr> {
+async fn build_days(transaction: &Transaction, portion_max: Duration) -> Result<Portion, DbErr> {
     let begun = Instant::now();
     let groups = Groups::read(transaction).await?;
-    let unfinished = groups.unfinished();
     let Some(mut built_from) = groups.rows.iter().filter_map(|row| row.built_from).max() else {
         return Ok(Portion::Nothing);
     };
-    while let Some(date) = date_before(transaction, built_from).await? {
+    while let Some(date) = date_with_views(transaction, Next::Before(built_from)).await? {
         let next = date.succ_opt().unwrap_or(NaiveDate::MAX);
+        // A group whose declaration was changed back while its rows were deleted has newer rows left.
+        let lack_it = groups.rows.iter().filter(|row| row.built_from.is_some_and(|from| from > date));
+        let lack_it: Vec<_> = lack_it.map(|row| row.name.clone()).collect();
         for grain in [Grain::Day, Grain::Month] {
-            sums::build(transaction, RELATION, grain, [date, next], &unfinished).await?;
+            sums::build(transaction, RELATION, grain, [date, next], &lack_it).await?;
         }
         built_from = date;
-        if begun.elapsed() > PORTION_MAX {
+        if begun.elapsed() >= portion_max {
             let built = Entity::update_many().col_expr(Column::BuiltFrom, built_from.into());
-            built.filter(Column::BuiltFrom.is_not_null()).exec(transaction).await?;
+            built.filter(Column::BuiltFrom.gt(built_from)).exec(transaction).await?;
             return Ok(Portion::Unseen);
         }
     }
@@ -184,19 +241,34 @@ async fn build_days(transaction: &Transaction) -> Result<Portion, DbErr> {
         .filter(Column::BuiltFrom.is_not_null())
         .exec(transaction)
         .await?;
-    let complete: Vec<_> = unfinished.into_iter().map(|name| (name, None)).collect();
+    let complete: Vec<_> = groups.unfinished().into_iter().map(|name| (name, None)).collect();
     write_rows(transaction, &complete).await?;
     Ok(Portion::Seen)
 }
 
-/// Returns the last day before `date` on which a day or a month begins that has views.
-async fn date_before(transaction: &Transaction, date: NaiveDate) -> Result<Option<NaiveDate>, DbErr> {
+/// Which day is looked for.
+#[derive(Copy, Clone, Debug)]
+enum Next {
+    /// The last one before.
+    Before(NaiveDate),
+    /// The first one from then on.
+    From(NaiveDate),
+}
+
+/// Returns the next day on which a day or a month begins that has views.
+async fn date_with_views(transaction: &Transaction, next: Next) -> Result<Option<NaiveDate>, DbErr> {
     let backend = transaction.get_database_backend();
     let report = format!("{}{}", RELATION, indexed_by(backend, SITE_INDEX));
-    let last = |grain: Grain| {
-        format!("SELECT max(date) AS date FROM {report} WHERE grain = '{}' AND name = '' AND date < $1", grain.as_str())
+    let (choose, condition, date) = match next {
+        Next::Before(date) => ("max", "date < $1", date),
+        Next::From(date) => ("min", "date >= $1", date),
     };
-    let sql = format!("SELECT max(date) FROM ({} UNION ALL {}) AS last", last(Grain::Day), last(Grain::Month));
+    let of_grain = |grain: Grain| {
+        let grain = grain.as_str();
+        format!("SELECT {choose}(date) AS date FROM {report} WHERE grain = '{grain}' AND name = '' AND {condition}")
+    };
+    let [days, months] = [of_grain(Grain::Day), of_grain(Grain::Month)];
+    let sql = format!("SELECT {choose}(date) FROM ({days} UNION ALL {months}) AS next");
     let row = transaction.query_one_raw(Statement::from_sql_and_values(backend, sql, [date.into()])).await?;
     row.map_or(Ok(None), |row| row.try_get_by_index(0))
 }

@@ -33,8 +33,6 @@ const ANALYZE_ROWS_MIN: i64 = 50_000;
 const CONVERSION_PAUSE: Duration = Duration::from_secs(60);
 /// How long a refresh may be followed by flagging the most viewed rows; the rest is done after the next refreshes.
 const FLAGGING_MAX: Duration = Duration::from_secs(5);
-/// How long a refresh may be followed by building rows of groups; the rest is done after the next refreshes.
-const BUILDING_MAX: Duration = Duration::from_secs(5);
 const FAILED: &str = "the report is refreshed, but what follows has failed; a later refresh tries it again";
 
 /// The work that is due, until it is done. Clones share it.
@@ -133,10 +131,12 @@ impl Refresher {
         }
         let is_cluster = citus::is_installed(&self.lock.db).await.context(BUILD)?;
         let mut recorded = None;
-        while begun.elapsed() < BUILDING_MAX {
+        loop {
             let transaction = self.lock.begin().await.context(BUILD)?;
             let portion = match ReportKind::read(&transaction).await.context("read the report's kind")? {
-                ReportKind::Table => groups::next_portion(&transaction).await.context(BUILD)?,
+                ReportKind::Table => {
+                    groups::next_portion(&transaction, self.building.portion_max).await.context(BUILD)?
+                }
                 ReportKind::MaterializedView if is_due().await? => {
                     refresh_view(&transaction, &self.lock.clock).await.context(BUILD)?;
                     Portion::Seen
@@ -152,8 +152,10 @@ impl Refresher {
                 }
             }
             self.lock.publish(transaction, is_cluster).await?;
+            if begun.elapsed() >= self.building.after_refresh_max {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     async fn make_statistics(&self, done: Refreshed) {
