@@ -312,58 +312,59 @@ async fn only_changed_groups_are_built_and_none_is_shown_before_it_is_complete()
     }
 }
 
-/// Groups that are changed, removed and declared as before, a day in each transaction and one transaction after each refresh:
-/// the report is right after each of them, and no sum is shown that is not whole.
+/// Groups that are changed and changed back, a day in each transaction and one transaction after each refresh: the report is
+/// right after each of them, and no sum is shown that is not whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_are_deleted_and_built_a_day_at_a_time() {
     const DAYS: [&str; 4] =
         ["2026-01-05T01:00:00Z", "2026-02-01T02:00:00Z", "2026-02-10T03:00:00Z", "2026-03-01T04:00:00Z"];
+    const PAGES: [&str; 3] = ["/blog/a", "/docs/x", "/news/b"];
+    let group = |with_news: bool| if with_news { &["/blog/**", "/news/**"][..] } else { &["/blog/**"] };
+    let all = |blog, docs| declared([("blog", group(blog)), ("docs", group(docs)), ("all", &["/**"])]);
     for rung in [Rung::Sqlite, Rung::Table] {
         let mut app = TestApp::start(rung).await;
-        let pages = ["/blog/a", "/docs/x", "/news/b"];
-        app.record(DAYS.iter().flat_map(|day| pages.map(|page| (page, *day, 1)))).await;
-        declare(&app, &usual()).await;
+        app.record(DAYS.iter().flat_map(|day| PAGES.map(|page| (page, *day, 1)))).await;
+        declare(&app, &all(false, false)).await;
         app.refresh().await;
         app.refresher = app.refresher.building_groups_within(Duration::ZERO, Duration::ZERO);
-        let changed = declared([("blog", &["/blog/**", "/news/**"]), ("all", &["/**"])]);
         let is_built = async || wolf::list_groups(&app.database).await.unwrap().iter().all(|one| one.pending.is_none());
-        // Changed back after each number of portions.
-        let (mut portions, mut seen_incomplete) = (0, 0);
-        for changed_back_after in 1..=10 {
-            declare(&app, &changed).await;
+        let (mut portions, mut incomplete) = (0, 0);
+        // One is changed, after some portions the other one too, and after some more that one is changed back.
+        for (first, second) in (1..=10).flat_map(|first| [(first, first + 1), (first, first + 3)]) {
+            let with_news = portions % 2 == 0;
+            let wanted = all(with_news, false);
+            declare(&app, &wanted).await;
             for portion in 1.. {
-                if portion == changed_back_after {
-                    declare(&app, &usual()).await;
+                assert!(portion < 100, "{first}, {second}: it does not end");
+                if portion == first {
+                    declare(&app, &all(with_news, true)).await;
+                } else if portion == second {
+                    declare(&app, &wanted).await;
                 }
-                let recorded = pages.map(|page| (page, DAYS[portion % DAYS.len()], 1));
-                app.record(recorded).await;
+                app.record(PAGES.map(|page| (page, DAYS[portion % DAYS.len()], 1))).await;
                 app.refresh().await;
                 portions += 1;
                 let found = wolf::verify(&app.database).await.unwrap();
-                assert_eq!((found.differences, found.summaries), (vec![], vec![]), "{changed_back_after}, {portion}");
+                assert_eq!((found.differences, found.summaries), (vec![], vec![]), "{first}, {second}, {portion}");
                 let views = app.counts().await.values().sum::<i64>();
                 assert_eq!(of_group(&app, "all").await["totals"]["views"], views);
-                let answer = app.execute(QUERY, json!({ "group": "blog" })).await;
-                match answer["errors"][0]["extensions"]["code"].as_str() {
-                    Some(code) => {
+                for name in ["blog", "docs"] {
+                    let answer = app.execute(QUERY, json!({ "group": name })).await;
+                    if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
                         assert_eq!(code, "UNAVAILABLE", "{answer}");
-                        seen_incomplete += 1;
-                    }
-                    None => {
-                        let sums = [views / 3, views / 3 * 2];
-                        assert!(
-                            sums.contains(&answer["data"]["report"]["totals"]["views"].as_i64().unwrap()),
-                            "{answer}"
-                        );
+                        incomplete += 1;
+                    } else {
+                        let shown = answer["data"]["report"]["totals"]["views"].as_i64().unwrap();
+                        assert!([views / 3, views / 3 * 2].contains(&shown), "{views}: {answer}");
                     }
                 }
-                if portion > changed_back_after && is_built().await {
+                if portion > second && is_built().await {
                     break;
                 }
             }
-            assert_right(&app, &usual()).await;
+            assert_right(&app, &wanted).await;
         }
-        assert!(portions > 60 && seen_incomplete > 30, "{portions} portions, and {seen_incomplete} times incomplete");
+        assert!(portions > 100 && incomplete > 50, "{portions} portions, and {incomplete} times incomplete");
     }
 }
 

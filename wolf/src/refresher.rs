@@ -75,7 +75,7 @@ impl Refresher {
         Self { top_pages: TopPages::new(rows_min), ..self }
     }
 
-    /// Sets how long a transaction may delete or build rows of groups, and how long a refresh may be followed by that; 250 ms
+    /// Sets how long a transaction may delete or build rows of groups, and how long a refresh may be followed by that; 100 ms
     /// and 5 s by default. A transaction ends after the day that it is at then, and the rest is done after the next refreshes.
     #[must_use]
     pub fn building_groups_within(self, portion_max: Duration, after_refresh_max: Duration) -> Self {

@@ -30,7 +30,7 @@ use crate::report_kind::ReportKind;
 /// How many pages are brought to the patterns in one transaction.
 const PAGES_PER_PORTION: usize = 1_000;
 /// How long a transaction may delete or build rows: it ends after the day that it is at then.
-const PORTION_MAX: Duration = Duration::from_millis(250);
+const PORTION_MAX: Duration = Duration::from_millis(100);
 /// How long a refresh may be followed by building rows of groups; the rest is done after the next refreshes.
 const AFTER_REFRESH_MAX: Duration = Duration::from_secs(5);
 /// How many pages are given groups at a time for a materialized view: each time, all counts are looked through.
