@@ -30,15 +30,15 @@ pub(crate) enum Transport {
 
 /// A client with a connection of its own.
 enum Client {
-    Http(Connection),
-    WebSocket(Subscriber),
+    Http(Box<Connection>),
+    WebSocket(Box<Subscriber>),
 }
 
 impl Client {
     async fn open(address: &str, transport: Transport) -> anyhow::Result<Self> {
         Ok(match transport {
-            Transport::Http => Self::Http(Connection::open(address).await?),
-            Transport::WebSocket => Self::WebSocket(Subscriber::connect(address).await?),
+            Transport::Http => Self::Http(Box::new(Connection::open(address).await?)),
+            Transport::WebSocket => Self::WebSocket(Box::new(Subscriber::connect(address).await?)),
         })
     }
 

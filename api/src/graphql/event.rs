@@ -33,7 +33,7 @@ impl ExecutionEvent {
     ) -> Self {
         let mut response = response.unwrap_or_else(|| Response::from_errors(vec![panicked()]));
         response.errors.iter_mut().for_each(assign_code);
-        // Fields are resolved concurrently; so that equal requests get equal responses, their errors have the order of the text.
+        // Fields are resolved concurrently. In the order of the text, errors of equal requests are equal.
         response.errors.sort_by_cached_key(|error| (error.locations.clone(), format!("{:?}", error.path)));
         count_errors(&response.errors);
         if response.errors.iter().any(NoText::is_no_room) {

@@ -2,8 +2,8 @@
 //!
 //! In a report that is a table this is done in portions, each a transaction of its own that leaves the report right: first the
 //! rows of these groups are deleted, from the oldest day on, then all pages are brought to the patterns, and then the rows are
-//! built, from the newest day on. What is done is noted in `page_groups`, so that a process that is killed loses at most a portion. A materialized
-//! view, and a report that is rebuilt, is brought to all groups in one transaction.
+//! built, from the newest day on. What is done is noted in `page_groups`, so that a process that is killed loses at most a
+//! portion. A materialized view, and a report that is rebuilt, is brought to all groups in one transaction.
 
 use std::time::{Duration, Instant};
 
