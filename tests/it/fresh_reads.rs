@@ -499,7 +499,7 @@ async fn copy_of_a_cache_is_used_until_the_next_refresh() {
     }
 }
 
-/// As many queries wait as is set. What is there needs no place, and a query that ends leaves its own.
+/// A query that would have to wait is refused while as many wait as the setting allows; one that need not wait is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_queries_wait_than_is_set() {
     let app = TestApp::start_with(Rung::Sqlite, |settings| settings.http.waiting_queries = 2).await;

@@ -26,13 +26,15 @@ pub(crate) async fn declare(app: &TestApp, groups: &Declared) {
 
 /// Refreshes until every group has its rows: what takes long is built after several refreshes.
 pub(crate) async fn refresh_until_built(app: &TestApp) {
-    loop {
+    app.refresh().await;
+    while !are_built(app).await {
         app.refresh().await;
-        let groups = wolf::list_groups(&app.database).await.unwrap();
-        if groups.iter().all(|group| group.pending.is_none()) {
-            return;
-        }
     }
+}
+
+/// Returns whether the report has every group as it is declared.
+async fn are_built(app: &TestApp) -> bool {
+    wolf::list_groups(&app.database).await.unwrap().iter().all(|group| group.pending.is_none())
 }
 
 pub(crate) fn declared<const N: usize>(groups: [(&str, &[&str]); N]) -> Declared {
@@ -252,7 +254,7 @@ on_all_databases! {
             .collect();
         declare(&app, &groups).await;
         let mut cut = 0_u32;
-        while !wolf::list_groups(&app.database).await.unwrap().iter().all(|group| group.pending.is_none()) {
+        while !are_built(&app).await {
             cut += 1;
             let refresh = app.refresher.refresh(LockMode::Wait, None);
             // Twice as late each time: a statement that is cut off goes on until it ends, and keeps its connection.
@@ -327,7 +329,6 @@ async fn groups_are_deleted_and_built_a_day_at_a_time() {
         declare(&app, &all(false, false)).await;
         app.refresh().await;
         app.refresher = app.refresher.building_groups_within(Duration::ZERO, Duration::ZERO);
-        let is_built = async || wolf::list_groups(&app.database).await.unwrap().iter().all(|one| one.pending.is_none());
         let (mut portions, mut incomplete) = (0, 0);
         // One is changed, after some portions the other one too, and after some more that one is changed back.
         for (first, second) in (1..=10).flat_map(|first| [(first, first + 1), (first, first + 3)]) {
@@ -358,7 +359,7 @@ async fn groups_are_deleted_and_built_a_day_at_a_time() {
                         assert!([views, 2 * views].contains(&(3 * shown)), "{views}: {answer}");
                     }
                 }
-                if portion > second && is_built().await {
+                if portion > second && are_built(&app).await {
                     break;
                 }
             }

@@ -150,7 +150,7 @@ impl Reader {
         }
     }
 
-    /// Asks for what was recorded last, or for a report that is not too stale. What is not fresh enough is an error.
+    /// Sends a query with `notBefore` or with `maxStalenessSeconds`, and checks that its answer, if it gets one, obeys it.
     async fn ask_for_a_fresh_report(&mut self, process: usize, asked: Instant) {
         let (recorded_at, is_clock_set) = {
             let expectations = self.workload.expectations();

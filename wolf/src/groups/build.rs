@@ -2,7 +2,7 @@
 //!
 //! In a report that is a table this is done in portions, each a transaction of its own that leaves the report right: first the
 //! rows of these groups are deleted, from the oldest day on, then all pages are brought to the patterns, and then the rows are
-//! built, from the newest day on. What is done is noted in `page_groups`, so that a process that is killed loses at most a
+//! built, from the newest day on. `page_groups` notes how far this is, so that a process that is killed loses at most a
 //! portion. A materialized view, and a report that is rebuilt, is brought to all groups in one transaction.
 
 use std::time::{Duration, Instant};
@@ -223,8 +223,8 @@ async fn build_days(transaction: &Transaction, portion_max: Duration) -> Result<
     while let Some(date) = date_with_views(transaction, Next::Before(built_from)).await? {
         let next = date.succ_opt().unwrap_or(NaiveDate::MAX);
         // A group whose declaration was changed back while its rows were deleted has newer rows left.
-        let lack_it = groups.rows.iter().filter(|row| row.built_from.is_some_and(|from| from > date));
-        let lack_it: Vec<_> = lack_it.map(|row| row.name.clone()).collect();
+        let mut lack_it = groups.unfinished();
+        lack_it.retain(|group| !groups.have_rows(group, date));
         for grain in [Grain::Day, Grain::Month] {
             sums::build(transaction, RELATION, grain, [date, next], &lack_it).await?;
         }
