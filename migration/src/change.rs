@@ -19,6 +19,11 @@ const LOCK_WAIT_MAX_MS: u32 = 40;
 /// How often a change is tried, a second apart, while other transactions hold a table.
 const TRIES_MAX: u32 = 120;
 
+/// Has a Citus cluster change the shards of a table one after the other, over one connection to each node. After others it takes
+/// no change of a view in the same transaction.
+const ONE_CONNECTION: &str = "SELECT set_config('citus.multi_shard_modify_mode', 'sequential', true)
+    FROM pg_extension WHERE extname = 'citus'";
+
 /// What is changed.
 #[derive(Copy, Clone)]
 pub(crate) enum Change<'a> {
@@ -75,6 +80,7 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     if db.get_database_backend() == DbBackend::Postgres {
         let sql = format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK}); SET LOCAL lock_timeout = {LOCK_WAIT_MAX_MS}");
         transaction.execute_unprepared(&sql).await?;
+        transaction.execute_unprepared(ONE_CONNECTION).await?;
     }
     Ok(transaction)
 }

@@ -220,7 +220,13 @@ on_all_databases! {
                     // Some intervals are new to the cache.
                     let start = format!("20{:02}-01-01T00:00:00Z", 10 + (number * 4 + client) % 15);
                     let of = json!({ "of": { "range": { "start": start, "end": "2027-01-01T00:00:00Z" } } });
-                    let sum = agreed_sum(&app.data(REPORT, of).await["report"]);
+                    let answer = app.execute(REPORT, of).await;
+                    // On a cluster there is no snapshot, and a refresh may follow the other too closely to be read between.
+                    if app.is_on_a_cluster() && answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE" {
+                        continue;
+                    }
+                    assert_eq!(answer.get("errors"), None);
+                    let sum = agreed_sum(&answer["data"]["report"]);
                     assert!(sum >= last, "{sum} after {last}");
                     last = sum;
                 }

@@ -233,3 +233,29 @@ async fn increments_of_one_node_are_committed_in_one_phase() {
     app.recorder.record(request(at)).await.unwrap();
     assert!(proxies.iter().any(Proxy::has_lost_prepared), "a commit of many pages was not prepared");
 }
+
+/// How many rows of `page_views` the nodes have looked up by an index, as their statistics say.
+async fn counts_looked_up(app: &TestApp) -> i64 {
+    let sql = "SELECT sum(result::bigint)::bigint FROM run_command_on_shards(
+                   'page_views', $$SELECT idx_scan FROM pg_stat_user_tables WHERE relid = '%s'::regclass$$)";
+    let row = app.database.background.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    row.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+/// A merge reads the counts that are marked, and not all that a node has. No statistics tell how many those are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn merge_looks_up_the_counts_that_are_marked() {
+    const COUNTS: i64 = 5_000;
+    let citus = Citus::start();
+    let app = start(&citus).await;
+    let at: DateTime<Utc> = "2026-03-01T05:00:00Z".parse().unwrap();
+    for hour in 0..2 {
+        let at = at + chrono::TimeDelta::hours(hour);
+        let increments = (0..COUNTS).map(|page| increment(&format!("/{page}"), at, 1)).collect();
+        app.recorder.record(Request::new(increments, None)).await.unwrap();
+        app.refresh().await;
+    }
+    // Once as each was recorded, to see whether it was there, and once by the merge.
+    eventually("each marked count to be looked up", async || counts_looked_up(&app).await >= 2 * 2 * COUNTS).await;
+    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}

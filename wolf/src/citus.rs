@@ -63,6 +63,12 @@ fn statement(table: &str) -> String {
     )
 }
 
+/// Has statements of the transaction that take less than 100 ms keep to one connection to each node. By default Citus opens more
+/// after 10 ms, for one transaction only, and each has to read again what the first one knows of all shards.
+pub(crate) async fn use_few_connections(transaction: &Transaction) -> Result<(), DbErr> {
+    transaction.execute_unprepared("SET LOCAL citus.executor_slow_start_interval = '100ms'").await.map(drop)
+}
+
 async fn query(
     transaction: &Transaction,
     sql: &str,

@@ -130,12 +130,19 @@ async fn merge_in_portions(
     let mut jobs = work.newest_job.map(|newest| JobRunner::new(&lock.clock, top_pages, newest));
     let mut pace = Pace::new(lock.kind);
     let (mut total, mut has_more) = (0, true);
+    // The backlog has just been read: hours that became stale since are looked for from the second portion on.
+    let mut is_backlog_new = !backlog.is_empty();
     loop {
         let begun = Instant::now();
         let (done, all) = backlog.progress();
         progress(done, all);
-        let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
-        let marked = marked.context("look for stale hours")?;
+        let marked = match std::mem::take(&mut is_backlog_new) {
+            true => Vec::new(),
+            false => {
+                let marked = stale_marks::stale_hours(&transaction, Some(FRESH_HOURS_MAX)).await;
+                marked.context("look for stale hours")?
+            }
+        };
         let others_record = backlog.is_empty() && !marked.is_empty();
         let (mut changed, mut pages) = (0, ChangedPages::default());
         if has_more || jobs.is_none() || pace.is_merge_due() {
@@ -233,7 +240,7 @@ async fn merge_portion(
     let stale = stale_marks::take_hours(transaction, hours).await.context("delete the stale marks")?;
     let moved = aliases::resolve(transaction, hours, top_pages, &lock.clock).await?;
     let merged = if work.is_cluster {
-        let rows_changed = citus::merge(transaction, hours, &stale, top_pages).await;
+        let rows_changed = citus::merge(transaction, hours, &stale, work.has_cluster_titles, top_pages).await;
         rows_changed.map(|rows_changed| {
             let mut merged = Merged { rows_changed, ..Merged::default() };
             // Each node knows its own pages only.
@@ -270,6 +277,9 @@ impl StaleWork {
             citus::settle(&lock.db).await?;
         }
         let marks = async {
+            if is_cluster {
+                citus::use_few_connections(transaction).await?;
+            }
             let now = lock.clock.database_now(transaction).await?;
             Ok::<_, DbErr>(Self {
                 newest_job: jobs::newest_waiting(transaction).await?,

@@ -117,9 +117,13 @@ fn kind(statement: &str) -> String {
     let mut words = statement.split_whitespace().map(|word| word.trim_end_matches(';'));
     let mut kind: Vec<_> = words.by_ref().take(2).collect();
     if kind.first().is_some_and(|word| word.eq_ignore_ascii_case("insert")) {
-        let table = words.next().unwrap_or_default();
-        let table = table.rsplit('.').next().unwrap_or_default();
-        kind.push(table.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_'));
+        kind.extend(words.next());
+    }
+    if let [word, .., table] = kind.as_mut_slice()
+        && (word.eq_ignore_ascii_case("insert") || word.eq_ignore_ascii_case("copy"))
+    {
+        let name = table.rsplit('.').next().unwrap_or_default();
+        *table = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
     }
     let kind = match kind.as_slice() {
         ["PREPARE" | "COMMIT" | "ROLLBACK" | "BEGIN", ..] => {
@@ -141,6 +145,7 @@ mod tests {
         for (statement, expected) in [
             ("INSERT INTO public.page_views_102040 AS citus_table_alias (name)", "`INSERT INTO page_views`"),
             ("INSERT INTO page_views (name)", "`INSERT INTO page_views`"),
+            ("COPY public.stale_pages_102104 (name, date) FROM STDIN", "`COPY stale_pages`"),
             ("PREPARE TRANSACTION 'citus_0_1_2_3'", "`PREPARE TRANSACTION`"),
             ("COMMIT PREPARED 'citus_0_1_2_3'", "`COMMIT PREPARED`"),
             ("BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED;SELECT assign", "`BEGIN`"),

@@ -24,6 +24,17 @@ CREATE TABLE page_memberships (
     member_of text NOT NULL
 );
 
+-- Where the tables of a Citus cluster are distributed already, this view is on all nodes, and can't be given tables that are not.
+-- A new one stays on the coordinator. A materialized view goes by it, and is not on the nodes.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')
+        AND EXISTS (SELECT FROM pg_class WHERE oid = 'page_views_report'::regclass AND relkind = 'r') THEN
+        DROP VIEW page_views_live;
+    END IF;
+END;
+$$;
+
 -- All that is counted of each group, by day and hour.
 CREATE VIEW counted_hours_of_groups AS
 SELECT

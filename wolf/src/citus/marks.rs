@@ -22,11 +22,13 @@ pub(super) async fn mark_old_hours(transaction: &Transaction, hours: &[StaleHour
     transaction.execute_raw(of_hours(include_str!("mark_old_hours.sql"), &hours)).await.map(drop)
 }
 
-/// Takes the marks of `hours` and of titles that are there now.
+/// Takes the marks of `hours` that are there now.
 pub(super) async fn take(transaction: &Transaction, hours: &[Hour]) -> Result<(), DbErr> {
-    if !hours.is_empty() {
-        transaction.execute_raw(of_hours(include_str!("take_marks.sql"), hours)).await?;
-    }
+    transaction.execute_raw(of_hours(include_str!("take_marks.sql"), hours)).await.map(drop)
+}
+
+/// Takes the marks of titles that are there now.
+pub(super) async fn take_titles(transaction: &Transaction) -> Result<(), DbErr> {
     transaction.execute_unprepared("UPDATE stale_pages SET taken = true WHERE date IS NULL").await.map(drop)
 }
 

@@ -5,66 +5,119 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use entity::{Grain, Hour};
-use sea_orm::{DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 use storage::Transaction;
 
-use super::{execute, groups, marks, query};
+use super::{execute, groups, marks, query, use_few_connections};
 use crate::{
     merge::{StaleHour, hour_columns},
     site_rows::{self, Bucket, SiteRow},
     top_pages::TopPages,
 };
 
-/// Adds the changes of the counts of `hours` whose marks are there now to the report, and brings titles up to date.
-/// `old` have marks of another kind, which the caller deletes. Returns the number of changed rows.
+/// Each node looks the rows up by their keys, whatever it takes the numbers of rows to be: no statistics tell how many marks there
+/// are, and by a hash join it reads all counts that it has. The settings reach the nodes by the first one.
+const BY_LOOK_UP: [&str; 3] = [
+    "SET LOCAL citus.propagate_set_commands = 'local'",
+    "SET LOCAL enable_hashjoin = off",
+    "SET LOCAL enable_mergejoin = off",
+];
+/// Resets the settings, on the nodes too, for later statements of the transaction.
+const RESET: [&str; 3] = [
+    "SET LOCAL enable_hashjoin = DEFAULT",
+    "SET LOCAL enable_mergejoin = DEFAULT",
+    "SET LOCAL citus.propagate_set_commands = DEFAULT",
+];
+
+/// Adds the changes of the counts of `hours` whose marks are there now to the report, and brings titles up to date if
+/// `has_titles`: if any have marks. `old` have marks of another kind, which the caller deletes. Returns the number of changed
+/// rows.
 pub(crate) async fn merge(
     transaction: &Transaction,
     hours: &[Hour],
     old: &[StaleHour],
+    has_titles: bool,
     top_pages: TopPages,
 ) -> Result<u64, DbErr> {
+    use_few_connections(transaction).await?;
+    for setting in BY_LOOK_UP {
+        transaction.execute_unprepared(setting).await?;
+    }
     if !old.is_empty() {
         marks::mark_old_hours(transaction, old).await?;
     }
-    marks::take(transaction, hours).await?;
-    execute(transaction, include_str!("find_deltas.sql"), []).await?;
+    let mut rows = 0;
+    if !hours.is_empty() {
+        marks::take(transaction, hours).await?;
+        rows += add_hours(transaction, top_pages).await?;
+    }
+    if has_titles {
+        marks::take_titles(transaction).await?;
+        rows += execute(transaction, include_str!("retitle.sql"), []).await?;
+    }
+    marks::delete_taken(transaction).await?;
+    for setting in RESET {
+        transaction.execute_unprepared(setting).await?;
+    }
+    Ok(rows)
+}
+
+/// Adds the changes of the counts whose marks are taken to the report. Returns the number of changed rows.
+async fn add_hours(transaction: &Transaction, top_pages: TopPages) -> Result<u64, DbErr> {
+    if execute(transaction, include_str!("find_deltas.sql"), []).await? == 0 {
+        return Ok(0);
+    }
     let site = SiteDeltas::read(transaction).await?;
     let mut rows = 0;
-    if !site.hours.is_empty() {
-        let mut site_rows = site_rows::read(transaction, site.buckets()).await?;
-        for bucket in site.buckets() {
-            let site_row = site_rows.entry(bucket).or_insert_with(SiteRow::of_new_bucket);
-            rows += add(transaction, bucket, site_row, &site, top_pages).await?;
-        }
-        let site_rows = top_pages.limit_flags(transaction, site_rows).await?;
-        site_rows::write(transaction, &site_rows).await?;
-        rows += view_pages(transaction).await?;
-        rows += groups::add(transaction).await?;
+    let mut site_rows = site_rows::read(transaction, site.buckets()).await?;
+    for bucket in site.buckets() {
+        let site_row = site_rows.entry(bucket).or_insert_with(SiteRow::of_new_bucket);
+        rows += add(transaction, bucket, site_row, &site, top_pages).await?;
     }
-    rows += execute(transaction, include_str!("retitle.sql"), []).await?;
-    marks::delete_taken(transaction).await?;
+    let site_rows = top_pages.limit_flags(transaction, site_rows).await?;
+    site_rows::write(transaction, &site_rows).await?;
+    if site.has_new_pages() {
+        rows += view_pages(transaction).await?;
+    }
+    rows += groups::add(transaction).await?;
     execute(transaction, "DELETE FROM merge_deltas", []).await?;
     Ok(rows)
 }
 
 /// What the changes come to for the whole site.
 struct SiteDeltas {
-    hours: BTreeMap<Hour, i64>,
+    hours: BTreeMap<Hour, HourSum>,
     /// The numbers of pages that are new in a day or a month.
     new_pages: BTreeMap<Bucket, i64>,
 }
 
+/// What an hour changes by.
+#[derive(Copy, Clone)]
+struct HourSum {
+    views: i64,
+    /// The number of its counts that change, and how many of them are of pages that are new in its day and in its month.
+    counts: i64,
+    new_in_day: i64,
+    new_in_month: i64,
+}
+
 impl SiteDeltas {
     async fn read(transaction: &Transaction) -> Result<Self, DbErr> {
-        let rows = query(transaction, include_str!("site_deltas.sql"), []).await?;
-        let hour = |row: &QueryResult| -> Result<_, DbErr> {
-            Ok((Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?), row.try_get_by_index(2)?))
-        };
-        let hours = rows.iter().map(hour).collect::<Result<_, DbErr>>()?;
+        let mut hours = BTreeMap::new();
+        for row in query(transaction, include_str!("site_deltas.sql"), []).await? {
+            let number = |index| row.try_get_by_index::<i64>(index);
+            let sum =
+                HourSum { views: number(2)?, counts: number(3)?, new_in_day: number(4)?, new_in_month: number(5)? };
+            hours.insert(Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?), sum);
+        }
         let mut new_pages = BTreeMap::new();
-        for (grain, sql) in
-            [(Grain::Day, include_str!("new_in_days.sql")), (Grain::Month, include_str!("new_in_months.sql"))]
-        {
+        let has_new = |is_new: fn(&HourSum) -> i64| hours.values().any(|sum| is_new(sum) > 0);
+        let statements = [
+            (Grain::Day, include_str!("new_in_days.sql"), has_new(|sum| sum.new_in_day)),
+            (Grain::Month, include_str!("new_in_months.sql"), has_new(|sum| sum.new_in_month)),
+        ];
+        // A page is one new page, however many of its hours there are.
+        for (grain, sql, _) in statements.into_iter().filter(|(_, _, has_new)| *has_new) {
             for row in query(transaction, sql, []).await? {
                 new_pages.insert((grain, row.try_get_by_index(0)?), row.try_get_by_index(1)?);
             }
@@ -78,13 +131,18 @@ impl SiteDeltas {
         self.hours.keys().flat_map(of_hour).collect()
     }
 
+    /// Whether a page was viewed on a day for the first time.
+    fn has_new_pages(&self) -> bool {
+        self.new_pages.keys().any(|(grain, _)| *grain == Grain::Day)
+    }
+
     /// The changes of the hours of a bucket.
-    fn hours_of(&self, (grain, date): Bucket) -> impl Iterator<Item = (Hour, i64)> {
+    fn hours_of(&self, (grain, date): Bucket) -> impl Iterator<Item = (Hour, HourSum)> {
         let is_in = move |hour: &Hour| match grain {
             Grain::Day => hour.date() == date,
             _ => hour.month_start().date() == date,
         };
-        self.hours.iter().map(|(hour, views)| (*hour, *views)).filter(move |(hour, _)| is_in(hour))
+        self.hours.iter().map(|(hour, sum)| (*hour, *sum)).filter(move |(hour, _)| is_in(hour))
     }
 }
 
@@ -101,17 +159,28 @@ async fn add(
         Grain::Day => date.succ_opt().unwrap_or(NaiveDate::MAX),
         _ => Hour::new(date, 0).next_month_start().date(),
     };
-    let most_max = i64::try_from(top_pages.rows_max() + 1).unwrap_or(i64::MAX);
-    let most = query(transaction, include_str!("most_added.sql"), [date.into(), end.into(), most_max.into()]).await?;
-    let most = most.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i64>, _>>()?;
-    top_pages.raise(&mut site_row.top_views, || most.iter().copied());
+    let counts: i64 = site.hours_of(bucket).map(|(_, sum)| sum.counts).sum();
+    let flags_max = i64::try_from(top_pages.rows_max()).unwrap_or(i64::MAX);
+    // Fewer pages cannot raise it.
+    if let Some(top_views) = site_row.top_views.filter(|_| counts > flags_max) {
+        let values = [date.into(), end.into(), (flags_max + 1).into(), top_views.into()];
+        let most = query(transaction, include_str!("most_added.sql"), values).await?;
+        let most = most.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i64>, _>>()?;
+        top_pages.raise(&mut site_row.top_views, || most.iter().copied());
+    }
     let hours: Vec<_> = site.hours_of(bucket).map(|(hour, _)| hour.of_day()).collect();
     let sum = |index| format!("CAST(sum(views) FILTER (WHERE hour = {}) AS bigint)", hours[index]);
-    let sql = match grain {
-        Grain::Day => hour_columns::fill_in(include_str!("add_to_day.sql"), &hours, "excluded", sum),
-        _ => include_str!("add_to_month.sql").to_owned(),
+    let [add, insert] = match grain {
+        Grain::Day => [include_str!("add_to_day.sql"), include_str!("insert_into_day.sql")]
+            .map(|sql| hour_columns::fill_in(sql, &hours, "delta", sum)),
+        _ => [include_str!("add_to_month.sql"), include_str!("insert_into_month.sql")].map(str::to_owned),
     };
-    let rows = execute(transaction, &sql, [date.into(), site_row.top_views.into()]).await?;
+    let is_new = |sum: HourSum| if grain == Grain::Day { sum.new_in_day } else { sum.new_in_month };
+    let new: i64 = site.hours_of(bucket).map(|(_, sum)| is_new(sum)).sum();
+    let mut rows = 0;
+    for sql in [(new < counts).then_some(add), (new > 0).then_some(insert)].into_iter().flatten() {
+        rows += execute(transaction, &sql, [date.into(), site_row.top_views.into()]).await?;
+    }
     if let Some(pages) = &mut site_row.pages {
         *pages += site.new_pages.get(&bucket).copied().unwrap_or_default();
     }
@@ -126,14 +195,14 @@ async fn add_to_site(
     site: &SiteDeltas,
 ) -> Result<u64, DbErr> {
     let (grain, date) = bucket;
-    let views: i64 = site.hours_of(bucket).map(|(_, views)| views).sum();
+    let views: i64 = site.hours_of(bucket).map(|(_, sum)| sum.views).sum();
     let mut values: Vec<Value> =
         vec![grain.as_str().into(), date.into(), views.into(), site_row.pages.into(), site_row.top_views.into()];
     let mut hours = Vec::new();
     if grain == Grain::Day {
-        for (hour, views) in site.hours_of(bucket) {
+        for (hour, sum) in site.hours_of(bucket) {
             hours.push(hour.of_day());
-            values.push(views.into());
+            values.push(sum.views.into());
         }
     }
     let sql =

@@ -24,7 +24,9 @@ const NAME_BYTES: i64 = 50;
 pub(crate) fn marked_hours(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => {
-            "SELECT date, hour FROM stale_hours UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL"
+            // Grouped on their nodes, so that no more than the hours come to the coordinator.
+            "SELECT date, hour FROM stale_hours \
+             UNION SELECT date, hour FROM stale_pages WHERE date IS NOT NULL GROUP BY date, hour"
         }
         _ => "SELECT DISTINCT date, hour FROM stale_hours",
     }
