@@ -25,7 +25,7 @@ CREATE TABLE page_memberships (
 );
 
 -- Where the tables of a Citus cluster are distributed already, this view is on all nodes, and can't be given tables that are not.
--- A new one stays on the coordinator. A materialized view goes by it, and is not on the nodes.
+-- A new one stays on the coordinator. It can't be dropped where the report is a materialized view, which depends on it.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')

@@ -101,6 +101,13 @@ struct HourSum {
     new_in_month: i64,
 }
 
+impl HourSum {
+    /// The number of its counts of pages that are new in its day or in its month.
+    fn new_in(&self, grain: Grain) -> i64 {
+        if grain == Grain::Day { self.new_in_day } else { self.new_in_month }
+    }
+}
+
 impl SiteDeltas {
     async fn read(transaction: &Transaction) -> Result<Self, DbErr> {
         let mut hours = BTreeMap::new();
@@ -111,13 +118,13 @@ impl SiteDeltas {
             hours.insert(Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?), sum);
         }
         let mut new_pages = BTreeMap::new();
-        let has_new = |is_new: fn(&HourSum) -> i64| hours.values().any(|sum| is_new(sum) > 0);
-        let statements = [
-            (Grain::Day, include_str!("new_in_days.sql"), has_new(|sum| sum.new_in_day)),
-            (Grain::Month, include_str!("new_in_months.sql"), has_new(|sum| sum.new_in_month)),
-        ];
-        // A page is one new page, however many of its hours there are.
-        for (grain, sql, _) in statements.into_iter().filter(|(_, _, has_new)| *has_new) {
+        for (grain, sql) in
+            [(Grain::Day, include_str!("new_in_days.sql")), (Grain::Month, include_str!("new_in_months.sql"))]
+        {
+            if hours.values().all(|sum: &HourSum| sum.new_in(grain) == 0) {
+                continue;
+            }
+            // A page is one new page, however many of its hours there are.
             for row in query(transaction, sql, []).await? {
                 new_pages.insert((grain, row.try_get_by_index(0)?), row.try_get_by_index(1)?);
             }
@@ -133,7 +140,7 @@ impl SiteDeltas {
 
     /// Whether a page was viewed on a day for the first time.
     fn has_new_pages(&self) -> bool {
-        self.new_pages.keys().any(|(grain, _)| *grain == Grain::Day)
+        self.hours.values().any(|sum| sum.new_in(Grain::Day) > 0)
     }
 
     /// The changes of the hours of a bucket.
@@ -175,8 +182,7 @@ async fn add(
             .map(|sql| hour_columns::fill_in(sql, &hours, "delta", sum)),
         _ => [include_str!("add_to_month.sql"), include_str!("insert_into_month.sql")].map(str::to_owned),
     };
-    let is_new = |sum: HourSum| if grain == Grain::Day { sum.new_in_day } else { sum.new_in_month };
-    let new: i64 = site.hours_of(bucket).map(|(_, sum)| is_new(sum)).sum();
+    let new: i64 = site.hours_of(bucket).map(|(_, sum)| sum.new_in(grain)).sum();
     let mut rows = 0;
     for sql in [(new < counts).then_some(add), (new > 0).then_some(insert)].into_iter().flatten() {
         rows += execute(transaction, &sql, [date.into(), site_row.top_views.into()]).await?;
