@@ -10,6 +10,7 @@ pub(crate) enum Code {
     Forbidden,
     Overloaded,
     Unavailable,
+    PartlyRecorded,
     NotFreshEnough,
     PayloadTooLarge,
     AnswerTooLarge,
@@ -20,12 +21,13 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Overloaded,
         Self::Unavailable,
+        Self::PartlyRecorded,
         Self::NotFreshEnough,
         Self::PayloadTooLarge,
         Self::AnswerTooLarge,
@@ -42,6 +44,7 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable => "UNAVAILABLE",
+            Self::PartlyRecorded => "PARTLY_RECORDED",
             Self::NotFreshEnough => "NOT_FRESH_ENOUGH",
             Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
             Self::AnswerTooLarge => "ANSWER_TOO_LARGE",

@@ -321,7 +321,7 @@ impl IdempotencyKey {
 /// The SHA-256 of a request's increments as they were sent.
 pub(super) type Fingerprint = [u8; 32];
 
-/// Increments that are recorded together or not at all.
+/// Increments that are recorded together or not at all. Only on a Citus cluster, and without a key, each node records its own.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) increments: Vec<Increment>,
@@ -353,7 +353,7 @@ impl Request {
 
     /// Returns the number of increments.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "an empty request is never made")]
+    #[expect(clippy::len_without_is_empty, reason = "a request of a client is never empty")]
     pub fn len(&self) -> usize {
         self.increments.len()
     }

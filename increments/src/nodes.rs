@@ -1,8 +1,13 @@
 //! The nodes of a Citus cluster: which one has the rows of a page, and so can commit them alone.
 
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use sqlx::PgConnection;
 
-use crate::increment::Request;
+use crate::increment::{Increment, Request};
 
 /// A name by which the database's hash function is compared with the one here.
 const PROBE: &str = "/straße/1";
@@ -14,18 +19,72 @@ pub(crate) struct Node {
     pub(crate) port: u16,
 }
 
+/// The nodes that this process can't connect to, shared by its committers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LostNodes(Arc<Mutex<HashSet<Node>>>);
+
+impl LostNodes {
+    pub(crate) fn insert(&self, node: &Node) {
+        self.lock().insert(node.clone());
+    }
+
+    pub(crate) fn remove(&self, node: &Node) {
+        self.lock().remove(node);
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        self.lock().iter().cloned().collect()
+    }
+
+    pub(crate) fn has_any(&self, nodes: &[&Node]) -> bool {
+        let lost = self.lock();
+        !lost.is_empty() && nodes.iter().any(|node| lost.contains(*node))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Node>> {
+        // A set is whole after each call.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Which node has which pages. It may be out of date: then a node passes on what it has not, in two phases.
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
-    /// The first and the last hash of each range, and the index of the node that has it.
+    /// Which of the nodes has which pages.
+    ranges: HashRanges,
+}
+
+/// Ranges of the hashes of pages' names.
+#[derive(Debug, Default)]
+pub(crate) struct HashRanges {
+    /// The first and the last hash of each range, in order, and the index of what it belongs to.
     ranges: Vec<(i32, i32, usize)>,
+}
+
+impl HashRanges {
+    /// Returns `ranges`, which are in order.
+    pub(crate) fn new(ranges: Vec<(i32, i32, usize)>) -> Self {
+        Self { ranges }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Returns the index of what the page belongs to.
+    pub(crate) fn index_of(&self, page: &str) -> Option<usize> {
+        let hash = hash(page.as_bytes());
+        let behind = self.ranges.partition_point(|(first, ..)| *first <= hash);
+        let (_, last, index) = *self.ranges.get(behind.checked_sub(1)?)?;
+        (hash <= last).then_some(index)
+    }
 }
 
 impl Nodes {
     /// Reads the ranges from the coordinator. There are none if the nodes can't be told from names, or take no commits.
     pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let (sql, mut nodes) = (include_str!("nodes/ranges.sql"), Self::default());
+        let (sql, mut nodes, mut ranges) = (include_str!("nodes/ranges.sql"), Vec::new(), Vec::new());
         let rows: Vec<(i32, i32, String, i32, i32)> =
             sqlx::query_as(sql).bind(PROBE).persistent(false).fetch_all(connection).await?;
         for (first, last, host, port, probe) in rows {
@@ -34,37 +93,29 @@ impl Nodes {
                 return Ok(Self::default());
             }
             let node = Node { host, port };
-            let known = nodes.nodes.iter().position(|known| *known == node);
+            let known = nodes.iter().position(|known| *known == node);
             let index = known.unwrap_or_else(|| {
-                nodes.nodes.push(node);
-                nodes.nodes.len() - 1
+                nodes.push(node);
+                nodes.len() - 1
             });
-            nodes.ranges.push((first, last, index));
+            ranges.push((first, last, index));
         }
-        Ok(nodes)
+        Ok(Self { nodes, ranges: HashRanges::new(ranges) })
     }
 
     /// Returns whether no node takes commits of its own.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.nodes.is_empty()
     }
 
-    /// Returns the node that has all pages of `request`, if it can be committed there alone: its key or its step of an import is
-    /// on the coordinator.
-    pub(crate) fn of(&self, request: &Request) -> Option<&Node> {
+    /// Returns the node of each increment of `request`, if they can be committed by their nodes alone: an idempotency key, or a
+    /// step of an import, is on the coordinator.
+    pub(crate) fn of(&self, request: &Request) -> Option<Vec<&Node>> {
         if request.key.is_some() || request.import_step.is_some() {
             return None;
         }
-        let mut nodes = request.increments.iter().map(|increment| self.index_of(increment.page.as_str()));
-        let first = nodes.next()??;
-        nodes.all(|node| node == Some(first)).then(|| &self.nodes[first])
-    }
-
-    fn index_of(&self, page: &str) -> Option<usize> {
-        let hash = hash(page.as_bytes());
-        let behind = self.ranges.partition_point(|(first, ..)| *first <= hash);
-        let (_, last, index) = *self.ranges.get(behind.checked_sub(1)?)?;
-        (hash <= last).then_some(index)
+        let node = |increment: &Increment| Some(&self.nodes[self.ranges.index_of(increment.page.as_str())?]);
+        request.increments.iter().map(node).collect()
     }
 }
 
@@ -101,7 +152,7 @@ fn hash(bytes: &[u8]) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Increment, PageName, Views};
+    use crate::{PageName, Views};
     use entity::Hour;
 
     #[test]
@@ -119,9 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn request_is_of_a_node_if_that_has_all_its_pages() {
+    fn increments_are_of_the_nodes_that_have_their_pages() {
         let node = |port| Node { host: "host".to_owned(), port };
-        let nodes = Nodes { nodes: vec![node(1), node(2)], ranges: vec![(i32::MIN, -1, 0), (0, i32::MAX, 1)] };
+        let ranges = HashRanges::new(vec![(i32::MIN, -1, 0), (0, i32::MAX, 1)]);
+        let nodes = Nodes { nodes: vec![node(1), node(2)], ranges };
         let request = |names: &[&str]| {
             let increment = |name: &&str| Increment {
                 page: PageName::new((*name).to_owned()).unwrap(),
@@ -132,9 +184,8 @@ mod tests {
             };
             Request::new(names.iter().map(increment).collect(), None)
         };
-        assert_eq!(nodes.of(&request(&["0123456789ab"])), Some(&node(1)));
-        assert_eq!(nodes.of(&request(&["/", "/straße/1"])), Some(&node(2)));
-        assert_eq!(nodes.of(&request(&["/", "0123456789ab"])), None);
-        assert_eq!(Nodes::default().of(&request(&["/"])), None);
+        let names = ["/", "0123456789ab", "/straße/1"];
+        assert_eq!(nodes.of(&request(&names)), Some(vec![&node(2), &node(1), &node(2)]));
+        assert_eq!(Nodes::default().of(&request(&names)), None);
     }
 }

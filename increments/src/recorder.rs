@@ -15,12 +15,13 @@ use tracing::{Instrument, debug, debug_span, error, warn};
 use super::{
     increment::Request,
     known_pages::KnownPages,
-    nodes::{Node, Nodes},
+    nodes::{LostNodes, Node, Nodes},
     store::{Committed, Counted, Outcome, Session, StoreError},
 };
 use crate::metrics::{self, Commits};
 
-/// A group takes no further request once it has this many increments. Requests are never split.
+/// A group takes no further request once it has this many increments. A request is always in one group, or in one of each
+/// node of a Citus cluster.
 const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
 /// The most tries of a transaction that conflicts with others or loses its connection before the commit.
 const TRIES_MAX: u32 = 5;
@@ -69,6 +70,12 @@ pub enum RecordError {
     /// increments may have been recorded; a retry with the same idempotency key is safe.
     #[error("the increments could not be recorded, try again with the same idempotency key")]
     Unavailable(#[source] Option<Arc<StoreError>>),
+    /// On a Citus cluster, and without an idempotency key: some nodes have recorded the increments of their pages, and others have
+    /// not, or it is unknown whether they have.
+    #[error(
+        "only some of the increments were certainly recorded; with an idempotencyKey such a request can be retried"
+    )]
+    PartlyRecorded,
     /// The idempotency key was used with other increments before. Nothing was recorded.
     #[error("idempotencyKey was used before, with other increments")]
     KeyReused,
@@ -95,6 +102,7 @@ pub struct Committer {
     queue: Mutex<mpsc::Receiver<Submission>>,
     database: Database,
     known: KnownPages,
+    lost: LostNodes,
     committers: u32,
     capacity: usize,
     timeout: Duration,
@@ -108,8 +116,8 @@ struct Submission {
     reply: oneshot::Sender<Result<Recorded, RecordError>>,
     /// When the caller stops waiting for the reply.
     deadline: Instant,
-    /// Permits of the queue, one per increment, returned when the submission is dropped.
-    _room: OwnedSemaphorePermit,
+    /// Permits of the queue, one per increment, returned when the submission is dropped. One without increments needs none.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Recorder {
@@ -124,6 +132,7 @@ impl Recorder {
             queue: Mutex::new(receiver),
             database: database.clone(),
             known: KnownPages::new(),
+            lost: LostNodes::default(),
             // SQLite has one writer.
             committers: if database.kind == DatabaseKind::Sqlite { 1 } else { settings.committers },
             capacity,
@@ -144,18 +153,18 @@ impl Recorder {
         metrics::observe_queue(self.capacity - self.room.available_permits(), self.capacity);
     }
 
-    /// Records `request` as a whole or not at all. Returns after the commit, or when `--record-timeout-ms` is over.
-    /// Dropping the future does not withdraw the request.
+    /// Records `request` as a whole or not at all, but for [`RecordError::PartlyRecorded`]. Returns after the commit, or when
+    /// `--record-timeout-ms` is over. Dropping the future does not withdraw the request.
     ///
     /// # Errors
-    /// See [`RecordError`]. Only after [`RecordError::Unavailable`] is it unknown whether `request` was recorded.
+    /// See [`RecordError`]. After [`RecordError::Unavailable`] it is unknown whether `request` was recorded.
     pub async fn record(&self, request: Request) -> Result<Recorded, RecordError> {
         let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
         let (reply, answer) = oneshot::channel();
         let room = room.map_err(|_full| RecordError::Overloaded)?;
         let deadline = Instant::now() + self.timeout;
-        let submission = Submission { request, reply, deadline, _room: room };
+        let submission = Submission { request, reply, deadline, room: Some(room) };
         self.queue.try_send(submission).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
@@ -293,7 +302,7 @@ struct NodeCommitters {
     nodes: Nodes,
     read_at: Option<Instant>,
     queues: HashMap<Node, mpsc::Sender<Submission>>,
-    /// The queue of what several nodes have to commit together.
+    /// The queue of what the coordinator has to commit.
     coordinator: Option<mpsc::Sender<Submission>>,
     tasks: TaskTracker,
 }
@@ -320,31 +329,48 @@ impl NodeCommitters {
                 Err(error) => debug!(error = &error as &dyn Error, "can't read which node has which pages"),
             }
             self.read_at = Some(Instant::now());
+            self.try_lost_nodes();
         }
         if self.nodes.is_empty() {
             return group;
         }
-        let mut left = Vec::new();
-        for submission in group {
-            let queue = match self.nodes.of(&submission.request) {
-                Some(node) => match self.queues.get(node) {
-                    Some(queue) => queue,
-                    None => {
-                        let session = Session::of_node(&self.committer.database, node);
-                        let queue = self.committer.spawn(session, &self.tasks);
-                        self.queues.entry(node.clone()).or_insert(queue)
-                    }
-                },
-                None => self
-                    .coordinator
-                    .get_or_insert_with(|| self.committer.spawn(Session::new(&self.committer.database), &self.tasks)),
-            };
-            // The queues are as long as the semaphore, so they are never full.
-            if let Err(error) = queue.try_send(submission) {
-                left.push(error.into_inner());
-            }
+        group.into_iter().flat_map(|submission| self.hand_on_one(submission)).collect()
+    }
+
+    /// Has the committers of lost nodes try to connect again, since requests of several nodes do not go there meanwhile.
+    fn try_lost_nodes(&self) {
+        for queue in self.committer.lost.nodes().iter().filter_map(|node| self.queues.get(node)) {
+            let (reply, _) = oneshot::channel();
+            let deadline = Instant::now() + self.committer.timeout;
+            drop(not_sent(queue, Submission { request: Request::new(Vec::new(), None), reply, deadline, room: None }));
         }
-        left
+    }
+
+    /// Hands on a submission, or one for each node that has pages of it. Returns what could not be handed on.
+    fn hand_on_one(&mut self, submission: Submission) -> Vec<Submission> {
+        let nodes = self.nodes.of(&submission.request).unwrap_or_default();
+        let (committer, tasks) = (&self.committer, &self.tasks);
+        let parts = match nodes.first() {
+            Some(first) if nodes.iter().all(|node| node == first) => HashMap::from([(*first, submission)]),
+            // A node that is known to be lost leaves no request in part recorded.
+            Some(_) if !committer.lost.has_any(&nodes) => {
+                let (parts, answer) = submission.divide(&nodes);
+                tasks.spawn(answer);
+                parts
+            }
+            _ => {
+                let spawn = || committer.spawn(Session::new(&committer.database), tasks);
+                return Vec::from_iter(not_sent(self.coordinator.get_or_insert_with(spawn), submission));
+            }
+        };
+        let hand_on = |(node, part): (&Node, Submission)| {
+            if !self.queues.contains_key(node) {
+                let session = Session::of_node(&committer.database, node, committer.lost.clone());
+                self.queues.insert(node.clone(), committer.spawn(session, tasks));
+            }
+            not_sent(&self.queues[node], part)
+        };
+        parts.into_iter().flat_map(hand_on).collect()
     }
 
     /// Waits until everything is committed.
@@ -353,6 +379,11 @@ impl NodeCommitters {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// Sends a submission to a queue, and returns it if that fails. The queues are as long as the semaphore, so they are never full.
+fn not_sent(queue: &mpsc::Sender<Submission>, submission: Submission) -> Option<Submission> {
+    Some(queue.try_send(submission).err()?.into_inner())
 }
 
 /// Answers each submission of a group.
@@ -387,8 +418,52 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
 }
 
 impl Submission {
+    /// Divides the submission by the nodes of its increments. Returns a part for each node, and what answers the caller once all
+    /// parts are answered.
+    fn divide<'n>(self, nodes: &[&'n Node]) -> (HashMap<&'n Node, Self>, impl Future<Output = ()> + use<>) {
+        let Self { request, reply, deadline, mut room } = self;
+        let (mut parts, mut answers) = (HashMap::new(), Vec::new());
+        for (increment, node) in request.increments.into_iter().zip(nodes) {
+            parts.entry(*node).or_insert_with(Vec::new).push(increment);
+        }
+        let mut part = |increments: Vec<_>| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            let room = room.as_mut().and_then(|room| room.split(increments.len()));
+            let request =
+                Request { increments, key: None, replaces_titles: request.replaces_titles, import_step: None };
+            Self { request, reply, deadline, room }
+        };
+        let parts = parts.into_iter().map(|(node, increments)| (node, part(increments))).collect();
+        let answer = async move {
+            let mut answered = Vec::new();
+            for answer in answers {
+                // A part that is past its deadline is dropped.
+                answered.push(answer.await.unwrap_or(Err(RecordError::Unavailable(None))));
+            }
+            drop(reply.send(of_parts(answered)));
+        };
+        (parts, answer)
+    }
+
     fn answer(self, result: Result<Recorded, RecordError>) {
         // Sending fails only when the caller has stopped waiting.
         drop(self.reply.send(result));
+    }
+}
+
+/// Returns the answer to a request, of the answers to its parts.
+fn of_parts(answers: Vec<Result<Recorded, RecordError>>) -> Result<Recorded, RecordError> {
+    let (recorded, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    let last = recorded.into_iter().flatten().max_by_key(|recorded| recorded.recorded_at);
+    let mut failures = failed.into_iter().filter_map(Result::err);
+    match (last, failures.next()) {
+        (Some(last), None) => Ok(last),
+        (Some(_), Some(_)) => Err(RecordError::PartlyRecorded),
+        // A part that was refused was not recorded, others may have been.
+        (None, Some(RecordError::Refused(source))) => Err(failures
+            .find(|failure| !matches!(failure, RecordError::Refused(_)))
+            .unwrap_or(RecordError::Refused(source))),
+        (None, failure) => Err(failure.unwrap_or(RecordError::Unavailable(None))),
     }
 }

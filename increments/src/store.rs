@@ -4,6 +4,7 @@ mod citus;
 mod imports;
 mod node;
 mod postgres;
+mod shards;
 mod sqlite;
 
 use std::{
@@ -36,7 +37,7 @@ use super::{
     imports::ImportStep,
     increment::{Fingerprint, IdempotencyKey, Request, Title},
     known_pages::KnownPages,
-    nodes::{Node, Nodes},
+    nodes::{LostNodes, Node, Nodes},
 };
 
 /// Begins a transaction and sets its limits in the same round trip.
@@ -116,18 +117,18 @@ pub(super) enum Session {
 
 /// An idle connection, and since when it is idle.
 #[derive(Debug)]
-pub(super) struct IdleConnection(Connected, Instant);
+pub(super) struct IdleConnection<T = Connected>(T, Instant);
 
-impl IdleConnection {
+impl<T> IdleConnection<T> {
     /// Returns the connection if it may be reused.
-    fn if_young(self) -> Option<Connected> {
+    fn if_young(self) -> Option<T> {
         (self.1.elapsed() < IDLE_MAX).then_some(self.0)
     }
 }
 
 /// A connection to PostgreSQL.
 #[derive(Debug)]
-struct Connected {
+pub(super) struct Connected {
     connection: PgConnection,
     /// The Citus cluster that it is to the coordinator of.
     cluster: Option<Cluster>,
@@ -202,10 +203,11 @@ impl Session {
         }
     }
 
-    /// Returns a session that commits on `node` alone.
-    pub(super) fn of_node(database: &Database, node: &Node) -> Self {
+    /// Returns a session that commits on `node` alone. While the node can't be connected to it is one of `lost`, and the coordinator
+    /// commits for it.
+    pub(super) fn of_node(database: &Database, node: &Node, lost: LostNodes) -> Self {
         let pool = database.writers.get_postgres_connection_pool().clone();
-        Self::Node(Box::new(NodeSession::new(node.clone(), pool)))
+        Self::Node(Box::new(NodeSession::new(node.clone(), pool, lost)))
     }
 
     /// Returns the nodes of a Citus cluster that commit alone what is theirs alone. There are none on other databases.

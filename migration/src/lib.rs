@@ -21,6 +21,7 @@ mod m20261127_000010_staged_counts;
 mod m20261127_000011_groups;
 mod m20261127_000012_freshness;
 mod m20261127_000013_changed_pages;
+mod m20261128_000014_node_commits;
 mod obstacles;
 
 pub use obstacles::{Obstacle, check};
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000011_groups::Migration),
             Box::new(m20261127_000012_freshness::Migration),
             Box::new(m20261127_000013_changed_pages::Migration),
+            Box::new(m20261128_000014_node_commits::Migration),
         ]
     }
 }

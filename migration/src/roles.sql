@@ -42,8 +42,9 @@ GRANT SELECT ON refresh_clock TO analytics_increments, analytics_reports, analyt
 GRANT SELECT, INSERT, UPDATE ON pages, page_views TO analytics_increments;
 GRANT SELECT, INSERT ON idempotency_keys TO analytics_increments;
 GRANT INSERT ON stale_hours, stale_titles TO analytics_increments;
--- On a Citus cluster counts are added from the marks that were copied before.
+-- On a Citus cluster counts are added from the marks that were copied before, and nodes commit their own alone.
 GRANT SELECT, INSERT ON stale_pages TO analytics_increments;
+GRANT EXECUTE ON FUNCTION hold_shards(bigint[]) TO analytics_increments;
 -- An import knows a log again, and keeps what it counted.
 GRANT SELECT, INSERT, UPDATE ON imports, import_chunks, import_counts TO analytics_increments;
 -- Hands jobs over to the Wolf, and tells how far they are.

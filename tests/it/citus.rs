@@ -1,8 +1,12 @@
 //! What is special about a Citus cluster: commits that are cut in the middle, and nodes that are lost. Every other test of a
 //! report that is a table runs on a cluster, too: see `tests/citus`.
 
+mod recording;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use chrono::{DateTime, Utc};
-use increments::{RecordError, Request};
+use increments::{Client, IdempotencyKey, RecordError, Request};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use storage::snapshot::Snapshots;
 use tempfile::TempDir;
@@ -34,9 +38,17 @@ async fn start(citus: &Citus) -> TestApp {
     TestApp::serve(database, |_settings| {}).await
 }
 
-/// One view of each of some pages, in the hour of `at`.
+/// One view of each of some pages, in the hour of `at`. Its nodes commit it each for itself.
 fn request(at: DateTime<Utc>) -> Request {
     Request::new((0..PAGES).map(|page| increment(&format!("/{page}"), at, 1)).collect(), None)
+}
+
+/// The same with a key, which the coordinator commits in two phases.
+fn keyed(at: DateTime<Utc>) -> Request {
+    static KEYS: AtomicU64 = AtomicU64::new(0);
+    let key = format!("key {}", KEYS.fetch_add(1, Ordering::Relaxed));
+    let increments = (0..PAGES).map(|page| increment(&format!("/{page}"), at, 1)).collect();
+    Request::new(increments, Some(IdempotencyKey::of_client(key, Client::anonymous()).unwrap()))
 }
 
 /// The views in the report, of the whole site and by page, read as a query reads them. `None` while the report can't be read.
@@ -79,7 +91,7 @@ async fn recording_whose_last_phase_is_lost_is_not_promised_before_it_is_visible
     let mut acknowledged = Acknowledged::new();
     for _ in 0..3 {
         proxy.lose_next_prepared();
-        let recorded = app.recorder.record(request(at)).await.unwrap();
+        let recorded = app.recorder.record(keyed(at)).await.unwrap();
         assert!(proxy.has_lost_prepared(), "no commit was cut");
         acknowledged.push((recorded.recorded_at, PAGES));
         refresh_and_check(&app, &acknowledged).await;
@@ -119,6 +131,12 @@ async fn merge_whose_last_phase_is_lost_is_not_read_before_it_is_visible() {
 /// Workers are killed one after the other while clients record on several nodes at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
+    kill_workers(|at, _client| keyed(at)).await;
+}
+
+/// The same for requests that several nodes commit each for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_nodes_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
     kill_workers(|at, _client| request(at)).await;
 }
 
@@ -157,7 +175,7 @@ async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request) {
         for recorded in answers {
             match recorded {
                 Ok(recorded) => acknowledged.push((recorded.recorded_at, PAGES)),
-                Err(RecordError::Unavailable(_)) => unknown += PAGES,
+                Err(RecordError::Unavailable(_) | RecordError::PartlyRecorded) => unknown += PAGES,
                 Err(error) => panic!("{error}: a lost node is no reason to refuse"),
             }
         }
@@ -168,70 +186,6 @@ async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request) {
     let recorded: i64 = acknowledged.iter().map(|(_, views)| views).sum();
     assert!((recorded..=recorded + unknown).contains(&counted), "{counted} views are counted, {recorded} acknowledged");
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
-}
-
-/// The address of the worker that has a page.
-async fn worker_of(app: &TestApp, page: &str) -> String {
-    let sql = "SELECT nodename || ':' || nodeport FROM pg_dist_shard_placement
-               WHERE shardid = get_shard_id_for_distribution_column('pages', $1::text)";
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, [page.into()]);
-    let row = app.database.background.query_one_raw(statement).await.unwrap().unwrap();
-    row.try_get_by_index(0).unwrap()
-}
-
-/// A request that changes rows of one node is committed there, without the others and without a second phase.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn worker_that_is_lost_stops_the_recording_of_its_pages_only() {
-    let mut citus = Citus::start();
-    let app = start(&citus).await;
-    let at = "2026-03-01T05:00:00Z".parse().unwrap();
-    let mut expected = 0;
-    for page in 0..CLIENTS {
-        app.recorder.record(single(at, page)).await.unwrap();
-        expected += PAGES;
-    }
-    citus.workers[0].stop_immediately();
-    let (mut lost, mut others) = (0, 0);
-    for page in 0..3 * CLIENTS {
-        let is_lost = worker_of(&app, &format!("/{page}")).await == citus.workers[0].address();
-        match app.recorder.record(single(at, page)).await {
-            Ok(_) if !is_lost => (others, expected) = (others + 1, expected + PAGES),
-            Err(RecordError::Unavailable(_)) if is_lost => lost += 1,
-            answer => panic!("/{page}, whose worker is lost: {is_lost}: {answer:?}"),
-        }
-    }
-    assert!(lost > 0 && others > 0, "{lost} and {others} pages");
-    citus.workers[0].start_again();
-    for page in 0..3 * CLIENTS {
-        eventually("a page to be recorded again", async || app.recorder.record(single(at, page)).await.is_ok()).await;
-        expected += PAGES;
-    }
-    eventually("the report", async || {
-        drop(app.refresher.refresh(LockMode::Wait, None).await);
-        reported(&app).await == Some(expected)
-    })
-    .await;
-    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
-}
-
-/// No node is asked to prepare what it can commit alone.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn increments_of_one_node_are_committed_in_one_phase() {
-    let mut citus = Citus::start();
-    let mut proxies = Vec::new();
-    for worker in 0..citus.workers.len() {
-        proxies.push(Proxy::start(citus.workers[worker].address()).await);
-        citus.reach_by(worker, &proxies[worker]);
-    }
-    let app = start(&citus).await;
-    let at = "2026-03-01T05:00:00Z".parse().unwrap();
-    proxies.iter().for_each(Proxy::lose_next_prepared);
-    for page in 0..3 * CLIENTS {
-        app.recorder.record(single(at, page)).await.unwrap();
-    }
-    assert!(!proxies.iter().any(Proxy::has_lost_prepared), "a commit of one page was prepared");
-    app.recorder.record(request(at)).await.unwrap();
-    assert!(proxies.iter().any(Proxy::has_lost_prepared), "a commit of many pages was not prepared");
 }
 
 /// How many rows of `page_views` the nodes have looked up by an index, as their statistics say.

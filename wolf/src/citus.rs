@@ -31,10 +31,13 @@ pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbE
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }
 
-/// Distributes all tables but the report. Does nothing without the extension.
+/// Distributes all tables but the report, and the function that holds their shards. Does nothing without the extension.
 pub(crate) async fn distribute_counts<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     for table in COUNTS {
         distribute(db, table).await?;
+    }
+    if is_installed(db).await? {
+        db.execute_unprepared(include_str!("citus/distribute_function.sql")).await?;
     }
     Ok(())
 }

@@ -63,6 +63,7 @@ pub(super) fn of_record(failure: &RecordError) -> Error {
     match failure {
         RecordError::Overloaded => error(Code::Overloaded, failure.to_string()),
         RecordError::Unavailable(_) => error(Code::Unavailable, failure.to_string()),
+        RecordError::PartlyRecorded => error(Code::PartlyRecorded, failure.to_string()),
         RecordError::KeyReused | RecordError::ImportedMeanwhile => error(Code::BadUserInput, failure.to_string()),
         // The error was logged where the commit failed.
         RecordError::Refused(_) => error(Code::Internal, INTERNAL),

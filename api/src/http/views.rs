@@ -150,8 +150,11 @@ impl From<RecordError> for HttpError {
         let (status, code, message) = match error {
             RecordError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, error.to_string()),
             RecordError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, unavailable.to_owned()),
-            // A view has no key and is no import. A refusal was logged where the commit failed.
-            RecordError::KeyReused | RecordError::ImportedMeanwhile | RecordError::Refused(_) => {
+            // A view has no key, has one page, and is no import. A refusal was logged where the commit failed.
+            RecordError::KeyReused
+            | RecordError::PartlyRecorded
+            | RecordError::ImportedMeanwhile
+            | RecordError::Refused(_) => {
                 let message = "the view could not be recorded; the server's log says why";
                 (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message.to_owned())
             }

@@ -9,11 +9,14 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{
-    Committed, Connected, IdleConnection, Request, StoreError, begin_postgres,
-    citus::{Cluster, Distributed},
-    commit_postgres, connect, roll_back, write,
+    Committed, IdleConnection, Request, StoreError, begin_postgres, commit_postgres, connect, roll_back,
+    shards::{OnNode, Shards},
+    write,
 };
-use crate::{known_pages::KnownPages, nodes::Node};
+use crate::{
+    known_pages::KnownPages,
+    nodes::{LostNodes, Node},
+};
 
 /// How long the coordinator commits for a node that this process can't connect to.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
@@ -27,14 +30,22 @@ pub(crate) struct NodeSession {
     node: Node,
     /// The pool of the coordinator.
     pool: PgPool,
-    idle: Option<IdleConnection>,
+    idle: Option<IdleConnection<ToNode>>,
     coordinator: Option<IdleConnection>,
+    lost: LostNodes,
     unreachable_since: Option<Instant>,
 }
 
+/// A connection to a node, in a transaction or idle.
+#[derive(Debug)]
+struct ToNode {
+    connection: PgConnection,
+    shards: Shards,
+}
+
 impl NodeSession {
-    pub(super) fn new(node: Node, pool: PgPool) -> Self {
-        Self { node, pool, idle: None, coordinator: None, unreachable_since: None }
+    pub(super) fn new(node: Node, pool: PgPool, lost: LostNodes) -> Self {
+        Self { node, pool, idle: None, coordinator: None, lost, unreachable_since: None }
     }
 
     /// See [`Session::commit`](super::Session::commit). If the node can't be connected to from here, the coordinator commits.
@@ -49,6 +60,7 @@ impl NodeSession {
             let begun = timeout_at(begin_by, self.begin()).await;
             match begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(connected) => {
+                    self.lost.remove(&self.node);
                     if self.unreachable_since.take().is_some() {
                         info!(node.host = self.node.host, node.port = self.node.port, "a node takes commits again");
                     }
@@ -62,6 +74,7 @@ impl NodeSession {
                         node.port = self.node.port,
                         "can't connect to a node of the cluster, the coordinator commits for it"
                     );
+                    self.lost.insert(&self.node);
                     self.unreachable_since = Some(Instant::now());
                 }
             }
@@ -76,39 +89,42 @@ impl NodeSession {
     }
 
     /// Begins a transaction on the idle connection to the node, or on a new one.
-    async fn begin(&mut self) -> Result<Connected, sqlx::Error> {
-        if let Some(mut connected) = self.idle.take().and_then(IdleConnection::if_young)
-            && connected.begin().await.is_ok()
+    async fn begin(&mut self) -> Result<ToNode, sqlx::Error> {
+        if let Some(ToNode { mut connection, shards }) = self.idle.take().and_then(IdleConnection::if_young)
+            && shards.begin(&mut connection).await.is_ok_and(|held| held)
         {
-            return Ok(connected);
+            return Ok(ToNode { connection, shards });
         }
         let options = self.pool.connect_options().as_ref().clone().host(&self.node.host).port(self.node.port);
-        let connection = PgConnection::connect_with(&options).await?;
-        let mut connected = Connected { connection, cluster: Some(Cluster::of_worker()) };
-        connected.begin().await?;
-        Ok(connected)
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let shards = Shards::read(&mut connection).await?;
+        if !shards.begin(&mut connection).await? {
+            return Err(sqlx::Error::Protocol("a shard was moved away meanwhile".to_owned()));
+        }
+        Ok(ToNode { connection, shards })
     }
 
     async fn commit_there(
         &mut self,
-        mut connected: Connected,
+        ToNode { mut connection, shards }: ToNode,
         clock: &Clock,
         requests: &[&Request],
         known: &KnownPages,
     ) -> Result<Committed, StoreError> {
-        let Connected { connection, .. } = &mut connected;
-        let mut statements = Distributed { connection: &mut *connection, cluster: Cluster::of_worker() };
-        let written =
-            match write(&mut statements, clock.now(), requests, known).await.map_err(StoreError::before_commit) {
-                Err(error) if error.leaves_a_connection() => {
-                    roll_back(connection).await?;
-                    self.idle = Some(IdleConnection(connected, Instant::now()));
-                    return Err(error);
-                }
-                written => written?,
-            };
-        sqlx::raw_sql("COMMIT").execute(connection).await.map_err(StoreError::of_commit)?;
-        self.idle = Some(IdleConnection(connected, Instant::now()));
+        let mut statements = OnNode { connection: &mut connection, shards: &shards, has_passed_on: false };
+        let written = write(&mut statements, clock.now(), requests, known).await.map_err(StoreError::before_commit);
+        // Shards were moved to this node or away from it: they are read again by a new connection.
+        let knows_all = !statements.has_passed_on;
+        let written = match written {
+            Err(error) if error.leaves_a_connection() => {
+                roll_back(&mut connection).await?;
+                self.idle = Some(IdleConnection(ToNode { connection, shards }, Instant::now()));
+                return Err(error);
+            }
+            written => written?,
+        };
+        sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(StoreError::of_commit)?;
+        self.idle = knows_all.then(|| IdleConnection(ToNode { connection, shards }, Instant::now()));
         // After the commit, as `storage::clock` demands. Without these times the commit can't be acknowledged.
         let (now, announced_at) = self.times().await.map_err(StoreError::Unavailable)?;
         known.insert(&written.pages, &written.first_titles);

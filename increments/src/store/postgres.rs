@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Returns the columns `date` and `hour` of `hours`.
-fn columns(hours: impl Iterator<Item = Hour> + Clone) -> (Vec<NaiveDate>, Vec<i16>) {
+pub(super) fn columns(hours: impl Iterator<Item = Hour> + Clone) -> (Vec<NaiveDate>, Vec<i16>) {
     (hours.clone().map(Hour::date).collect(), hours.map(Hour::of_day).collect())
 }
 

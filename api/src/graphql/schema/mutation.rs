@@ -31,7 +31,8 @@ fn one_view() -> SafeInt {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct RecordingMutation;
 
-/// Increments that are recorded together or not at all.
+/// Increments that are recorded together or not at all. On a Citus cluster that takes an `idempotencyKey`: the error
+/// `PARTLY_RECORDED` tells that some of them were recorded.
 #[derive(Debug, Deserialize, InputObject)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RecordPageViewsInput {
