@@ -467,3 +467,25 @@ fn of_parts(answers: Vec<Result<Recorded, RecordError>>) -> Result<Recorded, Rec
         (None, failure) => Err(failure.unwrap_or(RecordError::Unavailable(None))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the caller is told: the last time, or what is certain of all parts together.
+    #[test]
+    fn answer_is_of_all_parts() {
+        let recorded = |seconds| {
+            let recorded_at = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
+            Ok(Recorded { recorded_at, duplicate: false })
+        };
+        let refused = || Err(RecordError::Refused(Arc::new(StoreError::Refused(sqlx::Error::RowNotFound))));
+        let unknown = || Err(RecordError::Unavailable(None));
+        assert_eq!(of_parts(vec![recorded(1), recorded(3), recorded(2)]).unwrap(), recorded(3).unwrap());
+        for failed in [refused(), unknown()] {
+            assert!(matches!(of_parts(vec![failed, recorded(1)]), Err(RecordError::PartlyRecorded)));
+        }
+        assert!(matches!(of_parts(vec![refused(), refused()]), Err(RecordError::Refused(_))));
+        assert!(matches!(of_parts(vec![refused(), unknown()]), Err(RecordError::Unavailable(_))));
+    }
+}

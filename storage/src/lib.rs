@@ -8,6 +8,7 @@ pub mod clock;
 pub mod connections;
 pub mod database;
 pub mod error_kind;
+pub mod nodes;
 pub mod snapshot;
 
 pub use connections::{Connections, Purpose, Transaction};

@@ -12,14 +12,17 @@ FROM (
             WHEN 16 THEN day.hour_16 WHEN 17 THEN day.hour_17 WHEN 18 THEN day.hour_18 WHEN 19 THEN day.hour_19
             WHEN 20 THEN day.hour_20 WHEN 21 THEN day.hour_21 WHEN 22 THEN day.hour_22 WHEN 23 THEN day.hour_23
         END AS reported,
-        day.name IS NULL AS new_in_day, month.name IS NULL AS new_in_month
+        day.name IS NULL AS new_in_day,
+        -- A page that has a row of the day has one of the month, which need not be looked up.
+        CASE WHEN day.name IS NULL THEN NOT EXISTS (
+            SELECT FROM page_views_report AS month
+            WHERE month.grain = 'month' AND month.name = counted.name
+                AND month.date = date_trunc('month', counted.date::timestamp)::date
+        ) ELSE false END AS new_in_month
     FROM (SELECT DISTINCT name, date, hour FROM stale_pages WHERE taken AND date IS NOT NULL) AS stale
     JOIN page_views AS counted
         ON counted.name = stale.name AND counted.date = stale.date AND counted.hour = stale.hour
     LEFT JOIN page_views_report AS day
         ON day.grain = 'day' AND day.name = counted.name AND day.date = counted.date
-    LEFT JOIN page_views_report AS month
-        ON month.grain = 'month' AND month.name = counted.name
-        AND month.date = date_trunc('month', counted.date::timestamp)::date
 ) AS compared
 WHERE reported IS DISTINCT FROM views

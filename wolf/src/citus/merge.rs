@@ -68,13 +68,20 @@ async fn add_hours(transaction: &Transaction, top_pages: TopPages) -> Result<u64
         return Ok(0);
     }
     let site = SiteDeltas::read(transaction).await?;
-    let mut rows = 0;
     let mut site_rows = site_rows::read(transaction, site.buckets()).await?;
     for bucket in site.buckets() {
         let site_row = site_rows.entry(bucket).or_insert_with(SiteRow::of_new_bucket);
-        rows += add(transaction, bucket, site_row, &site, top_pages).await?;
+        raise_top_views(transaction, bucket, site_row, &site, top_pages).await?;
+        if let Some(pages) = &mut site_row.pages {
+            *pages += site.new_pages.get(&bucket).copied().unwrap_or_default();
+        }
     }
-    let site_rows = top_pages.limit_flags(transaction, site_rows).await?;
+    let mut rows = add_to_pages(transaction, &site, &site_rows).await?;
+    for (bucket, site_row) in &site_rows {
+        rows += insert_pages(transaction, *bucket, *site_row, &site).await?;
+        rows += add_to_site(transaction, *bucket, *site_row, &site).await?;
+    }
+    let site_rows = limit_flags(transaction, site_rows, top_pages).await?;
     site_rows::write(transaction, &site_rows).await?;
     if site.has_new_pages() {
         rows += view_pages(transaction).await?;
@@ -99,6 +106,8 @@ struct HourSum {
     counts: i64,
     new_in_day: i64,
     new_in_month: i64,
+    /// The most that a page grows by.
+    most_views: i64,
 }
 
 impl HourSum {
@@ -113,8 +122,13 @@ impl SiteDeltas {
         let mut hours = BTreeMap::new();
         for row in query(transaction, include_str!("site_deltas.sql"), []).await? {
             let number = |index| row.try_get_by_index::<i64>(index);
-            let sum =
-                HourSum { views: number(2)?, counts: number(3)?, new_in_day: number(4)?, new_in_month: number(5)? };
+            let sum = HourSum {
+                views: number(2)?,
+                counts: number(3)?,
+                new_in_day: number(4)?,
+                new_in_month: number(5)?,
+                most_views: number(6)?,
+            };
             hours.insert(Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?), sum);
         }
         let mut new_pages = BTreeMap::new();
@@ -153,44 +167,117 @@ impl SiteDeltas {
     }
 }
 
-/// Adds the changes of a bucket to its rows: the pages' on their nodes, and the site's.
-async fn add(
+/// Raises from how many views on the rows of a bucket are flagged, if many pages grow by more than that.
+async fn raise_top_views(
     transaction: &Transaction,
     bucket: Bucket,
     site_row: &mut SiteRow,
     site: &SiteDeltas,
     top_pages: TopPages,
-) -> Result<u64, DbErr> {
+) -> Result<(), DbErr> {
     let (grain, date) = bucket;
+    let counts: i64 = site.hours_of(bucket).map(|(_, sum)| sum.counts).sum();
+    let most_possible: i64 = site.hours_of(bucket).map(|(_, sum)| sum.most_views.max(0)).sum();
+    let flags_max = i64::try_from(top_pages.rows_max()).unwrap_or(i64::MAX);
+    // Fewer pages cannot raise it, and none that grow by less.
+    let Some(top_views) = site_row.top_views.filter(|least| counts > flags_max && most_possible >= *least) else {
+        return Ok(());
+    };
     let end = match grain {
         Grain::Day => date.succ_opt().unwrap_or(NaiveDate::MAX),
         _ => Hour::new(date, 0).next_month_start().date(),
     };
-    let counts: i64 = site.hours_of(bucket).map(|(_, sum)| sum.counts).sum();
-    let flags_max = i64::try_from(top_pages.rows_max()).unwrap_or(i64::MAX);
-    // Fewer pages cannot raise it.
-    if let Some(top_views) = site_row.top_views.filter(|_| counts > flags_max) {
-        let values = [date.into(), end.into(), (flags_max + 1).into(), top_views.into()];
-        let most = query(transaction, include_str!("most_added.sql"), values).await?;
-        let most = most.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i64>, _>>()?;
-        top_pages.raise(&mut site_row.top_views, || most.iter().copied());
+    let values = [date.into(), end.into(), (flags_max + 1).into(), top_views.into()];
+    let most = query(transaction, include_str!("most_added.sql"), values).await?;
+    let most = most.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i64>, _>>()?;
+    top_pages.raise(&mut site_row.top_views, || most.iter().copied());
+    Ok(())
+}
+
+/// Adds the changes to the rows that pages have of their days and months, on their nodes.
+async fn add_to_pages(
+    transaction: &Transaction,
+    site: &SiteDeltas,
+    site_rows: &BTreeMap<Bucket, SiteRow>,
+) -> Result<u64, DbErr> {
+    if [Grain::Day, Grain::Month]
+        .into_iter()
+        .all(|grain| site.hours.values().all(|sum| sum.new_in(grain) == sum.counts))
+    {
+        return Ok(0);
+    }
+    let mut values: Vec<Value> = Vec::new();
+    let mut top_views = String::from("CASE");
+    for ((grain, date), site_row) in site_rows {
+        if let Some(least) = site_row.top_views {
+            values.extend([Value::from(grain.as_str()), (*date).into(), least.into()]);
+            let last = values.len();
+            top_views += &format!(
+                " WHEN report.grain = ${}::text AND report.date = ${}::date THEN ${last}::bigint",
+                last - 2,
+                last - 1
+            );
+        }
+    }
+    let top_views = if values.is_empty() { "NULL::bigint".to_owned() } else { top_views + " END" };
+    let hours: BTreeSet<i16> = site.hours.keys().map(|hour| hour.of_day()).collect();
+    let hours = Vec::from_iter(hours);
+    let sql = include_str!("add_to_pages.sql")
+        .replace("{top_views}", &top_views)
+        .replace("{no_hours}", &", NULL::bigint".repeat(hours.len()));
+    execute(transaction, &hour_columns::fill_in(&sql, &hours, "delta", |index| sum_of_hour(hours[index])), values).await
+}
+
+/// Inserts the rows of the pages that are new in a bucket, on their nodes.
+async fn insert_pages(
+    transaction: &Transaction,
+    bucket: Bucket,
+    site_row: SiteRow,
+    site: &SiteDeltas,
+) -> Result<u64, DbErr> {
+    let (grain, date) = bucket;
+    if site.hours_of(bucket).all(|(_, sum)| sum.new_in(grain) == 0) {
+        return Ok(0);
     }
     let hours: Vec<_> = site.hours_of(bucket).map(|(hour, _)| hour.of_day()).collect();
-    let sum = |index| format!("CAST(sum(views) FILTER (WHERE hour = {}) AS bigint)", hours[index]);
-    let [add, insert] = match grain {
-        Grain::Day => [include_str!("add_to_day.sql"), include_str!("insert_into_day.sql")]
-            .map(|sql| hour_columns::fill_in(sql, &hours, "delta", sum)),
-        _ => [include_str!("add_to_month.sql"), include_str!("insert_into_month.sql")].map(str::to_owned),
+    let sql = match grain {
+        Grain::Day => hour_columns::fill_in(include_str!("insert_into_day.sql"), &hours, "delta", |index| {
+            sum_of_hour(hours[index])
+        }),
+        _ => include_str!("insert_into_month.sql").to_owned(),
     };
-    let new: i64 = site.hours_of(bucket).map(|(_, sum)| sum.new_in(grain)).sum();
-    let mut rows = 0;
-    for sql in [(new < counts).then_some(add), (new > 0).then_some(insert)].into_iter().flatten() {
-        rows += execute(transaction, &sql, [date.into(), site_row.top_views.into()]).await?;
+    execute(transaction, &sql, [date.into(), site_row.top_views.into()]).await
+}
+
+fn sum_of_hour(hour: i16) -> String {
+    format!("CAST(sum(views) FILTER (WHERE hour = {hour}) AS bigint)")
+}
+
+/// Cuts the flags back where there are too many. They are counted first, of all buckets at once.
+async fn limit_flags(
+    transaction: &Transaction,
+    mut site_rows: BTreeMap<Bucket, SiteRow>,
+    top_pages: TopPages,
+) -> Result<BTreeMap<Bucket, SiteRow>, DbErr> {
+    let flagged = site_rows.iter().filter(|(_, site_row)| site_row.top_views.is_some());
+    let values: Vec<Value> =
+        flagged.flat_map(|((grain, date), _)| [Value::from(grain.as_str()), (*date).into()]).collect();
+    if values.is_empty() {
+        return Ok(site_rows);
     }
-    if let Some(pages) = &mut site_row.pages {
-        *pages += site.new_pages.get(&bucket).copied().unwrap_or_default();
+    let bucket = |index: usize| format!("(${}::text, ${}::date)", 2 * index + 1, 2 * index + 2);
+    let buckets: Vec<_> = (0..values.len().div_euclid(2)).map(bucket).collect();
+    let sql = include_str!("count_flags.sql").replace("{buckets}", &buckets.join(", "));
+    let flags_max = i64::try_from(top_pages.rows_max()).unwrap_or(i64::MAX);
+    let mut too_many = BTreeMap::new();
+    for row in query(transaction, &sql, values).await? {
+        let bucket = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        if row.try_get_by_index::<i64>(2)? > flags_max {
+            too_many.extend(site_rows.remove_entry(&bucket));
+        }
     }
-    Ok(rows + add_to_site(transaction, bucket, *site_row, site).await?)
+    site_rows.extend(top_pages.limit_flags(transaction, too_many).await?);
+    Ok(site_rows)
 }
 
 /// Adds to the site's row of a bucket, or inserts it.

@@ -6,11 +6,18 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
-use storage::{Connections, Transaction};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, Statement};
+use storage::{
+    Connections, Transaction,
+    nodes::{Node, NodeConnections},
+};
 use tokio::time::{Instant, sleep};
+use tracing::debug;
 
-use crate::error::{Context, WolfError};
+use crate::{
+    error::{Context, WolfError},
+    refresh::RefreshLock,
+};
 
 /// How long it is waited for that every node commits what was prepared before. Usually that takes some milliseconds; after a
 /// node was lost the coordinator commits it within `citus.recover_2pc_interval`, a minute by default.
@@ -22,18 +29,20 @@ const SETTLE_POLL: Duration = Duration::from_millis(20);
 ///
 /// After an announcement of `asOf` this proves that all increments acknowledged before it are visible: they were prepared on
 /// every node before.
-pub(crate) async fn settle(db: &Connections) -> Result<(), WolfError> {
+pub(crate) async fn settle(lock: &RefreshLock) -> Result<(), WolfError> {
+    let db = &lock.db;
     let cut_off = number(db, "SELECT number FROM report_publication WHERE is_under_way").await?;
-    wait_for_nodes(db).await?;
+    wait_for_nodes(lock).await?;
     if let Some(number) = cut_off { end(db, number).await } else { Ok(()) }
 }
 
 /// Commits a change of the report, so that no reader takes a part of it for the whole.
-pub(crate) async fn publish(db: &Connections, transaction: Transaction) -> Result<(), WolfError> {
+pub(crate) async fn publish(lock: &RefreshLock, transaction: Transaction) -> Result<(), WolfError> {
     const BEGIN: &str = "UPDATE report_publication SET number = number + 1, is_under_way = true RETURNING number";
+    let db = &lock.db;
     let begun = number(db, BEGIN).await?;
     transaction.commit().await.context("commit the change of the report")?;
-    wait_for_nodes(db).await?;
+    wait_for_nodes(lock).await?;
     if let Some(number) = begun { end(db, number).await } else { Ok(()) }
 }
 
@@ -50,24 +59,55 @@ async fn end(db: &Connections, number: i64) -> Result<(), WolfError> {
     db.execute_raw(statement).await.context("publish the change of the report").map(drop)
 }
 
-async fn wait_for_nodes(db: &Connections) -> Result<(), WolfError> {
+async fn wait_for_nodes(lock: &RefreshLock) -> Result<(), WolfError> {
     let begun = Instant::now();
-    let mut left = prepared(db).await?;
+    let mut left = prepared(lock).await?;
     while !left.is_empty() {
         if begun.elapsed() > SETTLE_MAX {
             return Err(WolfError::Unsettled { transactions: left.len() });
         }
         sleep(SETTLE_POLL).await;
-        let now = prepared(db).await?;
+        let now = prepared(lock).await?;
         left.retain(|transaction| now.contains(transaction));
     }
     Ok(())
 }
 
 /// Returns the transactions that are prepared on some node. Fails if a node can't be asked.
-async fn prepared(db: &Connections) -> Result<BTreeSet<String>, WolfError> {
-    let sql = include_str!("prepared.sql");
-    let rows = db.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+async fn prepared(lock: &RefreshLock) -> Result<BTreeSet<String>, WolfError> {
+    match prepared_by_node(&lock.db, &lock.nodes).await {
+        Ok(transactions) => Ok(transactions),
+        Err(error) => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "can't ask the nodes of the cluster, the coordinator does"
+            );
+            prepared_by_coordinator(&lock.db).await
+        }
+    }
+}
+
+/// Asks each node by a connection that is kept: Citus opens new ones, which takes 26 ms.
+async fn prepared_by_node(db: &Connections, nodes: &NodeConnections) -> Result<BTreeSet<String>, DbErr> {
+    const HERE: &str = include_str!("prepared_here.sql");
+    let rows = db.query_all_raw(Statement::from_string(DbBackend::Postgres, include_str!("nodes.sql"))).await?;
+    let node = |row: &QueryResult| {
+        let port = row.try_get_by_index::<i32>(2)?;
+        let port = u16::try_from(port).map_err(|error| DbErr::Type(error.to_string()))?;
+        Ok::<_, DbErr>(Node { group: row.try_get_by_index(0)?, host: row.try_get_by_index(1)?, port })
+    };
+    let found = nodes.ask(rows.iter().map(node).collect::<Result<_, _>>()?, HERE).await;
+    let mut gids = found.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))?;
+    let here = db.query_one_raw(Statement::from_string(DbBackend::Postgres, HERE)).await?;
+    gids.extend(here.map(|row| row.try_get_by_index(0)).transpose()?);
+    Ok(gids.iter().flat_map(|gids| gids.split_whitespace()).map(str::to_owned).collect())
+}
+
+/// Has the coordinator ask, by new connections: where this process can't connect to a node.
+async fn prepared_by_coordinator(db: &Connections) -> Result<BTreeSet<String>, WolfError> {
+    let sql = "SELECT success, result FROM run_command_on_all_nodes($1)";
+    let values = [include_str!("prepared_here.sql").into()];
+    let rows = db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await;
     let node = |row: &QueryResult| Ok::<_, DbErr>((row.try_get_by_index(0)?, row.try_get_by_index::<String>(1)?));
     let mut transactions = BTreeSet::new();
     for row in rows.context("ask the nodes of the cluster")? {

@@ -4,7 +4,7 @@
 //! PostgreSQL, and the database's own write lock on SQLite.
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
-use storage::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock};
+use storage::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock, nodes::NodeConnections};
 
 use crate::{
     citus,
@@ -29,11 +29,18 @@ pub(crate) struct RefreshLock {
     pub(crate) db: Connections,
     pub(crate) kind: DatabaseKind,
     pub(crate) clock: Clock,
+    /// The nodes of a Citus cluster.
+    pub(crate) nodes: NodeConnections,
 }
 
 impl RefreshLock {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { db: database.background.clone(), kind: database.kind, clock: database.clock.clone() }
+        Self {
+            db: database.background.clone(),
+            kind: database.kind,
+            clock: database.clock.clone(),
+            nodes: NodeConnections::new(database),
+        }
     }
 
     /// Begins a transaction and waits until it holds the lock.
@@ -49,7 +56,7 @@ impl RefreshLock {
     /// for the whole.
     pub(crate) async fn publish(&self, transaction: Transaction, on_cluster: bool) -> Result<(), WolfError> {
         if on_cluster {
-            return citus::publish(&self.db, transaction).await;
+            return citus::publish(self, transaction).await;
         }
         transaction.commit().await.context("commit the change of the report")
     }
