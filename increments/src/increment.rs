@@ -321,13 +321,27 @@ impl IdempotencyKey {
 /// The SHA-256 of a request's increments as they were sent.
 pub(super) type Fingerprint = [u8; 32];
 
-/// Increments that are recorded together or not at all. Only on a Citus cluster, and without a key, each node records its own.
+/// Increments that are recorded together or not at all. On a Citus cluster each node records its own.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) increments: Vec<Increment>,
     pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
     pub(super) replaces_titles: bool,
     pub(super) import_step: Option<Box<ImportStep>>,
+    pub(super) role: Role,
+}
+
+/// What of a request is to be committed. Only on a Citus cluster is it not all at once.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// All of it.
+    Whole,
+    /// Its key, before the nodes count its parts.
+    Claim,
+    /// The increments of one shard, of the request whose claim of its key has this number.
+    Part(i64),
+    /// Nothing: it tells whether a node takes commits.
+    Probe,
 }
 
 impl Request {
@@ -335,7 +349,7 @@ impl Request {
     #[must_use]
     pub fn new(increments: Vec<Increment>, key: Option<IdempotencyKey>) -> Self {
         let key = key.map(|key| (key, fingerprint(&increments)));
-        Self { increments, key, replaces_titles: true, import_step: None }
+        Self { increments, key, replaces_titles: true, import_step: None, role: Role::Whole }
     }
 
     /// Returns a request of an import: `increments` are counted if the step can be taken. Titles are set where there are
@@ -349,6 +363,22 @@ impl Request {
     #[must_use]
     pub fn without_replacing_titles(self) -> Self {
         Self { replaces_titles: false, ..self }
+    }
+
+    /// Returns what claims the request's key, without its increments.
+    pub(super) fn claim(&self) -> Self {
+        let key = self.key.clone();
+        Self { key, role: Role::Claim, ..Self::new(Vec::new(), None) }
+    }
+
+    /// Returns what tells whether a node takes commits.
+    pub(super) fn probe() -> Self {
+        Self { role: Role::Probe, ..Self::new(Vec::new(), None) }
+    }
+
+    /// Returns the first of the names of the pages, which stands for a part.
+    pub(super) fn first_page(&self) -> &str {
+        self.increments.iter().map(|increment| increment.page.as_str()).min().unwrap_or_default()
     }
 
     /// Returns the number of increments.

@@ -32,13 +32,18 @@ impl LostNodes {
         self.lock().remove(node);
     }
 
+    /// Forgets those that are not among `nodes`.
+    pub(crate) fn retain(&self, nodes: &Nodes) {
+        self.lock().retain(|node| nodes.has(node));
+    }
+
     pub(crate) fn nodes(&self) -> Vec<Node> {
         self.lock().iter().cloned().collect()
     }
 
-    pub(crate) fn has_any(&self, nodes: &[&Node]) -> bool {
+    pub(crate) fn has_any(&self, owners: &[Owner<'_>]) -> bool {
         let lost = self.lock();
-        !lost.is_empty() && nodes.iter().any(|node| lost.contains(*node))
+        !lost.is_empty() && owners.iter().any(|owner| lost.contains(owner.node))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Node>> {
@@ -51,40 +56,47 @@ impl LostNodes {
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
-    /// Which of the nodes has which pages.
-    ranges: HashRanges,
+    /// The shards.
+    shards: HashRanges,
+    /// Of each shard, the index of the node that has it.
+    node_of: Vec<usize>,
 }
 
-/// Ranges of the hashes of pages' names.
-#[derive(Debug, Default)]
-pub(crate) struct HashRanges {
-    /// The first and the last hash of each range, in order, and the index of what it belongs to.
-    ranges: Vec<(i32, i32, usize)>,
+/// Who has a page.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner<'a> {
+    pub(crate) node: &'a Node,
+    /// The index of the shard, among those of all nodes.
+    pub(crate) shard: usize,
 }
+
+/// Ranges of the hashes of pages' names: the first and the last hash of each, in order.
+#[derive(Debug, Default)]
+pub(crate) struct HashRanges(Vec<(i32, i32)>);
 
 impl HashRanges {
     /// Returns `ranges`, which are in order.
-    pub(crate) fn new(ranges: Vec<(i32, i32, usize)>) -> Self {
-        Self { ranges }
+    pub(crate) fn new(ranges: impl IntoIterator<Item = (i32, i32)>) -> Self {
+        Self(ranges.into_iter().collect())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ranges.len()
+        self.0.len()
     }
 
-    /// Returns the index of what the page belongs to.
+    /// Returns the index of the range that the page is in.
     pub(crate) fn index_of(&self, page: &str) -> Option<usize> {
         let hash = hash(page.as_bytes());
-        let behind = self.ranges.partition_point(|(first, ..)| *first <= hash);
-        let (_, last, index) = *self.ranges.get(behind.checked_sub(1)?)?;
-        (hash <= last).then_some(index)
+        let index = self.0.partition_point(|(first, _)| *first <= hash).checked_sub(1)?;
+        (hash <= self.0.get(index)?.1).then_some(index)
     }
 }
 
 impl Nodes {
     /// Reads the ranges from the coordinator. There are none if the nodes can't be told from names, or take no commits.
     pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let (sql, mut nodes, mut ranges) = (include_str!("nodes/ranges.sql"), Vec::new(), Vec::new());
+        let sql = include_str!("nodes/ranges.sql");
+        let (mut nodes, mut ranges, mut node_of) = (Vec::new(), Vec::new(), Vec::new());
         let rows: Vec<(i32, i32, String, i32, i32)> =
             sqlx::query_as(sql).bind(PROBE).persistent(false).fetch_all(connection).await?;
         for (first, last, host, port, probe) in rows {
@@ -98,9 +110,10 @@ impl Nodes {
                 nodes.push(node);
                 nodes.len() - 1
             });
-            ranges.push((first, last, index));
+            ranges.push((first, last));
+            node_of.push(index);
         }
-        Ok(Self { nodes, ranges: HashRanges::new(ranges) })
+        Ok(Self { nodes, shards: HashRanges::new(ranges), node_of })
     }
 
     /// Returns whether no node takes commits of its own.
@@ -108,14 +121,20 @@ impl Nodes {
         self.nodes.is_empty()
     }
 
-    /// Returns the node of each increment of `request`, if they can be committed by their nodes alone: an idempotency key, or a
-    /// step of an import, is on the coordinator.
-    pub(crate) fn of(&self, request: &Request) -> Option<Vec<&Node>> {
-        if request.key.is_some() || request.import_step.is_some() {
+    pub(crate) fn has(&self, node: &Node) -> bool {
+        self.nodes.contains(node)
+    }
+
+    /// Returns who has each increment of `request`, if the nodes can commit them: a step of an import is on the coordinator.
+    pub(crate) fn owners(&self, request: &Request) -> Option<Vec<Owner<'_>>> {
+        if request.import_step.is_some() {
             return None;
         }
-        let node = |increment: &Increment| Some(&self.nodes[self.ranges.index_of(increment.page.as_str())?]);
-        request.increments.iter().map(node).collect()
+        let owner = |increment: &Increment| {
+            let shard = self.shards.index_of(increment.page.as_str())?;
+            Some(Owner { node: &self.nodes[self.node_of[shard]], shard })
+        };
+        request.increments.iter().map(owner).collect()
     }
 }
 
@@ -170,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn increments_are_of_the_nodes_that_have_their_pages() {
+    fn increments_are_of_the_shards_and_nodes_that_have_their_pages() {
         let node = |port| Node { host: "host".to_owned(), port };
-        let ranges = HashRanges::new(vec![(i32::MIN, -1, 0), (0, i32::MAX, 1)]);
-        let nodes = Nodes { nodes: vec![node(1), node(2)], ranges };
+        let shards = HashRanges::new([(i32::MIN, -1), (0, 1_000_000_000), (1_000_000_001, i32::MAX)]);
+        let nodes = Nodes { nodes: vec![node(1), node(2)], shards, node_of: vec![0, 1, 0] };
         let request = |names: &[&str]| {
             let increment = |name: &&str| Increment {
                 page: PageName::new((*name).to_owned()).unwrap(),
@@ -184,8 +203,10 @@ mod tests {
             };
             Request::new(names.iter().map(increment).collect(), None)
         };
-        let names = ["/", "0123456789ab", "/straße/1"];
-        assert_eq!(nodes.of(&request(&names)), Some(vec![&node(2), &node(1), &node(2)]));
-        assert_eq!(Nodes::default().of(&request(&names)), None);
+        let names = ["/", "0123456789ab", "/page/00042?a=b&c"];
+        let [first, second] = [node(1), node(2)];
+        let owners = [(&second, 1), (&first, 0), (&first, 2)].map(|(node, shard)| Owner { node, shard });
+        assert_eq!(nodes.owners(&request(&names)), Some(owners.to_vec()));
+        assert_eq!(Nodes::default().owners(&request(&names)), None);
     }
 }

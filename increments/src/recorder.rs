@@ -1,6 +1,6 @@
 //! Group commit: all waiting requests are committed in one transaction, while the next group gathers.
 
-use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, hash::Hash, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, debug_span, error, warn};
 
 use super::{
-    increment::Request,
+    increment::{Request, Role},
     known_pages::KnownPages,
     nodes::{LostNodes, Node, Nodes},
     store::{Committed, Counted, Outcome, Session, StoreError},
@@ -27,6 +27,8 @@ const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
 const TRIES_MAX: u32 = 5;
 /// The pause before a retry, multiplied by the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// How much later than its deadline a request is answered, so that what is known of its parts then can be told.
+const PARTS_MARGIN: Duration = Duration::from_millis(50);
 /// After which time it is read again which node of a Citus cluster has which pages.
 const NODES_AGE_MAX: Duration = Duration::from_secs(10);
 
@@ -113,11 +115,19 @@ pub struct Committer {
 #[derive(Debug)]
 struct Submission {
     request: Request,
-    reply: oneshot::Sender<Result<Recorded, RecordError>>,
+    reply: oneshot::Sender<Result<Answer, RecordError>>,
     /// When the caller stops waiting for the reply.
     deadline: Instant,
     /// Permits of the queue, one per increment, returned when the submission is dropped. One without increments needs none.
     room: Option<OwnedSemaphorePermit>,
+}
+
+/// The answer to a request that was committed.
+#[derive(Clone, Debug)]
+struct Answer {
+    recorded: Recorded,
+    /// The number of the claim, if the key was claimed for parts that are still to be counted.
+    claim: Option<i64>,
 }
 
 impl Recorder {
@@ -169,8 +179,9 @@ impl Recorder {
             mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
         })?;
-        let answer = timeout_at(deadline, answer).await;
-        answer.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Unavailable(None)))
+        let answer = timeout_at(deadline + PARTS_MARGIN, answer).await;
+        let answer = answer.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Unavailable(None)));
+        answer.map(|answer| answer.recorded)
     }
 }
 
@@ -250,6 +261,7 @@ impl Committer {
                 Ok(Committed { counted: Counted { increments, views, .. }, .. }) => {
                     self.commits.committed(size, *increments, *views, begun.elapsed());
                 }
+                Err(_) if requests.iter().all(|request| request.role == Role::Probe) => {}
                 Err(_) => self.commits.failed(begun.elapsed()),
             }
             match committed {
@@ -324,7 +336,11 @@ impl NodeCommitters {
         if self.read_at.is_none_or(|read_at| read_at.elapsed() > NODES_AGE_MAX) {
             let read = timeout(self.committer.timeout, session.nodes()).await;
             match read.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-                Ok(nodes) => self.nodes = nodes,
+                Ok(nodes) => {
+                    self.queues.retain(|node, _| nodes.has(node));
+                    self.committer.lost.retain(&nodes);
+                    self.nodes = nodes;
+                }
                 // What is known is still good enough: nodes pass on what is not theirs any more.
                 Err(error) => debug!(error = &error as &dyn Error, "can't read which node has which pages"),
             }
@@ -342,35 +358,43 @@ impl NodeCommitters {
         for queue in self.committer.lost.nodes().iter().filter_map(|node| self.queues.get(node)) {
             let (reply, _) = oneshot::channel();
             let deadline = Instant::now() + self.committer.timeout;
-            drop(not_sent(queue, Submission { request: Request::new(Vec::new(), None), reply, deadline, room: None }));
+            drop(not_sent(queue, Submission { request: Request::probe(), reply, deadline, room: None }));
         }
     }
 
-    /// Hands on a submission, or one for each node that has pages of it. Returns what could not be handed on.
+    /// Hands on a submission, or its parts. Returns what could not be handed on.
     fn hand_on_one(&mut self, submission: Submission) -> Vec<Submission> {
-        let nodes = self.nodes.of(&submission.request).unwrap_or_default();
-        let (committer, tasks) = (&self.committer, &self.tasks);
-        let parts = match nodes.first() {
-            Some(first) if nodes.iter().all(|node| node == first) => HashMap::from([(*first, submission)]),
+        let owners = self.nodes.owners(&submission.request).unwrap_or_default();
+        let (committer, tasks, queues) = (&self.committer, &self.tasks, &mut self.queues);
+        let mut queue_of = |node: &Node| match queues.get(node) {
+            Some(queue) => queue.clone(),
+            None => {
+                let queue = committer.spawn(Session::of_node(&committer.database, node, committer.lost.clone()), tasks);
+                queues.entry(node.clone()).or_insert(queue).clone()
+            }
+        };
+        let spawn = || committer.spawn(Session::new(&committer.database), tasks);
+        match owners.first() {
+            Some(_) if submission.request.key.is_some() => {
+                let coordinator = self.coordinator.get_or_insert_with(spawn).clone();
+                let shards: Vec<_> = owners.iter().map(|owner| owner.shard).collect();
+                let queues = owners.iter().map(|owner| (owner.shard, queue_of(owner.node))).collect();
+                tasks.spawn(submission.claim_and_count(coordinator, shards, queues));
+                Vec::new()
+            }
+            Some(first) if owners.iter().all(|owner| owner.node == first.node) => {
+                Vec::from_iter(not_sent(&queue_of(first.node), submission))
+            }
             // A node that is known to be lost leaves no request in part recorded.
-            Some(_) if !committer.lost.has_any(&nodes) => {
-                let (parts, answer) = submission.divide(&nodes);
-                tasks.spawn(answer);
-                parts
+            Some(_) if !committer.lost.has_any(&owners) => {
+                let deadline = submission.deadline;
+                let nodes: Vec<_> = owners.iter().map(|owner| owner.node).collect();
+                let Divided { parts, answers, reply } = submission.divide(&nodes, Role::Whole);
+                tasks.spawn(async move { drop(reply.send(of_parts(answers.until(deadline).await, false))) });
+                parts.into_iter().filter_map(|(node, part)| not_sent(&queue_of(node), part)).collect()
             }
-            _ => {
-                let spawn = || committer.spawn(Session::new(&committer.database), tasks);
-                return Vec::from_iter(not_sent(self.coordinator.get_or_insert_with(spawn), submission));
-            }
-        };
-        let hand_on = |(node, part): (&Node, Submission)| {
-            if !self.queues.contains_key(node) {
-                let session = Session::of_node(&committer.database, node, committer.lost.clone());
-                self.queues.insert(node.clone(), committer.spawn(session, tasks));
-            }
-            not_sent(&self.queues[node], part)
-        };
-        parts.into_iter().flat_map(hand_on).collect()
+            _ => Vec::from_iter(not_sent(self.coordinator.get_or_insert_with(spawn), submission)),
+        }
     }
 
     /// Waits until everything is committed.
@@ -392,16 +416,22 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
         Ok(committed) => {
             for (submission, outcome) in group.into_iter().zip(committed.counted.outcomes) {
                 let recorded_at = committed.recorded_at;
+                let answer = |duplicate, claim| Ok(Answer { recorded: Recorded { recorded_at, duplicate }, claim });
                 submission.answer(match outcome {
-                    Outcome::Counted => Ok(Recorded { recorded_at, duplicate: false }),
-                    Outcome::Duplicate => Ok(Recorded { recorded_at, duplicate: true }),
+                    Outcome::Counted => answer(false, None),
+                    Outcome::Duplicate => answer(true, None),
+                    Outcome::Claimed(claim) => answer(false, Some(claim)),
+                    // The nodes that could count the rest are not known now.
+                    Outcome::CountedInParts => Err(RecordError::Unavailable(None)),
                     Outcome::KeyReused => Err(RecordError::KeyReused),
                     Outcome::ImportedMeanwhile => Err(RecordError::ImportedMeanwhile),
                 });
             }
         }
         Err(source) => {
-            error!(error = &source as &dyn Error, group.requests = group.len(), "increments not recorded");
+            if group.iter().any(|submission| submission.request.role != Role::Probe) {
+                error!(error = &source as &dyn Error, group.requests = group.len(), "increments not recorded");
+            }
             let source = Arc::new(source);
             let error = match *source {
                 StoreError::Refused(_) => RecordError::Refused(source),
@@ -418,53 +448,111 @@ fn answer(group: Vec<Submission>, result: Result<Committed, StoreError>) {
 }
 
 impl Submission {
-    /// Divides the submission by the nodes of its increments. Returns a part for each node, and what answers the caller once all
-    /// parts are answered.
-    fn divide<'n>(self, nodes: &[&'n Node]) -> (HashMap<&'n Node, Self>, impl Future<Output = ()> + use<>) {
+    /// Divides the submission by what `by` tells of its increments.
+    fn divide<K: Copy + Eq + Hash>(self, by: &[K], role: Role) -> Divided<K> {
         let Self { request, reply, deadline, mut room } = self;
-        let (mut parts, mut answers) = (HashMap::new(), Vec::new());
-        for (increment, node) in request.increments.into_iter().zip(nodes) {
-            parts.entry(*node).or_insert_with(Vec::new).push(increment);
+        let (mut increments, mut answers) = (HashMap::new(), Answers::default());
+        for (increment, by) in request.increments.into_iter().zip(by) {
+            increments.entry(*by).or_insert_with(Vec::new).push(increment);
         }
-        let mut part = |increments: Vec<_>| {
-            let (reply, answer) = oneshot::channel();
-            answers.push(answer);
-            let room = room.as_mut().and_then(|room| room.split(increments.len()));
-            let request =
-                Request { increments, key: None, replaces_titles: request.replaces_titles, import_step: None };
-            Self { request, reply, deadline, room }
+        let mut part = |increments: Vec<_>| Self {
+            deadline,
+            room: room.as_mut().and_then(|room| room.split(increments.len())),
+            request: Request {
+                increments,
+                key: None,
+                replaces_titles: request.replaces_titles,
+                import_step: None,
+                role,
+            },
+            reply: answers.expect_one(),
         };
-        let parts = parts.into_iter().map(|(node, increments)| (node, part(increments))).collect();
-        let answer = async move {
-            let mut answered = Vec::new();
-            for answer in answers {
-                // A part that is past its deadline is dropped.
-                answered.push(answer.await.unwrap_or(Err(RecordError::Unavailable(None))));
-            }
-            drop(reply.send(of_parts(answered)));
-        };
-        (parts, answer)
+        let parts = increments.into_iter().map(|(by, increments)| (by, part(increments))).collect();
+        Divided { parts, answers, reply }
     }
 
-    fn answer(self, result: Result<Recorded, RecordError>) {
+    /// Claims the key on the coordinator, and then has the nodes count the parts, one of each shard, that they have not counted for
+    /// that claim. `shards` are those of the increments, and `queues` those of the shards' nodes. If some parts are not counted a
+    /// retry of the request counts them.
+    async fn claim_and_count(
+        self,
+        coordinator: mpsc::Sender<Self>,
+        shards: Vec<usize>,
+        queues: HashMap<usize, mpsc::Sender<Self>>,
+    ) {
+        let (mut claims, deadline) = (Answers::default(), self.deadline);
+        let claim = Self { request: self.request.claim(), reply: claims.expect_one(), deadline, room: None };
+        drop(not_sent(&coordinator, claim));
+        let claimed = claims.until(deadline).await.pop().unwrap_or(Err(RecordError::Unavailable(None)));
+        let claim = match claimed {
+            Ok(Answer { claim: Some(claim), .. }) => claim,
+            // Counted as a whole before, or not claimed.
+            answered => return self.answer(answered),
+        };
+        let Divided { parts, answers, reply } = self.divide(&shards, Role::Part(claim));
+        for (shard, part) in parts {
+            drop(not_sent(&queues[&shard], part));
+        }
+        drop(reply.send(of_parts(answers.until(deadline).await, true)));
+    }
+
+    fn answer(self, result: Result<Answer, RecordError>) {
         // Sending fails only when the caller has stopped waiting.
         drop(self.reply.send(result));
     }
 }
 
-/// Returns the answer to a request, of the answers to its parts.
-fn of_parts(answers: Vec<Result<Recorded, RecordError>>) -> Result<Recorded, RecordError> {
-    let (recorded, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    let last = recorded.into_iter().flatten().max_by_key(|recorded| recorded.recorded_at);
-    let mut failures = failed.into_iter().filter_map(Result::err);
-    match (last, failures.next()) {
-        (Some(last), None) => Ok(last),
-        (Some(_), Some(_)) => Err(RecordError::PartlyRecorded),
-        // A part that was refused was not recorded, others may have been.
-        (None, Some(RecordError::Refused(source))) => Err(failures
-            .find(|failure| !matches!(failure, RecordError::Refused(_)))
-            .unwrap_or(RecordError::Refused(source))),
-        (None, failure) => Err(failure.unwrap_or(RecordError::Unavailable(None))),
+/// A submission that was divided.
+struct Divided<K> {
+    parts: HashMap<K, Submission>,
+    answers: Answers,
+    /// Where the answer to the whole is expected.
+    reply: oneshot::Sender<Result<Answer, RecordError>>,
+}
+
+/// The answers that are expected to several submissions.
+#[derive(Default)]
+struct Answers(Vec<oneshot::Receiver<Result<Answer, RecordError>>>);
+
+impl Answers {
+    /// Returns where one more answer is expected.
+    fn expect_one(&mut self) -> oneshot::Sender<Result<Answer, RecordError>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.push(answer);
+        reply
+    }
+
+    /// Waits for all until `deadline`. Then it is unknown whether the others were recorded.
+    async fn until(self, deadline: Instant) -> Vec<Result<Answer, RecordError>> {
+        let mut answers = Vec::new();
+        for answer in self.0 {
+            let answer = timeout_at(deadline, answer).await.ok().and_then(Result::ok);
+            answers.push(answer.unwrap_or(Err(RecordError::Unavailable(None))));
+        }
+        answers
+    }
+}
+
+/// Returns the answer to a request, of the answers to its parts. A retry counts the parts of a `keyed` one that are not counted.
+fn of_parts(answers: Vec<Result<Answer, RecordError>>, keyed: bool) -> Result<Answer, RecordError> {
+    let (mut recorded, mut refused, mut unknown) = (Vec::new(), None, None);
+    for answer in answers {
+        match answer {
+            Ok(answer) => recorded.push(answer.recorded),
+            Err(failure @ RecordError::Refused(_)) => refused = Some(failure),
+            Err(failure) => unknown = Some(failure),
+        }
+    }
+    match (recorded.is_empty(), refused, unknown) {
+        (false, Some(_), None) => Err(RecordError::PartlyRecorded),
+        (false, _, Some(_)) if !keyed => Err(RecordError::PartlyRecorded),
+        (_, _, Some(failure)) | (true, Some(failure), None) => Err(failure),
+        (_, None, None) => {
+            let duplicate = recorded.iter().all(|recorded| recorded.duplicate);
+            let last = recorded.into_iter().max_by_key(|recorded| recorded.recorded_at);
+            let last = last.ok_or(RecordError::Unavailable(None))?;
+            Ok(Answer { recorded: Recorded { duplicate, ..last }, claim: None })
+        }
     }
 }
 
@@ -475,17 +563,23 @@ mod tests {
     /// What the caller is told: the last time, or what is certain of all parts together.
     #[test]
     fn answer_is_of_all_parts() {
-        let recorded = |seconds| {
+        let recorded = |seconds, duplicate| {
             let recorded_at = DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
-            Ok(Recorded { recorded_at, duplicate: false })
+            Ok(Answer { recorded: Recorded { recorded_at, duplicate }, claim: None })
         };
         let refused = || Err(RecordError::Refused(Arc::new(StoreError::Refused(sqlx::Error::RowNotFound))));
         let unknown = || Err(RecordError::Unavailable(None));
-        assert_eq!(of_parts(vec![recorded(1), recorded(3), recorded(2)]).unwrap(), recorded(3).unwrap());
-        for failed in [refused(), unknown()] {
-            assert!(matches!(of_parts(vec![failed, recorded(1)]), Err(RecordError::PartlyRecorded)));
+        for keyed in [false, true] {
+            let of_parts = |answers| of_parts(answers, keyed).map(|answer| answer.recorded);
+            let last = of_parts(vec![recorded(1, true), recorded(3, false), recorded(2, true)]).unwrap();
+            assert_eq!(last, recorded(3, false).unwrap().recorded);
+            assert!(of_parts(vec![recorded(1, true), recorded(2, true)]).unwrap().duplicate);
+            assert!(matches!(of_parts(vec![refused(), refused()]), Err(RecordError::Refused(_))));
+            assert!(matches!(of_parts(vec![refused(), unknown()]), Err(RecordError::Unavailable(_))));
+            assert!(matches!(of_parts(vec![refused(), recorded(1, false)]), Err(RecordError::PartlyRecorded)));
         }
-        assert!(matches!(of_parts(vec![refused(), refused()]), Err(RecordError::Refused(_))));
-        assert!(matches!(of_parts(vec![refused(), unknown()]), Err(RecordError::Unavailable(_))));
+        let cut = || vec![unknown(), recorded(1, false)];
+        assert!(matches!(of_parts(cut(), false), Err(RecordError::PartlyRecorded)));
+        assert!(matches!(of_parts(cut(), true), Err(RecordError::Unavailable(_))));
     }
 }

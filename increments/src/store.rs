@@ -2,23 +2,16 @@
 
 mod citus;
 mod imports;
+mod keys;
 mod node;
 mod postgres;
 mod shards;
 mod sqlite;
 
-use std::{
-    collections::{HashMap, HashSet},
-    io,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use chrono::{DateTime, Utc};
-use entity::{Hour, idempotency_key};
-use sea_orm::{
-    EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-    sea_query::{Expr, ExprTrait, SelectStatement},
-};
+use entity::Hour;
 use sqlx::{Executor, PgConnection, PgPool, Row};
 use storage::{
     Database, DatabaseKind,
@@ -80,6 +73,10 @@ pub(super) enum Outcome {
     KeyReused,
     /// Another import has changed what the request's step builds on: nothing was counted.
     ImportedMeanwhile,
+    /// The request's key is claimed, by this number, and nodes count its parts.
+    Claimed(i64),
+    /// The request's key is claimed, and nodes have not counted all of its parts, as far as is known here.
+    CountedInParts,
 }
 
 /// A committed transaction.
@@ -141,20 +138,29 @@ impl Connected {
     }
 }
 
+/// A stored key: its text, its client's id, the fingerprint of the increments, and the number of its claim if their parts are counted
+/// by nodes of a cluster.
+type ClaimedKey = (String, String, Vec<u8>, Option<i64>);
+
 /// The statements of a transaction. Every slice is sorted by key, without duplicates.
 trait Statements: Send {
     /// Inserts the new keys and returns their ids. Waits for other transactions that are inserting one of them. A key
-    /// that its client has claimed with a former id, for the same increments, is not new.
+    /// that its client has claimed with a former id, for the same increments, is not new. The claims are numbered if the
+    /// nodes of a cluster count the increments, `in_parts`.
     fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
+        in_parts: bool,
         now: DateTime<Utc>,
     ) -> impl Future<Output = Result<Vec<(String, String)>, sqlx::Error>> + Send;
-    /// Returns the stored fingerprints of the keys with these ids.
-    fn fingerprints(
+    /// Returns the stored keys with these ids.
+    fn claimed(&mut self, ids: &[(&str, &str)]) -> impl Future<Output = Result<Vec<ClaimedKey>, sqlx::Error>> + Send;
+    /// Inserts the parts, by the number of the claim and the first page, that are not counted yet, and returns them. Waits for
+    /// other transactions that are inserting one of them. Only a Citus cluster has parts.
+    fn claim_parts(
         &mut self,
-        ids: &[(&str, &str)],
-    ) -> impl Future<Output = Result<Vec<(String, String, Vec<u8>)>, sqlx::Error>> + Send;
+        parts: &[(i64, &str)],
+    ) -> impl Future<Output = Result<Vec<(i64, String)>, sqlx::Error>> + Send;
     /// Writes the pages that are new, and changes no other page. Returns how many are new.
     fn insert_pages(
         &mut self,
@@ -339,7 +345,7 @@ async fn write<'a, S: Statements>(
     requests: &[&'a Request],
     known: &KnownPages,
 ) -> Result<Written<'a>, sqlx::Error> {
-    let mut outcomes = claim(statements, requests, now).await?;
+    let mut outcomes = keys::outcomes(statements, requests, now).await?;
     take_import_steps(statements, requests, &mut outcomes, now).await?;
     let counted = requests.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Counted);
     let counted: Vec<_> = counted.map(|(request, _)| *request).collect();
@@ -388,51 +394,6 @@ async fn write_pages<S: Statements>(
     Ok(retitled)
 }
 
-/// Claims the requests' keys and decides which requests count. Keys are claimed before anything else is written, since
-/// a request counts only if its key is new.
-async fn claim<S: Statements>(
-    statements: &mut S,
-    requests: &[&Request],
-    now: DateTime<Utc>,
-) -> Result<Vec<Outcome>, sqlx::Error> {
-    // The first request of a key in this batch stands for it.
-    let mut first = HashMap::new();
-    for (index, request) in requests.iter().enumerate() {
-        if let Some((key, fingerprint)) = &request.key {
-            first.entry(key.id()).or_insert((index, key, *fingerprint));
-        }
-    }
-    if first.is_empty() {
-        return Ok(vec![Outcome::Counted; requests.len()]);
-    }
-    let mut keys: Vec<_> = first.values().map(|(_, key, fingerprint)| (*key, *fingerprint)).collect();
-    keys.sort_unstable_by_key(|(key, _)| key.id());
-    let claimed = statements.claim_keys(&keys, now).await?;
-    let claimed: HashSet<_> = claimed.iter().map(|(text, client)| (text.as_str(), client.as_str())).collect();
-    let unclaimed = keys.iter().map(|(key, _)| key).filter(|key| !claimed.contains(&key.id()));
-    let ids: Vec<_> = unclaimed.flat_map(|key| [key.id()].into_iter().chain(former_ids(key))).collect();
-    let seen = if ids.is_empty() { Vec::new() } else { statements.fingerprints(&ids).await? };
-    let seen: HashMap<_, _> = seen
-        .iter()
-        .map(|(text, client, fingerprint)| ((text.as_str(), client.as_str()), fingerprint.as_slice()))
-        .collect();
-    let outcome = |(index, request): (usize, &&Request)| {
-        let Some((key, fingerprint)) = &request.key else { return Ok(Outcome::Counted) };
-        let (first_index, first_key, first_fingerprint) = &first[&key.id()];
-        let former = || former_ids(first_key).any(|id| seen.get(&id).is_some_and(|former| former == first_fingerprint));
-        let counted = match seen.get(&key.id()) {
-            _ if claimed.contains(&key.id()) && index == *first_index => return Ok(Outcome::Counted),
-            _ if claimed.contains(&key.id()) => first_fingerprint.as_slice(),
-            Some(counted) => *counted,
-            None if former() => first_fingerprint.as_slice(),
-            // The key existed at the claim and was pruned before it was read. A retry will find it new.
-            None => return Err(sqlx::Error::RowNotFound),
-        };
-        Ok(if counted == fingerprint { Outcome::Duplicate } else { Outcome::KeyReused })
-    };
-    requests.iter().enumerate().map(outcome).collect()
-}
-
 /// Takes the steps of the imports among the requests, and sets their outcomes.
 async fn take_import_steps<S: Statements>(
     statements: &mut S,
@@ -449,18 +410,6 @@ async fn take_import_steps<S: Statements>(
         };
     }
     Ok(())
-}
-
-/// Returns the query of the stored fingerprints of the keys whose ids (key, client) `ids` selects.
-fn select_fingerprints(ids: SelectStatement) -> SelectStatement {
-    let id = [idempotency_key::Column::Key, idempotency_key::Column::Client];
-    let keys = idempotency_key::Entity::find().select_only().columns(id).column(idempotency_key::Column::Fingerprint);
-    keys.filter(Expr::tuple(id.map(Expr::col)).in_subquery(ids)).into_query()
-}
-
-/// Returns the ids that a key may be stored with, from before its client had its present id.
-fn former_ids(key: &IdempotencyKey) -> impl Iterator<Item = (&str, &str)> {
-    key.client.former_ids().into_iter().map(|client| (key.text.as_str(), client))
 }
 
 impl StoreError {

@@ -22,6 +22,7 @@ mod m20261127_000011_groups;
 mod m20261127_000012_freshness;
 mod m20261127_000013_changed_pages;
 mod m20261128_000014_node_commits;
+mod m20261128_000015_counted_parts;
 mod obstacles;
 
 pub use obstacles::{Obstacle, check};
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000012_freshness::Migration),
             Box::new(m20261127_000013_changed_pages::Migration),
             Box::new(m20261128_000014_node_commits::Migration),
+            Box::new(m20261128_000015_counted_parts::Migration),
         ]
     }
 }

@@ -10,7 +10,7 @@ use sea_orm_migration::{
 use crate::{Status, status, texts};
 
 /// The names that each migration gives to tables, views and indexes, but for those that it takes away itself.
-pub(crate) const RELATIONS: [(&str, &[&str]); 11] = [
+pub(crate) const RELATIONS: [(&str, &[&str]); 12] = [
     (
         "m20261122_000001_create_tables",
         &[
@@ -64,6 +64,7 @@ pub(crate) const RELATIONS: [(&str, &[&str]); 11] = [
     ),
     ("m20261127_000012_freshness", &["refresh_requests", "refresh_requests_pkey"]),
     ("m20261127_000013_changed_pages", &["report_changes", "report_changes_pkey"]),
+    ("m20261128_000015_counted_parts", &["claims", "counted_parts", "counted_parts_pkey", "idempotency_keys_in_parts"]),
 ];
 
 /// Why this program can't use a database.

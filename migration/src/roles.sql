@@ -45,6 +45,8 @@ GRANT INSERT ON stale_hours, stale_titles TO analytics_increments;
 -- On a Citus cluster counts are added from the marks that were copied before, and nodes commit their own alone.
 GRANT SELECT, INSERT ON stale_pages TO analytics_increments;
 GRANT EXECUTE ON FUNCTION hold_shards(bigint[]) TO analytics_increments;
+GRANT SELECT, INSERT ON counted_parts TO analytics_increments;
+GRANT USAGE ON SEQUENCE claims TO analytics_increments;
 -- An import knows a log again, and keeps what it counted.
 GRANT SELECT, INSERT, UPDATE ON imports, import_chunks, import_counts TO analytics_increments;
 -- Hands jobs over to the Wolf, and tells how far they are.
@@ -64,6 +66,7 @@ GRANT INSERT ON stale_hours TO analytics_wolf;
 -- A merge on a Citus cluster.
 GRANT SELECT, UPDATE, DELETE ON stale_pages TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON merge_deltas TO analytics_wolf;
+GRANT SELECT, DELETE ON counted_parts TO analytics_wolf;
 GRANT SELECT, UPDATE ON report_publication TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON report_refreshes, report_changes TO analytics_wolf;
 GRANT UPDATE ON refresh_clock TO analytics_wolf;

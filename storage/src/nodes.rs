@@ -12,9 +12,12 @@ use tokio::{
 use crate::{Database, DatabaseKind};
 
 /// The longest that nodes are waited for, connecting included.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long nodes are not asked after one did not answer.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
+
+/// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// A node, as the coordinator knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +40,8 @@ pub struct NodeConnections {
 
 #[derive(Debug, Default)]
 struct Kept {
-    connections: Vec<(Node, PgConnection)>,
+    /// Connections, and since when they are idle.
+    connections: Vec<(Node, PgConnection, Instant)>,
     unreachable_since: Option<Instant>,
 }
 
@@ -70,13 +74,14 @@ impl NodeConnections {
 
 async fn ask_all(
     options: &Arc<PgConnectOptions>,
-    kept: &mut Vec<(Node, PgConnection)>,
+    kept: &mut Vec<(Node, PgConnection, Instant)>,
     nodes: Vec<Node>,
     sql: &'static str,
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut asked = JoinSet::new();
+    kept.retain(|(_, _, since)| since.elapsed() < IDLE_MAX);
     for node in nodes {
-        let connection = kept.iter().position(|(known, _)| *known == node).map(|index| kept.swap_remove(index).1);
+        let connection = kept.iter().position(|(known, ..)| *known == node).map(|index| kept.swap_remove(index).1);
         let options = Arc::clone(options);
         asked.spawn(async move {
             if let Some(mut connection) = connection
@@ -92,7 +97,7 @@ async fn ask_all(
     let mut texts = Vec::new();
     while let Some(answer) = asked.join_next().await {
         let (node, connection, text) = answer.map_err(|error| sqlx::Error::Protocol(error.to_string()))??;
-        kept.push((node, connection));
+        kept.push((node, connection, Instant::now()));
         texts.push(text);
     }
     Ok(texts)

@@ -3,7 +3,10 @@
 
 mod recording;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use chrono::{DateTime, Utc};
 use increments::{Client, IdempotencyKey, RecordError, Request};
@@ -43,12 +46,24 @@ fn request(at: DateTime<Utc>) -> Request {
     Request::new((0..PAGES).map(|page| increment(&format!("/{page}"), at, 1)).collect(), None)
 }
 
-/// The same with a key, which the coordinator commits in two phases.
+/// A cluster whose nodes take no commits of their own: the coordinator commits everything, in two phases.
+async fn start_without_nodes(citus: &Citus) -> TestApp {
+    let app = start(citus).await;
+    let stop = "SELECT stop_metadata_sync_to_node(nodename, nodeport) FROM pg_dist_node WHERE groupid <> 0";
+    app.database.background.execute_unprepared(stop).await.unwrap();
+    app
+}
+
+/// The same with a key of its own.
 fn keyed(at: DateTime<Utc>) -> Request {
     static KEYS: AtomicU64 = AtomicU64::new(0);
-    let key = format!("key {}", KEYS.fetch_add(1, Ordering::Relaxed));
-    let increments = (0..PAGES).map(|page| increment(&format!("/{page}"), at, 1)).collect();
-    Request::new(increments, Some(IdempotencyKey::of_client(key, Client::anonymous()).unwrap()))
+    with_key(&format!("key {}", KEYS.fetch_add(1, Ordering::Relaxed)), 0..PAGES, at)
+}
+
+/// One view of each of `pages`, with a key.
+fn with_key(key: &str, pages: Range<i64>, at: DateTime<Utc>) -> Request {
+    let increments = pages.map(|page| increment(&format!("/{page}"), at, 1)).collect();
+    Request::new(increments, Some(IdempotencyKey::of_client(key.to_owned(), Client::anonymous()).unwrap()))
 }
 
 /// The views in the report, of the whole site and by page, read as a query reads them. `None` while the report can't be read.
@@ -86,7 +101,7 @@ async fn recording_whose_last_phase_is_lost_is_not_promised_before_it_is_visible
     let mut citus = Citus::start();
     let proxy = Proxy::start(citus.workers[0].address()).await;
     citus.reach_by(0, &proxy);
-    let app = start(&citus).await;
+    let app = start_without_nodes(&citus).await;
     let at = "2026-03-01T05:00:00Z".parse().unwrap();
     let mut acknowledged = Acknowledged::new();
     for _ in 0..3 {
@@ -131,19 +146,19 @@ async fn merge_whose_last_phase_is_lost_is_not_read_before_it_is_visible() {
 /// Workers are killed one after the other while clients record on several nodes at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
-    kill_workers(|at, _client| keyed(at)).await;
+    kill_workers(|at, _client| keyed(at), Retries::UntilCounted).await;
 }
 
 /// The same for requests that several nodes commit each for itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_nodes_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
-    kill_workers(|at, _client| request(at)).await;
+    kill_workers(|at, _client| request(at), Retries::None).await;
 }
 
 /// The same for increments that one node commits alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_one_node_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
-    kill_workers(single).await;
+    kill_workers(single, Retries::None).await;
 }
 
 /// Views of one page.
@@ -151,17 +166,26 @@ fn single(at: DateTime<Utc>, page: usize) -> Request {
     Request::new(vec![increment(&format!("/{page}"), at, PAGES)], None)
 }
 
+/// What clients do after a failure.
+#[derive(PartialEq, Eq)]
+enum Retries {
+    None,
+    /// They send the request again until it is counted: it has a key.
+    UntilCounted,
+}
+
 /// Kills workers while clients send requests of [`PAGES`] views each.
-async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request) {
+async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request, retries: Retries) {
     let mut citus = Citus::start();
     let app = start(&citus).await;
     let at: DateTime<Utc> = "2026-03-01T05:00:00Z".parse().unwrap();
-    let (mut acknowledged, mut unknown) = (Acknowledged::new(), 0);
+    let (mut acknowledged, mut unknown, mut failed) = (Acknowledged::new(), 0, Vec::new());
     for kill in 0..KILLS {
         let mut recording = JoinSet::new();
         for client in 0..CLIENTS {
             let recorder = app.recorder.clone();
-            recording.spawn(async move { recorder.record(request(at, client)).await });
+            let request = request(at, client);
+            recording.spawn(async move { (recorder.record(request.clone()).await, request) });
         }
         let mut answers = Vec::new();
         if kill % 2 == 0 {
@@ -172,14 +196,22 @@ async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request) {
         assert!(app.refresher.refresh(LockMode::Wait, None).await.is_err(), "a node is lost");
         citus.workers[worker].start_again();
         answers.extend(recording.join_all().await);
-        for recorded in answers {
+        for (recorded, request) in answers {
             match recorded {
+                Err(RecordError::Unavailable(_)) if retries == Retries::UntilCounted => failed.push(request),
                 Ok(recorded) => acknowledged.push((recorded.recorded_at, PAGES)),
                 Err(RecordError::Unavailable(_) | RecordError::PartlyRecorded) => unknown += PAGES,
                 Err(error) => panic!("{error}: a lost node is no reason to refuse"),
             }
         }
         refresh_and_check(&app, &acknowledged).await;
+    }
+    for request in failed {
+        eventually("a request to be counted", async || {
+            let recorded = app.recorder.record(request.clone()).await;
+            recorded.map(|recorded| acknowledged.push((recorded.recorded_at, PAGES))).is_ok()
+        })
+        .await;
     }
     eventually("all views to be promised", async || refresh_and_check(&app, &acknowledged).await).await;
     let counted: i64 = app.counts().await.values().sum();

@@ -10,7 +10,7 @@ mod merge;
 mod publication;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
-use storage::Transaction;
+use storage::{Connections, Transaction};
 
 pub(crate) use self::{
     marks::has_stale_titles,
@@ -19,7 +19,10 @@ pub(crate) use self::{
 };
 
 /// The distributed tables besides the report. All tables are placed as the first one is.
-const COUNTS: [&str; 6] = ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas", "page_memberships"];
+const COUNTS: [&str; 7] =
+    ["pages", "page_views", "kept_days", "stale_pages", "merge_deltas", "page_memberships", "counted_parts"];
+/// What a program has to know that works with a cluster: an older one would take a key of which some parts were counted for counted.
+const OLDEST_ALLOWED: &str = "m20261128_000015_counted_parts";
 
 /// Returns whether the database has the extension.
 pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
@@ -31,13 +34,17 @@ pub(crate) async fn is_installed<C: ConnectionTrait>(db: &C) -> Result<bool, DbE
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }
 
-/// Distributes all tables but the report, and the function that holds their shards. Does nothing without the extension.
+/// Distributes all tables but the report, and the function that holds their shards, and shuts out older programs. Does nothing
+/// without the extension.
 pub(crate) async fn distribute_counts<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     for table in COUNTS {
         distribute(db, table).await?;
     }
     if is_installed(db).await? {
         db.execute_unprepared(include_str!("citus/distribute_function.sql")).await?;
+        let allow = "UPDATE program_versions SET oldest_allowed = $1 WHERE oldest_allowed < $1";
+        let values = [OLDEST_ALLOWED.into()];
+        db.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, allow, values)).await?;
     }
     Ok(())
 }
@@ -48,6 +55,27 @@ pub(crate) async fn distribute<C: ConnectionTrait>(db: &C, table: &str) -> Resul
         db.execute_unprepared(&statement(table)).await?;
     }
     Ok(())
+}
+
+/// Returns the newest claim of a key whose parts are counted by nodes, of those that were claimed before `elapsed_ms`. There is none
+/// without the extension.
+pub(crate) async fn newest_claim_before(db: &Connections, elapsed_ms: i64) -> Result<Option<i64>, DbErr> {
+    const NEWEST: &str = "SELECT max(claim) FROM idempotency_keys WHERE NOT kept AND claimed_ms < $1";
+    if !is_installed(db).await? {
+        return Ok(None);
+    }
+    let row =
+        db.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, NEWEST, [elapsed_ms.into()])).await?;
+    row.map_or(Ok(None), |row| row.try_get_by_index(0))
+}
+
+/// Deletes the counted parts of claims up to `newest`, whose keys are deleted, but for those of keys that are still there.
+pub(crate) async fn prune_parts(db: &Connections, newest: i64) -> Result<(), DbErr> {
+    const FIRST_KEPT: &str = "SELECT least($1 + 1, (SELECT min(claim) FROM idempotency_keys))";
+    const DELETE: &str = "DELETE FROM counted_parts WHERE claim < $1";
+    let statement = |sql, claim: i64| Statement::from_sql_and_values(DbBackend::Postgres, sql, [claim.into()]);
+    let Some(row) = db.query_one_raw(statement(FIRST_KEPT, newest)).await? else { return Ok(()) };
+    db.execute_raw(statement(DELETE, row.try_get_by_index(0)?)).await.map(drop)
 }
 
 /// The statement that distributes `table` and moves its rows to their nodes.

@@ -12,6 +12,7 @@ use storage::{Connections, Database};
 use tracing::info;
 
 use crate::{
+    citus,
     error::{Context, WolfError},
     jobs,
     refresh::{RefreshLock, is_trusted},
@@ -117,5 +118,10 @@ async fn prune_keys(db: &Connections, elapsed_ms: i64) -> Result<u64, DbErr> {
     let keys = idempotency_key::Entity::delete_many()
         .filter(idempotency_key::Column::Kept.eq(false))
         .filter(idempotency_key::Column::ClaimedMs.lt(announced));
-    Ok(keys.exec(db).await?.rows_affected)
+    let newest_claim = citus::newest_claim_before(db, announced).await?;
+    let pruned = keys.exec(db).await?.rows_affected;
+    if let Some(newest_claim) = newest_claim {
+        citus::prune_parts(db, newest_claim).await?;
+    }
+    Ok(pruned)
 }

@@ -274,7 +274,7 @@ impl StaleWork {
     pub(crate) async fn find(lock: &RefreshLock, transaction: &Transaction) -> Result<Self, WolfError> {
         let is_cluster = citus::is_installed(transaction).await.context("look for the extension Citus")?;
         if is_cluster {
-            citus::settle(lock).await?;
+            citus::settle(&lock.db, &lock.nodes).await?;
         }
         let marks = async {
             if is_cluster {

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use entity::Hour;
 use sqlx::{Arguments, AssertSqlSafe, Executor, PgConnection, postgres::PgArguments};
 
-use super::{Statements, imports::StepResult};
+use super::{ClaimedKey, Statements, imports::StepResult};
 use crate::{
     imports::ImportStep,
     increment::{Fingerprint, IdempotencyKey, Title},
@@ -137,13 +137,25 @@ impl Statements for Distributed<'_> {
     async fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
+        in_parts: bool,
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
-        self.connection.claim_keys(keys, now).await
+        self.connection.claim_keys(keys, in_parts, now).await
     }
 
-    async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
-        self.connection.fingerprints(ids).await
+    async fn claimed(&mut self, ids: &[(&str, &str)]) -> Result<Vec<ClaimedKey>, sqlx::Error> {
+        self.connection.claimed(ids).await
+    }
+
+    async fn claim_parts(&mut self, parts: &[(i64, &str)]) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        let sql =
+            ["INSERT INTO counted_parts (claim, name)", "ON CONFLICT (claim, name) DO NOTHING RETURNING claim, name"];
+        let bind = |arguments: &mut PgArguments, (claim, name): &(i64, &str)| {
+            arguments.add(*claim)?;
+            arguments.add(*name)
+        };
+        let (rows, _) = self.execute(sql, parts, bind).await?;
+        rows.iter().map(sqlx::FromRow::from_row).collect()
     }
 
     async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {

@@ -57,14 +57,21 @@ impl NodeSession {
         begin_by: Instant,
     ) -> Result<Committed, StoreError> {
         if self.unreachable_since.is_none_or(|since| since.elapsed() > UNREACHABLE_FOR) {
-            let begun = timeout_at(begin_by, self.begin()).await;
-            match begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            // Before anything is written: without the coordinator's time it could not be acknowledged.
+            let begun = timeout_at(begin_by, async {
+                tokio::join!(begin(&self.node, &self.pool, self.idle.take()), times(&self.pool, &mut self.coordinator))
+            });
+            let (begun, times) = begun.await.map_err(|_elapsed| StoreError::Lost(sqlx::Error::PoolTimedOut))?;
+            times.map_err(StoreError::Lost)?;
+            match begun {
                 Ok(connected) => {
-                    self.lost.remove(&self.node);
                     if self.unreachable_since.take().is_some() {
                         info!(node.host = self.node.host, node.port = self.node.port, "a node takes commits again");
                     }
-                    return self.commit_there(connected, clock, requests, known).await;
+                    let mut attempt = Attempt { lost: &self.lost.clone(), node: &self.node.clone(), has_ended: false };
+                    let committed = self.commit_there(connected, clock, requests, known).await;
+                    attempt.has_ended = committed.as_ref().err().is_none_or(StoreError::leaves_a_connection);
+                    return committed;
                 }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -72,7 +79,7 @@ impl NodeSession {
                         error,
                         node.host = self.node.host,
                         node.port = self.node.port,
-                        "can't connect to a node of the cluster, the coordinator commits for it"
+                        "a node of the cluster takes no commits from here, the coordinator commits for it"
                     );
                     self.lost.insert(&self.node);
                     self.unreachable_since = Some(Instant::now());
@@ -86,22 +93,6 @@ impl NodeSession {
             self.coordinator = Some(IdleConnection(connected, Instant::now()));
         }
         committed
-    }
-
-    /// Begins a transaction on the idle connection to the node, or on a new one.
-    async fn begin(&mut self) -> Result<ToNode, sqlx::Error> {
-        if let Some(ToNode { mut connection, shards }) = self.idle.take().and_then(IdleConnection::if_young)
-            && shards.begin(&mut connection).await.is_ok_and(|held| held)
-        {
-            return Ok(ToNode { connection, shards });
-        }
-        let options = self.pool.connect_options().as_ref().clone().host(&self.node.host).port(self.node.port);
-        let mut connection = PgConnection::connect_with(&options).await?;
-        let shards = Shards::read(&mut connection).await?;
-        if !shards.begin(&mut connection).await? {
-            return Err(sqlx::Error::Protocol("a shard was moved away meanwhile".to_owned()));
-        }
-        Ok(ToNode { connection, shards })
     }
 
     async fn commit_there(
@@ -126,24 +117,57 @@ impl NodeSession {
         sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(StoreError::of_commit)?;
         self.idle = knows_all.then(|| IdleConnection(ToNode { connection, shards }, Instant::now()));
         // After the commit, as `storage::clock` demands. Without these times the commit can't be acknowledged.
-        let (now, announced_at) = self.times().await.map_err(StoreError::Unavailable)?;
+        let (now, announced_at) = times(&self.pool, &mut self.coordinator).await.map_err(StoreError::Unavailable)?;
         known.insert(&written.pages, &written.first_titles);
         Ok(Committed { recorded_at: clock::recorded_at(now, announced_at), counted: written.counted })
     }
+}
 
-    /// Returns the coordinator's time and the last announcement.
-    async fn times(&mut self) -> Result<Times, sqlx::Error> {
-        if let Some(mut connected) = self.coordinator.take().and_then(IdleConnection::if_young)
-            && let Ok(times) = read_times(&mut connected.connection).await
-        {
-            self.coordinator = Some(IdleConnection(connected, Instant::now()));
-            return Ok(times);
+/// A commit on a node. If it does not end, or fails for another reason than its rows, the node is lost as far as is known.
+struct Attempt<'a> {
+    lost: &'a LostNodes,
+    node: &'a Node,
+    has_ended: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if self.has_ended {
+            self.lost.remove(self.node);
+        } else {
+            self.lost.insert(self.node);
         }
-        let mut connected = connect(&self.pool).await?;
-        let times = read_times(&mut connected.connection).await?;
-        self.coordinator = Some(IdleConnection(connected, Instant::now()));
-        Ok(times)
     }
+}
+
+/// Begins a transaction on the idle connection to the node, or on a new one.
+async fn begin(node: &Node, pool: &PgPool, idle: Option<IdleConnection<ToNode>>) -> Result<ToNode, sqlx::Error> {
+    if let Some(ToNode { mut connection, shards }) = idle.and_then(IdleConnection::if_young)
+        && shards.begin(&mut connection).await.is_ok_and(|held| held)
+    {
+        return Ok(ToNode { connection, shards });
+    }
+    let options = pool.connect_options().as_ref().clone().host(&node.host).port(node.port);
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let shards = Shards::read(&mut connection).await?;
+    if !shards.begin(&mut connection).await? {
+        return Err(sqlx::Error::Protocol("a shard was moved away meanwhile".to_owned()));
+    }
+    Ok(ToNode { connection, shards })
+}
+
+/// Returns the coordinator's time and the last announcement.
+async fn times(pool: &PgPool, idle: &mut Option<IdleConnection>) -> Result<Times, sqlx::Error> {
+    if let Some(mut connected) = idle.take().and_then(IdleConnection::if_young)
+        && let Ok(times) = read_times(&mut connected.connection).await
+    {
+        *idle = Some(IdleConnection(connected, Instant::now()));
+        return Ok(times);
+    }
+    let mut connected = connect(pool).await?;
+    let times = read_times(&mut connected.connection).await?;
+    *idle = Some(IdleConnection(connected, Instant::now()));
+    Ok(times)
 }
 
 /// The database's time, and the announced `as_of`.

@@ -13,9 +13,9 @@ use sea_query_sqlx::SqlxBinder;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    MARKED_NAMES_MAX, Statements,
+    ClaimedKey, MARKED_NAMES_MAX, Statements,
     imports::{self, StepResult},
-    select_fingerprints,
+    keys::select_claimed,
 };
 use crate::{
     imports::ImportStep,
@@ -31,6 +31,7 @@ impl Statements for PgConnection {
     async fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
+        in_parts: bool,
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
         sqlx::query_as(include_str!("postgres/claim_keys.sql"))
@@ -40,17 +41,22 @@ impl Statements for PgConnection {
             .bind(keys.iter().map(|(key, _)| key.client.former_id()).collect::<Vec<_>>())
             .bind(keys.iter().map(|(_, fingerprint)| fingerprint.as_slice()).collect::<Vec<_>>())
             .bind(now)
+            .bind(in_parts)
             .fetch_all(&mut *self)
             .await
     }
 
-    async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
+    async fn claimed(&mut self, ids: &[(&str, &str)]) -> Result<Vec<ClaimedKey>, sqlx::Error> {
         let (keys, clients): (Vec<_>, Vec<_>) =
             ids.iter().map(|(key, client)| ((*key).to_owned(), (*client).to_owned())).unzip();
         let arrays = [Value::from(keys), clients.into()].map(Expr::val);
         let ids = Query::select().column(Asterisk).from_function(Func::cust("unnest").args(arrays), "ids").take();
-        let (sql, values) = select_fingerprints(ids).build_sqlx(PostgresQueryBuilder);
+        let (sql, values) = select_claimed(ids, Expr::cust("claim")).build_sqlx(PostgresQueryBuilder);
         sqlx::query_as_with(AssertSqlSafe(sql), values).persistent(false).fetch_all(&mut *self).await
+    }
+
+    async fn claim_parts(&mut self, _parts: &[(i64, &str)]) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        Err(sqlx::Error::Protocol("only a Citus cluster counts parts of requests".to_owned()))
     }
 
     async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {

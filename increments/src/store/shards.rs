@@ -6,7 +6,7 @@ use entity::Hour;
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgArguments, query::Query};
 
 use super::{
-    Statements, citus,
+    ClaimedKey, Statements, citus,
     citus::{Cluster, Distributed},
     imports::StepResult,
     postgres::columns,
@@ -20,12 +20,18 @@ use crate::{
 /// The statement that reads the shards of the node that is connected to.
 const READ: &str = include_str!("shards/read.sql");
 
+/// What a transaction on a node begins with, too. A standby refuses it. While a shard is moved without logical replication the
+/// coordinator commits what is of others.
+const BEGIN: &str = "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '1s'";
+
 /// The shards of one node, as they were when it was connected to.
 #[derive(Debug)]
 pub(super) struct Shards {
     ranges: HashRanges,
     /// Begins a transaction, during which the shards stay on the node. Returns one row: whether they are there.
     begin: String,
+    /// Claims parts: of each shard come the numbers of the claims and the first pages. Returns those that were not counted yet.
+    claim_parts: String,
     /// Inserts pages. `$1` is when they are first seen; of each shard come the names and titles. Returns how many are new.
     insert_pages: String,
     /// Adds views and marks them. `$1` is when; of each shard come the names, dates, hours and views.
@@ -41,20 +47,22 @@ struct Shard {
     pages: String,
     page_views: String,
     stale_pages: String,
+    counted_parts: String,
 }
 
 impl Shards {
     /// Reads which shards the node has.
     pub(super) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let rows: Vec<(i64, i32, i32, String, String, String)> =
+        let rows: Vec<(i64, i32, i32, String, String, String, String)> =
             sqlx::query_as(READ).persistent(false).fetch_all(connection).await?;
-        let shard = |(number, first_hash, last_hash, pages, page_views, stale_pages)| Shard {
+        let shard = |(number, first_hash, last_hash, pages, page_views, stale_pages, counted_parts)| Shard {
             number,
             first_hash,
             last_hash,
             pages,
             page_views,
             stale_pages,
+            counted_parts,
         };
         Ok(Self::of(&rows.into_iter().map(shard).collect::<Vec<_>>()))
     }
@@ -72,12 +80,27 @@ impl Shards {
         };
         let inserted: Vec<_> = (0..shards.len()).map(|index| format!("(SELECT count(*) FROM pages_{index})")).collect();
         Self {
-            ranges: HashRanges::new(
-                shards.iter().enumerate().map(|(index, shard)| (shard.first_hash, shard.last_hash, index)).collect(),
+            ranges: HashRanges::new(shards.iter().map(|shard| (shard.first_hash, shard.last_hash))),
+            begin: format!("{}; {BEGIN}; {hold}; SET LOCAL lock_timeout = DEFAULT", citus::BEGIN),
+            claim_parts: format!(
+                "WITH {} {}",
+                parts(claim_in_shard),
+                (0..shards.len())
+                    .map(|index| format!("SELECT claim, name FROM parts_{index}"))
+                    .collect::<Vec<_>>()
+                    .join(" UNION ALL ")
             ),
-            begin: format!("{}; {hold}", citus::BEGIN),
             insert_pages: format!("WITH {} SELECT {}", parts(insert_into_shard), inserted.join(" + ")),
-            add_views: format!("WITH {} SELECT", parts(add_to_shard)),
+            // PostgreSQL executes parts that nothing refers to from the last to the first. So shards are changed in the order in
+            // which Citus changes them, and no two transactions each wait for the other.
+            add_views: format!(
+                "WITH {} SELECT",
+                (0..shards.len())
+                    .rev()
+                    .map(|index| add_to_shard(index, &shards[index]))
+                    .collect::<Vec<_>>()
+                    .join(",\n")
+            ),
         }
     }
 
@@ -94,6 +117,19 @@ impl Shards {
         }
         (of_shards, others)
     }
+}
+
+/// The part of a statement that claims parts in a shard.
+fn claim_in_shard(index: usize, Shard { counted_parts, .. }: &Shard) -> String {
+    let [claim, name] = [1, 2].map(|parameter| 2 * index + parameter);
+    format!(
+        "parts_{index} AS (
+            INSERT INTO {counted_parts} (claim, name)
+            SELECT * FROM unnest(${claim}::bigint[], ${name}::text[])
+            ON CONFLICT (claim, name) DO NOTHING
+            RETURNING claim, name
+        )"
+    )
 }
 
 /// The part of a statement that inserts pages into a shard, in the order of `postgres/insert_pages.sql`.
@@ -147,13 +183,32 @@ impl Statements for OnNode<'_> {
     async fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
+        in_parts: bool,
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
-        self.distributed().claim_keys(keys, now).await
+        self.distributed().claim_keys(keys, in_parts, now).await
     }
 
-    async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
-        self.distributed().fingerprints(ids).await
+    async fn claimed(&mut self, ids: &[(&str, &str)]) -> Result<Vec<ClaimedKey>, sqlx::Error> {
+        self.distributed().claimed(ids).await
+    }
+
+    async fn claim_parts(&mut self, parts: &[(i64, &str)]) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        let (of_shards, others) = self.shards.divide(parts, |(_, name)| name);
+        let mut claimed = Vec::new();
+        if !of_shards.is_empty() {
+            let mut claim = sqlx::query_as(AssertSqlSafe(self.shards.claim_parts.as_str()));
+            for parts in &of_shards {
+                let (claims, names): (Vec<_>, Vec<_>) = parts.iter().copied().unzip();
+                claim = claim.bind(claims).bind(names);
+            }
+            claimed = claim.fetch_all(&mut *self.connection).await?;
+        }
+        if !others.is_empty() {
+            self.has_passed_on = true;
+            claimed.extend(self.distributed().claim_parts(&others).await?);
+        }
+        Ok(claimed)
     }
 
     async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {

@@ -10,9 +10,9 @@ use serde::{Serialize, Serializer};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{
-    MARKED_NAMES_MAX, Statements,
+    ClaimedKey, MARKED_NAMES_MAX, Statements,
     imports::{self, StepResult},
-    select_fingerprints,
+    keys::select_claimed,
 };
 use crate::{
     imports::ImportStep,
@@ -37,6 +37,7 @@ impl Statements for SqliteConnection {
     async fn claim_keys(
         &mut self,
         keys: &[(&IdempotencyKey, Fingerprint)],
+        _in_parts: bool,
         now: DateTime<Utc>,
     ) -> Result<Vec<(String, String)>, sqlx::Error> {
         let rows = keys
@@ -49,12 +50,16 @@ impl Statements for SqliteConnection {
             .await
     }
 
-    async fn fingerprints(&mut self, ids: &[(&str, &str)]) -> Result<Vec<(String, String, Vec<u8>)>, sqlx::Error> {
+    async fn claimed(&mut self, ids: &[(&str, &str)]) -> Result<Vec<ClaimedKey>, sqlx::Error> {
         let columns = ["value->>0", "value->>1"].map(Expr::cust);
         let list = Func::cust("json_each").arg(json(&ids)?);
         let ids = Query::select().exprs(columns).from_function(list, "ids").take();
-        let (sql, values) = select_fingerprints(ids).build_sqlx(SqliteQueryBuilder);
+        let (sql, values) = select_claimed(ids, Expr::cust("NULL")).build_sqlx(SqliteQueryBuilder);
         sqlx::query_as_with(AssertSqlSafe(sql), values).fetch_all(&mut *self).await
+    }
+
+    async fn claim_parts(&mut self, _parts: &[(i64, &str)]) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        Err(sqlx::Error::Protocol("only a Citus cluster counts parts of requests".to_owned()))
     }
 
     async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {

@@ -3,6 +3,10 @@
 CREATE FUNCTION hold_shards(shards bigint[]) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Citus gives the function to all nodes, but does not take it from PUBLIC there.
+    IF NOT has_table_privilege(session_user, (SELECT logicalrelid FROM pg_dist_shard WHERE shardid = shards[1]), 'INSERT') THEN
+        RAISE insufficient_privilege;
+    END IF;
     -- 5 is SHARE, which Citus itself takes for a statement that changes rows. It waits while a shard is moved.
     PERFORM lock_shard_metadata(5, shards);
     RETURN (

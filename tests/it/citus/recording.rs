@@ -1,9 +1,13 @@
 //! Recording on a Citus cluster: nodes commit what is theirs.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::json;
+use wolf::Maintenance;
 
 use super::*;
+use crate::cluster::Cluster;
 
 /// The address of the worker that has a page.
 async fn worker_of(app: &TestApp, page: &str) -> String {
@@ -49,7 +53,7 @@ async fn worker_that_is_lost_stops_the_recording_of_its_pages_only() {
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
-/// No node is asked to prepare what it can commit alone. With a key the coordinator commits.
+/// No node is asked to prepare what it can commit alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn increments_are_committed_by_their_nodes_in_one_phase() {
     let mut citus = Citus::start();
@@ -68,7 +72,7 @@ async fn increments_are_committed_by_their_nodes_in_one_phase() {
     app.recorder.record(request(at)).await.unwrap();
     assert!(!proxies.iter().any(Proxy::has_lost_prepared), "a part of a request was prepared");
     app.recorder.record(keyed(at)).await.unwrap();
-    assert!(proxies.iter().any(Proxy::has_lost_prepared), "a commit of many pages with a key was not prepared");
+    assert!(!proxies.iter().any(Proxy::has_lost_prepared), "a part of a request with a key was prepared");
 }
 
 /// A request without a key that is cut in the middle is told so, and must not be sent again. Once it is known that a node is lost,
@@ -110,6 +114,21 @@ async fn request_without_a_key_that_is_cut_in_the_middle_is_told_to_be_partly_re
     .await;
 }
 
+/// Moves the shard that has a page to another worker.
+async fn move_shard(citus: &Citus, app: &TestApp, page: &str) {
+    let from = worker_of(app, page).await;
+    let to = citus.workers.iter().map(Cluster::address).find(|to| *to != from).unwrap();
+    let [from, to] = [&from, &to].map(|address| {
+        let (host, port) = address.rsplit_once(':').unwrap();
+        format!("'{host}', {port}")
+    });
+    let sql = format!(
+        "SELECT citus_move_shard_placement(
+             get_shard_id_for_distribution_column('page_views', '{page}'), {from}, {to}, 'force_logical')"
+    );
+    app.database.background.execute_unprepared(&sql).await.unwrap();
+}
+
 /// Shards are moved from worker to worker while clients record: no view is lost, and none goes to where a shard was before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_while_shards_are_moved() {
@@ -124,25 +143,14 @@ async fn nothing_is_lost_while_shards_are_moved() {
         recording.spawn(async move {
             let mut acknowledged = Acknowledged::new();
             while !stop.is_cancelled() {
-                let request = if client % 2 == 0 { request(at) } else { single(at, client) };
+                let request = [request(at), single(at, client), keyed(at)][client % 3].clone();
                 acknowledged.push((recorder.record(request).await.unwrap().recorded_at, PAGES));
             }
             acknowledged
         });
     }
     for page in 0..MOVES {
-        let page = format!("/{page}");
-        let from = worker_of(&app, &page).await;
-        let to = citus.workers.iter().map(crate::cluster::Cluster::address).find(|to| *to != from).unwrap();
-        let [from, to] = [&from, &to].map(|address| {
-            let (host, port) = address.rsplit_once(':').unwrap();
-            format!("'{host}', {port}")
-        });
-        let sql = format!(
-            "SELECT citus_move_shard_placement(
-                 get_shard_id_for_distribution_column('page_views', '{page}'), {from}, {to}, 'force_logical')"
-        );
-        app.database.background.execute_unprepared(&sql).await.unwrap();
+        move_shard(&citus, &app, &format!("/{page}")).await;
         app.refresh().await;
     }
     stop.cancel();
@@ -151,4 +159,97 @@ async fn nothing_is_lost_while_shards_are_moved() {
     let recorded: i64 = acknowledged.iter().map(|(_, views)| views).sum();
     assert_eq!(app.counts().await.values().sum::<i64>(), recorded);
     assert_eq!(app.report_rows().await, model::report(&app.counts().await));
+}
+
+/// The views that are counted.
+async fn counted(app: &TestApp) -> i64 {
+    app.counts().await.values().sum()
+}
+
+/// A part that is counted is known by the number of the claim, wherever its shard is moved, until the key is old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_with_a_key_is_counted_once_by_its_nodes() {
+    let citus = Citus::start();
+    let app = start(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    app.refresh().await;
+    let first = with_key("a", 0..PAGES, at);
+    assert!(!app.recorder.record(first.clone()).await.unwrap().duplicate);
+    // Several at once, too, of which none is the first.
+    let again = (0..3).map(|_| app.recorder.record(first.clone()));
+    for recorded in futures_util::future::join_all(again).await {
+        assert!(recorded.unwrap().duplicate);
+    }
+    let other = with_key("a", PAGES..2 * PAGES, at);
+    assert!(matches!(app.recorder.record(other).await, Err(RecordError::KeyReused)));
+    assert_eq!(counted(&app).await, PAGES);
+
+    move_shard(&citus, &app, "/0").await;
+    assert!(app.recorder.record(first.clone()).await.unwrap().duplicate);
+    assert_eq!(counted(&app).await, PAGES);
+
+    // A day later the same key is that of another request.
+    let parts = async || {
+        let sql = "SELECT count(*) FROM counted_parts";
+        let row = app.database.background.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        row.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap()
+    };
+    for minutes in [1, 25 * 60] {
+        app.database.clock.pass(Duration::from_secs(60 * minutes));
+        app.refresh().await;
+    }
+    app.recorder.record(keyed(at)).await.unwrap();
+    let before = parts().await;
+    Maintenance::new(&app.database, None).run().await.unwrap();
+    assert_eq!(parts().await * 2, before, "the parts of one of two keys are left");
+    assert!(!app.recorder.record(first).await.unwrap().duplicate);
+    assert_eq!(counted(&app).await, 3 * PAGES);
+}
+
+/// Nodes that have counted their parts do not count them again, and the others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_with_a_key_that_is_cut_in_the_middle_is_completed_by_a_retry() {
+    let mut citus = Citus::start();
+    let app = start(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    app.recorder.record(keyed(at)).await.unwrap();
+    citus.workers[0].stop_immediately();
+    let cut = keyed(at);
+    for _ in 0..2 {
+        let recorded = app.recorder.record(cut.clone()).await;
+        assert!(matches!(recorded, Err(RecordError::Unavailable(_))), "{recorded:?}");
+    }
+    citus.workers[0].start_again();
+    let mut first = None;
+    eventually("the request to be counted", async || {
+        first = app.recorder.record(cut.clone()).await.ok();
+        first.is_some()
+    })
+    .await;
+    assert!(!first.unwrap().duplicate, "a part was counted only now");
+    assert!(app.recorder.record(cut).await.unwrap().duplicate);
+    assert_eq!(counted(&app).await, 2 * PAGES);
+}
+
+/// A key that the coordinator has counted as a whole is known to the nodes, and one that nodes have counted to the coordinator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_known_whoever_commits() {
+    let citus = Citus::start();
+    let app = start_without_nodes(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    let whole = keyed(at);
+    assert!(!app.recorder.record(whole.clone()).await.unwrap().duplicate);
+    let sync = "SELECT start_metadata_sync_to_node(nodename, nodeport) FROM pg_dist_node WHERE groupid <> 0";
+    app.database.background.execute_unprepared(sync).await.unwrap();
+    let app = TestApp::serve(app.test_database.again(), |_settings| {}).await;
+    assert!(app.recorder.record(whole).await.unwrap().duplicate);
+    let in_parts = keyed(at);
+    assert!(!app.recorder.record(in_parts.clone()).await.unwrap().duplicate);
+    let stop = "SELECT stop_metadata_sync_to_node(nodename, nodeport) FROM pg_dist_node WHERE groupid <> 0";
+    app.database.background.execute_unprepared(stop).await.unwrap();
+    let app = TestApp::serve(app.test_database.again(), |_settings| {}).await;
+    // Whether all parts are counted only the nodes know.
+    let unknown = app.recorder.record(in_parts).await;
+    assert!(matches!(unknown, Err(RecordError::Unavailable(_))), "{unknown:?}");
+    assert_eq!(counted(&app).await, 2 * PAGES);
 }

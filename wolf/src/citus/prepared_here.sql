@@ -1,2 +1,4 @@
--- The transactions that are prepared on the node that executes this.
-SELECT coalesce(string_agg(gid, ' '), '') FROM pg_prepared_xacts WHERE database = current_database()
+-- The transactions that are prepared on the node that executes this. Null on a standby, which does not tell.
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN coalesce(string_agg(gid, ' '), '') END
+FROM pg_prepared_xacts
+WHERE database = current_database()

@@ -14,10 +14,7 @@ use storage::{
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use crate::{
-    error::{Context, WolfError},
-    refresh::RefreshLock,
-};
+use crate::error::{Context, WolfError};
 
 /// How long it is waited for that every node commits what was prepared before. Usually that takes some milliseconds; after a
 /// node was lost the coordinator commits it within `citus.recover_2pc_interval`, a minute by default.
@@ -27,22 +24,24 @@ const SETTLE_POLL: Duration = Duration::from_millis(20);
 /// Waits until every transaction that is prepared now on some node is committed there, and ends a publication that was cut off.
 /// The caller holds the refresh lock, so that no other process is about to publish.
 ///
-/// After an announcement of `asOf` this proves that all increments acknowledged before it are visible: they were prepared on
-/// every node before.
-pub(crate) async fn settle(lock: &RefreshLock) -> Result<(), WolfError> {
-    let db = &lock.db;
+/// After an announcement of `asOf` this proves that all increments acknowledged before it are visible: they were committed by
+/// their nodes before, or prepared on each.
+pub(crate) async fn settle(db: &Connections, nodes: &NodeConnections) -> Result<(), WolfError> {
     let cut_off = number(db, "SELECT number FROM report_publication WHERE is_under_way").await?;
-    wait_for_nodes(lock).await?;
+    wait_for_nodes(db, nodes).await?;
     if let Some(number) = cut_off { end(db, number).await } else { Ok(()) }
 }
 
 /// Commits a change of the report, so that no reader takes a part of it for the whole.
-pub(crate) async fn publish(lock: &RefreshLock, transaction: Transaction) -> Result<(), WolfError> {
+pub(crate) async fn publish(
+    db: &Connections,
+    nodes: &NodeConnections,
+    transaction: Transaction,
+) -> Result<(), WolfError> {
     const BEGIN: &str = "UPDATE report_publication SET number = number + 1, is_under_way = true RETURNING number";
-    let db = &lock.db;
     let begun = number(db, BEGIN).await?;
     transaction.commit().await.context("commit the change of the report")?;
-    wait_for_nodes(lock).await?;
+    wait_for_nodes(db, nodes).await?;
     if let Some(number) = begun { end(db, number).await } else { Ok(()) }
 }
 
@@ -59,30 +58,30 @@ async fn end(db: &Connections, number: i64) -> Result<(), WolfError> {
     db.execute_raw(statement).await.context("publish the change of the report").map(drop)
 }
 
-async fn wait_for_nodes(lock: &RefreshLock) -> Result<(), WolfError> {
+async fn wait_for_nodes(db: &Connections, nodes: &NodeConnections) -> Result<(), WolfError> {
+    let mut left = prepared(db, nodes).await?;
     let begun = Instant::now();
-    let mut left = prepared(lock).await?;
     while !left.is_empty() {
         if begun.elapsed() > SETTLE_MAX {
             return Err(WolfError::Unsettled { transactions: left.len() });
         }
         sleep(SETTLE_POLL).await;
-        let now = prepared(lock).await?;
+        let now = prepared(db, nodes).await?;
         left.retain(|transaction| now.contains(transaction));
     }
     Ok(())
 }
 
 /// Returns the transactions that are prepared on some node. Fails if a node can't be asked.
-async fn prepared(lock: &RefreshLock) -> Result<BTreeSet<String>, WolfError> {
-    match prepared_by_node(&lock.db, &lock.nodes).await {
+async fn prepared(db: &Connections, nodes: &NodeConnections) -> Result<BTreeSet<String>, WolfError> {
+    match prepared_by_node(db, nodes).await {
         Ok(transactions) => Ok(transactions),
         Err(error) => {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "can't ask the nodes of the cluster, the coordinator does"
             );
-            prepared_by_coordinator(&lock.db).await
+            prepared_by_coordinator(db).await
         }
     }
 }

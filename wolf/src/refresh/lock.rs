@@ -56,7 +56,7 @@ impl RefreshLock {
     /// for the whole.
     pub(crate) async fn publish(&self, transaction: Transaction, on_cluster: bool) -> Result<(), WolfError> {
         if on_cluster {
-            return citus::publish(self, transaction).await;
+            return citus::publish(&self.db, &self.nodes, transaction).await;
         }
         transaction.commit().await.context("commit the change of the report")
     }

@@ -31,8 +31,8 @@ fn one_view() -> SafeInt {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct RecordingMutation;
 
-/// Increments that are recorded together or not at all. On a Citus cluster that takes an `idempotencyKey`: the error
-/// `PARTLY_RECORDED` tells that some of them were recorded.
+/// Increments that are recorded together or not at all. On a Citus cluster each node records its own: with an `idempotencyKey`
+/// a retry records what is left, without one the error `PARTLY_RECORDED` tells that something is.
 #[derive(Debug, Deserialize, InputObject)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RecordPageViewsInput {
