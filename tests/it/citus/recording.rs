@@ -253,3 +253,35 @@ async fn keys_are_known_whoever_commits() {
     assert!(matches!(unknown, Err(RecordError::Unavailable(_))), "{unknown:?}");
     assert_eq!(counted(&app).await, 2 * PAGES);
 }
+
+/// Without the coordinator's clock nothing can be acknowledged, so nodes do not count what they could: a retry would count it twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_counted_while_the_coordinator_is_lost() {
+    let mut citus = Citus::start();
+    let app = start(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    app.recorder.record(request(at)).await.unwrap();
+    citus.coordinator.stop_immediately();
+    for lost in [request(at), single(at, 0)] {
+        let recorded = app.recorder.record(lost).await;
+        assert!(matches!(recorded, Err(RecordError::Unavailable(_))), "{recorded:?}");
+    }
+    citus.coordinator.start_again();
+    eventually("a refresh", async || app.refresher.refresh(LockMode::Wait, None).await.is_ok()).await;
+    assert_eq!(counted(&app).await, PAGES);
+}
+
+/// A node that does not answer at all is no better than one that is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_whose_part_is_not_answered_in_time_is_told_to_be_partly_recorded() {
+    let mut citus = Citus::start();
+    let proxy = Proxy::start(citus.workers[0].address()).await;
+    citus.reach_by(0, &proxy);
+    let app = start(&citus).await;
+    let at = "2026-03-01T05:00:00Z".parse().unwrap();
+    app.recorder.record(request(at)).await.unwrap();
+    proxy.stall();
+    let recorded = app.recorder.record(request(at)).await;
+    assert!(matches!(recorded, Err(RecordError::PartlyRecorded)), "{recorded:?}");
+    proxy.resume();
+}

@@ -20,7 +20,7 @@ const WORKERS: usize = 3;
 
 /// A coordinator and its workers.
 pub(crate) struct Citus {
-    coordinator: Cluster,
+    pub(crate) coordinator: Cluster,
     pub(crate) workers: Vec<Cluster>,
     /// Where the workers are reached.
     ports: Vec<u16>,
