@@ -321,7 +321,8 @@ impl IdempotencyKey {
 /// The SHA-256 of a request's increments as they were sent.
 pub(super) type Fingerprint = [u8; 32];
 
-/// Increments that are recorded together or not at all. On a Citus cluster each node records its own.
+/// Increments that are recorded together or not at all. On a Citus cluster each node records those of its
+/// pages.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) increments: Vec<Increment>,

@@ -6,18 +6,12 @@ use std::{
 };
 
 use sqlx::PgConnection;
+use storage::nodes::Node;
 
 use crate::increment::{Increment, Request};
 
 /// A name by which the database's hash function is compared with the one here.
 const PROBE: &str = "/straße/1";
-
-/// A node that takes commits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Node {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
 
 /// The nodes that this process can't connect to, shared by its committers.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +56,7 @@ pub(crate) struct Nodes {
     node_of: Vec<usize>,
 }
 
-/// Who has a page.
+/// The node and the shard that have a page.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner<'a> {
     pub(crate) node: &'a Node,
@@ -97,14 +91,14 @@ impl Nodes {
     pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let sql = include_str!("nodes/ranges.sql");
         let (mut nodes, mut ranges, mut node_of) = (Vec::new(), Vec::new(), Vec::new());
-        let rows: Vec<(i32, i32, String, i32, i32)> =
+        let rows: Vec<(i32, i32, i32, String, i32, i32)> =
             sqlx::query_as(sql).bind(PROBE).persistent(false).fetch_all(connection).await?;
-        for (first, last, host, port, probe) in rows {
+        for (first, last, group, host, port, probe) in rows {
             let Ok(port) = u16::try_from(port) else { continue };
             if probe != hash(PROBE.as_bytes()) {
                 return Ok(Self::default());
             }
-            let node = Node { host, port };
+            let node = Node { group, host, port };
             let known = nodes.iter().position(|known| *known == node);
             let index = known.unwrap_or_else(|| {
                 nodes.push(node);
@@ -125,7 +119,8 @@ impl Nodes {
         self.nodes.contains(node)
     }
 
-    /// Returns who has each increment of `request`, if the nodes can commit them: a step of an import is on the coordinator.
+    /// Returns which node and shard have the page of each increment. `None` if the coordinator has to commit the request: a step of an
+    /// import is there, or a page is in no shard that is known.
     pub(crate) fn owners(&self, request: &Request) -> Option<Vec<Owner<'_>>> {
         if request.import_step.is_some() {
             return None;
@@ -190,7 +185,7 @@ mod tests {
 
     #[test]
     fn increments_are_of_the_shards_and_nodes_that_have_their_pages() {
-        let node = |port| Node { host: "host".to_owned(), port };
+        let node = |port| Node { group: 1, host: "host".to_owned(), port };
         let shards = HashRanges::new([(i32::MIN, -1), (0, 1_000_000_000), (1_000_000_001, i32::MAX)]);
         let nodes = Nodes { nodes: vec![node(1), node(2)], shards, node_of: vec![0, 1, 0] };
         let request = |names: &[&str]| {

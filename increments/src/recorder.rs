@@ -30,8 +30,6 @@ const INCREMENTS_PER_COMMIT_MAX: usize = 50_000;
 const TRIES_MAX: u32 = 5;
 /// The pause before a retry, multiplied by the number of tries so far.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
-/// How much later than its deadline a request is answered, so that what is known of its parts then can be told.
-const PARTS_MARGIN: Duration = Duration::from_millis(50);
 
 /// What can be set about recording.
 #[derive(Args, Clone, Debug)]
@@ -180,7 +178,7 @@ impl Recorder {
             mpsc::error::TrySendError::Full(_) => RecordError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => RecordError::Unavailable(None),
         })?;
-        let answer = timeout_at(deadline + PARTS_MARGIN, answer).await;
+        let answer = timeout_at(deadline, answer).await;
         let answer = answer.ok().and_then(Result::ok).unwrap_or(Err(RecordError::Unavailable(None)));
         answer.map(|answer| answer.recorded)
     }

@@ -8,15 +8,16 @@ mod postgres;
 mod shards;
 mod sqlite;
 
-use std::{io, time::Duration};
+use std::io;
 
 use chrono::{DateTime, Utc};
 use entity::Hour;
 use sqlx::{Executor, PgConnection, PgPool, Row};
 use storage::{
-    Database, DatabaseKind,
+    Database, DatabaseKind, Idle,
     clock::{self, Clock},
     error_kind::DbErrorKind,
+    nodes::Node,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -30,13 +31,11 @@ use super::{
     imports::ImportStep,
     increment::{Fingerprint, IdempotencyKey, Request, Title},
     known_pages::KnownPages,
-    nodes::{LostNodes, Node, Nodes},
+    nodes::{LostNodes, Nodes},
 };
 
 /// Begins a transaction and sets its limits in the same round trip.
 const BEGIN_POSTGRES: &str = include_str!("store/postgres/begin.sql");
-/// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// The most counts of a transaction whose pages are named by the marks of stale hours. With more, the refresh looks through
 /// the whole hours.
@@ -105,22 +104,11 @@ pub(super) enum Session {
     /// The pool for new connections, and the connection that is reused from one transaction to the next. During a
     /// transaction the connection is taken out, so that dropping the future closes it and ends the transaction. (A pool
     /// would wait for the transaction's end.)
-    Postgres(PgPool, Option<IdleConnection>),
+    Postgres(PgPool, Option<Idle<Connected>>),
     /// A node of a Citus cluster.
     Node(Box<NodeSession>),
     /// The process's only writing connection, shared with the Wolf.
     Sqlite(Box<Database>),
-}
-
-/// An idle connection, and since when it is idle.
-#[derive(Debug)]
-pub(super) struct IdleConnection<T = Connected>(T, Instant);
-
-impl<T> IdleConnection<T> {
-    /// Returns the connection if it may be reused.
-    fn if_young(self) -> Option<T> {
-        (self.1.elapsed() < IDLE_MAX).then_some(self.0)
-    }
 }
 
 /// A connection to PostgreSQL.
@@ -219,7 +207,7 @@ impl Session {
     /// Returns the nodes of a Citus cluster that commit alone what is theirs alone. There are none on other databases.
     pub(super) async fn nodes(&mut self) -> Result<Nodes, sqlx::Error> {
         let Self::Postgres(pool, idle) = self else { return Ok(Nodes::default()) };
-        let mut connected = match idle.take().and_then(IdleConnection::if_young) {
+        let mut connected = match idle.take().and_then(Idle::if_young) {
             Some(connected) => connected,
             None => connect(pool).await?,
         };
@@ -227,7 +215,7 @@ impl Session {
             Some(_) => Nodes::read(&mut connected.connection).await?,
             None => Nodes::default(),
         };
-        *idle = Some(IdleConnection(connected, Instant::now()));
+        *idle = Some(Idle::new(connected));
         Ok(nodes)
     }
 
@@ -246,7 +234,7 @@ impl Session {
                 let mut connected = begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
                 let committed = commit_postgres(&mut connected, clock, requests, known).await;
                 if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
-                    *idle = Some(IdleConnection(connected, Instant::now()));
+                    *idle = Some(Idle::new(connected));
                 }
                 committed
             }
@@ -259,9 +247,9 @@ impl Session {
 }
 
 /// Begins a transaction on the idle connection, or on a new one, and returns the connection.
-async fn begin_postgres(pool: &PgPool, idle: Option<IdleConnection>) -> Result<Connected, sqlx::Error> {
+async fn begin_postgres(pool: &PgPool, idle: Option<Idle<Connected>>) -> Result<Connected, sqlx::Error> {
     // The idle connection may have been lost meanwhile. Then BEGIN fails on it, and a new connection replaces it.
-    if let Some(mut connected) = idle.and_then(IdleConnection::if_young)
+    if let Some(mut connected) = idle.and_then(Idle::if_young)
         && connected.begin().await.is_ok()
     {
         return Ok(connected);

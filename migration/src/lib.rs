@@ -15,15 +15,12 @@ mod m20261125_000004_program_versions;
 mod m20261126_000005_clients;
 mod m20261126_000006_imports;
 mod m20261126_000007_days_with_hours;
-mod m20261127_000008_distributed_marks;
 mod m20261127_000009_jobs;
-mod m20261127_000010_staged_counts;
 mod m20261127_000011_groups;
 mod m20261127_000012_freshness;
 mod m20261127_000013_changed_pages;
-mod m20261128_000014_node_commits;
-mod m20261128_000015_counted_parts;
 mod obstacles;
+mod of_clusters;
 
 pub use obstacles::{Obstacle, check};
 
@@ -44,14 +41,14 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000005_clients::Migration),
             Box::new(m20261126_000006_imports::Migration),
             Box::new(m20261126_000007_days_with_hours::Migration),
-            Box::new(m20261127_000008_distributed_marks::Migration),
+            Box::new(of_clusters::DISTRIBUTED_MARKS),
             Box::new(m20261127_000009_jobs::Migration),
-            Box::new(m20261127_000010_staged_counts::Migration),
+            Box::new(of_clusters::STAGED_COUNTS),
             Box::new(m20261127_000011_groups::Migration),
             Box::new(m20261127_000012_freshness::Migration),
             Box::new(m20261127_000013_changed_pages::Migration),
-            Box::new(m20261128_000014_node_commits::Migration),
-            Box::new(m20261128_000015_counted_parts::Migration),
+            Box::new(of_clusters::NODE_COMMITS),
+            Box::new(of_clusters::COUNTED_PARTS),
         ]
     }
 }

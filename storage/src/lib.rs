@@ -8,12 +8,14 @@ pub mod clock;
 pub mod connections;
 pub mod database;
 pub mod error_kind;
+pub mod idle;
 pub mod nodes;
 pub mod snapshot;
 
 pub use connections::{Connections, Purpose, Transaction};
 pub use database::{ConnectionSettings, Database, DatabaseError, DatabaseKind, DatabaseSettings};
 pub use error_kind::DbErrorKind;
+pub use idle::Idle;
 
 /// The upper bounds of the buckets of metrics of durations, in seconds: from cached responses to ones that no client waits for.
 pub const DURATION_BUCKETS: [f64; 14] =

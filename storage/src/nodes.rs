@@ -9,18 +9,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{Database, DatabaseKind};
+use crate::{Database, DatabaseKind, Idle};
 
 /// The longest that nodes are waited for, connecting included.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
-/// How long nodes are not asked after one did not answer.
-const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
-
-/// How long an idle connection is reused. A NAT or firewall may drop the state of an older one without notice.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long the coordinator acts for a node that this process can't connect to, or that does not answer.
+pub const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
 
 /// A node, as the coordinator knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The number of the node's group, by which it is known to be the one that is meant.
     pub group: i32,
@@ -40,8 +37,7 @@ pub struct NodeConnections {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Connections, and since when they are idle.
-    connections: Vec<(Node, PgConnection, Instant)>,
+    connections: Vec<(Node, Idle<PgConnection>)>,
     unreachable_since: Option<Instant>,
 }
 
@@ -74,14 +70,15 @@ impl NodeConnections {
 
 async fn ask_all(
     options: &Arc<PgConnectOptions>,
-    kept: &mut Vec<(Node, PgConnection, Instant)>,
+    kept: &mut Vec<(Node, Idle<PgConnection>)>,
     nodes: Vec<Node>,
     sql: &'static str,
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut asked = JoinSet::new();
-    kept.retain(|(_, _, since)| since.elapsed() < IDLE_MAX);
+    kept.retain(|(node, _)| nodes.contains(node));
     for node in nodes {
-        let connection = kept.iter().position(|(known, ..)| *known == node).map(|index| kept.swap_remove(index).1);
+        let index = kept.iter().position(|(known, _)| *known == node);
+        let connection = index.and_then(|index| kept.swap_remove(index).1.if_young());
         let options = Arc::clone(options);
         asked.spawn(async move {
             if let Some(mut connection) = connection
@@ -97,13 +94,17 @@ async fn ask_all(
     let mut texts = Vec::new();
     while let Some(answer) = asked.join_next().await {
         let (node, connection, text) = answer.map_err(|error| sqlx::Error::Protocol(error.to_string()))??;
-        kept.push((node, connection, Instant::now()));
+        kept.push((node, Idle::new(connection)));
         texts.push(text);
     }
     Ok(texts)
 }
 
-async fn connect(options: &PgConnectOptions, node: &Node) -> Result<PgConnection, sqlx::Error> {
+/// Connects to a node as to the coordinator by `options`.
+///
+/// # Errors
+/// When it can't be connected to, or another server is there.
+pub async fn connect(options: &PgConnectOptions, node: &Node) -> Result<PgConnection, sqlx::Error> {
     let options = options.clone().host(&node.host).port(node.port);
     let mut connection = PgConnection::connect_with(&options).await?;
     // A name such as "localhost" may mean another server here than it does on the coordinator.

@@ -1,7 +1,8 @@
-//! Recording on a Citus cluster: each node has a committer, and requests are divided among them.
+//! Recording on a Citus cluster: each node has a committer, and a request is divided by the nodes of its pages.
 
 use std::{collections::HashMap, error::Error, hash::Hash, sync::Arc, time::Duration};
 
+use storage::nodes::Node;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
@@ -12,10 +13,13 @@ use tracing::debug;
 use super::{Answer, Committer, RecordError, Recorded, Submission};
 use crate::{
     increment::{Request, Role},
-    nodes::{Node, Nodes},
+    nodes::Nodes,
     store::Session,
 };
 
+/// How long before its deadline a request is answered by what is known of its parts then. At the deadline the caller is told that
+/// nothing is known.
+const PARTS_MARGIN: Duration = Duration::from_millis(50);
 /// After which time it is read again which node of a Citus cluster has which pages.
 const NODES_AGE_MAX: Duration = Duration::from_secs(10);
 
@@ -191,11 +195,11 @@ impl Answers {
         reply
     }
 
-    /// Waits for all until `deadline`. Then it is unknown whether the others were recorded.
+    /// Waits for all until shortly before `deadline`. Then it is unknown whether the others were recorded.
     async fn until(self, deadline: Instant) -> Vec<Result<Answer, RecordError>> {
-        let mut answers = Vec::new();
+        let (until, mut answers) = (deadline - PARTS_MARGIN, Vec::new());
         for answer in self.0 {
-            let answer = timeout_at(deadline, answer).await.ok().and_then(Result::ok);
+            let answer = timeout_at(until, answer).await.ok().and_then(Result::ok);
             answers.push(answer.unwrap_or(Err(RecordError::Unavailable(None))));
         }
         answers
@@ -232,7 +236,7 @@ mod tests {
     use super::*;
     use crate::store::StoreError;
 
-    /// What the caller is told: the last time, or what is certain of all parts together.
+    /// A request is recorded when its last part is. If parts have failed, the answer tells what is certain of all of them.
     #[test]
     fn answer_is_of_all_parts() {
         let recorded = |seconds, duplicate| {

@@ -1,25 +1,22 @@
 //! A committer's access to one node of a Citus cluster, for transactions that only change rows of that node. They are committed
 //! there, in one phase, without the coordinator.
 
-use std::time::Duration;
-
-use sqlx::{Connection, PgConnection, PgPool, Row};
-use storage::clock::{self, Clock};
+use sqlx::{PgConnection, PgPool, Row};
+use storage::{
+    Idle,
+    clock::{self, Clock},
+    nodes::{self, Node, UNREACHABLE_FOR},
+};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{
-    Committed, IdleConnection, Request, StoreError, begin_postgres, commit_postgres, connect, roll_back,
+    Committed, Connected, Request, StoreError, begin_postgres, commit_postgres, connect, roll_back,
     shards::{OnNode, Shards},
     write,
 };
-use crate::{
-    known_pages::KnownPages,
-    nodes::{LostNodes, Node},
-};
+use crate::{known_pages::KnownPages, nodes::LostNodes};
 
-/// How long the coordinator commits for a node that this process can't connect to.
-const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
 /// The statement that reads the coordinator's clock and the announced `as_of`: see `storage::clock`.
 const CLOCK: &str = "SELECT clock_timestamp() AS now, announced_at FROM refresh_clock";
 
@@ -30,8 +27,8 @@ pub(crate) struct NodeSession {
     node: Node,
     /// The pool of the coordinator.
     pool: PgPool,
-    idle: Option<IdleConnection<ToNode>>,
-    coordinator: Option<IdleConnection>,
+    idle: Option<Idle<ToNode>>,
+    coordinator: Option<Idle<Connected>>,
     lost: LostNodes,
     unreachable_since: Option<Instant>,
 }
@@ -90,7 +87,7 @@ impl NodeSession {
         let mut connected = begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Unavailable)?;
         let committed = commit_postgres(&mut connected, clock, requests, known).await;
         if committed.as_ref().err().is_none_or(StoreError::leaves_a_connection) {
-            self.coordinator = Some(IdleConnection(connected, Instant::now()));
+            self.coordinator = Some(Idle::new(connected));
         }
         committed
     }
@@ -109,13 +106,13 @@ impl NodeSession {
         let written = match written {
             Err(error) if error.leaves_a_connection() => {
                 roll_back(&mut connection).await?;
-                self.idle = Some(IdleConnection(ToNode { connection, shards }, Instant::now()));
+                self.idle = Some(Idle::new(ToNode { connection, shards }));
                 return Err(error);
             }
             written => written?,
         };
         sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(StoreError::of_commit)?;
-        self.idle = knows_all.then(|| IdleConnection(ToNode { connection, shards }, Instant::now()));
+        self.idle = knows_all.then(|| Idle::new(ToNode { connection, shards }));
         // After the commit, as `storage::clock` demands. Without these times the commit can't be acknowledged.
         let (now, announced_at) = times(&self.pool, &mut self.coordinator).await.map_err(StoreError::Unavailable)?;
         known.insert(&written.pages, &written.first_titles);
@@ -141,14 +138,13 @@ impl Drop for Attempt<'_> {
 }
 
 /// Begins a transaction on the idle connection to the node, or on a new one.
-async fn begin(node: &Node, pool: &PgPool, idle: Option<IdleConnection<ToNode>>) -> Result<ToNode, sqlx::Error> {
-    if let Some(ToNode { mut connection, shards }) = idle.and_then(IdleConnection::if_young)
+async fn begin(node: &Node, pool: &PgPool, idle: Option<Idle<ToNode>>) -> Result<ToNode, sqlx::Error> {
+    if let Some(ToNode { mut connection, shards }) = idle.and_then(Idle::if_young)
         && shards.begin(&mut connection).await.is_ok_and(|held| held)
     {
         return Ok(ToNode { connection, shards });
     }
-    let options = pool.connect_options().as_ref().clone().host(&node.host).port(node.port);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = nodes::connect(&pool.connect_options(), node).await?;
     let shards = Shards::read(&mut connection).await?;
     if !shards.begin(&mut connection).await? {
         return Err(sqlx::Error::Protocol("a shard was moved away meanwhile".to_owned()));
@@ -157,16 +153,16 @@ async fn begin(node: &Node, pool: &PgPool, idle: Option<IdleConnection<ToNode>>)
 }
 
 /// Returns the coordinator's time and the last announcement.
-async fn times(pool: &PgPool, idle: &mut Option<IdleConnection>) -> Result<Times, sqlx::Error> {
-    if let Some(mut connected) = idle.take().and_then(IdleConnection::if_young)
+async fn times(pool: &PgPool, idle: &mut Option<Idle<Connected>>) -> Result<Times, sqlx::Error> {
+    if let Some(mut connected) = idle.take().and_then(Idle::if_young)
         && let Ok(times) = read_times(&mut connected.connection).await
     {
-        *idle = Some(IdleConnection(connected, Instant::now()));
+        *idle = Some(Idle::new(connected));
         return Ok(times);
     }
     let mut connected = connect(pool).await?;
     let times = read_times(&mut connected.connection).await?;
-    *idle = Some(IdleConnection(connected, Instant::now()));
+    *idle = Some(Idle::new(connected));
     Ok(times)
 }
 

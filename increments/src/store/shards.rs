@@ -20,8 +20,8 @@ use crate::{
 /// The statement that reads the shards of the node that is connected to.
 const READ: &str = include_str!("shards/read.sql");
 
-/// What a transaction on a node begins with, too. A standby refuses it. While a shard is moved without logical replication the
-/// coordinator commits what is of others.
+/// What a transaction on a node begins with, besides. A standby refuses to write. A shard that is being moved without logical
+/// replication is waited for this long; then the coordinator commits for the node, so that pages of other shards are recorded.
 const BEGIN: &str = "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '1s'";
 
 /// The shards of one node, as they were when it was connected to.
@@ -74,48 +74,27 @@ impl Shards {
         } else {
             format!("SELECT hold_shards(ARRAY[{}]::bigint[])", numbers.join(", "))
         };
-        let parts = |part: fn(usize, &Shard) -> String| {
-            let parts: Vec<_> = shards.iter().enumerate().map(|(index, shard)| part(index, shard)).collect();
-            parts.join(",\n")
+        let part = |part: fn(usize, &Shard) -> String| {
+            shards.iter().enumerate().map(move |(index, shard)| part(index, shard)).collect::<Vec<_>>()
         };
-        let inserted: Vec<_> = (0..shards.len()).map(|index| format!("(SELECT count(*) FROM pages_{index})")).collect();
+        let claimed = part(|index, _| format!("SELECT claim, name FROM parts_{index}"));
+        let inserted = part(|index, _| format!("(SELECT count(*) FROM pages_{index})"));
+        // PostgreSQL executes parts that nothing refers to from the last to the first. So shards are changed in the order in which
+        // Citus changes them, and no two transactions each wait for the other.
+        let mut added = part(add_to_shard);
+        added.reverse();
         Self {
             ranges: HashRanges::new(shards.iter().map(|shard| (shard.first_hash, shard.last_hash))),
             begin: format!("{}; {BEGIN}; {hold}; SET LOCAL lock_timeout = DEFAULT", citus::BEGIN),
-            claim_parts: format!(
-                "WITH {} {}",
-                parts(claim_in_shard),
-                (0..shards.len())
-                    .map(|index| format!("SELECT claim, name FROM parts_{index}"))
-                    .collect::<Vec<_>>()
-                    .join(" UNION ALL ")
-            ),
-            insert_pages: format!("WITH {} SELECT {}", parts(insert_into_shard), inserted.join(" + ")),
-            // PostgreSQL executes parts that nothing refers to from the last to the first. So shards are changed in the order in
-            // which Citus changes them, and no two transactions each wait for the other.
-            add_views: format!(
-                "WITH {} SELECT",
-                (0..shards.len())
-                    .rev()
-                    .map(|index| add_to_shard(index, &shards[index]))
-                    .collect::<Vec<_>>()
-                    .join(",\n")
-            ),
+            claim_parts: format!("WITH {} {}", part(claim_in_shard).join(",\n"), claimed.join(" UNION ALL ")),
+            insert_pages: format!("WITH {} SELECT {}", part(insert_into_shard).join(",\n"), inserted.join(" + ")),
+            add_views: format!("WITH {} SELECT", added.join(",\n")),
         }
     }
 
     /// Begins a transaction. Returns whether the shards are still on the node, where they stay until it ends.
     pub(super) async fn begin(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         sqlx::raw_sql(AssertSqlSafe(self.begin.as_str())).fetch_one(connection).await?.try_get(0)
-    }
-
-    /// Returns the rows of each shard, and those of no shard that is known here.
-    fn divide<'a, T: Copy>(&self, rows: &[T], name: impl Fn(&T) -> &'a str) -> (Vec<Vec<T>>, Vec<T>) {
-        let (mut of_shards, mut others) = (vec![Vec::new(); self.ranges.len()], Vec::new());
-        for row in rows {
-            self.ranges.index_of(name(row)).map_or(&mut others, |shard| &mut of_shards[shard]).push(*row);
-        }
-        (of_shards, others)
     }
 }
 
@@ -163,7 +142,7 @@ fn add_to_shard(index: usize, Shard { page_views, stale_pages, .. }: &Shard) -> 
     )
 }
 
-/// The connection to a node, and its shards. What is of other nodes is passed on by Citus, in two phases.
+/// The connection to a node, and its shards. Rows of shards that it does not have are passed on to their nodes by Citus, in two phases.
 #[derive(Debug)]
 pub(super) struct OnNode<'a> {
     pub(super) connection: &'a mut PgConnection,
@@ -173,6 +152,17 @@ pub(super) struct OnNode<'a> {
 }
 
 impl OnNode<'_> {
+    /// Returns the rows of each shard, and those of no shard that is known here, which are passed on.
+    fn divide<'a, T: Copy>(&mut self, rows: &[T], name: impl Fn(&T) -> &'a str) -> (Vec<Vec<T>>, Vec<T>) {
+        let ranges = &self.shards.ranges;
+        let (mut of_shards, mut others) = (vec![Vec::new(); ranges.len()], Vec::new());
+        for row in rows {
+            ranges.index_of(name(row)).map_or(&mut others, |shard| &mut of_shards[shard]).push(*row);
+        }
+        self.has_passed_on |= !others.is_empty();
+        (of_shards, others)
+    }
+
     /// The statements for rows that Citus finds the nodes of.
     fn distributed(&mut self) -> Distributed<'_> {
         Distributed { connection: &mut *self.connection, cluster: Cluster::of_worker() }
@@ -194,7 +184,7 @@ impl Statements for OnNode<'_> {
     }
 
     async fn claim_parts(&mut self, parts: &[(i64, &str)]) -> Result<Vec<(i64, String)>, sqlx::Error> {
-        let (of_shards, others) = self.shards.divide(parts, |(_, name)| name);
+        let (of_shards, others) = self.divide(parts, |(_, name)| name);
         let mut claimed = Vec::new();
         if !of_shards.is_empty() {
             let mut claim = sqlx::query_as(AssertSqlSafe(self.shards.claim_parts.as_str()));
@@ -204,15 +194,12 @@ impl Statements for OnNode<'_> {
             }
             claimed = claim.fetch_all(&mut *self.connection).await?;
         }
-        if !others.is_empty() {
-            self.has_passed_on = true;
-            claimed.extend(self.distributed().claim_parts(&others).await?);
-        }
+        claimed.extend(self.distributed().claim_parts(&others).await?);
         Ok(claimed)
     }
 
     async fn insert_pages(&mut self, pages: &[(&str, Option<&Title>)], now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-        let (of_shards, others) = self.shards.divide(pages, |(name, _)| name);
+        let (of_shards, others) = self.divide(pages, |(name, _)| name);
         let mut insert = sqlx::query_scalar(AssertSqlSafe(self.shards.insert_pages.as_str())).bind(now);
         for pages in &of_shards {
             insert = insert
@@ -221,10 +208,6 @@ impl Statements for OnNode<'_> {
         }
         let inserted: i64 = if of_shards.is_empty() { 0 } else { insert.fetch_one(&mut *self.connection).await? };
         let inserted = u64::try_from(inserted).unwrap_or_default();
-        if others.is_empty() {
-            return Ok(inserted);
-        }
-        self.has_passed_on = true;
         Ok(inserted + self.distributed().insert_pages(&others, now).await?)
     }
 
@@ -246,18 +229,14 @@ impl Statements for OnNode<'_> {
 
     /// Adds the views and marks them, in one statement.
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-        let (of_shards, others) = self.shards.divide(counts, |(name, ..)| name);
+        let (of_shards, others) = self.divide(counts, |(name, ..)| name);
         if !of_shards.is_empty() {
             let add = sqlx::query(AssertSqlSafe(self.shards.add_views.as_str())).bind(now);
             of_shards.iter().fold(add, bind_counts).execute(&mut *self.connection).await?;
         }
-        if !others.is_empty() {
-            self.has_passed_on = true;
-            let mut distributed = self.distributed();
-            distributed.add_views(&others, now).await?;
-            distributed.mark_counts(&others, &[]).await?;
-        }
-        Ok(())
+        let mut distributed = self.distributed();
+        distributed.add_views(&others, now).await?;
+        distributed.mark_counts(&others, &[]).await
     }
 
     async fn mark_counts(&mut self, _counts: &[(&str, Hour, i64)], _hours: &[Hour]) -> Result<(), sqlx::Error> {

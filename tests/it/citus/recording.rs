@@ -1,4 +1,4 @@
-//! Recording on a Citus cluster: nodes commit what is theirs.
+//! Recording on a Citus cluster: each node commits the counts of its pages.
 
 use std::time::Duration;
 

@@ -200,10 +200,8 @@ async fn add_to_pages(
     site: &SiteDeltas,
     site_rows: &BTreeMap<Bucket, SiteRow>,
 ) -> Result<u64, DbErr> {
-    if [Grain::Day, Grain::Month]
-        .into_iter()
-        .all(|grain| site.hours.values().all(|sum| sum.new_in(grain) == sum.counts))
-    {
+    // A page that is new in a month is new in its days.
+    if site.hours.values().all(|sum| sum.new_in(Grain::Month) == sum.counts) {
         return Ok(0);
     }
     let mut values: Vec<Value> = Vec::new();

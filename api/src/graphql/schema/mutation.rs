@@ -31,8 +31,8 @@ fn one_view() -> SafeInt {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct RecordingMutation;
 
-/// Increments that are recorded together or not at all. On a Citus cluster each node records its own: with an `idempotencyKey`
-/// a retry records what is left, without one the error `PARTLY_RECORDED` tells that something is.
+/// Increments that are recorded together or not at all. On a Citus cluster each node records those of its pages. If a node is lost
+/// meanwhile, a retry with the same `idempotencyKey` records the rest. Without a key the error is `PARTLY_RECORDED`.
 #[derive(Debug, Deserialize, InputObject)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RecordPageViewsInput {
