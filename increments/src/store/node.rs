@@ -55,12 +55,12 @@ impl NodeSession {
     ) -> Result<Committed, StoreError> {
         if self.unreachable_since.is_none_or(|since| since.elapsed() > UNREACHABLE_FOR) {
             // Before anything is written: without the coordinator's time it could not be acknowledged.
-            let begun = timeout_at(begin_by, async {
-                tokio::join!(begin(&self.node, &self.pool, self.idle.take()), times(&self.pool, &mut self.coordinator))
-            });
-            let (begun, times) = begun.await.map_err(|_elapsed| StoreError::Lost(sqlx::Error::PoolTimedOut))?;
-            times.map_err(StoreError::Lost)?;
-            match begun {
+            let (begun, times) = tokio::join!(
+                timeout_at(begin_by, begin(&self.node, &self.pool, self.idle.take())),
+                timeout_at(begin_by, times(&self.pool, &mut self.coordinator))
+            );
+            times.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::Lost)?;
+            match begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(connected) => {
                     if self.unreachable_since.take().is_some() {
                         info!(node.host = self.node.host, node.port = self.node.port, "a node takes commits again");

@@ -283,5 +283,9 @@ async fn request_whose_part_is_not_answered_in_time_is_told_to_be_partly_recorde
     proxy.stall();
     let recorded = app.recorder.record(request(at)).await;
     assert!(matches!(recorded, Err(RecordError::PartlyRecorded)), "{recorded:?}");
+    eventually("requests to be recorded as a whole or not at all", async || {
+        matches!(app.recorder.record(request(at)).await, Err(RecordError::Unavailable(_)))
+    })
+    .await;
     proxy.resume();
 }
