@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{AHEAD_MAX, Hour};
+use storage::clock::Moment;
 
 use crate::freshness::{Freshness, RefreshStatus, RequiredFreshness};
 
@@ -58,9 +59,24 @@ pub struct Provenance {
     pub required: RequiredFreshness,
 }
 
+impl Provenance {
+    /// Returns for how long from `now` a copy of the response may be used without asking again: as long as the required
+    /// freshness allows, and no longer than what it shows of the clock holds. None if no freshness was required.
+    #[must_use]
+    pub fn lifetime(&self, now: Moment) -> Option<TimeDelta> {
+        let until_clock_changes = match self.clock {
+            ClockUse::None => TimeDelta::MAX,
+            ClockUse::Hour(present) => present.holds().end - now.wall,
+            ClockUse::Moment => TimeDelta::zero(),
+        };
+        let allowed = || self.required.lifetime(&self.freshness, now.monotonic);
+        self.required.is_some().then(|| allowed().min(until_clock_changes).max(TimeDelta::zero()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
+    use std::time::Instant;
 
     use super::*;
 
@@ -79,5 +95,28 @@ mod tests {
             assert_eq!(PresentHour::from(just_before), present, "{now}");
             assert_ne!(PresentHour::from(at(until)), present, "{now}");
         }
+    }
+
+    #[test]
+    fn copy_is_used_no_longer_than_the_hour_that_it_shows_is_the_present_one() {
+        let monotonic = Instant::now();
+        let wall = "2026-11-22T20:54:50Z".parse().unwrap();
+        let lifetime = |clock, wall, staleness_max| {
+            let provenance = Provenance {
+                freshness: Freshness::of_test_at(monotonic, TimeDelta::seconds(2), TimeDelta::seconds(60)),
+                status: RefreshStatus::Fresh,
+                clock,
+                required: RequiredFreshness { not_before: None, staleness_max },
+            };
+            provenance.lifetime(Moment { wall, monotonic })
+        };
+        let day = Some(TimeDelta::days(1));
+        let present = ClockUse::Hour(PresentHour::from(wall));
+        assert_eq!(lifetime(ClockUse::None, wall, day), Some(TimeDelta::seconds(60)));
+        assert_eq!(lifetime(present, wall, day), Some(TimeDelta::seconds(10)));
+        assert_eq!(lifetime(present, wall, Some(TimeDelta::seconds(7))), Some(TimeDelta::seconds(5)));
+        assert_eq!(lifetime(present, wall + TimeDelta::hours(1), day), Some(TimeDelta::zero()));
+        assert_eq!(lifetime(ClockUse::Moment, wall, day), Some(TimeDelta::zero()));
+        assert_eq!(lifetime(present, wall, None), None);
     }
 }

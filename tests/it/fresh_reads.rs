@@ -8,7 +8,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::report_refresh;
 use jobs::Jobs;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use reqwest::header;
 use sea_orm::{ConnectionTrait, EntityTrait, sea_query::Expr};
 use serde_json::{Value, json};
 use sqlx::Executor;
@@ -173,50 +172,6 @@ on_all_databases! {
             let (code, message) = &errors[0];
             assert!(code == "BAD_USER_INPUT" && message.contains(wanted), "{arguments}: {code} {message}");
         }
-    }
-
-    async fn copy_of_a_cache_is_not_confirmed_when_it_has_become_too_stale(app: TestApp) {
-        app.record([("/a", AT, 1)]).await;
-        app.refresh().await;
-        let get = async |tag: Option<&str>, arguments: &str| {
-            let query = format!("{{ report(filter: {{ interval: {{ period: ALL_TIME }} }}, {arguments}) {{ totals {{ views }} }} }}");
-            let request = app.client.get(format!("http://{}/graphql", app.address)).query(&[("query", query)]);
-            let request = tag.map_or_else(|| request.try_clone().unwrap(), |tag| request.try_clone().unwrap().header(header::IF_NONE_MATCH, tag));
-            request.send().await.unwrap()
-        };
-        let cache_control = |response: &reqwest::Response| response.headers()[header::CACHE_CONTROL].to_str().unwrap().to_owned();
-        let tag_of = |response: &reqwest::Response| Some(response.headers().get(header::ETAG)?.to_str().unwrap().to_owned());
-        let first = get(None, "maxStalenessSeconds: 3600").await;
-        // Without a schedule, the report may be refreshed at any time; so the bound alone counts.
-        let max_age: i64 = cache_control(&first).strip_prefix("public, max-age=").unwrap().parse().unwrap();
-        assert!((3000..3600).contains(&max_age), "{max_age}");
-        let again = get(tag_of(&first).as_deref(), "maxStalenessSeconds: 3600").await;
-        assert_eq!(again.status(), 304);
-        assert!(cache_control(&again).starts_with("public, max-age="), "{}", cache_control(&again));
-        // A copy that has become too stale is never confirmed. On a busy machine a report may be that stale at once.
-        let tag = loop {
-            if let Some(tag) = tag_of(&get(None, "maxStalenessSeconds: 1").await) {
-                break tag;
-            }
-            app.refresh().await;
-        };
-        eventually("the copy to be too stale", async || get(Some(&tag), "maxStalenessSeconds: 1").await.status() != 304).await;
-        let late = get(Some(&tag), "maxStalenessSeconds: 1").await;
-        assert_eq!((late.status().as_u16(), cache_control(&late).as_str()), (200, "no-store"));
-        let late: Value = late.json().await.unwrap();
-        assert_eq!((code(&late), &late["data"]), ("NOT_FRESH_ENOUGH", &Value::Null));
-        // So is one of an own write, while what it asks for has come.
-        let recorded_at = app.record([("/a", AT, 1)]).await;
-        // One that begins within the same millisecond does not promise it.
-        while app.refresh().await.as_of < Some(recorded_at) {}
-        let own = |at: DateTime<Utc>| format!("notBefore: \"{}\"", at.to_rfc3339());
-        let tag = tag_of(&get(None, &own(recorded_at)).await).unwrap();
-        assert_eq!(get(Some(&tag), &own(recorded_at)).await.status(), 304);
-        let early = get(Some(&tag), &own(recorded_at + TimeDelta::hours(1))).await;
-        assert_eq!((early.status().as_u16(), cache_control(&early).as_str()), (200, "no-store"));
-        assert_eq!(code(&early.json().await.unwrap()), "NOT_FRESH_ENOUGH");
-        // What requires nothing is validated each time.
-        assert_eq!(cache_control(&get(None, "maxStalenessSeconds: null").await), "private, no-cache");
     }
 
     async fn no_read_is_older_than_it_asked_for(app: TestApp) {
@@ -461,42 +416,6 @@ async fn refresh_that_was_asked_for_and_failed_is_tried_again_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refresh_that_was_asked_for_and_failed_is_tried_again_on_postgres() {
     refresh_that_was_asked_for_and_failed_is_tried_again(Rung::Table).await;
-}
-
-/// A copy may be used until the next refresh, by everybody unless a token was needed for it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn copy_of_a_cache_is_used_until_the_next_refresh() {
-    let app = TestApp::start(Rung::Sqlite).await;
-    app.record([("/a", AT, 1)]).await;
-    let every_minute: Schedule = "0 * * * * *".parse().unwrap();
-    let refreshed = app.refresher.refresh(LockMode::Wait, Some(&every_minute)).await.unwrap();
-    assert!(matches!(refreshed, Outcome::Refreshed(_)), "{refreshed:?}");
-    let query = "{ report(maxStalenessSeconds: 86400) { freshness { nextRefreshAt } } }";
-    for (authorization, wanted) in [(None, "public, max-age="), (Some("Bearer any"), "private, max-age=")] {
-        eventually("a minute in which it has not to be refreshed", async || {
-            app.refresher.refresh(LockMode::Wait, Some(&every_minute)).await.unwrap();
-            let before = clock::process_now();
-            let request = app.client.get(format!("http://{}/graphql", app.address)).query(&[("query", query)]);
-            let request = match authorization {
-                Some(authorization) => request.header(header::AUTHORIZATION, authorization),
-                None => request,
-            };
-            let response = request.send().await.unwrap();
-            let cache_control = response.headers()[header::CACHE_CONTROL].to_str().unwrap().to_owned();
-            let answer: Value = response.json().await.unwrap();
-            let next = &answer["data"]["report"]["freshness"]["nextRefreshAt"];
-            let next: DateTime<Utc> = next.as_str().unwrap().parse().unwrap();
-            let [least, most] = [clock::process_now(), before].map(|at| (next - at).num_seconds());
-            // In its last second nobody may use a copy.
-            if least < 2 {
-                return false;
-            }
-            let max_age: i64 = cache_control.strip_prefix(wanted).expect(&cache_control).parse().unwrap();
-            assert!((least..=most).contains(&max_age), "{max_age}: {least} to {most}");
-            true
-        })
-        .await;
-    }
 }
 
 /// A query that would have to wait is refused while as many wait as the setting allows; one that need not wait is answered.

@@ -32,6 +32,7 @@ mod command_line;
 mod comparison;
 mod conflicts;
 mod containers;
+mod copies;
 mod crash;
 mod dashboard;
 mod dead_links;

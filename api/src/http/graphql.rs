@@ -1,7 +1,5 @@
 //! Handles GraphQL requests over HTTP, GET and POST: <https://graphql.github.io/graphql-over-http/draft/>
 
-use std::time::Instant;
-
 use async_graphql::{ServerError, parser::types::OperationType};
 use async_graphql_axum::GraphQLProtocol;
 use axum::{
@@ -13,6 +11,7 @@ use axum::{
 use chrono::TimeDelta;
 use headers::{HeaderMapExt, IfNoneMatch};
 use serde_json::json;
+use storage::clock::Moment;
 
 use super::{
     accept::{Accepted, Events, JSON},
@@ -229,8 +228,7 @@ async fn execute(
         ExecutionEvent::Response { text, provenance } => {
             let response = respond_with(StatusCode::OK, media, text.bytes().clone());
             let Some((request, provenance)) = request.zip(provenance) else { return (response, None) };
-            let required = provenance.required;
-            let lifetime = required.is_some().then(|| required.lifetime(&provenance.freshness, Instant::now()));
+            let lifetime = provenance.lifetime(Moment::now());
             let tag = app.responses.store(&request, &provenance, text).await;
             (response, tag.map(|tag| Executed { tag, lifetime }))
         }

@@ -45,8 +45,7 @@ impl RequiredFreshness {
 
     /// Returns for how long from `now` a copy of the response may be used: until the next refresh is due, and as long as it
     /// is not too stale. Zero if it may not be used, or if nothing is known of the next refresh.
-    #[must_use]
-    pub fn lifetime(&self, freshness: &Freshness, now: Instant) -> TimeDelta {
+    pub(crate) fn lifetime(&self, freshness: &Freshness, now: Instant) -> TimeDelta {
         if !freshness.is_settled() {
             return TimeDelta::zero();
         }
