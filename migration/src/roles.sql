@@ -64,7 +64,7 @@ GRANT SELECT, DELETE ON stale_hours, stale_titles, idempotency_keys TO analytics
 -- What it has taken the mark of and not finished is marked again.
 GRANT INSERT ON stale_hours TO analytics_wolf;
 -- A merge on a Citus cluster.
-GRANT SELECT, UPDATE, DELETE ON stale_pages TO analytics_wolf;
+GRANT SELECT, INSERT, UPDATE, DELETE ON stale_pages TO analytics_wolf;
 GRANT SELECT, INSERT, DELETE ON merge_deltas TO analytics_wolf;
 GRANT SELECT, DELETE ON counted_parts TO analytics_wolf;
 GRANT SELECT, UPDATE ON report_publication TO analytics_wolf;

@@ -87,12 +87,15 @@ impl Export {
         while self.day < self.end_day {
             let window_end = self.day.checked_add_days(Days::new(DAYS_MAX)).unwrap_or(self.end_day).min(self.end_day);
             let rows = self.read(window_end).await?;
-            if !self.snapshot.transaction.is_consistent().await? {
-                return Err(ReportError::VersionChanged);
-            }
             let mut counts = Vec::new();
             for row in &rows {
                 self.add_counts(row, &mut counts)?;
+            }
+            if !counts.is_empty() {
+                self.add_titles(&mut counts).await?;
+            }
+            if !self.snapshot.transaction.is_consistent().await? {
+                return Err(ReportError::VersionChanged);
             }
             match rows.last().filter(|_| rows.len() == ROWS_MAX) {
                 Some(last) => {
@@ -102,7 +105,6 @@ impl Export {
                 None => (self.day, self.after) = (window_end, None),
             }
             if !counts.is_empty() {
-                self.add_titles(&mut counts).await?;
                 return Ok(Some(counts));
             }
         }

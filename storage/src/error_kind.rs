@@ -18,8 +18,17 @@ pub enum DbErrorKind {
     Refused,
 }
 
-/// How the message of a Citus coordinator begins that has lost a node during a transaction. It has no code of its own.
-const CITUS_NODE_LOST: &str = "failure on connection marked as essential";
+/// What the message of a Citus coordinator has that has lost a node during a transaction: its own words, or those of libpq. They
+/// have no code of their own.
+const CITUS_NODE_LOST: [&str; 7] = [
+    "failure on connection marked as essential",
+    "failed to prepare transaction",
+    "server closed the connection unexpectedly",
+    "no connection to the server",
+    "could not receive data from server",
+    "could not send data to server",
+    "SSL connection has been closed unexpectedly",
+];
 
 impl DbErrorKind {
     /// Classifies `error`.
@@ -60,7 +69,7 @@ impl DbErrorKind {
         match error {
             sqlx::Error::Database(error) => {
                 let code = error.code().unwrap_or_default();
-                if code == "XX000" && error.message().starts_with(CITUS_NODE_LOST) {
+                if code == "XX000" && tells_of_lost_node(error.message()) {
                     return Self::Unavailable;
                 }
                 // PostgreSQL's codes have five characters, SQLite's at most four.
@@ -145,6 +154,11 @@ pub fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
     failure == Some(DbErrorKind::DiskFull) || error.source().is_some_and(is_disk_full)
 }
 
+/// Returns whether a message of Citus says that a node was lost.
+fn tells_of_lost_node(message: &str) -> bool {
+    CITUS_NODE_LOST.iter().any(|words| message.contains(words))
+}
+
 /// Returns the primary result code of an extended one.
 fn sqlite_primary(code: &str) -> Option<u32> {
     const PRIMARY_CODE_MASK: u32 = 0xff;
@@ -154,6 +168,13 @@ fn sqlite_primary(code: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lost_nodes_of_a_cluster_are_known_by_their_messages() {
+        assert!(tells_of_lost_node("failure on connection marked as essential: 127.0.0.1:5433"));
+        assert!(tells_of_lost_node("server closed the connection unexpectedly\n\tThis probably means …"));
+        assert!(!tells_of_lost_node("cached plan must not change result type"));
+    }
 
     #[test]
     fn error_codes_are_classified() {

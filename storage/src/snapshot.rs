@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, Statement};
 use tokio::time::sleep;
 
 use crate::{
@@ -22,6 +22,11 @@ const TRIES_MAX: u32 = 10;
 const PUBLICATION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The time between two looks at it.
 const PUBLICATION_POLL: Duration = Duration::from_millis(20);
+/// For how long it is waited before it is asked whether who publishes is lost.
+const ABANDONED_AFTER: Duration = Duration::from_secs(1);
+
+/// The key of the advisory lock of PostgreSQL that who changes the report holds alone: "wolf" in ASCII.
+pub const REFRESH_LOCK: i64 = 0x776f_6c66;
 
 /// A handle that begins snapshots. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -48,10 +53,10 @@ impl Snapshots {
     }
 
     /// Returns the query that locks the relation against a swap, and returns whether the snapshot sees the relation that
-    /// has this name; and last whether the database has Citus.
+    /// has this name; and last whether the database has Citus, and whether it is a standby.
     ///
     /// The name belongs to the newest relation. A snapshot from before the swap would not see that relation's rows, and
-    /// find it empty. (Citus takes no subquery without columns, and would collect all rows of one without a limit.)
+    /// find it empty.
     fn lock_and_look(&self) -> String {
         include_str!("snapshot/look.sql").replace("{relation}", self.relation)
     }
@@ -71,9 +76,7 @@ impl Snapshots {
             let is_distributed = self.is_distributed.load(Ordering::Relaxed);
             let purpose = if is_distributed { Purpose::DistributedSnapshot } else { Purpose::Snapshot };
             let mut transaction = self.db.begin(purpose).await?;
-            let look = Statement::from_string(DbBackend::Postgres, self.lock_and_look());
-            let row = transaction.query_one_raw(look).await?;
-            let row = row.ok_or_else(|| DbErr::RecordNotFound(self.relation.to_owned()))?;
+            let row = query_one(&transaction, &self.lock_and_look()).await?;
             if row.try_get_by_index::<bool>(2)? != is_distributed {
                 self.is_distributed.store(!is_distributed, Ordering::Relaxed);
                 continue;
@@ -88,7 +91,13 @@ impl Snapshots {
             if !is_distributed {
                 return Ok(transaction);
             }
-            if let Some(number) = published(&transaction).await? {
+            if row.try_get_by_index(3)? {
+                // Its copy of the numbers is older than what the nodes have.
+                let message = "a standby of a Citus coordinator can't tell which version of the report the nodes have";
+                return Err(DbErr::Custom(message.to_owned()));
+            }
+            let (number, is_under_way) = publication(&transaction).await?;
+            if !is_under_way || (begun.elapsed() > ABANDONED_AFTER && is_abandoned(&transaction).await?) {
                 transaction.publication = Some(number);
                 return Ok(transaction);
             }
@@ -102,11 +111,25 @@ impl Snapshots {
     }
 }
 
-/// Returns the number of the last change of the report that was published, or `None` while one is being published.
-async fn published(transaction: &Transaction) -> Result<Option<i64>, DbErr> {
-    const SQL: &str = "SELECT number FROM report_publication WHERE NOT is_under_way";
-    let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, SQL)).await?;
-    row.map(|row| row.try_get_by_index(0)).transpose()
+/// Returns the number of the last change of the report, and whether it is still being published.
+async fn publication(transaction: &Transaction) -> Result<(i64, bool), DbErr> {
+    let row = query_one(transaction, "SELECT number, is_under_way FROM report_publication").await?;
+    Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+}
+
+/// Returns whether nobody is publishing the last change any more, and every node has all of it or nothing: who published it was
+/// lost. If so, nobody changes the report until `transaction` ends.
+async fn is_abandoned(transaction: &Transaction) -> Result<bool, DbErr> {
+    let lock = format!("SELECT pg_try_advisory_xact_lock_shared({REFRESH_LOCK})");
+    if !query_one(transaction, &lock).await?.try_get_by_index::<bool>(0)? {
+        return Ok(false);
+    }
+    query_one(transaction, include_str!("snapshot/prepared_nowhere.sql")).await?.try_get_by_index(0)
+}
+
+async fn query_one(transaction: &Transaction, sql: &str) -> Result<QueryResult, DbErr> {
+    let row = transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound(sql.to_owned()))
 }
 
 impl Transaction {
@@ -118,7 +141,8 @@ impl Transaction {
     pub async fn is_consistent(&self) -> Result<bool, DbErr> {
         match self.publication {
             None => Ok(true),
-            Some(number) => Ok(published(self).await? == Some(number)),
+            // It counts from the beginning of a publication on.
+            Some(number) => Ok(publication(self).await?.0 == number),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! report that is a table runs on a cluster, too: see `tests/citus`.
 
 mod recording;
+mod report;
 
 use std::{
     ops::Range,

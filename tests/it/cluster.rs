@@ -181,7 +181,7 @@ impl Cluster {
     }
 
     /// The URL of the superuser for the database `name`. Nothing is encrypted: the certificate that Citus makes can't be read.
-    fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable", self.port)
     }
 

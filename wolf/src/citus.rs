@@ -4,6 +4,8 @@
 //! All other statements keep to what Citus allows: only columns, `excluded` and immutable functions in `DO UPDATE`,
 //! `name` in every conflict target, times as bound values, one statement a text.
 
+mod differences;
+mod fill;
 mod groups;
 mod marks;
 mod merge;
@@ -13,6 +15,8 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use storage::{Connections, Transaction};
 
 pub(crate) use self::{
+    differences::differences,
+    fill::{fill_days, fill_sums},
     marks::has_stale_titles,
     merge::merge,
     publication::{publish, settle},
@@ -98,6 +102,11 @@ fn statement(table: &str) -> String {
 /// after 10 ms, for one transaction only, and each has to read again what the first one knows of all shards.
 pub(crate) async fn use_few_connections(transaction: &Transaction) -> Result<(), DbErr> {
     transaction.execute_unprepared("SET LOCAL citus.executor_slow_start_interval = '100ms'").await.map(drop)
+}
+
+/// Returns a list of what `item` makes of each hour of the day.
+fn of_each_hour(item: impl Fn(i16) -> String) -> String {
+    (0..24).map(item).collect::<Vec<_>>().join(", ")
 }
 
 async fn query(

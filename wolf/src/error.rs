@@ -49,10 +49,10 @@ pub enum WolfError {
         reason: String,
     },
     /// Transactions are prepared on a node of a Citus cluster and not committed there yet.
-    #[error("{transactions} transactions are not committed on every node of the cluster yet")]
+    #[error("transactions are not committed on every node of the cluster yet: {transactions}")]
     Unsettled {
-        /// How many there are.
-        transactions: usize,
+        /// The names that they are prepared under, as in `pg_prepared_xacts`.
+        transactions: String,
     },
     /// Increments were recorded on a Citus cluster at each try to compare its report, so what differs is not certain.
     #[error(
@@ -68,11 +68,13 @@ pub enum WolfError {
 }
 
 impl WolfError {
-    /// Returns whether the database could not be reached.
+    /// Returns whether a try in a moment may succeed: the database could not be reached, or others were in the way.
     #[must_use]
-    pub fn is_unavailable(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Database { source, .. } => DbErrorKind::of(source) == DbErrorKind::Unavailable,
+            Self::Database { source, .. } => {
+                matches!(DbErrorKind::of(source), DbErrorKind::Unavailable | DbErrorKind::Conflict)
+            }
             Self::NodeLost { .. } | Self::Unsettled { .. } => true,
             _ => false,
         }
@@ -85,9 +87,8 @@ impl WolfError {
             Self::Database { source, .. } => match DbErrorKind::of(source) {
                 DbErrorKind::Unavailable => "the database can't be reached",
                 DbErrorKind::DiskFull => "the database's disk is full",
-                DbErrorKind::Conflict | DbErrorKind::Refused => {
-                    "the database refused the refresh; the log of the Wolf says why"
-                }
+                DbErrorKind::Conflict => "the refresh was in conflict with another transaction",
+                DbErrorKind::Refused => "the database refused the refresh; the log of the Wolf says why",
             },
             Self::Schedule(_) => "the schedule does not run",
             Self::RowsMissing { .. } => "the report lacks rows that it must have had; it has to be rebuilt",

@@ -107,6 +107,10 @@ pub(crate) async fn convert(
     if before == wanted {
         return Ok(None);
     }
+    let is_cluster = citus::is_installed(&transaction).await.context("look for the extension Citus")?;
+    if is_cluster {
+        citus::settle(&lock.db, &lock.nodes).await?;
+    }
     if before == ReportKind::MaterializedView
         && jobs::newest_waiting(&transaction).await.context("look for jobs")?.is_some()
     {
@@ -128,7 +132,7 @@ pub(crate) async fn convert(
             break;
         }
     }
-    transaction.commit().await.context("commit the report's conversion")?;
+    lock.publish(transaction, is_cluster).await?;
     Ok(Some(before))
 }
 
@@ -201,9 +205,14 @@ pub(crate) async fn execute_each<C: ConnectionTrait>(db: &C, sql: &str) -> Resul
 
 async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<u64, DbErr> {
     let backend = transaction.get_database_backend();
-    let (start, end) = if backend == DbBackend::Postgres { ("$1::date", "$2::date") } else { ("?1", "?2") };
-    let sql =
-        include_str!("rebuild/fill.sql").replace("{target}", target).replace("{start}", start).replace("{end}", end);
+    let is_cluster = citus::is_installed(transaction).await?;
+    let sql = if is_cluster {
+        citus::fill_days(target)
+    } else {
+        let (start, end) = if backend == DbBackend::Postgres { ("$1::date", "$2::date") } else { ("?1", "?2") };
+        let sql = include_str!("rebuild/fill.sql").replace("{target}", target);
+        sql.replace("{start}", start).replace("{end}", end)
+    };
     let months = months(transaction).await?;
     let total = u64::try_from(months.len()).unwrap_or(u64::MAX);
     let mut rows = 0;
@@ -211,6 +220,9 @@ async fn fill(transaction: &Transaction, target: &str, progress: &(dyn Fn(u64, u
         progress(done, total);
         let bounds = [month.date().into(), month.next_month_start().date().into()];
         rows += transaction.execute_raw(Statement::from_sql_and_values(backend, &sql, bounds)).await?.rows_affected();
+    }
+    if is_cluster {
+        rows += execute_each(transaction, &citus::fill_sums(target)).await?;
     }
     let epoch = if backend == DbBackend::Postgres { "'1970-01-01'::date" } else { "'1970-01-01'" };
     let pages = include_str!("rebuild/fill_pages.sql").replace("{target}", target).replace("{epoch}", epoch);

@@ -4,11 +4,12 @@ use std::{fmt, time::Duration};
 
 use chrono::NaiveDate;
 use entity::page_views_report::PAGE_DATE;
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 use storage::{Database, Transaction, snapshot::Snapshots};
 use tokio::time::timeout;
 
 use crate::{
+    citus,
     error::{Context, WolfError},
     groups::{BUILDING, build::pages_in_other_groups},
     refresh::marked_hours,
@@ -40,6 +41,7 @@ pub struct Difference {
     pub expected_title: Option<String>,
     /// The report's title.
     pub reported_title: Option<String>,
+    /// How many differ of those that were read with it.
     differences: i64,
 }
 
@@ -113,6 +115,45 @@ async fn marks(transaction: &Transaction) -> Result<i64, WolfError> {
 }
 
 async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verification, WolfError> {
+    let (mut count, differences) =
+        differences(backend, transaction).await.context("compare the report with its definition")?;
+    let sql = include_str!("verify/summaries.sql").replace("{limit}", &DIFFERENCES_MAX.to_string());
+    let summaries = WrongSummary::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await;
+    let mut summaries = summaries.context("compare the report's summaries with its rows")?;
+    count += summaries.first().map_or(0, |first| first.differences);
+    for name in pages_in_other_groups(transaction).await.context("compare the groups of pages with their patterns")? {
+        count += 1;
+        if summaries.len() < usize::try_from(DIFFERENCES_MAX).unwrap_or(usize::MAX) {
+            let (grain, summary) = ("page".to_owned(), "is in other groups than their patterns say".to_owned());
+            summaries.push(WrongSummary { grain, name, date: PAGE_DATE, summary, differences: 0 });
+        }
+    }
+    const VIEWS: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM counted_hours";
+    let row = transaction.query_one_raw(Statement::from_string(backend, VIEWS)).await;
+    let views = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index(0)));
+    let views = views.context("sum the counts")?;
+    Ok(Verification { count, views, differences, summaries })
+}
+
+/// Returns how many sums and titles differ, and the first ones by grain and time.
+async fn differences(backend: DbBackend, transaction: &Transaction) -> Result<(i64, Vec<Difference>), DbErr> {
+    let queries = if transaction.is_distributed() {
+        citus::differences(marked_hours(backend), DIFFERENCES_MAX)
+    } else {
+        vec![query_of_differences(backend)]
+    };
+    let (mut count, mut differences) = (0, Vec::new());
+    for sql in queries {
+        let found = Difference::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await?;
+        count += found.first().map_or(0, |first| first.differences);
+        differences.extend(found);
+    }
+    differences.sort_by(|one, other| one.place().cmp(&other.place()));
+    differences.truncate(usize::try_from(DIFFERENCES_MAX).unwrap_or(usize::MAX));
+    Ok((count, differences))
+}
+
+fn query_of_differences(backend: DbBackend) -> String {
     let (month, page_date, retitled, member_of) = match backend {
         DbBackend::Postgres => (
             "date_trunc('month', date::timestamp)::date",
@@ -127,33 +168,21 @@ async fn compare(backend: DbBackend, transaction: &Transaction) -> Result<Verifi
             "json_each(page_memberships.member_of) AS member_of",
         ),
     };
-    let sql = include_str!("verify/differences.sql")
+    include_str!("verify/differences.sql")
         .replace("{marked}", marked_hours(backend))
         .replace("{retitled}", retitled)
         .replace("{member_of}", member_of)
         .replace("{building}", BUILDING)
         .replace("{month}", month)
         .replace("{page_date}", page_date)
-        .replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let differences = Difference::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await;
-    let differences = differences.context("compare the report with its definition")?;
-    let sql = include_str!("verify/summaries.sql").replace("{limit}", &DIFFERENCES_MAX.to_string());
-    let summaries = WrongSummary::find_by_statement(Statement::from_string(backend, sql)).all(transaction).await;
-    let mut summaries = summaries.context("compare the report's summaries with its rows")?;
-    let mut count = differences.first().map_or(0, |first| first.differences)
-        + summaries.first().map_or(0, |first| first.differences);
-    for name in pages_in_other_groups(transaction).await.context("compare the groups of pages with their patterns")? {
-        count += 1;
-        if summaries.len() < usize::try_from(DIFFERENCES_MAX).unwrap_or(usize::MAX) {
-            let (grain, summary) = ("page".to_owned(), "is in other groups than their patterns say".to_owned());
-            summaries.push(WrongSummary { grain, name, date: PAGE_DATE, summary, differences: 0 });
-        }
+        .replace("{limit}", &DIFFERENCES_MAX.to_string())
+}
+
+impl Difference {
+    /// Returns what differences are ordered by.
+    fn place(&self) -> impl Ord {
+        (&self.grain, self.date, self.hour, &self.name)
     }
-    const VIEWS: &str = "SELECT CAST(coalesce(sum(views), 0) AS bigint) FROM counted_hours";
-    let row = transaction.query_one_raw(Statement::from_string(backend, VIEWS)).await;
-    let views = row.and_then(|row| row.map_or(Ok(0), |row| row.try_get_by_index(0)));
-    let views = views.context("sum the counts")?;
-    Ok(Verification { count, views, differences, summaries })
 }
 
 impl fmt::Display for Difference {

@@ -102,8 +102,8 @@ async fn refresh_when_woken(
             }
             Err(error) => {
                 warn!(error = &error as &dyn Error, "refresh failed, the next tick tries again");
-                // The next tick may be far away, and the database reachable in a moment.
-                retry = error.is_unavailable().then(|| Instant::now() + RETRY_PAUSE);
+                // The next tick may be far away.
+                retry = error.is_transient().then(|| Instant::now() + RETRY_PAUSE);
             }
         }
         if let Err(error) = maintenance.run_if_due().await {

@@ -63,7 +63,7 @@ async fn wait_for_nodes(db: &Connections, nodes: &NodeConnections) -> Result<(),
     let begun = Instant::now();
     while !left.is_empty() {
         if begun.elapsed() > SETTLE_MAX {
-            return Err(WolfError::Unsettled { transactions: left.len() });
+            return Err(WolfError::Unsettled { transactions: Vec::from_iter(left).join(", ") });
         }
         sleep(SETTLE_POLL).await;
         let now = prepared(db, nodes).await?;

@@ -4,15 +4,15 @@
 //! PostgreSQL, and the database's own write lock on SQLite.
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
-use storage::{Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock, nodes::NodeConnections};
+use storage::{
+    Connections, Database, DatabaseKind, Purpose, Transaction, clock::Clock, nodes::NodeConnections,
+    snapshot::REFRESH_LOCK,
+};
 
 use crate::{
     citus,
     error::{Context, WolfError},
 };
-
-/// The key of the advisory lock: "wolf" in ASCII.
-const POSTGRES_LOCK: i64 = 0x776f_6c66;
 
 /// What a refresh does while another process holds the refresh lock.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl RefreshLock {
     pub(crate) async fn begin(&self) -> Result<Transaction, DbErr> {
         let transaction = self.db.begin(Purpose::Change).await?;
         if self.kind == DatabaseKind::Postgres {
-            transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({POSTGRES_LOCK})")).await?;
+            transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({REFRESH_LOCK})")).await?;
         }
         Ok(transaction)
     }
@@ -67,7 +67,7 @@ impl RefreshLock {
             return self.begin().await.map(Some);
         }
         let transaction = self.db.begin(Purpose::Change).await?;
-        let sql = format!("SELECT pg_try_advisory_xact_lock({POSTGRES_LOCK})");
+        let sql = format!("SELECT pg_try_advisory_xact_lock({REFRESH_LOCK})");
         let row = transaction.query_one_raw(Statement::from_string(self.kind.backend(), sql)).await?;
         let locked: bool = row.map_or(Ok(false), |row| row.try_get_by_index(0))?;
         Ok(locked.then_some(transaction))
