@@ -16,6 +16,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long the coordinator acts for a node that this process can't connect to, or that does not answer.
 pub const UNREACHABLE_FOR: Duration = Duration::from_secs(30);
 
+/// The query of the transactions of Citus that are prepared on the node that executes it: their names, in one text. Null on a
+/// standby.
+pub const PREPARED_HERE: &str = include_str!("nodes/prepared_here.sql");
+
 /// A node, as the coordinator knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {

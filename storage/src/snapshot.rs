@@ -1,5 +1,7 @@
 //! Read-only transactions that see a consistent snapshot, even if the relation that they read is swapped meanwhile.
 
+mod abandoned;
+
 use std::{
     sync::{
         Arc,
@@ -9,8 +11,10 @@ use std::{
 };
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, Statement};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use self::abandoned::Abandoned;
+pub use self::abandoned::REFRESH_LOCK;
 use crate::{
     clock::Clock,
     connections::{Connections, Purpose, Transaction},
@@ -22,11 +26,8 @@ const TRIES_MAX: u32 = 10;
 const PUBLICATION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The time between two looks at it.
 const PUBLICATION_POLL: Duration = Duration::from_millis(20);
-/// For how long it is waited before it is asked whether who publishes is lost.
+/// For how long it is waited before it is looked whether the Wolf that publishes it is lost.
 const ABANDONED_AFTER: Duration = Duration::from_secs(1);
-
-/// The key of the advisory lock of PostgreSQL that who changes the report holds alone: "wolf" in ASCII.
-pub const REFRESH_LOCK: i64 = 0x776f_6c66;
 
 /// A handle that begins snapshots. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct Snapshots {
     relation: &'static str,
     /// Whether the database has been found to be a Citus cluster.
     is_distributed: Arc<AtomicBool>,
+    abandoned: Arc<Abandoned>,
     /// The clocks of the process that reads.
     pub clock: Clock,
 }
@@ -43,7 +45,13 @@ impl Snapshots {
     /// Returns a handle for snapshots of `relation`, begun on `db`.
     #[must_use]
     pub fn new(db: &Connections, clock: &Clock, relation: &'static str) -> Self {
-        Self { db: db.clone(), relation, is_distributed: Arc::default(), clock: clock.clone() }
+        Self {
+            db: db.clone(),
+            relation,
+            is_distributed: Arc::default(),
+            abandoned: Arc::default(),
+            clock: clock.clone(),
+        }
     }
 
     /// Returns the most snapshots that there can be at the same time: each holds a connection.
@@ -94,14 +102,20 @@ impl Snapshots {
             if row.try_get_by_index(3)? {
                 // Its copy of the numbers is older than what the nodes have.
                 let message = "a standby of a Citus coordinator can't tell which version of the report the nodes have";
-                return Err(DbErr::Custom(message.to_owned()));
+                return Err(DbErr::Conn(RuntimeErr::Internal(message.to_owned())));
             }
             let (number, is_under_way) = publication(&transaction).await?;
-            if !is_under_way || (begun.elapsed() > ABANDONED_AFTER && is_abandoned(&transaction).await?) {
+            if !is_under_way || self.abandoned.is_settled(number) {
                 transaction.publication = Some(number);
                 return Ok(transaction);
             }
             drop(transaction);
+            let left = PUBLICATION_WAIT_MAX.saturating_sub(begun.elapsed());
+            if begun.elapsed() > ABANDONED_AFTER
+                && let Ok(looked) = timeout(left, self.abandoned.look(&self.db)).await
+            {
+                looked?;
+            }
             if begun.elapsed() > PUBLICATION_WAIT_MAX {
                 let message = "a change of the report is not on all nodes yet".to_owned();
                 return Err(DbErr::Conn(RuntimeErr::Internal(message)));
@@ -115,16 +129,6 @@ impl Snapshots {
 async fn publication(transaction: &Transaction) -> Result<(i64, bool), DbErr> {
     let row = query_one(transaction, "SELECT number, is_under_way FROM report_publication").await?;
     Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
-}
-
-/// Returns whether nobody is publishing the last change any more, and every node has all of it or nothing: who published it was
-/// lost. If so, nobody changes the report until `transaction` ends.
-async fn is_abandoned(transaction: &Transaction) -> Result<bool, DbErr> {
-    let lock = format!("SELECT pg_try_advisory_xact_lock_shared({REFRESH_LOCK})");
-    if !query_one(transaction, &lock).await?.try_get_by_index::<bool>(0)? {
-        return Ok(false);
-    }
-    query_one(transaction, include_str!("snapshot/prepared_nowhere.sql")).await?.try_get_by_index(0)
 }
 
 async fn query_one(transaction: &Transaction, sql: &str) -> Result<QueryResult, DbErr> {

@@ -72,7 +72,8 @@ pub struct Verification {
     pub summaries: Vec<WrongSummary>,
 }
 
-/// Compares the report of `database` with its definition, in one snapshot, while recording and refreshes go on.
+/// Compares the report of `database` with its definition while recording and refreshes go on: in one snapshot, or, on a Citus
+/// cluster, again until nothing has changed meanwhile or nothing differs.
 /// Hours that changed since the last refresh are taken as reported; the sums over them are compared.
 ///
 /// # Errors

@@ -69,10 +69,10 @@ pub(crate) fn differences(marked: &str, limit: u32) -> Vec<String> {
         let sql = sql.replace("{title}", title).replace("{is_titled}", is_titled).replace("{expected}", expected);
         sql.replace("{hours}", &hours)
     });
-    let groups = include_str!("wrong_groups.sql").to_owned();
+    let others = [include_str!("wrong_groups.sql"), include_str!("wrong_rows.sql")].map(str::to_owned);
     let filled_in = |sql: String| {
         let sql = sql.replace("{marked}", marked).replace("{building}", BUILDING);
         sql.replace("{page_date}", PAGE_DATE).replace("{limit}", &limit.to_string())
     };
-    sums.chain(titles).chain([groups]).map(filled_in).collect()
+    sums.chain(titles).chain(others).map(filled_in).collect()
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, Statement};
 use storage::{
     Connections, Transaction,
-    nodes::{Node, NodeConnections},
+    nodes::{Node, NodeConnections, PREPARED_HERE},
 };
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -88,16 +88,15 @@ async fn prepared(db: &Connections, nodes: &NodeConnections) -> Result<BTreeSet<
 
 /// Asks each node by a connection that is kept: Citus opens new ones, which takes 26 ms.
 async fn prepared_by_node(db: &Connections, nodes: &NodeConnections) -> Result<BTreeSet<String>, DbErr> {
-    const HERE: &str = include_str!("prepared_here.sql");
     let rows = db.query_all_raw(Statement::from_string(DbBackend::Postgres, include_str!("nodes.sql"))).await?;
     let node = |row: &QueryResult| {
         let port = row.try_get_by_index::<i32>(2)?;
         let port = u16::try_from(port).map_err(|error| DbErr::Type(error.to_string()))?;
         Ok::<_, DbErr>(Node { group: row.try_get_by_index(0)?, host: row.try_get_by_index(1)?, port })
     };
-    let found = nodes.ask(rows.iter().map(node).collect::<Result<_, _>>()?, HERE).await;
+    let found = nodes.ask(rows.iter().map(node).collect::<Result<_, _>>()?, PREPARED_HERE).await;
     let mut gids = found.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))?;
-    let here = db.query_one_raw(Statement::from_string(DbBackend::Postgres, HERE)).await?;
+    let here = db.query_one_raw(Statement::from_string(DbBackend::Postgres, PREPARED_HERE)).await?;
     gids.extend(here.map(|row| row.try_get_by_index(0)).transpose()?);
     Ok(gids.iter().flat_map(|gids| gids.split_whitespace()).map(str::to_owned).collect())
 }
@@ -105,7 +104,7 @@ async fn prepared_by_node(db: &Connections, nodes: &NodeConnections) -> Result<B
 /// Has the coordinator ask, by new connections: where this process can't connect to a node.
 async fn prepared_by_coordinator(db: &Connections) -> Result<BTreeSet<String>, WolfError> {
     let sql = "SELECT success, result FROM run_command_on_all_nodes($1)";
-    let values = [include_str!("prepared_here.sql").into()];
+    let values = [PREPARED_HERE.into()];
     let rows = db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await;
     let node = |row: &QueryResult| Ok::<_, DbErr>((row.try_get_by_index(0)?, row.try_get_by_index::<String>(1)?));
     let mut transactions = BTreeSet::new();

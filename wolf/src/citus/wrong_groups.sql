@@ -9,7 +9,7 @@ FROM (
     FROM page_groups
     WHERE effective IS NOT NULL
 ) AS declared
-FULL JOIN (SELECT name, views, title FROM page_views_report WHERE grain = 'group') AS report ON report.name = declared.name
+FULL JOIN (SELECT name, views, title FROM page_views_report WHERE grain = 'group' AND date = {page_date}) AS report ON report.name = declared.name
 WHERE declared.views IS DISTINCT FROM report.views OR declared.problem IS DISTINCT FROM report.title
 ORDER BY 2
 LIMIT {limit}

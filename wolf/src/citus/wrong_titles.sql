@@ -32,7 +32,8 @@ FROM (
         UNION ALL
         SELECT name, false, false, true, NULL, NULL, NULL FROM stale_pages WHERE date IS NULL AND '{grain}' = 'page'
         UNION ALL
-        SELECT name, false, false, false, NULL, views, title FROM page_views_report WHERE grain = '{grain}'
+        SELECT name, false, false, false, NULL, views, title FROM page_views_report
+        WHERE grain = '{grain}' AND date = {page_date}
     ) AS rows
     GROUP BY name
 ) AS compared
