@@ -25,7 +25,7 @@ use crate::{
     wait::eventually,
 };
 
-/// How often a worker is killed, in turn.
+/// How often a node is killed: the workers in turn, and then the coordinator.
 const KILLS: usize = 8;
 /// How many clients record at once.
 const CLIENTS: usize = 8;
@@ -144,22 +144,22 @@ async fn merge_whose_last_phase_is_lost_is_not_read_before_it_is_visible() {
     }
 }
 
-/// Workers are killed one after the other while clients record on several nodes at once.
+/// Nodes are killed one after the other while clients record on several nodes at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
-    kill_workers(|at, _client| keyed(at), Retries::UntilCounted).await;
+async fn nothing_acknowledged_is_missing_from_as_of_while_nodes_are_killed() {
+    kill_nodes(|at, _client| keyed(at), Retries::UntilCounted).await;
 }
 
 /// The same for requests that several nodes commit each for itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_nodes_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
-    kill_workers(|at, _client| request(at), Retries::None).await;
+async fn nothing_that_nodes_acknowledged_is_missing_from_as_of_while_nodes_are_killed() {
+    kill_nodes(|at, _client| request(at), Retries::None).await;
 }
 
 /// The same for increments that one node commits alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_one_node_acknowledged_is_missing_from_as_of_while_workers_are_killed() {
-    kill_workers(single, Retries::None).await;
+async fn nothing_that_one_node_acknowledged_is_missing_from_as_of_while_nodes_are_killed() {
+    kill_nodes(single, Retries::None).await;
 }
 
 /// Views of one page.
@@ -175,8 +175,8 @@ enum Retries {
     UntilCounted,
 }
 
-/// Kills workers while clients send requests of [`PAGES`] views each.
-async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request, retries: Retries) {
+/// Kills nodes while clients send requests of [`PAGES`] views each.
+async fn kill_nodes(request: fn(DateTime<Utc>, usize) -> Request, retries: Retries) {
     let mut citus = Citus::start();
     let app = start(&citus).await;
     let at: DateTime<Utc> = "2026-03-01T05:00:00Z".parse().unwrap();
@@ -192,10 +192,12 @@ async fn kill_workers(request: fn(DateTime<Utc>, usize) -> Request, retries: Ret
         if kill % 2 == 0 {
             answers.push(recording.join_next().await.unwrap().unwrap());
         }
-        let worker = kill % citus.workers.len();
-        citus.workers[worker].stop_immediately();
+        let Citus { workers, coordinator, .. } = &mut citus;
+        let node = kill % (workers.len() + 1);
+        let node = workers.get_mut(node).unwrap_or(coordinator);
+        node.stop_immediately();
         assert!(app.refresher.refresh(LockMode::Wait, None).await.is_err(), "a node is lost");
-        citus.workers[worker].start_again();
+        node.start_again();
         answers.extend(recording.join_all().await);
         for (recorded, request) in answers {
             match recorded {
