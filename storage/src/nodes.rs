@@ -1,7 +1,8 @@
 //! Connections to the nodes of a Citus cluster, past the coordinator.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, postgres::PgConnectOptions};
 use tokio::{
     sync::Mutex,
@@ -102,6 +103,25 @@ async fn ask_all(
         texts.push(text);
     }
     Ok(texts)
+}
+
+/// Has the coordinator ask all nodes which transactions are prepared there. It opens new connections for that. Returns why a node did
+/// not tell, or the names.
+///
+/// # Errors
+/// When the coordinator can't be queried.
+pub async fn prepared_by_coordinator<C: ConnectionTrait>(db: &C) -> Result<Result<BTreeSet<String>, String>, DbErr> {
+    const ASK: &str = "SELECT success, result FROM run_command_on_all_nodes($1)";
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, ASK, [PREPARED_HERE.into()]);
+    let mut transactions = BTreeSet::new();
+    for node in db.query_all_raw(statement).await? {
+        match (node.try_get_by_index(0)?, node.try_get_by_index::<Option<String>>(1)?) {
+            (true, Some(names)) => transactions.extend(names.split_whitespace().map(str::to_owned)),
+            (true, None) => return Ok(Err("it is a standby".to_owned())),
+            (false, reason) => return Ok(Err(reason.unwrap_or_default())),
+        }
+    }
+    Ok(Ok(transactions))
 }
 
 /// Connects to a node as to the coordinator by `options`.

@@ -17,8 +17,8 @@ use crate::{
     store::Session,
 };
 
-/// How long before its deadline a request is answered by what is known of its parts then. At the deadline the caller is told that
-/// nothing is known.
+/// How long before its deadline a request is answered from the parts that are known by then. At the deadline itself the caller
+/// would be told that nothing is known.
 const PARTS_MARGIN: Duration = Duration::from_millis(50);
 /// After which time it is read again which node of a Citus cluster has which pages.
 const NODES_AGE_MAX: Duration = Duration::from_secs(10);

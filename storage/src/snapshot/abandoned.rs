@@ -1,4 +1,4 @@
-//! Publications on a Citus cluster that nobody ends any more, since the Wolf that began them was lost.
+//! On a Citus cluster: publications that were begun by a Wolf which was lost, so that they are not ended.
 
 use std::{
     collections::BTreeSet,
@@ -6,35 +6,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::DbErr;
 use tokio::sync::Mutex;
 
 use super::{publication, query_one};
 use crate::{
     connections::{Connections, Purpose},
-    nodes::PREPARED_HERE,
+    nodes::prepared_by_coordinator,
 };
 
-/// The key of the advisory lock of PostgreSQL that who changes the report holds alone: "wolf" in ASCII.
+/// The key of PostgreSQL's advisory lock that a process holds while it changes the report: "wolf" in ASCII.
 pub const REFRESH_LOCK: i64 = 0x776f_6c66;
 /// The time between two looks: each connects to all nodes.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// No publication has this number.
 const NONE: i64 = -1;
 
-/// What is known of a publication whose Wolf may be lost.
+/// What this process has found out about publications that are under way for long.
 #[derive(Debug)]
 pub(super) struct Abandoned {
-    /// The number of the last one that was found to be abandoned, and of which every node has all or nothing.
+    /// The number of the last abandoned one of which every node was found to have the whole change, or nothing of it.
     settled: AtomicI64,
     looked: Mutex<Option<Looked>>,
 }
 
-/// What was found last.
+/// The last look.
 #[derive(Debug)]
 struct Looked {
     at: Instant,
-    /// The number of a publication that nobody goes on with, and what was prepared then and is so still: it may be a part of it.
+    /// The number of an abandoned publication, and the transactions that were prepared when that was found out and still are: some
+    /// may be parts of its change.
     left: Option<(i64, BTreeSet<String>)>,
 }
 
@@ -45,8 +46,8 @@ impl Default for Abandoned {
 }
 
 impl Abandoned {
-    /// Returns whether every node has all of the change with this number or nothing, though nobody has said so. A later change has
-    /// another number before it becomes visible anywhere.
+    /// Returns whether the publication with this number is abandoned and its change will not become more visible than it is. The
+    /// next change gets another number before it becomes visible anywhere.
     pub(super) fn is_settled(&self, number: i64) -> bool {
         self.settled.load(Ordering::Relaxed) == number
     }
@@ -88,16 +89,8 @@ async fn left(
     let (number, _) = publication(&transaction).await?;
     // For no longer than that, so that a Wolf that starts gets the lock.
     transaction.rollback().await?;
-    let ask = "SELECT success, result FROM run_command_on_all_nodes($1)";
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, ask, [PREPARED_HERE.into()]);
-    let mut transactions = BTreeSet::new();
-    for node in db.query_all_raw(statement).await? {
-        // A node that does not tell may have anything.
-        let (true, Some(text)) = (node.try_get_by_index(0)?, node.try_get_by_index::<Option<String>>(1)?) else {
-            return Ok(None);
-        };
-        transactions.extend(text.split_whitespace().map(str::to_owned));
-    }
+    // A node that does not tell may have anything.
+    let Ok(mut transactions) = prepared_by_coordinator(db).await? else { return Ok(None) };
     if let Some((_, known)) = known.filter(|(of, _)| *of == number) {
         transactions.retain(|transaction| known.contains(transaction));
     }

@@ -6,6 +6,60 @@ use entity::page_views_report::hour_column;
 use super::of_each_hour;
 use crate::groups::BUILDING;
 
+/// A query, and the values of its own placeholders.
+type Query = (&'static str, &'static [(&'static str, &'static str)]);
+
+const WRONG_SUMS: &str = include_str!("wrong_sums.sql");
+const WRONG_TITLES: &str = include_str!("wrong_titles.sql");
+/// Sums of pages, of the whole site and of groups; titles and groups of pages; groups; and rows of no definition.
+const QUERIES: [Query; 7] = [
+    (
+        WRONG_SUMS,
+        &[
+            ("{prefix}", ""),
+            ("{name}", "counted.name"),
+            ("{groups}", ""),
+            ("{has_sums}", ""),
+            ("{rows}", "counted.name <> ''"),
+        ],
+    ),
+    (
+        WRONG_SUMS,
+        &[("{prefix}", ""), ("{name}", "''"), ("{groups}", ""), ("{has_sums}", ""), ("{rows}", "counted.name = ''")],
+    ),
+    (
+        WRONG_SUMS,
+        &[
+            ("{prefix}", "group_"),
+            ("{name}", "member_of.value"),
+            ("{groups}", GROUPS),
+            ("{has_sums}", GROUP_HAS_SUMS),
+            ("{rows}", "true"),
+        ],
+    ),
+    (
+        WRONG_TITLES,
+        &[
+            ("{grain}", "page"),
+            ("{titles}", "pages"),
+            ("{title}", "title"),
+            ("{is_titled}", "true"),
+            ("{expected}", "bool_or(is_viewed)"),
+        ],
+    ),
+    (
+        WRONG_TITLES,
+        &[
+            ("{grain}", "member"),
+            ("{titles}", "page_memberships"),
+            ("{title}", "member_of"),
+            ("{is_titled}", "member_of <> '[]'"),
+            ("{expected}", "bool_or(is_viewed) AND bool_or(is_titled)"),
+        ],
+    ),
+    (include_str!("wrong_groups.sql"), &[("{building}", BUILDING)]),
+    (include_str!("wrong_rows.sql"), &[]),
+];
 /// The date of the rows of pages and groups that have no day.
 const PAGE_DATE: &str = "'1970-01-01'::date";
 /// The first day of the bucket that a count is summed in.
@@ -19,60 +73,18 @@ const GROUPS: &str = "JOIN page_memberships ON page_memberships.name = counted.n
 const GROUP_HAS_SUMS: &str = "AND page_groups.effective IS NOT NULL AND page_groups.problem IS NULL \
                               AND (page_groups.is_complete OR {bucket} >= page_groups.built_from)";
 
-/// Rows of the report that are sums of counts.
-struct Sums {
-    prefix: &'static str,
-    name: &'static str,
-    groups: &'static str,
-    has_sums: &'static str,
-    rows: &'static str,
-}
-
-const SUMS: [Sums; 3] = [
-    Sums { prefix: "", name: "counted.name", groups: "", has_sums: "", rows: "counted.name <> ''" },
-    Sums { prefix: "", name: "''", groups: "", has_sums: "", rows: "counted.name = ''" },
-    Sums { prefix: "group_", name: "member_of.value", groups: GROUPS, has_sums: GROUP_HAS_SUMS, rows: "true" },
-];
-
-/// Rows of the report that have a title.
-struct Titles {
-    grain: &'static str,
-    titles: &'static str,
-    title: &'static str,
-    is_titled: &'static str,
-    expected: &'static str,
-}
-
-const TITLES: [Titles; 2] = [
-    Titles { grain: "page", titles: "pages", title: "title", is_titled: "true", expected: "bool_or(is_viewed)" },
-    Titles {
-        grain: "member",
-        titles: "page_memberships",
-        title: "member_of",
-        is_titled: "member_of <> '[]'",
-        expected: "bool_or(is_viewed) AND bool_or(is_titled)",
-    },
-];
-
 /// Returns the queries of the sums and titles that differ, of each the first `limit` by grain and time. `marked` is the query of the
 /// hours that have marks.
 pub(crate) fn differences(marked: &str, limit: u32) -> Vec<String> {
-    let sums = SUMS.into_iter().map(|Sums { prefix, name, groups, has_sums, rows }| {
-        let hours = of_each_hour(|hour| format!("counted.{}", hour_column(hour)));
-        let sql = include_str!("wrong_sums.sql").replace("{prefix}", prefix).replace("{name}", name);
-        let sql = sql.replace("{groups}", groups).replace("{has_sums}", has_sums).replace("{rows}", rows);
-        sql.replace("{bucket}", BUCKET).replace("{hours}", &hours)
-    });
-    let titles = TITLES.into_iter().map(|Titles { grain, titles, title, is_titled, expected }| {
-        let hours = of_each_hour(|hour| format!("report.{}", hour_column(hour)));
-        let sql = include_str!("wrong_titles.sql").replace("{grain}", grain).replace("{titles}", titles);
-        let sql = sql.replace("{title}", title).replace("{is_titled}", is_titled).replace("{expected}", expected);
-        sql.replace("{hours}", &hours)
-    });
-    let others = [include_str!("wrong_groups.sql"), include_str!("wrong_rows.sql")].map(str::to_owned);
-    let filled_in = |sql: String| {
-        let sql = sql.replace("{marked}", marked).replace("{building}", BUILDING);
-        sql.replace("{page_date}", PAGE_DATE).replace("{limit}", &limit.to_string())
-    };
-    sums.chain(titles).chain(others).map(filled_in).collect()
+    let hours = of_each_hour(|hour| format!("counted.{}", hour_column(hour)));
+    let limit = limit.to_string();
+    let shared = [
+        ("{bucket}", BUCKET),
+        ("{hours}", &hours),
+        ("{marked}", marked),
+        ("{page_date}", PAGE_DATE),
+        ("{limit}", &limit),
+    ];
+    let fill_in = |sql: String, (placeholder, value): &(&str, &str)| sql.replace(placeholder, value);
+    QUERIES.iter().map(|(sql, own)| own.iter().chain(&shared).fold((*sql).to_owned(), fill_in)).collect()
 }

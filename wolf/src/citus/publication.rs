@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, Statement};
 use storage::{
     Connections, Transaction,
-    nodes::{Node, NodeConnections, PREPARED_HERE},
+    nodes::{Node, NodeConnections, PREPARED_HERE, prepared_by_coordinator},
 };
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -81,7 +81,8 @@ async fn prepared(db: &Connections, nodes: &NodeConnections) -> Result<BTreeSet<
                 error = &error as &dyn std::error::Error,
                 "can't ask the nodes of the cluster, the coordinator does"
             );
-            prepared_by_coordinator(db).await
+            let asked = prepared_by_coordinator(db).await.context("ask the nodes of the cluster")?;
+            asked.map_err(|reason| WolfError::NodeLost { reason })
         }
     }
 }
@@ -99,20 +100,4 @@ async fn prepared_by_node(db: &Connections, nodes: &NodeConnections) -> Result<B
     let here = db.query_one_raw(Statement::from_string(DbBackend::Postgres, PREPARED_HERE)).await?;
     gids.extend(here.map(|row| row.try_get_by_index(0)).transpose()?);
     Ok(gids.iter().flat_map(|gids| gids.split_whitespace()).map(str::to_owned).collect())
-}
-
-/// Has the coordinator ask, by new connections: where this process can't connect to a node.
-async fn prepared_by_coordinator(db: &Connections) -> Result<BTreeSet<String>, WolfError> {
-    let sql = "SELECT success, result FROM run_command_on_all_nodes($1)";
-    let values = [PREPARED_HERE.into()];
-    let rows = db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await;
-    let node = |row: &QueryResult| Ok::<_, DbErr>((row.try_get_by_index(0)?, row.try_get_by_index::<String>(1)?));
-    let mut transactions = BTreeSet::new();
-    for row in rows.context("ask the nodes of the cluster")? {
-        match node(&row).context("ask the nodes of the cluster")? {
-            (true, gids) => transactions.extend(gids.split_whitespace().map(str::to_owned)),
-            (false, reason) => return Err(WolfError::NodeLost { reason }),
-        }
-    }
-    Ok(transactions)
 }

@@ -21,10 +21,10 @@ FROM (
         FROM page_views
         WHERE NOT EXISTS (SELECT 1 FROM marked WHERE marked.date = page_views.date AND marked.hour = page_views.hour)
         UNION ALL
-        SELECT report.name, true, false, false, NULL, NULL, NULL
-        FROM page_views_report AS report
-        JOIN marked ON marked.date = report.date
-        WHERE report.grain = 'day' AND report.name <> '' AND (ARRAY[{hours}])[marked.hour + 1] IS NOT NULL
+        SELECT counted.name, true, false, false, NULL, NULL, NULL
+        FROM page_views_report AS counted
+        JOIN marked ON marked.date = counted.date
+        WHERE counted.grain = 'day' AND counted.name <> '' AND (ARRAY[{hours}])[marked.hour + 1] IS NOT NULL
         UNION ALL
         SELECT name, true, false, false, NULL, NULL, NULL FROM kept_days
         UNION ALL
