@@ -10,7 +10,8 @@ use serde_json::Value;
 #[test]
 fn schema_file_equals_the_printed_schema() {
     let file = include_str!("../../schema.graphql");
-    assert_eq!(file, api::graphql::sdl(), "run: cargo run -- schema > schema.graphql");
+    let output = Command::new(env!("CARGO_BIN_EXE_analytics")).arg("schema").output().unwrap();
+    assert_eq!(file, String::from_utf8(output.stdout).unwrap(), "run: cargo run -- schema > schema.graphql");
 }
 
 #[test]
