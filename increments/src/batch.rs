@@ -16,8 +16,6 @@ pub(super) struct Batch<'a> {
     pub(super) first_titles: Vec<(&'a str, &'a Title)>,
     /// The views to add: by hour, then by page, as the table's key is.
     pub(super) counts: Vec<(&'a str, Hour, i64)>,
-    /// The hours of `counts`.
-    pub(super) hours: Vec<Hour>,
 }
 
 impl<'a> Batch<'a> {
@@ -41,14 +39,12 @@ impl<'a> Batch<'a> {
         first_titles.sort_unstable_by_key(|(page, _)| *page);
         let mut counts: Vec<_> = sums.into_iter().map(|((page, hour), views)| (page, hour, views)).collect();
         counts.sort_unstable_by_key(|(page, hour, _)| (*hour, *page));
-        let mut hours: Vec<_> = counts.iter().map(|(_, hour, _)| *hour).collect();
-        hours.dedup();
         let mut pages: Vec<_> = counts.iter().map(|(page, ..)| (*page, titles.get(page).copied())).collect();
-        if hours.len() > 1 {
+        if counts.first().map(|count| count.1) != counts.last().map(|count| count.1) {
             pages.sort_unstable_by_key(|(page, _)| *page);
             pages.dedup_by_key(|(page, _)| *page);
         }
-        Self { pages, first_titles, counts, hours }
+        Self { pages, first_titles, counts }
     }
 }
 
@@ -78,7 +74,6 @@ mod tests {
         let requests = [Request::new(increments.to_vec(), None)];
         let batch = Batch::new(&requests);
         assert_eq!(batch.counts, [("/b", first, 2), ("/a", first.plus(1), 1), ("/b", first.plus(1), 12)]);
-        assert_eq!(batch.hours, [first, first.plus(1)]);
         let pages: Vec<_> = batch.pages.iter().map(|(page, title)| (*page, title.map(Title::as_str))).collect();
         assert_eq!(pages, [("/a", None), ("/b", Some("new"))]);
 

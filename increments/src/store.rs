@@ -169,17 +169,11 @@ trait Statements: Send {
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
     /// Marks the titles of these pages stale.
     fn mark_titles(&mut self, names: &[String]) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Adds views to the counts.
+    /// Adds views to the counts, and marks them stale.
     fn add_views(
         &mut self,
         counts: &[(&str, Hour, i64)],
         now: DateTime<Utc>,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Marks `counts` stale, or `hours`, which are theirs, as a whole.
-    fn mark_counts(
-        &mut self,
-        counts: &[(&str, Hour, i64)],
-        hours: &[Hour],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Writes the rows of an import's step, or none if other imports have changed what it builds on.
     fn take_import_step(
@@ -349,7 +343,6 @@ async fn write<'a, S: Statements>(
     }
     if !batch.counts.is_empty() {
         statements.add_views(&batch.counts, now).await?;
-        statements.mark_counts(&batch.counts, &batch.hours).await?;
     }
     let views = batch.counts.iter().map(|(_, _, views)| views).sum();
     Ok(Written { counted: Counted { outcomes, increments, views }, pages, first_titles })

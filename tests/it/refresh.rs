@@ -3,18 +3,18 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::report_refresh;
 use futures_util::future::poll_immediate;
-use increments::Request;
+use increments::{Recorder, RecorderSettings, Request};
 use reports::freshness::{Freshness, RefreshStatus};
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement, TransactionTrait};
 use sqlx::Executor;
 use storage::snapshot::Snapshots;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use wolf::{LockMode, Outcome, Refreshed, Refresher, ReportKind};
 
 use crate::{
     app::{Rung, TestApp},
-    cluster,
-    exactly_once::until_blocked,
-    model, on_all_databases,
+    cluster, model, on_all_databases,
 };
 
 async fn titles(app: &TestApp) -> Vec<Option<String>> {
@@ -182,43 +182,53 @@ on_all_databases! {
 /// A commit names the pages that it changed, unless they are too many.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn marks_name_at_most_ten_thousand_pages() {
-    let app = TestApp::start(Rung::Table).await;
-    let names = async || {
-        let sql = "SELECT coalesce(cardinality(names), -1) FROM stale_hours ORDER BY 1 DESC";
-        let rows =
-            app.database.background.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
-        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect::<Vec<i32>>()
-    };
-    app.record([
-        ("/a", "2026-03-01T05:00:00Z", 1),
-        ("/b", "2026-03-01T05:00:00Z", 1),
-        ("/b", "2026-03-01T06:00:00Z", 1),
-    ])
-    .await;
-    assert_eq!(names().await, [2, 1]);
-    app.refresh().await;
-    // Both committers wait for the lock. The requests behind theirs are committed together.
-    let mut holder = cluster::connect(&app.test_database.url).await;
-    holder.execute("BEGIN; LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
-    let at = "2026-03-01T05:00:00Z".parse().unwrap();
-    let request = |first: u32, pages: u32| {
-        let increment = |page| crate::app::increment(&format!("/{page}"), at, 1);
-        Request::new((first..first + pages).map(increment).collect(), None)
-    };
-    let mut recording = Vec::new();
-    for (waiting, first, pages) in [(1, 0, 1), (2, 1, 1), (2, 10_000, 5_001), (2, 20_000, 5_001)] {
-        let mut recorded = Box::pin(app.recorder.record(request(first, pages)));
-        assert!(poll_immediate(recorded.as_mut()).await.is_none(), "it waits for the lock");
-        until_blocked(&app.database, waiting).await;
-        recording.push(recorded);
+    for (rung, count_names) in [(Rung::Table, "cardinality(names)"), (Rung::Sqlite, "json_array_length(names)")] {
+        let app = TestApp::start(rung).await;
+        let names = async || {
+            let sql = format!("SELECT CAST(coalesce({count_names}, -1) AS bigint) FROM stale_hours ORDER BY 1 DESC");
+            let statement = Statement::from_string(app.database.background.get_database_backend(), sql);
+            let rows = app.database.background.query_all_raw(statement).await.unwrap();
+            rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect::<Vec<i64>>()
+        };
+        app.record([
+            ("/a", "2026-03-01T05:00:00Z", 1),
+            ("/b", "2026-03-01T05:00:00Z", 1),
+            ("/b", "2026-03-01T06:00:00Z", 1),
+        ])
+        .await;
+        assert_eq!(names().await, [2, 1]);
+        app.refresh().await;
+
+        let settings = RecorderSettings { queue_increments: 100_000, committers: 1, record_timeout_ms: 60_000 };
+        let (recorder, committer) = Recorder::new(&app.database, &settings);
+        let mut committing = JoinSet::new();
+        committing.spawn(committer.run(CancellationToken::new()));
+        let at = "2026-03-01T05:00:00Z".parse().unwrap();
+        let request = |first: u32, pages: u32| {
+            let increment = |page| crate::app::increment(&format!("/{page}"), at, 1);
+            Request::new((first..first + pages).map(increment).collect(), None)
+        };
+        // While the first commit waits, the requests behind it gather. Two of the three are committed together in any case.
+        let holder = app.database.writers.begin().await.unwrap();
+        if rung != Rung::Sqlite {
+            holder.execute_unprepared("LOCK TABLE page_views IN EXCLUSIVE MODE").await.unwrap();
+        }
+        let mut recording = Vec::new();
+        for (first, pages) in [(0, 1), (10_000, 10_000), (20_000, 10_000)] {
+            let mut recorded = Box::pin(recorder.record(request(first, pages)));
+            assert!(poll_immediate(recorded.as_mut()).await.is_none(), "it waits for the lock");
+            recording.push(recorded);
+        }
+        holder.commit().await.unwrap();
+        for recorded in recording {
+            recorded.await.unwrap();
+        }
+        assert!(names().await.contains(&-1), "more than 10,000 counts were changed together: {:?}", names().await);
+        recorder.record(request(10_000, 10_000)).await.unwrap();
+        assert!(names().await.contains(&10_000), "{:?}", names().await);
+        app.refresh().await;
+        assert_eq!(app.report_rows().await, model::report(&app.counts().await));
     }
-    holder.execute("COMMIT").await.unwrap();
-    for recorded in recording {
-        recorded.await.unwrap();
-    }
-    assert!(names().await.contains(&-1), "more than 10,000 counts were changed together: {:?}", names().await);
-    app.refresh().await;
-    assert_eq!(app.report_rows().await, model::report(&app.counts().await));
 }
 
 /// A future that is dropped while it begins a transaction leaves no connection in one.

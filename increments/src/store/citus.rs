@@ -198,6 +198,7 @@ impl Statements for Distributed<'_> {
 
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         if self.copies(counts) {
+            // What is copied are the marks.
             return self.copy(counts, now).await;
         }
         if self.cluster.copies {
@@ -216,14 +217,7 @@ impl Statements for Distributed<'_> {
             arguments.add(*views)?;
             arguments.add(now)
         };
-        self.execute(sql, counts, bind).await.map(drop)
-    }
-
-    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)], _hours: &[Hour]) -> Result<(), sqlx::Error> {
-        if self.copies(counts) {
-            // They are the marks.
-            return Ok(());
-        }
+        self.execute(sql, counts, bind).await?;
         let bind = |arguments: &mut PgArguments, (name, hour, _): &(&str, Hour, i64)| {
             arguments.add(*name)?;
             arguments.add(hour.date())?;

@@ -102,20 +102,7 @@ impl Statements for PgConnection {
             .bind(hours)
             .bind(counts.iter().map(|count| count.2).collect::<Vec<_>>())
             .bind(now)
-            .execute(self)
-            .await?;
-        Ok(())
-    }
-
-    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)], hours: &[Hour]) -> Result<(), sqlx::Error> {
-        if counts.len() > MARKED_NAMES_MAX {
-            return mark_hours(self, hours).await;
-        }
-        let (dates, hours) = columns(counts.iter().map(|count| count.1));
-        sqlx::query(include_str!("postgres/mark_counts.sql"))
-            .bind(counts.iter().map(|count| count.0).collect::<Vec<_>>())
-            .bind(dates)
-            .bind(hours)
+            .bind(counts.len() <= MARKED_NAMES_MAX)
             .execute(self)
             .await?;
         Ok(())
@@ -124,15 +111,4 @@ impl Statements for PgConnection {
     async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {
         imports::take_on_postgres(self, step, now).await
     }
-}
-
-/// Marks the hours stale, as a whole.
-async fn mark_hours(connection: &mut PgConnection, hours: &[Hour]) -> Result<(), sqlx::Error> {
-    let (dates, hours) = columns(hours.iter().copied());
-    sqlx::query("INSERT INTO stale_hours (date, hour) SELECT * FROM unnest($1::date[], $2::smallint[])")
-        .bind(dates)
-        .bind(hours)
-        .execute(connection)
-        .await?;
-    Ok(())
 }

@@ -227,21 +227,13 @@ impl Statements for OnNode<'_> {
         self.distributed().mark_titles(names).await
     }
 
-    /// Adds the views and marks them, in one statement.
     async fn add_views(&mut self, counts: &[(&str, Hour, i64)], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let (of_shards, others) = self.divide(counts, |(name, ..)| name);
         if !of_shards.is_empty() {
             let add = sqlx::query(AssertSqlSafe(self.shards.add_views.as_str())).bind(now);
             of_shards.iter().fold(add, bind_counts).execute(&mut *self.connection).await?;
         }
-        let mut distributed = self.distributed();
-        distributed.add_views(&others, now).await?;
-        distributed.mark_counts(&others, &[]).await
-    }
-
-    async fn mark_counts(&mut self, _counts: &[(&str, Hour, i64)], _hours: &[Hour]) -> Result<(), sqlx::Error> {
-        // They were marked as they were counted.
-        Ok(())
+        self.distributed().add_views(&others, now).await
     }
 
     async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {

@@ -1,7 +1,5 @@
 //! The statements for SQLite. Rows are sent as one JSON text, so that the SQL text does not depend on their number.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use entity::Hour;
 use sea_orm::sea_query::{Expr, Func, Query, SqliteQueryBuilder};
@@ -98,25 +96,8 @@ impl Statements for SqliteConnection {
             Some((format!("{} {}", hour.date(), hour.of_day()), views))
         });
         let rows = json(&JsonObject(hours))?;
-        sqlx::query(include_str!("sqlite/add_views.sql")).bind(rows).bind(now).execute(self).await?;
-        Ok(())
-    }
-
-    async fn mark_counts(&mut self, counts: &[(&str, Hour, i64)], hours: &[Hour]) -> Result<(), sqlx::Error> {
-        if counts.len() > MARKED_NAMES_MAX {
-            return mark_hours(self, hours).await;
-        }
-        let mut names: BTreeMap<Hour, Vec<&str>> = BTreeMap::new();
-        counts.iter().for_each(|(name, hour, _)| names.entry(*hour).or_default().push(name));
-        for (hour, names) in names {
-            sqlx::query("INSERT INTO stale_hours (date, hour, names) VALUES (?1, ?2, ?3)")
-                .bind(hour.date())
-                .bind(hour.of_day())
-                .bind(json(&names)?)
-                .execute(&mut *self)
-                .await?;
-        }
-        Ok(())
+        sqlx::query(include_str!("sqlite/add_views.sql")).bind(rows).bind(now).execute(&mut *self).await?;
+        mark_counts(self, counts).await
     }
 
     async fn take_import_step(&mut self, step: &ImportStep, now: DateTime<Utc>) -> Result<StepResult, sqlx::Error> {
@@ -124,11 +105,16 @@ impl Statements for SqliteConnection {
     }
 }
 
-/// Marks the hours stale, as a whole.
-async fn mark_hours(connection: &mut SqliteConnection, hours: &[Hour]) -> Result<(), sqlx::Error> {
-    let rows: Vec<_> = hours.iter().map(|hour| (hour.date(), hour.of_day())).collect();
-    sqlx::query("INSERT INTO stale_hours (date, hour) SELECT value->>0, value->>1 FROM json_each(?1)")
-        .bind(json(&rows)?)
+/// Marks the counts stale.
+async fn mark_counts(connection: &mut SqliteConnection, counts: &[(&str, Hour, i64)]) -> Result<(), sqlx::Error> {
+    let names_pages = counts.len() <= MARKED_NAMES_MAX;
+    let rows = counts.chunk_by(|one, next| one.1 == next.1).filter_map(|counts| {
+        let hour = counts.first()?.1;
+        let names = names_pages.then(|| counts.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+        Some((hour.date(), hour.of_day(), names))
+    });
+    sqlx::query(include_str!("sqlite/mark_counts.sql"))
+        .bind(json(&rows.collect::<Vec<_>>())?)
         .execute(connection)
         .await?;
     Ok(())
