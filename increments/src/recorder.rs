@@ -169,9 +169,9 @@ impl Recorder {
     /// See [`RecordError`]. After [`RecordError::Unavailable`] it is unknown whether `request` was recorded.
     pub async fn record(&self, request: Request) -> Result<Recorded, RecordError> {
         let size = u32::try_from(request.increments.len()).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(size.max(1));
+        let room =
+            Arc::clone(&self.room).try_acquire_many_owned(size.max(1)).map_err(|_full| RecordError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
-        let room = room.map_err(|_full| RecordError::Overloaded)?;
         let deadline = Instant::now() + self.timeout;
         let submission = Submission { request, reply, deadline, room: Some(room) };
         self.queue.try_send(submission).map_err(|error| match error {

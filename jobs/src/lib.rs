@@ -285,26 +285,24 @@ async fn check<C: ConnectionTrait>(db: &C, task: &Task) -> Result<(), JobError> 
         Task::RenamePage { from, to, keep_alias } => check_rename(db, from, to, *keep_alias).await,
         Task::RemoveViews { pages: Some(pages), .. } => {
             for name in pages.names() {
-                if !is_page(db, name).await? && alias_target(db, name).await?.is_none() {
-                    return Err(JobError::UnknownPage(name.to_owned()));
-                }
+                check_page(db, name).await?;
             }
             Ok(())
         }
         Task::RemoveViews { .. } => Ok(()),
-        Task::CorrectViews { page, .. } => {
-            if is_page(db, page).await? {
-                Ok(())
-            } else {
-                Err(JobError::UnknownPage(page.clone()))
-            }
-        }
+        Task::CorrectViews { page, .. } => check_page(db, page).await,
         Task::UndoImport { import } => match import::Entity::find_by_id(*import).one(db).await? {
             None => Err(JobError::UnknownImport),
             Some(import) if import.undone_at.is_some() => Err(JobError::UndoneAlready),
             Some(_) => Ok(()),
         },
     }
+}
+
+/// Checks whether there is a page or an alias of this name.
+async fn check_page<C: ConnectionTrait>(db: &C, name: &str) -> Result<(), JobError> {
+    let is_known = is_page(db, name).await? || alias_target(db, name).await?.is_some();
+    if is_known { Ok(()) } else { Err(JobError::UnknownPage(name.to_owned())) }
 }
 
 /// Checks whether a page can be renamed. The Wolf checks the same.

@@ -53,6 +53,7 @@ pub struct Reports {
 #[derive(Clone, Debug)]
 pub struct ReportReader {
     snapshots: Snapshots,
+    export_snapshots: Snapshots,
     feed: FreshnessFeed,
     cache: Cache,
     batches: Batches,
@@ -67,8 +68,10 @@ impl ReportReader {
     pub fn new(database: &Database, feed: FreshnessFeed, settings: &ReportSettings) -> Self {
         metrics::describe_cache();
         ways::describe();
+        let snapshots = |db| Snapshots::new(db, &database.clock, entity::page_views_report::RELATION);
         Self {
-            snapshots: Snapshots::new(&database.readers, &database.clock, entity::page_views_report::RELATION),
+            snapshots: snapshots(&database.readers),
+            export_snapshots: snapshots(&database.exports),
             feed,
             cache: Cache::new(settings.cache_bytes, ContentChanges::new(&database.readers)),
             batches: Batches::default(),
@@ -115,7 +118,7 @@ impl ReportReader {
         start: Option<DateTime<Utc>>,
         end: Option<DateTime<Utc>>,
     ) -> Result<Export, ReportError> {
-        Export::begin(&self.snapshots, pages, start, end).await
+        Export::begin(&self.export_snapshots, pages, start, end).await
     }
 
     async fn cached_view(&self) -> Result<ReportView, ReportError> {

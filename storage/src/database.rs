@@ -234,6 +234,8 @@ pub struct Database {
     pub kind: DatabaseKind,
     /// The connections for queries; read-only on SQLite.
     pub readers: Connections,
+    /// The connections for exports, whose statements are many, and each of them short. On PostgreSQL they are those for queries.
+    pub exports: Connections,
     /// The connections for recording increments. On PostgreSQL each committer detaches a connection and keeps it.
     pub writers: DatabaseConnection,
     /// The connections for background work: refreshes, migrations and maintenance.
@@ -280,7 +282,7 @@ impl Database {
     ) -> Result<Self, DatabaseError> {
         let hurry = CancellationToken::new();
         let mut sqlite_file = None;
-        let Pools { kind, readers, writers, background } = match url.location()? {
+        let Pools { kind, readers, exports, writers, background } = match url.location()? {
             DatabaseLocation::Postgres(options) => postgres::connect(*options, &url, settings, &hurry).await?,
             DatabaseLocation::Sqlite(file) => {
                 let opened = sqlite::connect(&file, settings).await;
@@ -292,7 +294,8 @@ impl Database {
                 opened.0
             }
         };
-        Ok(Self { kind, readers, writers, background, url, notify_url, hurry, clock: Clock::default(), sqlite_file })
+        let clock = Clock::default();
+        Ok(Self { kind, readers, exports, writers, background, url, notify_url, hurry, clock, sqlite_file })
     }
 
     /// Returns how the pools are used. On PostgreSQL the pool for recording is left out: committers detach its
@@ -357,6 +360,9 @@ impl Database {
             return Err(DbErr::Custom(changed.to_string()));
         }
         self.readers.close().await?;
+        if self.kind == DatabaseKind::Sqlite {
+            self.exports.close().await?;
+        }
         self.writers.close().await?;
         self.background.close().await?;
         match &self.sqlite_file {
@@ -370,6 +376,7 @@ impl Database {
 struct Pools {
     kind: DatabaseKind,
     readers: Connections,
+    exports: Connections,
     writers: DatabaseConnection,
     background: Connections,
 }

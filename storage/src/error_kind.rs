@@ -160,7 +160,7 @@ fn tells_of_lost_node(message: &str) -> bool {
 }
 
 /// Returns the primary result code of an extended one.
-fn sqlite_primary(code: &str) -> Option<u32> {
+pub(crate) fn sqlite_primary(code: &str) -> Option<u32> {
     const PRIMARY_CODE_MASK: u32 = 0xff;
     code.parse::<u32>().ok().map(|code| code & PRIMARY_CODE_MASK)
 }

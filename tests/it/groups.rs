@@ -83,7 +83,7 @@ on_all_databases! {
         app.refresh().await;
         declare(&app, &usual()).await;
         assert_eq!(errors_of(&app, "blog").await, (
-            "BAD_USER_INPUT".to_owned(), "filter.pages.group: there is no group \"blog\"".to_owned()
+            "BAD_USER_INPUT".to_owned(), "filter.pages: there is no group \"blog\"".to_owned()
         ));
         app.refresh().await;
         assert_right(&app, &usual()).await;

@@ -15,11 +15,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::{import, job::Model as Job, page, page_alias, report_refresh};
 use increments::Title;
 use sea_orm::{ConnectionTrait, EntityTrait, Statement};
+use sqlx::Executor;
 use tokio::{sync::Semaphore, task::JoinSet};
 use wolf::{LockMode, Maintenance};
 
 use crate::{
     app::{Rung, TestApp, increment, titles_of},
+    cluster,
+    exactly_once::until_blocked,
     model, on_all_databases, process,
     wait::eventually,
 };
@@ -104,6 +107,23 @@ on_all_databases! {
         app.refresh().await;
         assert_eq!(sums(&app).await, sum_map([("/old", 1)]));
         assert_right(&app).await;
+    }
+
+    async fn corrected_and_kept_views_of_an_alias_count_for_its_page(app: TestApp) {
+        app.record([("/old", DAY, 3), ("/new", DAY, 1)]).await;
+        app.refresh().await;
+        done(&app, rename("/old", "/new", true)).await;
+        // The first view makes a page of the alias again.
+        app.record([("/old", "2026-04-01T00:00:00Z", 1)]).await;
+        done(&app, Task::CorrectViews { page: "/old".to_owned(), hour: at(DAY), views: 5 }).await;
+        assert_eq!(sums(&app).await, sum_map([("/new", 10)]));
+        // As if they had been merged under the old name, before their hours were dropped.
+        let keep = "INSERT INTO kept_days (name, date, views) VALUES ('/old', '2026-03-01', 7)";
+        app.database.background.execute_unprepared(keep).await.unwrap();
+        app.record([("/other", "2026-03-01T12:00:00Z", 1)]).await;
+        app.refresh().await;
+        assert_eq!(kept(&app).await, sum_map([("/new", 7)]));
+        assert!(wolf::verify(&app.database).await.unwrap().differences.is_empty());
     }
 
     async fn titles_follow_a_renamed_page_and_go_with_a_removed_one(app: TestApp) {
@@ -334,6 +354,36 @@ on_all_databases! {
         let removed = jobs.find(submitted.job.id).await.unwrap().unwrap();
         assert_eq!(removed.views, 11 * 200, "after {cuts} cuts");
         app.refresh().await;
+        assert_right(&app).await;
+    }
+}
+
+/// An increment of an alias that is committed while a rebuild, or a refresh of the view, begins is resolved, or its mark stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alias_that_is_recorded_while_all_marks_are_taken_counts_for_its_page() {
+    for rung in [Rung::Table, Rung::MaterializedView] {
+        let app = TestApp::start(rung).await;
+        app.record([("/old", DAY, 3)]).await;
+        app.refresh().await;
+        done(&app, rename("/old", "/new", true)).await;
+        app.record([("/new", DAY, 1)]).await;
+        let mut holder = cluster::connect(&app.test_database.url).await;
+        holder.execute("BEGIN; LOCK TABLE stale_hours IN SHARE MODE").await.unwrap();
+        let refresher = app.refresher.clone();
+        let refreshing = tokio::spawn(async move {
+            match rung {
+                Rung::Table => refresher.rebuild(None, &|_, _| {}).await.map(drop),
+                _ => refresher.refresh(LockMode::Wait, None).await.map(drop),
+            }
+        });
+        until_blocked(&app.database, 1).await;
+        let record = "INSERT INTO pages (name, first_seen_at) VALUES ('/old', now());
+            INSERT INTO page_views (name, date, hour, views, updated_at) VALUES ('/old', '2026-05-01', 7, 2, now());
+            INSERT INTO stale_hours (date, hour, names) VALUES ('2026-05-01', 7, ARRAY['/old']);
+            COMMIT";
+        sqlx::raw_sql(record).execute(&mut holder).await.unwrap();
+        refreshing.await.unwrap().unwrap();
+        assert_eq!((sums(&app).await, app.marks().await), (sum_map([("/new", 6)]), 0));
         assert_right(&app).await;
     }
 }

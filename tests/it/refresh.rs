@@ -231,6 +231,31 @@ async fn marks_name_at_most_ten_thousand_pages() {
     }
 }
 
+/// A refresh whose progress was recorded in a transaction that is rolled back is not under way any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refresh_that_fails_with_its_progress_is_recorded_as_failed() {
+    for (rung, refuse) in [
+        (Rung::Table, "ALTER TABLE report_changes ADD CONSTRAINT refused CHECK (content_version < 0) NOT VALID"),
+        (
+            Rung::Sqlite,
+            "CREATE TRIGGER refused BEFORE INSERT ON report_changes BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        ),
+    ] {
+        let app = TestApp::start(rung).await;
+        app.record([("/a", "2026-03-01T05:00:00Z", 1), ("/b", "2026-03-01T05:00:00Z", 1)]).await;
+        app.refresh().await;
+        app.record([("/a", "2026-03-02T05:00:00Z", 1), ("/a", "2026-03-03T05:00:00Z", 1)]).await;
+        app.database.background.execute_unprepared(refuse).await.unwrap();
+        let refused = app.refresher.clone().merging_at_most(1).refresh(LockMode::Wait, None).await;
+        assert!(refused.is_err(), "{refused:?}");
+        let rows = report_refresh::Entity::find().all(&app.database.background).await.unwrap();
+        let under_way: Vec<_> = rows.iter().filter(|row| row.finished_at.is_none()).collect();
+        assert!(under_way.is_empty(), "{under_way:?}");
+        let newest = rows.iter().max_by_key(|row| row.id).unwrap();
+        assert!(newest.error.is_some(), "{newest:?}");
+    }
+}
+
 /// A future that is dropped while it begins a transaction leaves no connection in one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_begin_leaves_no_transaction_open() {

@@ -45,7 +45,8 @@ pub(crate) async fn move_counts(
         dates.into_iter().flat_map(|date| targets.keys().map(move |name| (date, name.clone()))).collect();
     let taken = counts::take(transaction, days.iter(), Bounds::default()).await?;
     let target = |name: &str| targets.get(name).cloned().unwrap_or_else(|| name.to_owned());
-    let mut changed: BTreeSet<Bucketed> = taken.hours.keys().map(|(hour, name)| (hour.date(), name.clone())).collect();
+    let hours = taken.hours.keys().map(|(hour, name)| (hour.date(), name.clone()));
+    let mut changed: BTreeSet<Bucketed> = hours.chain(taken.kept.keys().cloned()).collect();
     if !changed.is_empty() {
         let now = clock.database_now(transaction).await?;
         let names: BTreeSet<_> = changed.iter().map(|(_, name)| target(name)).collect();

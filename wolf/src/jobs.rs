@@ -351,7 +351,10 @@ impl Work {
                 let finder = Finder::new(pages.clone(), bounds);
                 Self::Remove { selection: pages, found, bounds, stored: begin, finder }
             }
-            Task::CorrectViews { page, hour, views } => Self::Correct { page, hour: Hour::containing(hour), views },
+            Task::CorrectViews { page, hour, views } => {
+                let page = aliases::target(transaction, &page).await?.unwrap_or(page);
+                Self::Correct { page, hour: Hour::containing(hour), views }
+            }
             Task::UndoImport { import } => Self::Undo { import },
         })
     }

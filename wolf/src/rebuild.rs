@@ -24,8 +24,8 @@ use crate::{
     groups::{Groups, build as groups},
     jobs,
     refresh::{
-        Announcer, ContentChange, RefreshLock, RefreshRecord, Refreshed, StaleWork, delete_all_marks, finish,
-        record_content_change, record_success, renew_view,
+        Announcer, ContentChange, RefreshLock, RefreshRecord, Refreshed, StaleWork, finish, record_content_change,
+        record_success, renew_view, take_all_marks,
     },
     report_kind::ReportKind,
     top_pages::TopPages,
@@ -71,10 +71,7 @@ pub(crate) async fn rebuild(
         // A rebuild does no jobs, so it promises nothing new: `asOf` stays what it is.
         record.announced = None;
     }
-    work.move_aliases(&transaction, &lock.clock).await.context("move the counts of aliases")?;
-    work.restore_pages(&transaction, &lock.clock).await.context("restore the pages that are viewed again")?;
-    // As in every refresh, the counts are read by later statements than the marks are deleted by.
-    delete_all_marks(&transaction).await.context("delete the stale marks")?;
+    take_all_marks(&transaction, &lock.clock).await.context("take the stale marks")?;
     let before = ReportKind::read(&transaction).await.context("read the report's kind")?;
     let wanted = wanted.unwrap_or(before);
     if lock.kind == DatabaseKind::Sqlite {

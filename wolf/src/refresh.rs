@@ -20,7 +20,7 @@ pub(crate) use self::{
     announcement::{Announcer, is_trusted},
     lock::RefreshLock,
     log::{ContentChange, RefreshEnd, RefreshRecord, record_content_change},
-    stale_marks::{delete_all as delete_all_marks, marked_hours},
+    stale_marks::marked_hours,
 };
 use crate::{
     aliases,
@@ -232,12 +232,12 @@ async fn merge_portion(
     top_pages: TopPages,
     work: &StaleWork,
 ) -> Result<Merged, WolfError> {
+    // First the marks, then pages and counts: an increment recorded in between is merged, and its hour stays marked.
+    let stale = stale_marks::take_hours(transaction, hours).await.context("delete the stale marks")?;
     if work.has_removed_lately {
         let now = lock.clock.database_now(transaction).await.context("read the database's clock")?;
         pages::restore(transaction, hours, now).await.context("restore the pages that are viewed again")?;
     }
-    // First the marks, then the counts: an increment recorded in between is merged, and its hour stays marked.
-    let stale = stale_marks::take_hours(transaction, hours).await.context("delete the stale marks")?;
     let moved = aliases::resolve(transaction, hours, top_pages, &lock.clock).await?;
     let merged = if work.is_cluster {
         let rows_changed = citus::merge(transaction, hours, &stale, work.has_cluster_titles, top_pages).await;
@@ -312,19 +312,6 @@ impl StaleWork {
         published.await.context("record the end of a job")
     }
 
-    /// Moves the counts of aliases in the stale hours to their targets.
-    pub(crate) async fn move_aliases(&self, transaction: &Transaction, clock: &Clock) -> Result<(), DbErr> {
-        aliases::move_counts(transaction, self.hours.iter().copied(), clock).await.map(drop)
-    }
-
-    /// Inserts the pages of the stale hours that a job has removed and a recorder still knows.
-    pub(crate) async fn restore_pages(&self, transaction: &Transaction, clock: &Clock) -> Result<(), DbErr> {
-        if !self.has_removed_lately {
-            return Ok(());
-        }
-        pages::restore(transaction, &self.hours, clock.database_now(transaction).await?).await
-    }
-
     /// Returns whether a job waits: what it changes may not be promised yet.
     pub(crate) fn has_jobs(&self) -> bool {
         self.newest_job.is_some()
@@ -397,14 +384,20 @@ async fn change_counts(
 /// Deletes all marks and refreshes the materialized view, whose snapshot is later than that of the deletion. Returns
 /// about how many rows changed.
 pub(crate) async fn refresh_view(transaction: &Transaction, clock: &Clock) -> Result<u64, DbErr> {
+    take_all_marks(transaction, clock).await?;
+    renew_view(transaction).await
+}
+
+/// Deletes all marks. In the hours that had them, inserts the pages that a job has removed and a recorder still knows, and moves
+/// the counts of aliases to their targets. Later statements see what these marks are of; what is recorded after the deletion has
+/// marks of its own.
+pub(crate) async fn take_all_marks(transaction: &Transaction, clock: &Clock) -> Result<(), DbErr> {
+    let hours = stale_marks::take_all(transaction).await?;
     let now = clock.database_now(transaction).await?;
-    let hours = stale_marks::stale_hours(transaction, None).await?;
     if jobs::have_removed_lately(transaction, now).await? {
         pages::restore(transaction, &hours, now).await?;
     }
-    stale_marks::delete_all(transaction).await?;
-    aliases::move_counts(transaction, hours.into_iter(), clock).await?;
-    renew_view(transaction).await
+    aliases::move_counts(transaction, hours.into_iter(), clock).await.map(drop)
 }
 
 /// Refreshes the materialized view, with the groups of its pages. Returns about how many rows changed.

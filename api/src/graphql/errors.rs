@@ -73,7 +73,7 @@ pub(super) fn of_record(failure: &RecordError) -> Error {
 pub(super) fn of_report(failure: &ReportError) -> Error {
     match failure {
         ReportError::Interval(interval) => error(Code::BadUserInput, interval.to_string()),
-        ReportError::UnknownGroup(_) => error(Code::BadUserInput, format!("filter.pages.group: {failure}")),
+        ReportError::UnknownGroup(_) => error(Code::BadUserInput, format!("filter.pages: {failure}")),
         ReportError::IncompleteGroup { .. } => error(Code::Unavailable, format!("{failure}; try again later")),
         ReportError::Database(source) => of_database(source),
         ReportError::NotFreshEnough { required, as_of } => {

@@ -36,7 +36,7 @@ use super::{
 use crate::{
     access::{ManagingTerms, RecordingTerms},
     error_code::Code,
-    metrics::{Executions, Operations},
+    metrics::Operations,
 };
 
 /// Executes the operations of all clients. A cheap handle: clone it.
@@ -156,7 +156,7 @@ impl OperationExecutor {
         let recorded = if recorder.timeout() <= self.time_max {
             Ok(self.operations.mutations.measure(recording).await)
         } else {
-            self.in_time(&self.operations.mutations, recording).await
+            self.in_time(OperationType::Mutation, recording).await
         };
         let response = match recorded {
             Ok(Ok(payload)) => return Ok(mutation.recorded(&payload)),
@@ -177,7 +177,7 @@ impl OperationExecutor {
 
     async fn execute_mutation(&self, request: Request, managing: Option<&ManagingTerms>) -> Response {
         let request = with_terms(request, managing).data(ViewCell::default());
-        let response = self.in_time(&self.operations.mutations, self.schema.execute(request)).await;
+        let response = self.in_time(OperationType::Mutation, self.schema.execute(request)).await;
         whole_or_nothing(response.unwrap_or_else(|late| late))
     }
 
@@ -202,11 +202,15 @@ impl OperationExecutor {
 
     /// Returns the output of `execution`, or an error response when it takes too long. The future is then dropped, as
     /// it is when its client disconnects.
-    async fn in_time<T>(&self, executions: &Executions, execution: impl Future<Output = T>) -> Result<T, Response> {
-        let time_max = self.time_max;
-        executions.measure(timeout(time_max, execution)).await.map_err(|_elapsed| {
-            let message =
-                format!("not done within {} ms; whether anything was recorded is not known", time_max.as_millis());
+    async fn in_time<T>(&self, operation: OperationType, execution: impl Future<Output = T>) -> Result<T, Response> {
+        let (executions, consequence) = match operation {
+            OperationType::Mutation => {
+                (&self.operations.mutations, "; whether anything was recorded or changed is not known")
+            }
+            _ => (&self.operations.queries, ""),
+        };
+        executions.measure(timeout(self.time_max, execution)).await.map_err(|_elapsed| {
+            let message = format!("not done within {} ms{consequence}", self.time_max.as_millis());
             Response::from_errors(vec![request_error(Code::Unavailable, message)])
         })
     }

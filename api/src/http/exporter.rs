@@ -53,7 +53,7 @@ impl Exporter {
 impl From<ReportError> for HttpError {
     fn from(error: ReportError) -> Self {
         match error {
-            ReportError::UnknownGroup(_) => return Self::malformed(error.to_string()),
+            ReportError::UnknownGroup(_) => return Self::malformed(format!("group: {error}")),
             ReportError::IncompleteGroup { .. } => {
                 return Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, error.to_string());
             }

@@ -44,9 +44,11 @@ pub(super) async fn connect(
     };
     let query_max = Duration::from_millis(settings.query_timeout_ms.into());
     let writers = pool_options::<Postgres>(settings, WRITER_CONNECTIONS).connect_lazy_with(options.clone());
+    let readers = pool(&options, settings.reader_connections, Work::Queries(query_max));
     Ok(Pools {
         kind: DatabaseKind::Postgres,
-        readers: pool(&options, settings.reader_connections, Work::Queries(query_max)),
+        exports: readers.clone(),
+        readers,
         writers: DatabaseConnection::from(writers),
         background: pool(&for_long_statements(options), BACKGROUND_CONNECTIONS, Work::Changes),
     })

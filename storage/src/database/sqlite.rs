@@ -15,7 +15,7 @@ use sqlx::{
 };
 
 use super::{DatabaseKind, DatabaseSettings, Pools, for_long_statements, pool_options, sqlite_file::SqliteFile};
-use crate::connections::Connections;
+use crate::{connections::Connections, error_kind::sqlite_primary};
 
 /// The most retries of switching a new file to WAL mode, while other starting processes have it locked.
 const WAL_SWITCH_TRIES: u32 = 100;
@@ -26,6 +26,8 @@ const WAL_SWITCH_PAUSE: Duration = Duration::from_millis(50);
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// The most reading connections. A few serve many requests, since they never wait for the writer.
 const SQLITE_READERS_MAX: u32 = 8;
+/// The connections for exports.
+const EXPORT_CONNECTIONS: u32 = 2;
 
 /// The mode of a new database file: only its owner may read and write it. SQLite creates the `-wal` and `-shm` files
 /// with the same mode.
@@ -65,10 +67,14 @@ pub(super) async fn connect(file: &Path, settings: &DatabaseSettings) -> Result<
     let opened = SqliteFile::open(file, &options).await?;
     let readers =
         with_deadline(sqlite_pool(settings, connections), Duration::from_millis(settings.query_timeout_ms.into()));
-    let readers = readers.connect_with(options.pragma("query_only", "ON")).await?;
+    let options = options.pragma("query_only", "ON");
+    let readers = readers.connect_with(options.clone()).await?;
+    // Without a deadline: an export keeps its snapshot for as long as its statements take together.
+    let exports = sqlite_pool(settings, EXPORT_CONNECTIONS).connect_with(options).await?;
     let pools = Pools {
         kind: DatabaseKind::Sqlite,
         readers: Connections::sqlite(readers.into()),
+        exports: Connections::sqlite(exports.into()),
         writers: writer.clone(),
         background: Connections::sqlite(writer),
     };
@@ -121,11 +127,7 @@ async fn set_deadline(connection: &mut SqliteConnection, timeout: Duration) -> R
 }
 
 fn is_locked(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY and its extended codes: https://www.sqlite.org/rescode.html#busy
+    // https://www.sqlite.org/rescode.html#busy
     const SQLITE_BUSY: u32 = 5;
-    const PRIMARY_CODE_MASK: u32 = 0xff;
-    error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok())
-        .is_some_and(|code| code & PRIMARY_CODE_MASK == SQLITE_BUSY)
+    error.as_database_error().and_then(|error| sqlite_primary(&error.code()?)) == Some(SQLITE_BUSY)
 }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use entity::{REFRESH_CHANNEL, report_refresh};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, DbBackend, DbErr, EntityTrait, Statement};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter,
+    Statement,
+};
 use storage::clock::Clock;
 
 use super::{announcement::Announcement, lock::RefreshLock};
@@ -29,8 +32,9 @@ pub(crate) struct RefreshRecord<'a> {
     pub(crate) announced: Option<Announcement>,
     /// When the next refresh is due; `None` for a refresh by hand.
     schedule: Option<&'a Schedule>,
-    /// The id of the row that records it as under way.
-    under_way_id: Option<i64>,
+    /// The ids of the rows that record it as under way: of the last one, and of the one before, which is still there if the
+    /// transaction of the last one was rolled back.
+    under_way_ids: [Option<i64>; 2],
     progress: Option<NotedProgress>,
 }
 
@@ -76,7 +80,7 @@ impl<'a> RefreshRecord<'a> {
     pub(crate) async fn new(lock: &RefreshLock, schedule: Option<&'a Schedule>) -> Result<Self, DbErr> {
         let (clock, begun) = (lock.clock.clone(), lock.clock.monotonic());
         let started_at = clock.database_now(&lock.db).await?;
-        Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_id: None, progress: None })
+        Ok(Self { clock, started_at, begun, announced: None, schedule, under_way_ids: [None; 2], progress: None })
     }
 
     /// Notes how far the refresh is, for the next row: how many hours are merged, and how many there were at the beginning.
@@ -96,11 +100,9 @@ impl<'a> RefreshRecord<'a> {
         db: &C,
         content: ContentChange,
     ) -> Result<(), DbErr> {
-        self.under_way_id = Some(
-            self.replace_under_way(db, content, self.progress.map_or_else(Default::default, NotedProgress::row))
-                .await?
-                .id,
-        );
+        let row = self.progress.map_or_else(Default::default, NotedProgress::row);
+        let row = self.replace_under_way(db, content, row).await?;
+        self.under_way_ids = [Some(row.id), self.under_way_ids[0]];
         Ok(())
     }
 
@@ -146,9 +148,9 @@ impl<'a> RefreshRecord<'a> {
         row: report_refresh::ActiveModel,
     ) -> Result<report_refresh::Model, DbErr> {
         let row = self.insert(db, content, row).await?;
-        if let Some(id) = self.under_way_id {
-            report_refresh::Entity::delete_by_id(id).exec(db).await?;
-        }
+        // SQLite gives the id of a row that was rolled back to the next one.
+        let ids = self.under_way_ids.into_iter().flatten().filter(|id| *id != row.id);
+        report_refresh::Entity::delete_many().filter(report_refresh::Column::Id.is_in(ids)).exec(db).await?;
         Ok(row)
     }
 

@@ -120,12 +120,25 @@ pub(crate) async fn delete_titles(
     Ok(marks.into_iter().map(|mark| mark.name).collect())
 }
 
-/// Deletes every mark that this transaction sees.
-pub(crate) async fn delete_all(transaction: &Transaction) -> Result<(), DbErr> {
-    stale_hour::Entity::delete_many().exec(transaction).await?;
+/// Deletes every mark that this transaction sees. Returns the hours of those that were deleted.
+pub(crate) async fn take_all(transaction: &Transaction) -> Result<Vec<Hour>, DbErr> {
     stale_title::Entity::delete_many().exec(transaction).await?;
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        transaction.execute_unprepared("DELETE FROM stale_pages").await?;
+    let backend = transaction.get_database_backend();
+    if backend == DbBackend::Sqlite {
+        // Nobody else writes meanwhile.
+        let hours = stale_hours(transaction, None).await?;
+        stale_hour::Entity::delete_many().exec(transaction).await?;
+        return Ok(hours);
     }
-    Ok(())
+    let mut hours = Vec::new();
+    for table in ["stale_hours", "stale_pages"] {
+        let sql = format!(
+            "WITH deleted AS (DELETE FROM {table} RETURNING date, hour) \
+             SELECT DISTINCT date, hour FROM deleted WHERE date IS NOT NULL"
+        );
+        for row in transaction.query_all_raw(Statement::from_string(backend, sql)).await? {
+            hours.push(Hour::new(row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        }
+    }
+    Ok(hours)
 }

@@ -83,7 +83,7 @@ impl QueryExecution {
     async fn attempt(&self, request: Request) -> Attempt {
         // Boxed: it is large, and is moved more than once.
         let execution = Box::pin(self.execute(request));
-        let executed = self.executor.in_time(&self.executor.operations.queries, execution).await;
+        let executed = self.executor.in_time(OperationType::Query, execution).await;
         let (response, provenance) = executed.unwrap_or_else(|late| (late, None));
         match not_fresh_enough(&response) {
             Some(read) => Attempt::NotFreshEnough(read, response.errors),

@@ -162,7 +162,7 @@ pub(crate) struct RemoveViewsInput {
 /// Views to be added to a page in an hour, or to be taken away.
 #[derive(Debug, InputObject)]
 pub(crate) struct CorrectViewsInput {
-    /// The page's name.
+    /// The page's name, or an alias of it.
     page: String,
     /// A whole hour of UTC, from the year 2000 to now.
     hour: DateTime<Utc>,

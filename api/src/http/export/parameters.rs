@@ -70,7 +70,7 @@ impl ExportParameters {
         let pages = pages.map_err(|wrong| HttpError::malformed(wrong.message.replace("filter.pages.", "")))?;
         // Both bounds are checked as those of the API's range.
         let range = Range::new(start.or(end).unwrap_or_default(), end.or(start).unwrap_or_default());
-        range.map_err(|wrong| HttpError::malformed(wrong.to_string()))?;
+        range.map_err(|wrong| HttpError::malformed(wrong.to_string().replace("filter.interval.range.", "")))?;
         Ok(Self { pages, start, end })
     }
 }
