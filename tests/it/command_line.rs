@@ -139,6 +139,21 @@ fn bash_completes_commands_flags_and_values() {
     assert_eq!(unknown.status.code(), Some(2));
 }
 
+/// A misspelt level would be taken for the name of a module, and switch everything else off.
+#[test]
+fn misspelt_level_of_the_log_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for levels in ["inof", "info wolf", "wolf=debgu", "info,wolf=debgu"] {
+        let refused = run(&folder, &["migrate", "status", "--log", levels]);
+        assert_eq!(refused.status.code(), Some(2), "{levels}");
+        let message = text(&refused.stderr);
+        assert!(message.contains("--log") && message.contains("error, warn, info"), "{message}");
+    }
+    for levels in ["off", "DEBUG", "info,wolf=debug", "trace,tungstenite::protocol=off"] {
+        assert_ne!(run(&folder, &["migrate", "status", "--log", levels]).status.code(), Some(2), "{levels}");
+    }
+}
+
 /// Renders the page as `man` does, where it is installed.
 fn render(page: &Path) -> Option<String> {
     let mut man = Command::new("man");

@@ -126,6 +126,38 @@ on_all_databases! {
         assert!(wolf::verify(&app.database).await.unwrap().differences.is_empty());
     }
 
+    async fn undone_import_takes_nothing_that_was_removed_with_the_page_of_an_alias(app: TestApp) {
+        let import = |name: &str, views: i64| {
+            let file = app.test_database.folder.path().join(name);
+            fs::write(&file, format!("page,start,views\n/old,{DAY},{views}\n")).unwrap();
+            process::succeed(&app.test_database, &["import", "--counts", file.to_str().unwrap()]);
+        };
+        let undo = async || {
+            let imports = import::Entity::find().all(&app.database.background).await.unwrap();
+            let id = imports.iter().find(|import| import.undone_at.is_none()).unwrap().id;
+            let job = done(&app, Task::UndoImport { import: id }).await;
+            (job.status, job.views)
+        };
+        app.record([("/old", DAY, 1)]).await;
+        app.refresh().await;
+        done(&app, rename("/old", "/new", true)).await;
+        import("removed.csv", 8);
+        app.refresh().await;
+        done(&app, remove(names(["/new"]))).await;
+        app.record([("/old", DAY, 20)]).await;
+        app.refresh().await;
+        assert_eq!(undo().await, (Status::Done, 0));
+        assert_eq!(sums(&app).await, sum_map([("/old", 20)]));
+        // Without the alias, what was counted by it is still the page's.
+        done(&app, rename("/old", "/new", true)).await;
+        import("left.csv", 9);
+        app.refresh().await;
+        done(&app, remove(names(["/old"]))).await;
+        assert_eq!(undo().await, (Status::Done, 9));
+        assert_eq!(sums(&app).await, sum_map([("/new", 20)]));
+        assert_right(&app).await;
+    }
+
     async fn titles_follow_a_renamed_page_and_go_with_a_removed_one(app: TestApp) {
         let query = "mutation ($page: String!, $title: String) { recordPageViews(input: { increments: [
             { page: $page, title: $title }] }) { views } }";
@@ -370,7 +402,8 @@ async fn alias_that_is_recorded_while_all_marks_are_taken_counts_for_its_page() 
         let mut holder = cluster::connect(&app.test_database.url).await;
         holder.execute("BEGIN; LOCK TABLE stale_hours IN SHARE MODE").await.unwrap();
         let refresher = app.refresher.clone();
-        let refreshing = tokio::spawn(async move {
+        let mut refreshing = JoinSet::new();
+        refreshing.spawn(async move {
             match rung {
                 Rung::Table => refresher.rebuild(None, &|_, _| {}).await.map(drop),
                 _ => refresher.refresh(LockMode::Wait, None).await.map(drop),
@@ -382,7 +415,7 @@ async fn alias_that_is_recorded_while_all_marks_are_taken_counts_for_its_page() 
             INSERT INTO stale_hours (date, hour, names) VALUES ('2026-05-01', 7, ARRAY['/old']);
             COMMIT";
         sqlx::raw_sql(record).execute(&mut holder).await.unwrap();
-        refreshing.await.unwrap().unwrap();
+        refreshing.join_next().await.unwrap().unwrap().unwrap();
         assert_eq!((sums(&app).await, app.marks().await), (sum_map([("/new", 6)]), 0));
         assert_right(&app).await;
     }

@@ -21,8 +21,8 @@ const CHUNKS_PER_PORTION: u64 = 16;
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Position(Option<(i64, i64)>);
 
-/// Rewrites the next chunks' counts by `change`, which returns the page and whether the views stay. Returns where it is then;
-/// `None` at the end.
+/// Rewrites the next chunks' counts by `change`, which is told of the page that the views count for, and returns the page that
+/// they count for from now on, if any. Returns where it is then; `None` at the end.
 pub(super) async fn rewrite(
     transaction: &Transaction,
     position: Position,
@@ -31,11 +31,12 @@ pub(super) async fn rewrite(
     let chunks = after(transaction, position, None).await?;
     let Some(last) = chunks.last() else { return Ok(None) };
     let next = Position(Some((last.chunk, last.import)));
+    let targets = aliases::targets(transaction).await?;
     for chunk in chunks {
         let before = Counted::decode(&chunk.counted).map_err(damaged)?;
         let mut counted = Counted::default();
         for (page, hour, views) in before.iter() {
-            if let Some(page) = change(page, hour) {
+            if let Some(page) = change(&target_of(&targets, page), hour) {
                 counted.add(&page, hour, views);
             }
         }
