@@ -360,9 +360,7 @@ impl Database {
             return Err(DbErr::Custom(changed.to_string()));
         }
         self.readers.close().await?;
-        if self.kind == DatabaseKind::Sqlite {
-            self.exports.close().await?;
-        }
+        self.exports.close().await?;
         self.writers.close().await?;
         self.background.close().await?;
         match &self.sqlite_file {

@@ -30,7 +30,7 @@ fn keyed(page: &str, key: &str) -> Request {
     Request::new(increments, Some(IdempotencyKey::of_client(key.to_owned(), Client::anonymous()).unwrap()))
 }
 
-fn run(committer: Committer) -> JoinSet<()> {
+pub(crate) fn run(committer: Committer) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(committer.run(CancellationToken::new()));
     tasks

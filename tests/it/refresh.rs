@@ -3,18 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::report_refresh;
 use futures_util::future::poll_immediate;
-use increments::{Recorder, RecorderSettings, Request};
+use increments::{Recorder, Request};
 use reports::freshness::{Freshness, RefreshStatus};
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement, TransactionTrait};
 use sqlx::Executor;
 use storage::snapshot::Snapshots;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use wolf::{LockMode, Outcome, Refreshed, Refresher, ReportKind};
 
 use crate::{
     app::{Rung, TestApp},
-    cluster, model, on_all_databases,
+    cluster, exactly_once, model, on_all_databases,
 };
 
 async fn titles(app: &TestApp) -> Vec<Option<String>> {
@@ -199,10 +197,8 @@ async fn marks_name_at_most_ten_thousand_pages() {
         assert_eq!(names().await, [2, 1]);
         app.refresh().await;
 
-        let settings = RecorderSettings { queue_increments: 100_000, committers: 1, record_timeout_ms: 60_000 };
-        let (recorder, committer) = Recorder::new(&app.database, &settings);
-        let mut committing = JoinSet::new();
-        committing.spawn(committer.run(CancellationToken::new()));
+        let (recorder, committer) = Recorder::new(&app.database, &exactly_once::SETTINGS);
+        let _running = exactly_once::run(committer);
         let at = "2026-03-01T05:00:00Z".parse().unwrap();
         let request = |first: u32, pages: u32| {
             let increment = |page| crate::app::increment(&format!("/{page}"), at, 1);

@@ -388,9 +388,9 @@ pub(crate) async fn refresh_view(transaction: &Transaction, clock: &Clock) -> Re
     renew_view(transaction).await
 }
 
-/// Deletes all marks. In the hours that had them, inserts the pages that a job has removed and a recorder still knows, and moves
-/// the counts of aliases to their targets. Later statements see what these marks are of; what is recorded after the deletion has
-/// marks of its own.
+/// Deletes all marks. Then, in the hours that had marks, inserts the pages that a job has removed and a recorder still knows, and
+/// moves the counts of aliases to their targets. In this order no increment is missed: one that is committed after the
+/// deletion keeps its mark, for the next refresh.
 pub(crate) async fn take_all_marks(transaction: &Transaction, clock: &Clock) -> Result<(), DbErr> {
     let hours = stale_marks::take_all(transaction).await?;
     let now = clock.database_now(transaction).await?;

@@ -66,11 +66,15 @@ impl ExportParameters {
             (_, Some(_)) => return Err(HttpError::malformed("ignoreCase belongs to search")),
             (pages, None) => pages,
         };
+        // The parameters have the names of the API's fields, without the fields around them.
+        let malformed = |message: String| {
+            HttpError::malformed(message.replace("filter.pages.", "").replace("filter.interval.range.", ""))
+        };
         let pages = pages.map_or(Ok(reports::PageFilter::All), PageFilter::parse);
-        let pages = pages.map_err(|wrong| HttpError::malformed(wrong.message.replace("filter.pages.", "")))?;
+        let pages = pages.map_err(|wrong| malformed(wrong.message))?;
         // Both bounds are checked as those of the API's range.
         let range = Range::new(start.or(end).unwrap_or_default(), end.or(start).unwrap_or_default());
-        range.map_err(|wrong| HttpError::malformed(wrong.to_string().replace("filter.interval.range.", "")))?;
+        range.map_err(|wrong| malformed(wrong.to_string()))?;
         Ok(Self { pages, start, end })
     }
 }
